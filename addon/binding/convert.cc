@@ -1,0 +1,184 @@
+#include "binding/convert.h"
+
+namespace caisson {
+
+std::string text(const Napi::Value& value) {
+  if (!value.IsString()) throw Napi::TypeError::New(value.Env(), "caisson addon: expected a string");
+  return value.As<Napi::String>();
+}
+
+double number(const Napi::Value& value) {
+  if (!value.IsNumber()) throw Napi::TypeError::New(value.Env(), "caisson addon: expected a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+std::vector<std::string> texts(const Napi::Value& value) {
+  std::vector<std::string> result;
+  if (!value.IsArray()) return result;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) result.push_back(text(array[i]));
+  return result;
+}
+
+std::string text_or(const Napi::Object& object, const char* key, const char* otherwise) {
+  Napi::Value value = object.Get(key);
+  return value.IsUndefined() ? otherwise : text(value);
+}
+
+double number_or(const Napi::Object& object, const char* key, double otherwise) {
+  Napi::Value value = object.Get(key);
+  return value.IsUndefined() ? otherwise : number(value);
+}
+
+bool truth(const Napi::Object& object, const char* key) { return object.Get(key).ToBoolean(); }
+
+std::vector<Step> steps(const Napi::Value& value) {
+  std::vector<Step> result;
+  if (!value.IsArray()) return result;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    auto object = Napi::Value(array[i]).As<Napi::Object>();
+    Step step;
+    step.path = text(object.Get("path"));
+    Napi::Value content = object.Get("text");
+    step.kind = content.IsUndefined() ? Step::Kind::MakeDirectory : Step::Kind::Write;
+    if (!content.IsUndefined()) step.text = text(content);
+    step.stage = text_or(object, "stage", "prepare");
+    step.lenient = truth(object, "lenient");
+    result.push_back(std::move(step));
+  }
+  return result;
+}
+
+CgroupPaths cgroup_paths(const Napi::Value& value) {
+  CgroupPaths paths;
+  if (!value.IsObject()) return paths;
+  auto object = value.As<Napi::Object>();
+  paths.unified = text_or(object, "unified");
+  paths.legacy = texts(object.Get("legacy"));
+  paths.freezer = text_or(object, "freezer");
+  return paths;
+}
+
+namespace {
+
+Stdio stdio(const Napi::Value& value) {
+  Stdio result;
+  if (value.IsNumber()) {
+    result.kind = Stdio::Kind::Given;
+    result.fd.reset(value.As<Napi::Number>().Int32Value());
+  } else if (value.IsString()) {
+    std::string kind = text(value);
+    if (kind == "capture") result.kind = Stdio::Kind::Capture;
+    if (kind == "input") result.kind = Stdio::Kind::Input;
+  }
+  return result;
+}
+
+}  // namespace
+
+ProcessOptions process_options(const Napi::Object& request) {
+  ProcessOptions options;
+  auto plan = request.Get("plan").As<Napi::Uint8Array>();
+  options.plan.assign(reinterpret_cast<const char*>(plan.Data()), plan.ByteLength());
+  options.namespaces = static_cast<uint64_t>(number_or(request, "namespaces", 0));
+  options.cgroup = cgroup_paths(request.Get("cgroup"));
+  options.prepare = steps(request.Get("prepare"));
+  Napi::Value maps = request.Get("maps");
+  if (maps.IsObject()) {
+    auto object = maps.As<Napi::Object>();
+    options.maps.uid = text_or(object, "uid");
+    options.maps.gid = text_or(object, "gid");
+    options.maps.deny_setgroups = truth(object, "denySetgroups");
+    options.maps.uid_helper = text_or(object, "uidHelper");
+    options.maps.gid_helper = text_or(object, "gidHelper");
+    options.maps.on_request = truth(object, "onRequest");
+  }
+  auto streams = request.Get("stdio").As<Napi::Array>();
+  for (uint32_t i = 0; i < 3; i++) options.stdio[i] = stdio(streams[i]);
+  Napi::Value input = request.Get("input");
+  if (input.IsTypedArray()) {
+    auto bytes = input.As<Napi::Uint8Array>();
+    options.input.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
+  }
+  Napi::Value inherited = request.Get("inherited");
+  if (inherited.IsArray()) {
+    auto array = inherited.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); i++)
+      options.inherited.emplace_back(static_cast<int>(number(array[i])));
+  }
+  options.capture_limit = static_cast<uint64_t>(number_or(request, "captureLimit", 0));
+  options.wall_limit_ms = number_or(request, "wallLimitMs", 0);
+  options.cpu_limit_ms = number_or(request, "cpuLimitMs", 0);
+  options.cpu_file = text_or(request, "cpuFile");
+  options.oom_control = text_or(request, "oomControl");
+  options.collect = texts(request.Get("collect"));
+  options.kill_rest = truth(request, "killRest");
+  return options;
+}
+
+Napi::Object to_object(Napi::Env env, const Failure& failure) {
+  auto object = Napi::Object::New(env);
+  object.Set("stage", failure.stage);
+  object.Set("syscall", failure.syscall);
+  object.Set("errno", failure.error);
+  object.Set("path", failure.path);
+  object.Set("record", failure.record);
+  return object;
+}
+
+Napi::Value to_buffer(Napi::Env env, std::string bytes) {
+  constexpr size_t COPY_BELOW = 64 << 10;
+  if (bytes.size() < COPY_BELOW) return Napi::Buffer<char>::Copy(env, bytes.data(), bytes.size());
+  auto* kept = new std::string(std::move(bytes));
+  return Napi::Buffer<char>::NewOrCopy(env, kept->data(), kept->size(), [kept](Napi::Env, char*) { delete kept; });
+}
+
+namespace {
+
+double milliseconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) * 1000 + static_cast<double>(time.tv_usec) / 1000;
+}
+
+const char* name(Cause cause) {
+  switch (cause) {
+    case Cause::Timeout:
+      return "timeout";
+    case Cause::Cpu:
+      return "cpu";
+    case Cause::Output:
+      return "output";
+    case Cause::Aborted:
+      return "aborted";
+    case Cause::Oom:
+      return "oom";
+    case Cause::Stopped:
+      return "stopped";
+    case Cause::None:
+      break;
+  }
+  return "";
+}
+
+}  // namespace
+
+Napi::Object to_object(Napi::Env env, ProcessReport& report) {
+  auto object = Napi::Object::New(env);
+  if (report.failure) object.Set("failure", to_object(env, *report.failure));
+  object.Set("code", report.code);
+  object.Set("status", report.status);
+  object.Set("cause", name(report.cause));
+  object.Set("durationMs", report.duration_ms);
+  object.Set("userMs", milliseconds(report.usage.ru_utime));
+  object.Set("systemMs", milliseconds(report.usage.ru_stime));
+  object.Set("maxRssBytes", static_cast<double>(report.usage.ru_maxrss) * 1024);
+  object.Set("stdout", to_buffer(env, std::move(report.output[0])));
+  object.Set("stderr", to_buffer(env, std::move(report.output[1])));
+  object.Set("truncated", report.truncated);
+  auto collected = Napi::Array::New(env, report.collected.size());
+  for (uint32_t i = 0; i < report.collected.size(); i++) collected[i] = Napi::String::New(env, report.collected[i]);
+  object.Set("collected", collected);
+  return object;
+}
+
+}  // namespace caisson

@@ -1,0 +1,66 @@
+#include "binding/mailbox.h"
+
+namespace caisson {
+
+namespace {
+
+struct Box {
+  std::shared_ptr<Mailbox> mailbox;
+};
+
+}  // namespace
+
+std::shared_ptr<Mailbox> Mailbox::of(Napi::Env env) {
+  auto* box = env.GetInstanceData<Box>();
+  if (box == nullptr) {
+    box = new Box{std::shared_ptr<Mailbox>(new Mailbox(env))};
+    env.SetInstanceData(box);
+    napi_add_env_cleanup_hook(env, [](void* data) { static_cast<Mailbox*>(data)->close(); }, box->mailbox.get());
+  }
+  return box->mailbox;
+}
+
+Mailbox::Mailbox(Napi::Env env) : env_(env) {
+  napi_value name;
+  napi_create_string_utf8(env, "caisson", NAPI_AUTO_LENGTH, &name);
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, deliver, &function_);
+  napi_unref_threadsafe_function(env, function_);
+}
+
+void Mailbox::post(Letter letter) {
+  std::lock_guard lock(mutex_);
+  if (function_ == nullptr) return;
+  letters_.push_back(std::move(letter));
+  if (letters_.size() == 1) napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Mailbox::deliver(napi_env env, napi_value, void* context, void*) {
+  auto* mailbox = static_cast<Mailbox*>(context);
+  std::vector<Letter> letters;
+  {
+    std::lock_guard lock(mailbox->mutex_);
+    letters.swap(mailbox->letters_);
+  }
+  if (env == nullptr) return;
+  for (Letter& letter : letters) {
+    Napi::HandleScope scope(env);
+    letter(Napi::Env(env));
+  }
+}
+
+void Mailbox::hold() {
+  if (held_++ == 0 && function_ != nullptr) napi_ref_threadsafe_function(env_, function_);
+}
+
+void Mailbox::release() {
+  if (--held_ == 0 && function_ != nullptr) napi_unref_threadsafe_function(env_, function_);
+}
+
+void Mailbox::close() {
+  std::lock_guard lock(mutex_);
+  if (function_ != nullptr) napi_release_threadsafe_function(function_, napi_tsfn_abort);
+  function_ = nullptr;
+  letters_.clear();
+}
+
+}  // namespace caisson

@@ -1,0 +1,39 @@
+// From the core's threads to one JavaScript environment (the main thread, or a worker_thread).
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace caisson {
+
+class Mailbox {
+ public:
+  using Letter = std::function<void(Napi::Env)>;
+
+  // The one of this environment; made at first use, closed when the environment ends.
+  static std::shared_ptr<Mailbox> of(Napi::Env env);
+
+  // From any thread. Dropped when the environment is gone.
+  void post(Letter letter);
+
+  // JavaScript thread: while held, the event loop stays alive.
+  void hold();
+  void release();
+
+ private:
+  explicit Mailbox(Napi::Env env);
+  static void deliver(napi_env env, napi_value, void* context, void*);
+  void close();
+
+  std::mutex mutex_;
+  napi_threadsafe_function function_ = nullptr;
+  std::vector<Letter> letters_;
+  int held_ = 0;
+  napi_env env_;
+};
+
+}  // namespace caisson

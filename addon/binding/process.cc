@@ -1,0 +1,102 @@
+#include "binding/process.h"
+
+#include "binding/convert.h"
+#include "binding/mailbox.h"
+#include "core/process.h"
+
+namespace caisson {
+
+namespace {
+
+using Handle = std::shared_ptr<Process>;
+
+// Passes what happens to the JavaScript function, as (event, value).
+class Reporter : public Process::Listener {
+ public:
+  Reporter(std::shared_ptr<Mailbox> mailbox, Napi::Function callback)
+      : mailbox_(std::move(mailbox)), callback_(new Napi::FunctionReference(Napi::Persistent(callback))) {
+    mailbox_->hold();
+  }
+
+  void started(pid_t pid) override { tell("started", pid); }
+  void synchronising(pid_t pid) override { tell("synchronising", pid); }
+  void ready() override { tell("ready", 0); }
+
+  void console(Fd master) override { tell("console", master.release()); }
+
+  void ended(ProcessReport report) override {
+    auto shared = std::make_shared<ProcessReport>(std::move(report));
+    mailbox_->post([callback = callback_, mailbox = mailbox_, shared](Napi::Env env) {
+      mailbox->release();
+      call(env, *callback, Napi::String::New(env, "ended"), to_object(env, *shared));
+      delete callback;
+    });
+  }
+
+ private:
+  void tell(const char* event, int value) {
+    mailbox_->post([callback = callback_, event, value](Napi::Env env) {
+      call(env, *callback, Napi::String::New(env, event), Napi::Number::New(env, value));
+    });
+  }
+
+  // A throw of the listener must not unwind through the core.
+  static void call(Napi::Env env, Napi::FunctionReference& callback, Napi::Value event, Napi::Value value) {
+    try {
+      callback.Value().Call({event, value});
+    } catch (const Napi::Error& error) {
+      napi_fatal_exception(env, error.Value());
+    }
+  }
+
+  std::shared_ptr<Mailbox> mailbox_;
+  Napi::FunctionReference* callback_;
+};
+
+Process& process(const Napi::CallbackInfo& info) { return **info[0].As<Napi::External<Handle>>().Data(); }
+
+Napi::Value start(const Napi::CallbackInfo& info) {
+  auto options = process_options(info[0].As<Napi::Object>());
+  auto reporter = std::make_unique<Reporter>(Mailbox::of(info.Env()), info[1].As<Napi::Function>());
+  auto* handle = new Handle(Process::start(std::move(options), std::move(reporter)));
+  return Napi::External<Handle>::New(info.Env(), handle, [](Napi::Env, Handle* data) { delete data; });
+}
+
+Cause cause(const std::string& name) {
+  if (name == "timeout") return Cause::Timeout;
+  if (name == "output") return Cause::Output;
+  if (name == "aborted") return Cause::Aborted;
+  if (name == "cpu") return Cause::Cpu;
+  return Cause::Stopped;
+}
+
+void kill(const Napi::CallbackInfo& info) { process(info).kill(cause(text(info[1]))); }
+
+void signal(const Napi::CallbackInfo& info) { process(info).signal(static_cast<int>(number(info[1]))); }
+
+void go(const Napi::CallbackInfo& info) { process(info).go(); }
+
+// (handle, 0 | 1, callback(fd | -1, bytes)): takes a captured stream over.
+void detach(const Napi::CallbackInfo& info) {
+  auto mailbox = Mailbox::of(info.Env());
+  auto* callback = new Napi::FunctionReference(Napi::Persistent(info[2].As<Napi::Function>()));
+  process(info).detach(static_cast<int>(number(info[1])), [mailbox, callback](Fd fd, std::string bytes) {
+    mailbox->post([callback, fd = fd.release(), bytes = std::move(bytes)](Napi::Env env) mutable {
+      callback->Value().Call({Napi::Number::New(env, fd), to_buffer(env, std::move(bytes))});
+      delete callback;
+    });
+  });
+}
+
+}  // namespace
+
+void export_process(Napi::Object exports) {
+  Napi::Env env = exports.Env();
+  exports.Set("start", Napi::Function::New(env, start, "start"));
+  exports.Set("kill", Napi::Function::New(env, kill, "kill"));
+  exports.Set("signal", Napi::Function::New(env, signal, "signal"));
+  exports.Set("go", Napi::Function::New(env, go, "go"));
+  exports.Set("detach", Napi::Function::New(env, detach, "detach"));
+}
+
+}  // namespace caisson

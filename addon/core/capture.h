@@ -1,0 +1,44 @@
+// Collects what a program writes to a pipe, up to a bound, until someone wants the pipe itself.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "core/fd.h"
+#include "core/supervisor.h"
+
+namespace caisson {
+
+class Capture : public Supervisor::Source {
+ public:
+  // Called on the supervisor's thread with the number of bytes that just came in.
+  using OnBytes = std::function<void(size_t)>;
+
+  Capture() = default;
+  Capture(const Capture&) = delete;
+
+  void start(Fd fd, OnBytes on_bytes);
+  // Reads what is there now, then closes. For when the writers are gone.
+  void finish();
+  // Gives the pipe away; what was read stays in `bytes`.
+  Fd detach();
+
+  void ready(uint32_t events) override;
+
+  bool open() const { return static_cast<bool>(fd_); }
+  std::string bytes;
+  // Bytes above this are read and dropped, so that the writer is not blocked while it is being stopped.
+  uint64_t limit = 0;
+  bool truncated = false;
+
+ private:
+  // False at the end of the stream.
+  bool take(size_t at_most, bool until_dry);
+  void close();
+
+  Fd fd_;
+  OnBytes on_bytes_;
+};
+
+}  // namespace caisson

@@ -1,0 +1,87 @@
+#include "core/cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <memory>
+
+#include "core/sys.h"
+
+namespace caisson {
+
+namespace {
+
+// Calls itself for subdirectories first; `visit` gets each directory's path.
+template <typename Visit>
+void walk(const std::string& path, int depth, const Visit& visit) {
+  if (depth < 32) {
+    std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(path.c_str()), closedir);
+    while (directory) {
+      dirent* entry = readdir(directory.get());
+      if (entry == nullptr) break;
+      std::string name = entry->d_name;
+      if (entry->d_type == DT_DIR && name != "." && name != "..") walk(path + "/" + name, depth + 1, visit);
+    }
+  }
+  visit(path);
+}
+
+// Where the kernel has no cgroup.kill: read the members and kill them, once. False when there was none.
+bool kill_members(const std::string& path) {
+  std::string pids;
+  walk(path, 0, [&](const std::string& directory) { pids += sys::read_file(directory + "/cgroup.procs"); });
+  const char* at = pids.data();
+  const char* end = at + pids.size();
+  bool any = false;
+  while (at < end) {
+    pid_t pid = 0;
+    auto [next, error] = std::from_chars(at, end, pid);
+    if (error != std::errc() || pid <= 0) break;
+    kill(pid, SIGKILL);
+    any = true;
+    at = next + 1;
+  }
+  return any;
+}
+
+// Frozen first, so that a fork bomb cannot outrun the list; a frozen task of cgroup v1 ignores SIGKILL until it is
+// thawed, so the passes after that catch what the first one left.
+void freeze_and_kill(const std::string& path, const std::string& freezer, const char* freeze, const char* thaw) {
+  if (!freezer.empty()) sys::write_file(freezer, freeze);
+  kill_members(path);
+  if (!freezer.empty()) sys::write_file(freezer, thaw);
+  for (int pass = 0; pass < 100 && kill_members(path); pass++) continue;
+}
+
+}  // namespace
+
+bool cgroup_kill(const CgroupPaths& paths) {
+  std::string state = paths.freezer.empty() ? "" : paths.freezer + "/freezer.state";
+  if (!paths.unified.empty() && sys::write_file(paths.unified + "/cgroup.kill", "1")) {
+    if (!state.empty()) sys::write_file(state, "THAWED");
+  } else if (!paths.unified.empty()) {
+    if (!state.empty()) sys::write_file(state, "THAWED");
+    freeze_and_kill(paths.unified, paths.unified + "/cgroup.freeze", "1", "0");
+  } else if (!paths.legacy.empty()) {
+    freeze_and_kill(paths.freezer.empty() ? paths.legacy.front() : paths.freezer, state, "FROZEN", "THAWED");
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool cgroup_remove(const CgroupPaths& paths) {
+  bool all = true;
+  auto remove = [&](const std::string& path) {
+    if (rmdir(path.c_str()) == 0 || errno == ENOENT) return;
+    walk(path, 0, [&](const std::string& directory) { all &= rmdir(directory.c_str()) == 0 || errno == ENOENT; });
+  };
+  if (!paths.unified.empty()) remove(paths.unified);
+  for (const std::string& path : paths.legacy) remove(path);
+  return all;
+}
+
+}  // namespace caisson

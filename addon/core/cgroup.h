@@ -1,0 +1,22 @@
+// What must be quick or certain about cgroups; everything else is files that TypeScript names.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace caisson {
+
+// The directories of one container or exec, in every hierarchy that it is in.
+struct CgroupPaths {
+  std::string unified;              // cgroup v2, also on hybrid hosts; may be empty
+  std::vector<std::string> legacy;  // cgroup v1
+  std::string freezer;              // the one of `legacy` that freezes, if any
+};
+
+// Kills every process in it, descendants included. False when nothing could be done (no cgroup).
+bool cgroup_kill(const CgroupPaths& paths);
+
+// Removes the directories with what is below; true when they are gone.
+bool cgroup_remove(const CgroupPaths& paths);
+
+}  // namespace caisson

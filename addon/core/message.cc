@@ -1,0 +1,59 @@
+#include "core/message.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace caisson {
+
+namespace {
+constexpr size_t FDS_MAX = 64;
+}
+
+bool send_message(int socket, const message& what, const std::vector<int>& fds) {
+  iovec vector = {const_cast<message*>(&what), sizeof what};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+  msghdr header = {};
+  header.msg_iov = &vector;
+  header.msg_iovlen = 1;
+  if (fds.size() > FDS_MAX) return errno = E2BIG, false;
+  if (!fds.empty()) {
+    header.msg_control = space;
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    memcpy(CMSG_DATA(rights), fds.data(), sizeof(int) * fds.size());
+  }
+  return sendmsg(socket, &header, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof what);
+}
+
+int receive_message(int socket, message* what, std::vector<Fd>* fds) {
+  iovec vector = {what, sizeof *what};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+  msghdr header = {};
+  header.msg_iov = &vector;
+  header.msg_iovlen = 1;
+  header.msg_control = space;
+  header.msg_controllen = sizeof space;
+  ssize_t n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0) return -1;
+  if (n == 0) return 0;
+  for (cmsghdr* rights = CMSG_FIRSTHDR(&header); rights != nullptr; rights = CMSG_NXTHDR(&header, rights)) {
+    if (rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) continue;
+    size_t count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(rights) + i * sizeof(int), sizeof fd);
+      fds->emplace_back(fd);
+    }
+  }
+  if (n != static_cast<ssize_t>(sizeof *what)) return errno = EPROTO, -1;
+  what->syscall[sizeof what->syscall - 1] = 0;
+  what->detail[sizeof what->detail - 1] = 0;
+  return 1;
+}
+
+}  // namespace caisson

@@ -1,0 +1,17 @@
+// The owner's end of the control socket (init/plan.h has the messages).
+#pragma once
+
+#include <vector>
+
+#include "core/fd.h"
+#include "init/plan.h"
+
+namespace caisson {
+
+// False with errno set. Descriptors are copied into the message; the caller keeps its own.
+bool send_message(int socket, const message& what, const std::vector<int>& fds = {});
+
+// 1: a message, 0: the other end is closed, -1: errno (EAGAIN when there is none now).
+int receive_message(int socket, message* what, std::vector<Fd>* fds);
+
+}  // namespace caisson

@@ -1,0 +1,378 @@
+#include "core/process.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/idmap.h"
+#include "core/message.h"
+#include "core/spawn.h"
+#include "core/sys.h"
+#include "core/threads.h"
+
+namespace caisson {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr auto SETUP_LIMIT = milliseconds(60'000);
+constexpr int CLEAN_ATTEMPTS = 500;
+
+// Microseconds used, from cpu.stat (v2: "usage_usec N") or cpuacct.usage (v1: nanoseconds); -1 when it cannot be read.
+double cpu_used_us(const std::string& path) {
+  std::string text = sys::read_file(path);
+  size_t at = text.find("usage_usec ");
+  uint64_t value = 0;
+  const char* from = text.data() + (at == std::string::npos ? 0 : at + 11);
+  if (std::from_chars(from, text.data() + text.size(), value).ec != std::errc()) return -1;
+  return at == std::string::npos ? static_cast<double>(value) / 1000 : static_cast<double>(value);
+}
+
+Supervisor::Clock::time_point in_ms(double ms) {
+  return Supervisor::Clock::now() + std::chrono::microseconds(static_cast<int64_t>(ms * 1000));
+}
+
+}  // namespace
+
+std::shared_ptr<Process> Process::start(ProcessOptions options, std::unique_ptr<Listener> listener) {
+  std::shared_ptr<Process> process(new Process(std::move(options), std::move(listener)));
+  process->self_ = process;
+  Threads::quick().post([process] { process->launch(); });
+  return process;
+}
+
+// --- on a worker thread -----------------------------------------------------------------------------------------
+
+// Gives the child's ends; ours are kept for attach().
+Result<> Process::connect(std::array<Fd, 3>* stdio) {
+  for (int i = 0; i < 3; i++) {
+    Stdio& wanted = options_.stdio[i];
+    if (wanted.kind == Stdio::Kind::Given) {
+      (*stdio)[i] = std::move(wanted.fd);
+    } else if (wanted.kind == Stdio::Kind::Null) {
+      (*stdio)[i].reset(open("/dev/null", O_RDWR | O_CLOEXEC));
+      if (!(*stdio)[i]) return failed("process", "open", "/dev/null");
+    } else {
+      int ends[2];
+      if (pipe2(ends, O_CLOEXEC) < 0) return failed("process", "pipe2");
+      bool child_reads = i == 0;
+      (*stdio)[i].reset(ends[child_reads ? 0 : 1]);
+      wanted.fd.reset(ends[child_reads ? 1 : 0]);
+      fcntl(wanted.fd.get(), F_SETFL, O_NONBLOCK);
+    }
+  }
+  return Nothing{};
+}
+
+// Then the init program, which waits for them, goes on; or, without them, is killed.
+void Process::map_ids() {
+  if (options_.maps.uid.empty()) return;
+  message go = {};
+  go.type = MESSAGE_GO;
+  go.value = static_cast<uint32_t>(pid_);
+  auto done = write_id_maps(pid_, options_.maps);
+  if (done && send_message(control_.fd.get(), go)) return;
+  report_.failure = done ? failed("process", "sendmsg", "go") : done.failure();
+  sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
+}
+
+// cgroup v1 kills one process when memory runs out; as with memory.oom.group of v2, the rest follows.
+Result<> Process::watch_oom() {
+  if (options_.oom_control.empty()) return Nothing{};
+  std::string directory = options_.oom_control.substr(0, options_.oom_control.rfind('/'));
+  Fd control(open(options_.oom_control.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!control) return failed("cgroup", "open", options_.oom_control);
+  oom_.fd.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!oom_.fd) return failed("cgroup", "eventfd");
+  std::string text = std::to_string(oom_.fd.get()) + " " + std::to_string(control.get());
+  if (!sys::write_file(directory + "/cgroup.event_control", text))
+    return failed("cgroup", "write", directory + "/cgroup.event_control");
+  return Nothing{};
+}
+
+Result<> Process::create() {
+  if (auto done = perform(options_.prepare); !done) return done.failure();
+  if (auto done = watch_oom(); !done) return done.failure();
+
+  std::array<Fd, 3> stdio;
+  if (auto done = connect(&stdio); !done) return done.failure();
+
+  plan_.reset(static_cast<int>(syscall(SYS_memfd_create, "caisson-plan", MFD_CLOEXEC)));
+  if (!plan_) return failed("process", "memfd_create");
+  if (write(plan_.get(), options_.plan.data(), options_.plan.size()) != static_cast<ssize_t>(options_.plan.size()))
+    return failed("process", "write", "plan");
+
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return failed("process", "socketpair");
+  control_.fd.reset(ends[0]);
+  Fd theirs(ends[1]);
+
+  SpawnOptions spawning;
+  spawning.namespaces = options_.namespaces;
+  spawning.cgroup = options_.cgroup.unified;
+  spawning.fds = {stdio[0].get(), stdio[1].get(), stdio[2].get(), theirs.get(), plan_.get()};
+  for (const Fd& fd : options_.inherited) spawning.fds.push_back(fd.get());
+  auto spawned = spawn(spawning);
+  if (!spawned) return spawned.failure();
+  options_.inherited.clear();
+  pid_ = spawned->pid;
+  exit_.fd = std::move(spawned->pidfd);
+
+  if (!options_.maps.on_request) map_ids();
+  return Nothing{};
+}
+
+void Process::launch() {
+  auto created = create();
+  Supervisor::shared().post([this, created = std::move(created)]() mutable {
+    if (created) {
+      attach();
+    } else {
+      conclude(created.failure());
+    }
+  });
+}
+
+// --- on the supervisor's thread ---------------------------------------------------------------------------------
+
+void Process::attach() {
+  attached_ = true;
+  for (int i = 0; i < 2; i++) {
+    if (options_.stdio[i + 1].kind != Stdio::Kind::Capture) continue;
+    output_[i].limit = options_.capture_limit;
+    output_[i].start(std::move(options_.stdio[i + 1].fd), [this](size_t n) {
+      captured_ += n;
+      on_output();
+    });
+  }
+  if (options_.stdio[0].kind == Stdio::Kind::Input) {
+    input_.fd = std::move(options_.stdio[0].fd);
+    input_.start(EPOLLOUT);
+  }
+  if (oom_.fd) oom_.start(EPOLLIN);
+  control_.start(EPOLLIN);
+  exit_.start(EPOLLIN);
+  timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
+    if (!started_) kill_now(Cause::Stopped);
+  }));
+  for (int number : pending_signals_) sys::pidfd_send_signal(exit_.fd.get(), number);
+  if (pending_ != Cause::None) kill_now(pending_);
+}
+
+void Process::on_control(uint32_t) { read_control(); }
+
+void Process::read_control() {
+  while (control_.fd) {
+    message what;
+    std::vector<Fd> fds;
+    int got = receive_message(control_.fd.get(), &what, &fds);
+    if (got < 0 && errno == EAGAIN) break;
+    if (got <= 0) {
+      control_.stop();
+      if (executed()) on_executed();
+      return;
+    }
+    switch (what.type) {
+      case MESSAGE_FAILED:
+        report_.failure = Failure{"setup", what.syscall, what.error, what.detail, static_cast<int>(what.record)};
+        break;
+      case MESSAGE_SYNC:
+        if (what.value == PLAN_SYNC_MAPS)
+          map_ids();
+        else
+          listener_->synchronising(pid_);
+        break;
+      case MESSAGE_READY:
+        listener_->ready();
+        break;
+      case MESSAGE_CONSOLE:
+        if (!fds.empty()) listener_->console(std::move(fds[0]));
+        break;
+      case MESSAGE_PROCESS: {
+        // The first process only went ahead; the one to watch was born in the pid namespace.
+        if (fds.empty()) break;
+        siginfo_t info;
+        waitid(static_cast<idtype_t>(3) /* P_PIDFD */, exit_.fd.get(), &info, WEXITED);
+        exit_.stop();
+        exit_.fd = std::move(fds[0]);
+        pid_ = static_cast<pid_t>(what.value);
+        exit_.start(EPOLLIN);
+        break;
+      }
+      default:
+        break;
+    }
+  }
+}
+
+bool Process::executed() {
+  plan_header header;
+  return plan_ && pread(plan_.get(), &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header) &&
+         header.progress == PLAN_EXECUTED;
+}
+
+void Process::on_executed() {
+  if (started_) return;
+  started_ = true;
+  executed_at_ = Supervisor::Clock::now();
+  plan_.reset();
+  for (auto& timer : timers_) Supervisor::shared().cancel(timer);
+  timers_.clear();
+  if (options_.wall_limit_ms > 0)
+    timers_.push_back(Supervisor::shared().at(in_ms(options_.wall_limit_ms), [this] { kill_now(Cause::Timeout); }));
+  if (options_.cpu_limit_ms > 0) check_cpu();
+  listener_->started(pid_);
+}
+
+// Looks again when the limit could be reached at the earliest: with every processor at work.
+void Process::check_cpu() {
+  if (ended_) return;
+  double used_ms = cpu_used_us(options_.cpu_file) / 1000;
+  double left = options_.cpu_limit_ms - used_ms;
+  if (used_ms >= 0 && left <= 0) return kill_now(Cause::Cpu);
+  static const long processors = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
+  timers_.push_back(
+      Supervisor::shared().at(in_ms(std::max(2.0, left / static_cast<double>(processors))), [this] { check_cpu(); }));
+}
+
+void Process::on_output() {
+  if (captured_ > options_.capture_limit) {
+    report_.truncated = true;
+    kill_now(Cause::Output);
+  }
+}
+
+void Process::on_input(uint32_t events) {
+  while (input_written_ < options_.input.size() && !(events & EPOLLERR)) {
+    ssize_t n = write(input_.fd.get(), options_.input.data() + input_written_, options_.input.size() - input_written_);
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) break;  // nobody reads it any more
+    input_written_ += n;
+  }
+  input_.stop();
+  options_.input.clear();
+  options_.input.shrink_to_fit();
+}
+
+void Process::on_oom(uint32_t) {
+  uint64_t count;
+  if (read(oom_.fd.get(), &count, sizeof count) < 0) return;
+  kill_now(Cause::Oom);
+}
+
+void Process::kill_now(Cause cause) {
+  if (ended_) return;
+  if (!attached_) {
+    if (pending_ == Cause::None) pending_ = cause;
+    return;
+  }
+  if (report_.cause == Cause::None) report_.cause = cause;
+  if (!cgroup_kill(options_.cgroup) && exit_.fd) sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
+}
+
+void Process::on_exit(uint32_t) {
+  exited_at_ = Supervisor::Clock::now();
+  read_control();
+  if (!exit_.fd) return;
+  siginfo_t info = {};
+  if (syscall(SYS_waitid, 3 /* P_PIDFD */, exit_.fd.get(), &info, WEXITED | WNOHANG, &report_.usage) < 0) {
+    info.si_code = 0;  // another part of this program reaped it: the status is lost, the end is not
+  } else if (info.si_pid == 0) {
+    return;  // the descriptor of a process that went ahead; the next one is watched now
+  }
+  report_.code = info.si_code;
+  report_.status = info.si_status;
+  finish();
+}
+
+void Process::finish() {
+  if (!started_ && executed()) on_executed();
+  ended_ = true;
+  exit_.stop();
+  control_.stop();
+  input_.stop();
+  oom_.stop();
+  for (auto& timer : timers_) Supervisor::shared().cancel(timer);
+  timers_.clear();
+  if (options_.kill_rest) cgroup_kill(options_.cgroup);
+  for (int i = 0; i < 2; i++) {
+    output_[i].finish();
+    report_.truncated |= output_[i].truncated;
+    report_.output[i] = std::move(output_[i].bytes);
+  }
+  if (started_) {
+    report_.failure.reset();
+    report_.duration_ms = std::chrono::duration<double, std::milli>(exited_at_ - executed_at_).count();
+  } else if (!report_.failure) {
+    // Killed while it was being set up, by us or by the kernel.
+    plan_header header = {};
+    (void)!pread(plan_.get(), &header, sizeof header, 0);
+    report_.failure = Failure{"setup", "", report_.cause == Cause::Stopped ? ETIMEDOUT : ECANCELED, "",
+                              static_cast<int>(header.progress)};
+  }
+  for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path));
+  clean(0);
+}
+
+// The last process has left, but the kernel may need a moment until its cgroup can be removed.
+void Process::clean(int attempt) {
+  if (!cgroup_remove(options_.cgroup) && options_.kill_rest && attempt < CLEAN_ATTEMPTS) {
+    Supervisor::shared().at(Supervisor::Clock::now() + milliseconds(attempt < 20 ? 1 : 10),
+                            [this, attempt] { clean(attempt + 1); });
+    return;
+  }
+  listener_->ended(std::move(report_));
+  self_.reset();
+}
+
+void Process::conclude(std::optional<Failure> failure) {
+  ended_ = true;
+  report_.failure = std::move(failure);
+  if (pending_ != Cause::None) report_.cause = pending_;
+  oom_.fd.reset();
+  clean(0);
+}
+
+// --- from any thread --------------------------------------------------------------------------------------------
+
+void Process::kill(Cause cause) {
+  Supervisor::shared().post([process = shared_from_this(), cause] { process->kill_now(cause); });
+}
+
+void Process::signal(int number) {
+  Supervisor::shared().post([process = shared_from_this(), number] {
+    if (!process->attached_) {
+      process->pending_signals_.push_back(number);
+    } else if (process->exit_.fd) {
+      sys::pidfd_send_signal(process->exit_.fd.get(), number);
+    }
+  });
+}
+
+void Process::go() {
+  Supervisor::shared().post([process = shared_from_this()] {
+    message what = {};
+    what.type = MESSAGE_GO;
+    what.value = static_cast<uint32_t>(process->pid_);
+    if (process->control_.fd) send_message(process->control_.fd.get(), what);
+  });
+}
+
+void Process::detach(int stream, std::function<void(Fd, std::string)> done) {
+  Supervisor::shared().post([process = shared_from_this(), stream, done = std::move(done)] {
+    Capture& capture = process->output_[stream];
+    Fd fd = capture.detach();
+    done(std::move(fd), std::move(capture.bytes));
+  });
+}
+
+}  // namespace caisson

@@ -1,0 +1,152 @@
+// One supervised process: started through the init program, watched until it ends, accounted for.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/capture.h"
+#include "core/cgroup.h"
+#include "core/fd.h"
+#include "core/idmap.h"
+#include "core/result.h"
+#include "core/steps.h"
+#include "core/supervisor.h"
+#include "init/plan.h"
+
+namespace caisson {
+
+// What a standard stream of the program is connected to.
+struct Stdio {
+  enum class Kind {
+    Null,     // /dev/null
+    Capture,  // output: a pipe that is read into the report
+    Input,    // stdin: a pipe that ProcessOptions::input is written to
+    Given,    // `fd`
+  };
+  Kind kind = Kind::Null;
+  Fd fd{};
+};
+
+struct ProcessOptions {
+  std::string plan;
+  uint64_t namespaces = 0;
+  CgroupPaths cgroup;
+  std::vector<Step> prepare;
+  IdMaps maps;
+  std::array<Stdio, 3> stdio;
+  std::string input;
+  std::vector<Fd> inherited;
+  uint64_t capture_limit = 0;  // bytes, both streams together
+  double wall_limit_ms = 0;    // 0: none
+  double cpu_limit_ms = 0;
+  std::string cpu_file;     // cpu.stat of v2, or cpuacct.usage of v1
+  std::string oom_control;  // memory.oom_control of v1: its event stands in for memory.oom.group
+  std::vector<std::string> collect;  // files to read when it has ended
+  bool kill_rest = false;            // when it ends, so does everything in its cgroup; otherwise that may live on
+};
+
+// Why it was killed by us; the first cause wins.
+enum class Cause { None, Timeout, Cpu, Output, Aborted, Oom, Stopped };
+
+struct ProcessReport {
+  std::optional<Failure> failure;  // it never became the program
+  int code = 0;                    // CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0 when another reaped it
+  int status = 0;
+  Cause cause = Cause::None;
+  double duration_ms = 0;
+  rusage usage{};
+  std::array<std::string, 2> output;
+  bool truncated = false;
+  std::vector<std::string> collected;
+};
+
+class Process : public std::enable_shared_from_this<Process> {
+ public:
+  // Called on the supervisor's thread.
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    virtual void started(pid_t pid) = 0;
+    virtual void synchronising(pid_t pid) = 0;  // hooks may run now; go() continues
+    virtual void ready() = 0;                   // parked in WAIT
+    virtual void console(Fd master) = 0;
+    virtual void ended(ProcessReport report) = 0;  // last
+  };
+
+  static std::shared_ptr<Process> start(ProcessOptions options, std::unique_ptr<Listener> listener);
+
+  // From any thread; all are no-ops once it has ended.
+  void kill(Cause cause);
+  void signal(int number);
+  void go();
+  void detach(int stream, std::function<void(Fd, std::string)> done);
+
+ private:
+  template <void (Process::*Handler)(uint32_t)>
+  struct Watch : Supervisor::Source {
+    Process* process;
+    Fd fd;
+    explicit Watch(Process* owner) : process(owner) {}
+    void ready(uint32_t events) override { (process->*Handler)(events); }
+    bool start(uint32_t events) { return Supervisor::shared().add(fd.get(), events, this); }
+    void stop() {
+      if (!fd) return;
+      Supervisor::shared().remove(fd.get(), this);
+      fd.reset();
+    }
+  };
+
+  Process(ProcessOptions options, std::unique_ptr<Listener> listener)
+      : options_(std::move(options)), listener_(std::move(listener)) {}
+
+  // On a worker thread.
+  void launch();
+  Result<> connect(std::array<Fd, 3>* stdio);
+  void map_ids();
+  Result<> watch_oom();
+  Result<> create();
+
+  // On the supervisor's thread.
+  void attach();
+  void on_control(uint32_t events);
+  void on_exit(uint32_t events);
+  void on_input(uint32_t events);
+  void on_oom(uint32_t events);
+  void read_control();
+  void on_executed();
+  void on_output();
+  void kill_now(Cause cause);
+  void check_cpu();
+  bool executed();
+  void finish();
+  void clean(int attempt);
+  void conclude(std::optional<Failure> failure);
+
+  ProcessOptions options_;
+  std::unique_ptr<Listener> listener_;
+  std::shared_ptr<Process> self_;  // until it has ended
+
+  pid_t pid_ = -1;
+  Fd plan_;
+  Watch<&Process::on_control> control_{this};
+  Watch<&Process::on_exit> exit_{this};
+  Watch<&Process::on_input> input_{this};
+  Watch<&Process::on_oom> oom_{this};
+  std::array<Capture, 2> output_;
+  uint64_t captured_ = 0;
+  size_t input_written_ = 0;
+
+  bool attached_ = false, started_ = false, ended_ = false;
+  Cause pending_ = Cause::None;       // asked for before there was a process
+  std::vector<int> pending_signals_;  // likewise
+  Supervisor::Clock::time_point executed_at_, exited_at_;
+  std::vector<Supervisor::Timer> timers_;
+  ProcessReport report_;
+};
+
+}  // namespace caisson

@@ -1,0 +1,35 @@
+#include "core/steps.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "core/fd.h"
+#include "core/sys.h"
+
+namespace caisson {
+
+namespace {
+
+bool perform(const Step& step, const char** syscall) {
+  switch (step.kind) {
+    case Step::Kind::MakeDirectory:
+      *syscall = "mkdir";
+      return mkdir(step.path.c_str(), 0755) == 0 || (step.lenient && errno == EEXIST);
+    case Step::Kind::Write:
+      *syscall = "write";
+      return sys::write_file(step.path, step.text) || (step.lenient && errno == ENOENT);
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<> perform(const std::vector<Step>& steps) {
+  for (const Step& step : steps) {
+    const char* syscall = "";
+    if (!perform(step, &syscall)) return failed(step.stage, syscall, step.path);
+  }
+  return Nothing{};
+}
+
+}  // namespace caisson

@@ -1,0 +1,54 @@
+// One thread that waits for everything at once: ends of processes, their pipes and control sockets, timers.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "core/fd.h"
+
+namespace caisson {
+
+class Supervisor {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Timer = std::pair<Clock::time_point, uint64_t>;
+
+  // Something with a descriptor. It must stay alive until it is removed.
+  class Source {
+   public:
+    virtual void ready(uint32_t events) = 0;
+
+   protected:
+    ~Source() = default;
+  };
+
+  static Supervisor& shared();
+
+  // From any thread: run on the supervisor's.
+  void post(std::function<void()> work);
+
+  // The rest: on the supervisor's thread only.
+  bool add(int fd, uint32_t events, Source* source);
+  // Also forgets events of it that were already fetched.
+  void remove(int fd, Source* source);
+  Timer at(Clock::time_point when, std::function<void()> work);
+  void cancel(const Timer& timer);
+
+ private:
+  Supervisor();
+  void run();
+  void run_posted();
+
+  Fd epoll_, wake_;
+  std::mutex mutex_;
+  std::vector<std::function<void()>> posted_;
+  std::map<Timer, std::function<void()>> timers_;
+  uint64_t next_timer_ = 0;
+  std::vector<Source*> removed_;
+};
+
+}  // namespace caisson

@@ -1,0 +1,15 @@
+// The process beside this one that cleans up when this one is killed (init/watch.c).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+
+namespace caisson {
+
+// Starts it; it is restarted when it ends while this process lives. `directories` are cgroups of this process's own
+// containers. Blocks for a moment; call it on a worker thread that lives as long as the process.
+Result<> watchdog_start(std::vector<std::string> directories);
+
+}  // namespace caisson

@@ -1,0 +1,149 @@
+/*
+ * The plan: what the init program does, in order.
+ *
+ * TypeScript lowers a container to a list of records, the addon hands them over in a sealed-size memory file, and
+ * the init program carries them out one by one. The names below are the single definition; the addon exports
+ * them to TypeScript.
+ *
+ * Layout (native endian, every record a multiple of 8 bytes):
+ *   plan_header, then `count` times: plan_record, its strings (each ends with NUL), its blob, padding.
+ */
+#pragma once
+
+#ifdef __cplusplus
+#include <cstdint>
+extern "C" {
+#else
+#include <stdint.h>
+#endif
+
+#define PLAN_MAGIC 0x43534e50u
+#define PLAN_VERSION 1u
+#define PLAN_NUMBERS 4
+/* File descriptors that records name by a small number; the inherited ones come first. */
+#define PLAN_SLOTS 192
+/* Where the inherited descriptors lie when the program starts. */
+#define PLAN_FD_CONTROL 3
+#define PLAN_FD_PLAN 4
+#define PLAN_FD_FIRST 5
+/* No slot. */
+#define PLAN_NONE 0xffffffffu
+
+/*
+ *      name            numbers                                 strings                       blob
+ */
+#define PLAN_OPS(OP)                                                                                          \
+  OP(CGROUP_JOIN)   /* -                                     | path of a cgroup v1 `tasks` file            */ \
+  OP(SETNS)         /* slot, namespace flags                 |                                             */ \
+  OP(UNSHARE)       /* namespace flags                       |                                             */ \
+  OP(TIME)          /* -                                     | timens_offsets text, may be empty           */ \
+  OP(SYNC)          /* kind, first slot for fds, 1: announce |                                             */ \
+  OP(FORK)          /* namespace flags                       |                                             */ \
+  OP(BECOME_ROOT)   /* 1: setgroups is denied                |                                             */ \
+  OP(UNDUMPABLE)    /*                                       |                                             */ \
+  OP(PROPAGATION)   /* mount flags                           | path, empty: /                              */ \
+  OP(TREE)          /* slot, propagation, attr set, idmap slot | path                                      */ \
+  OP(FILESYSTEM)    /* slot, mount attributes                | type, then key and value alternately        */ \
+  OP(OVERLAY)       /* slot, mount attributes                | staging, upper, work, options, lower...     */ \
+  OP(ROOT)          /* slot, 1: is mounted there already     | staging directory                           */ \
+  OP(CHROOT)        /*                                       | path                                        */ \
+  OP(ATTACH)        /* slot, base slot                       | path                                        */ \
+  OP(SETATTR)       /* attributes to set, to clear, propagation | path                                     */ \
+  OP(MASK)          /* slot of /dev's tmpfs                  | path                                        */ \
+  OP(READONLY)      /*                                       | path                                        */ \
+  OP(DIRECTORY)     /* base slot, mode, uid << 32 | gid      | path                                        */ \
+  OP(NODE)          /* base slot, mode, device, owner        | path                                        */ \
+  OP(SYMLINK)       /* base slot                             | target, path                                */ \
+  OP(FILE)          /* base slot, mode, uid << 32 | gid      | path                          | content     */ \
+  OP(SYSCTL)        /* proc slot                             | path below /proc/sys, value                 */ \
+  OP(HOSTNAME)      /*                                       | host name, domain name or empty             */ \
+  OP(LOOPBACK)      /*                                       |                                             */ \
+  OP(RLIMIT)        /* resource, soft, hard                  |                                             */ \
+  OP(CONSOLE)       /* devpts slot, /dev slot, columns << 16 | rows |                                      */ \
+  OP(OOM_SCORE)     /*                                       | value                                       */ \
+  OP(SCHEDULER)     /* policy, nice, priority, flags         |                                             */ \
+  OP(IO_PRIORITY)   /* value                                 |                                             */ \
+  OP(AFFINITY)      /*                                       |                               | CPU mask    */ \
+  OP(PERSONALITY)   /* persona                               |                                             */ \
+  OP(KEYRING)       /*                                       |                                             */ \
+  OP(HOOK)          /* timeout ms, argument count            | state before pid, state after pid, path, args, env */ \
+  OP(USER)          /* uid << 32 | gid, 1: by number only    | user or empty, more groups...               */ \
+  OP(WORKDIR)       /*                                       | path                                        */ \
+  OP(REAPER)        /*                                       |                                             */ \
+  OP(BOUNDING)      /* capability mask to keep               |                                             */ \
+  OP(CREDENTIALS)   /* umask, 1: setgroups is denied         |                                             */ \
+  OP(CAPABILITIES)  /* effective, permitted, inheritable, ambient |                                        */ \
+  OP(NO_NEW_PRIVS)  /*                                       |                                             */ \
+  OP(SECCOMP)       /* filter flags                          |                               | BPF program */ \
+  OP(PARENT_DEATH)  /*                                       |                                             */ \
+  OP(WAIT)          /* first slot for fds                    |                                             */ \
+  OP(EXEC)          /* argument count                        | args, env                                   */
+
+enum plan_op {
+#define PLAN_ENUM(name) PLAN_##name,
+  PLAN_OPS(PLAN_ENUM)
+#undef PLAN_ENUM
+      PLAN_OP_COUNT
+};
+
+/* Flags of records; each is used by the operations named. */
+enum plan_flag {
+  PLAN_RECURSIVE = 1,    /* TREE, SETATTR */
+  PLAN_NO_SYMLINKS = 2,  /* ATTACH, MASK, READONLY: no symbolic link anywhere in the path */
+  PLAN_CREATE = 4,       /* ATTACH, WORKDIR: make what is missing */
+  PLAN_OPTIONAL = 8,     /* skip when the path does not exist */
+  PLAN_EXCLUSIVE = 16,   /* FILE: must not exist */
+  PLAN_TOP = 32,         /* TREE: the attributes are for the topmost mount only */
+};
+
+/* Kinds of SYNC. */
+enum plan_sync {
+  PLAN_SYNC_MAPS = 1,  /* the owner writes the id maps, then answers */
+  PLAN_SYNC_HOOKS = 2, /* the owner runs hooks, then answers */
+};
+
+struct plan_header {
+  uint32_t magic;
+  uint32_t version;
+  uint32_t size; /* of the whole plan, bytes */
+  uint32_t count;
+  uint32_t inherited; /* descriptors from PLAN_FD_FIRST on, put in slots 0.. */
+  uint32_t progress;  /* written by the init program: the record it works on, PLAN_EXECUTED after the last */
+  uint32_t pid;       /* of the process, as the owner sees it; written by the owner before it answers a SYNC */
+  uint32_t unused;
+};
+
+#define PLAN_EXECUTED 0xfffffffeu
+
+struct plan_record {
+  uint16_t code;
+  uint16_t flags;
+  uint32_t size; /* with this header */
+  uint32_t strings;
+  uint32_t blob; /* bytes after the last string */
+  uint64_t number[PLAN_NUMBERS];
+};
+
+/* What travels over the control socket, one message a packet. */
+enum message_type {
+  MESSAGE_FAILED = 1, /* to the owner: an operation failed, the program ends */
+  MESSAGE_SYNC,       /* to the owner: value = kind; answered by MESSAGE_GO */
+  MESSAGE_PROCESS,    /* to the owner: value = pid, with a pidfd: the process to watch from now on */
+  MESSAGE_CONSOLE,    /* to the owner, with the master side of the terminal */
+  MESSAGE_READY,      /* to the owner: waiting in WAIT */
+  MESSAGE_GO,         /* from the owner: value = pid as the owner sees it; may carry fds */
+  MESSAGE_REPLY,      /* to the owner: answer of the file agent, may carry one fd */
+};
+
+struct message {
+  uint32_t type;
+  int32_t error; /* errno, positive */
+  uint32_t record;
+  uint32_t value;
+  char syscall[24];
+  char detail[216];
+};
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,165 @@
+/* The last steps: where the program runs, who reaps for it, and its execution. */
+#include "context.h"
+
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <linux/signal.h>
+#include <linux/stat.h>
+#include <linux/wait.h>
+#include <asm/ioctls.h>
+
+/*
+ * Opened as a descriptor without magic links (CVE-2024-21626: /proc/self/fd/N led out), then checked: a directory
+ * that is not below our root has no name that begins with '/'.
+ */
+int op_workdir(struct context *c, const struct operation *op) {
+  const char *path = op->string;
+  char where[4096];
+  int fd = resolve_open(-1, path, O_PATH | O_DIRECTORY, 0, 0);
+  if (fd == -E_NOENT && op->flags & PLAN_CREATE) {
+    fd = resolve_make(c, -1, path, 0755, 1);
+    if (fd < 0) return fd;
+  }
+  if (fd < 0) return (int)tried(c, "openat2", path, fd);
+  int r = (int)tried(c, "fchdir", path, SYS(fchdir, fd));
+  SYS(close, fd);
+  if (r < 0) return r;
+  r = (int)tried(c, "getcwd", path, SYS(getcwd, where, sizeof where));
+  if (r >= 0 && where[0] != '/') r = (int)tried(c, "getcwd", path, -E_NOENT);
+  return r < 0 ? r : 0;
+}
+
+static u64 all_signals(void) { return ~0ull; }
+
+/* PID 1 for programs that do not reap: forwards signals, collects orphans, ends with the program's status. */
+static _Noreturn void reap(long child) {
+  enum { SIGNAL_CHILD = 17, SIGNAL_KILL = 9 };
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct none[2];
+  u64 set = all_signals();
+  memset(none, 0, sizeof none);
+  SYS(close_range, 0, ~0u, 0);
+  SYS(capset, &header, none);
+  for (;;) {
+    long signal = SYS(rt_sigtimedwait, &set, NULL, NULL, sizeof set);
+    if (signal < 0) continue;
+    if (signal != SIGNAL_CHILD) {
+      SYS(kill, child, signal);
+      continue;
+    }
+    for (;;) {
+      int status;
+      long pid = SYS(wait4, -1, &status, WNOHANG, NULL);
+      if (pid <= 0) break;
+      if (pid != child) continue;
+      int by = status & 0x7f;
+      quit(by ? 128 + by : status >> 8 & 0xff);
+    }
+  }
+}
+
+int op_reaper(struct context *c, const struct operation *op) {
+  (void)op;
+  u64 set = all_signals();
+  SYS(rt_sigprocmask, 0 /* SIG_BLOCK */, &set, NULL, sizeof set);
+  struct clone_args args = {.exit_signal = 17};
+  long child = tried(c, "clone3", "init", SYS(clone3, &args, sizeof args));
+  if (child < 0) return (int)child;
+  if (child) reap(child);
+  return 0;
+}
+
+static int path_missing(int error) {
+  return error == -E_NOENT || error == -E_NOTDIR || error == -E_NAMETOOLONG;
+}
+
+/* As execvp does: a permission problem is remembered, and the search goes on. */
+static int search(const char *name, const char **arguments, const char **environment) {
+  const char *paths = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  char full[4096];
+  int result = -E_NOENT;
+  for (const char **e = environment; *e; e++)
+    if (text_starts(*e, "PATH=")) paths = *e + 5;
+  usize name_length = strlen(name);
+  for (const char *at = paths;; at++) {
+    usize length = 0;
+    while (at[length] && at[length] != ':') length++;
+    if (length + name_length + 2 <= sizeof full) {
+      memcpy(full, at, length);
+      full[length] = '/';
+      memcpy(full + length + (length != 0), name, name_length + 1);
+      int r = (int)SYS(execve, full, arguments, environment);
+      if (!path_missing(r)) {
+        /* A directory gives EACCES too; only report it when nothing better follows. */
+        if (r != -E_ACCES) return r;
+        result = r;
+      }
+    }
+    at += length;
+    if (!*at) return result;
+  }
+}
+
+int op_exec(struct context *c, const struct operation *op) {
+  u32 arguments = (u32)op->number[0];
+  if (!arguments || arguments > op->strings) return (int)tried(c, "plan", "exec", -E_PROTO);
+  const char **list = memory((op->strings + 3) * sizeof *list);
+  if (!list) return (int)tried(c, "mmap", "arguments", -E_NOMEM);
+  const char **environment = list + arguments + 1, *text = op->string;
+  u32 variables = op->strings - arguments;
+  int has_home = 0;
+  for (u32 i = 0; i < op->strings; i++) {
+    list[i < arguments ? i : i + 1] = text;
+    if (i >= arguments && text_starts(text, "HOME=")) has_home = 1;
+    text += strlen(text) + 1;
+  }
+  char home[sizeof c->home + 5];
+  if (!has_home) {
+    text_copy(home, sizeof home, "HOME=");
+    text_copy(home + 5, sizeof home - 5, c->home);
+    environment[variables] = home;
+  }
+
+  SYS(setsid);
+  if (c->terminal) {
+    int r = (int)tried(c, "ioctl", "TIOCSCTTY", SYS(ioctl, 0, TIOCSCTTY, 0));
+    if (r < 0) return r;
+  }
+  /* Nothing but 0, 1 and 2 passes on, whoever opened it and however. */
+  int r = (int)tried(c, "close_range", "", SYS(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC));
+  if (r < 0) return r;
+  u64 none = 0;
+  SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, sizeof none);
+
+  c->plan->progress = PLAN_EXECUTED;
+  const char *name = list[0];
+  int slash = 0;
+  for (const char *at = name; *at; at++) slash |= *at == '/';
+  r = slash   ? (int)SYS(execve, name, list, environment)
+      : *name ? search(name, list, environment)
+              : -E_NOENT;
+  c->plan->progress = c->record;
+  return (int)tried(c, "execve", name, r);
+}
+
+/* Parked: everything but the program itself is ready. The owner sends the rest as a new plan. */
+int op_wait(struct context *c, const struct operation *op) {
+  struct message message = {.type = MESSAGE_READY};
+  int fds[32];
+  int r = (int)tried(c, "sendmsg", "ready", control_send(c, &message, NULL, 0));
+  if (r < 0) return r;
+  int count = control_receive(c, &message, fds, 32);
+  if (count < 0) quit(0); /* not needed any more, or the owner is gone */
+  if (message.type != MESSAGE_GO || count < 4) return (int)tried(c, "recvmsg", "start", -E_PROTO);
+  for (int fd = 0; fd < 3; fd++) {
+    r = (int)tried(c, "dup3", "stdio", SYS(dup3, fds[1 + fd], fd, 0));
+    if (r < 0) return r;
+    SYS(close, fds[1 + fd]);
+  }
+  for (int i = 4; i < count; i++) {
+    r = slot_set(c, op->number[0] + (u64)(i - 4), fds[i]);
+    if (r < 0) return r;
+  }
+  return plan_open(c, fds[0]);
+}

@@ -1,0 +1,101 @@
+/*
+ * The watchdog: one small process beside the owner. It sleeps until the owner ends, by whatever cause, then kills what
+ * is left in the owner's cgroups and removes them. A hostile PID 1 can clear its parent-death signal; it cannot leave
+ * its cgroup.
+ *
+ * The list of directories is text, one a line, as they were created; later ones may lie in earlier ones.
+ */
+#include "context.h"
+
+#include <linux/mman.h>
+#include <linux/poll.h>
+#include <linux/stat.h>
+
+struct directory_entry {
+  u64 inode;
+  i64 next;
+  u16 length;
+  u8 type;
+  char name[];
+};
+
+enum { DEPTH_MAX = 32, ATTEMPTS = 1000, TYPE_DIRECTORY = 4 };
+
+static void write_file(int directory, const char *name, const char *text) {
+  long fd = SYS(openat, directory, name, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  SYS(write, fd, text, strlen(text));
+  SYS(close, fd);
+}
+
+/* Kills the members that cgroup.procs lists. Without cgroup.kill (v1, or before Linux 5.14) only this is left. */
+static void kill_members(int directory) {
+  char buffer[4096];
+  long fd = SYS(openat, directory, "cgroup.procs", O_RDONLY | O_CLOEXEC), n;
+  if (fd < 0) return;
+  i64 pid = 0;
+  while ((n = SYS(read, fd, buffer, sizeof buffer)) > 0)
+    for (long i = 0; i < n; i++)
+      if (buffer[i] >= '0' && buffer[i] <= '9')
+        pid = pid * 10 + (buffer[i] - '0');
+      else if (pid > 0) {
+        SYS(kill, pid, 9);
+        pid = 0;
+      }
+  SYS(close, fd);
+}
+
+/* Calls itself for every subdirectory, then removes `directory` by name from `above`. 0 when it is gone. */
+static int clear(int above, const char *name, int depth) {
+  char buffer[4096];
+  long directory = SYS(openat, above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), n;
+  if (directory < 0) return directory == -E_NOENT ? 0 : -1;
+  write_file((int)directory, "cgroup.kill", "1");
+  kill_members((int)directory);
+  /* A frozen task of cgroup v1 ignores SIGKILL until it is thawed. */
+  write_file((int)directory, "freezer.state", "THAWED");
+  while (depth < DEPTH_MAX && (n = SYS(getdents64, directory, buffer, sizeof buffer)) > 0)
+    for (long at = 0; at < n;) {
+      struct directory_entry *entry = (struct directory_entry *)(buffer + at);
+      at += entry->length;
+      if (entry->type != TYPE_DIRECTORY || text_equal(entry->name, ".") || text_equal(entry->name, ".."))
+        continue;
+      clear((int)directory, entry->name, depth + 1);
+    }
+  SYS(close, directory);
+  long r = SYS(unlinkat, above, name, 0x200 /* AT_REMOVEDIR */);
+  return r == 0 || r == -E_NOENT ? 0 : -1;
+}
+
+static void pause_ms(i64 milliseconds) {
+  struct {
+    i64 seconds, nanoseconds;
+  } time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+  SYS(nanosleep, &time, NULL);
+}
+
+_Noreturn void watch(void) {
+  struct statx status;
+  u64 signals = ~0ull;
+  SYS(rt_sigprocmask, 0, &signals, NULL, sizeof signals);
+  SYS(setsid);
+  SYS(chdir, "/");
+  if (SYS(statx, 4, "", AT_EMPTY_PATH, STATX_SIZE, &status) < 0) quit(125);
+  usize size = status.stx_size;
+  char *list = memory(size + 1);
+  if (!list || SYS(pread64, 4, list, size, 0) != (long)size) quit(125);
+  SYS(close, 4);
+  for (usize i = 0; i < size; i++)
+    if (list[i] == '\n') list[i] = 0;
+
+  struct pollfd poll = {.fd = 3, .events = POLLIN};
+  while (SYS(ppoll, &poll, 1, NULL, NULL, 0) == -E_INTR) continue;
+
+  for (int attempt = 0, left = 1; left && attempt < ATTEMPTS; attempt++) {
+    left = 0;
+    for (usize at = 0; at < size; at += strlen(list + at) + 1)
+      if (list[at] && clear(AT_FDCWD, list + at, 0) != 0) left = 1;
+    if (left) pause_ms(attempt < 50 ? 2 : 20);
+  }
+  quit(0);
+}

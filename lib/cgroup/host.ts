@@ -1,0 +1,132 @@
+/** Which cgroup hierarchies this machine has, and where we are in them. */
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs'
+import path from 'node:path'
+import { type MountInfo, parseMountInfo } from '../util/mountinfo.js'
+
+export interface Hierarchy {
+  version: 1 | 2
+  mountpoint: string
+  /** v1: those mounted together here. v2: those that are available. */
+  controllers: string[]
+  /** Directory of the cgroup that this process is in. */
+  own: string
+}
+
+export interface CgroupHost {
+  /** unified: all on v2. hybrid: controllers on v1, and a v2 without them. legacy: v1 only. */
+  mode: 'unified' | 'hybrid' | 'legacy' | 'none'
+  unified?: Hierarchy
+  legacy: Hierarchy[]
+}
+
+/** A line of /proc/PID/cgroup (cgroups(7)). */
+export function parseProcCgroup(text: string): Array<{ controllers: string[]; path: string }> {
+  return text
+    .split('\n')
+    .map((line) => /^\d+:([^:]*):(.*)$/.exec(line))
+    .filter((match) => match !== null)
+    .map(([, controllers, where]) => ({
+      controllers: (controllers as string).split(',').filter((name) => name !== ''),
+      path: where as string,
+    }))
+}
+
+const MARKER = 'name='
+
+export function readHost(mountinfo: string, procCgroup: string): CgroupHost {
+  const memberships = parseProcCgroup(procCgroup)
+  const mounts = parseMountInfo(mountinfo)
+  const legacy: Hierarchy[] = []
+  for (const membership of memberships) {
+    if (membership.controllers.length === 0 || membership.controllers[0]?.startsWith(MARKER)) continue
+    const mount = mounts.findLast(
+      (each) =>
+        each.fsType === 'cgroup' && membership.controllers.every((name) => each.superOptions.split(',').includes(name)),
+    )
+    if (mount)
+      legacy.push({
+        version: 1,
+        mountpoint: mount.mountpoint,
+        controllers: membership.controllers,
+        own: ownDirectory(mount, membership.path),
+      })
+  }
+  const unifiedMount = mounts.findLast((mount) => mount.fsType === 'cgroup2')
+  const unifiedPath = memberships.find((membership) => membership.controllers.length === 0)?.path
+  const unified: Hierarchy | undefined =
+    unifiedMount && unifiedPath !== undefined
+      ? {
+          version: 2,
+          mountpoint: unifiedMount.mountpoint,
+          controllers: [],
+          own: ownDirectory(unifiedMount, unifiedPath),
+        }
+      : undefined
+  const mode = unified ? (legacy.length > 0 ? 'hybrid' : 'unified') : legacy.length > 0 ? 'legacy' : 'none'
+  return { mode, unified, legacy }
+}
+
+/** Paths of /proc/PID/cgroup begin at the hierarchy's root; a mount may show only a part of it. */
+function ownDirectory(mount: MountInfo, where: string): string {
+  if (mount.root === '/') return path.join(mount.mountpoint, where)
+  const relative = path.relative(mount.root, where)
+  return relative.startsWith('..') ? mount.mountpoint : path.join(mount.mountpoint, relative)
+}
+
+let known: CgroupHost | undefined
+
+/** The host as it is; looked at once. */
+export function cgroupHost(): CgroupHost {
+  if (known) return known
+  const host = readHost(readFileSync('/proc/self/mountinfo', 'utf8'), readFileSync('/proc/self/cgroup', 'utf8'))
+  if (host.unified) host.unified.controllers = readWords(path.join(host.unified.mountpoint, 'cgroup.controllers'))
+  known = host
+  return host
+}
+
+export function readWords(file: string): string[] {
+  try {
+    return readFileSync(file, 'utf8').trim().split(/\s+/).filter(Boolean)
+  } catch {
+    return []
+  }
+}
+
+/**
+ * The directory of v2 below which containers go: the nearest one, from our own cgroup upwards, that we may write to
+ * and whose children can have controllers. A cgroup with processes in it cannot hand controllers down
+ * ("no internal processes"), the root of the machine excepted.
+ */
+export function unifiedParent(hierarchy: Hierarchy): { directory: string; controllers: string[] } | undefined {
+  const forced = process.env.CAISSON_CGROUP
+  if (forced) {
+    const directory = path.join(hierarchy.mountpoint, path.resolve('/', forced))
+    return existsSync(directory)
+      ? { directory, controllers: readWords(path.join(directory, 'cgroup.controllers')) }
+      : undefined
+  }
+  let fallback: { directory: string; controllers: string[] } | undefined
+  for (let directory = hierarchy.own; ; directory = path.dirname(directory)) {
+    if (isWritable(directory)) {
+      const available = readWords(path.join(directory, 'cgroup.controllers'))
+      const machineRoot = !existsSync(path.join(directory, 'cgroup.type'))
+      const empty = readWords(path.join(directory, 'cgroup.procs')).length === 0
+      // Without controllers a cgroup still tracks, freezes and kills.
+      fallback ??= { directory, controllers: [] }
+      if (available.length === 0) return fallback
+      if (machineRoot || empty) return { directory, controllers: available }
+    }
+    if (directory === hierarchy.mountpoint || directory === '/') return fallback
+  }
+}
+
+/** Whether we may make cgroups in it and move processes there. */
+export function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK)
+    accessSync(path.join(directory, 'cgroup.procs'), constants.W_OK)
+    return statSync(directory).isDirectory()
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,70 @@
+/** What a run or exec has used, read from the files that layout.ts names. */
+import type { NativeReport } from '../native/addon.js'
+import type { AccountFiles } from './layout.js'
+
+/** Numbers, or null where the host cannot tell. */
+export interface Usage {
+  cpuUserMs: number | null
+  cpuSystemMs: number | null
+  memoryPeakBytes: number | null
+  pidsPeak: number | null
+  oomKills: number | null
+  ioReadBytes: number | null
+  ioWriteBytes: number | null
+  throttledMs: number | null
+}
+
+/** `key value` lines, as in cpu.stat and memory.events. */
+export function parseKeyed(text: string): Map<string, number> {
+  const result = new Map<string, number>()
+  for (const line of text.split('\n')) {
+    const [key, value] = line.split(' ')
+    if (key && value && /^\d+$/.test(value)) result.set(key, Number(value))
+  }
+  return result
+}
+
+/** Sums over devices: io.stat of v2 (`8:0 rbytes=1 wbytes=2`), or blkio's `8:0 Read 1`. */
+export function parseIo(text: string): { read: number; write: number } {
+  let read = 0
+  let write = 0
+  for (const line of text.split('\n')) {
+    if (/^\d+:\d+ /.test(line)) {
+      read += Number(/ rbytes=(\d+)/.exec(line)?.[1] ?? / Read (\d+)/.exec(line)?.[1] ?? 0)
+      write += Number(/ wbytes=(\d+)/.exec(line)?.[1] ?? / Write (\d+)/.exec(line)?.[1] ?? 0)
+    }
+  }
+  return { read, write }
+}
+
+function single(text: string): number | null {
+  return /^\d+\s*$/.test(text) ? Number(text) : null
+}
+
+/** The order in which the files are asked of the addon. */
+export const ACCOUNTS = ['cpu', 'memoryPeak', 'memoryEvents', 'pidsPeak', 'io'] as const
+
+export function accountPaths(files: AccountFiles): string[] {
+  return ACCOUNTS.map((name) => files[name]).filter((file) => file !== undefined)
+}
+
+/** Accounts from the texts of `accountPaths`; what no cgroup counts comes from the process itself. */
+export function usageFrom(files: AccountFiles, report: NativeReport): Usage {
+  const texts: Partial<Record<(typeof ACCOUNTS)[number], string>> = {}
+  let next = 0
+  for (const name of ACCOUNTS) if (files[name] !== undefined) texts[name] = report.collected[next++] ?? ''
+  const cpu = texts.cpu === undefined ? undefined : parseKeyed(texts.cpu)
+  const events = texts.memoryEvents === undefined ? undefined : parseKeyed(texts.memoryEvents)
+  const io = texts.io === undefined || texts.io === '' ? undefined : parseIo(texts.io)
+  const throttled = cpu?.get('throttled_usec')
+  return {
+    cpuUserMs: (cpu?.get('user_usec') ?? report.userMs * 1000) / 1000,
+    cpuSystemMs: (cpu?.get('system_usec') ?? report.systemMs * 1000) / 1000,
+    memoryPeakBytes: (texts.memoryPeak === undefined ? null : single(texts.memoryPeak)) ?? report.maxRssBytes,
+    pidsPeak: texts.pidsPeak === undefined ? null : single(texts.pidsPeak),
+    oomKills: events?.get('oom_kill') ?? null,
+    ioReadBytes: io?.read ?? null,
+    ioWriteBytes: io?.write ?? null,
+    throttledMs: throttled === undefined ? null : throttled / 1000,
+  }
+}

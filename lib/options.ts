@@ -1,0 +1,151 @@
+/** The options that callers pass, as types. Sizes: bytes or `64m`. Durations: milliseconds or `1.5s`. */
+import type { Readable } from 'node:stream'
+import type { Limits } from './cgroup/settings.js'
+import type { Container } from './container.js'
+import type { Namespace } from './namespace.js'
+import type { NamespaceType } from './runtime/workload.js'
+import type { IdMapping, SpecSeccomp } from './spec/runtime.js'
+import type { Duration, Size } from './util/units.js'
+
+export type { Limits, NamespaceType }
+
+/** `{ NAME: 'value' }`, or Docker's `['NAME=value']`. */
+export type Environment = Record<string, string | undefined> | readonly string[]
+
+/** What both a container's program and an exec take. */
+export interface ExecOptions {
+  env?: Environment
+  /** Absolute; default: the image's, else `/`. */
+  workdir?: string
+  /** `name`, `name:group`, `uid` or `uid:gid`, looked up in the image. */
+  user?: string | number
+  /** A terminal instead of three pipes; its output all comes as stdout. */
+  tty?: boolean | { columns: number; rows: number }
+  /** What the program reads from its standard input. */
+  input?: string | Uint8Array | Readable
+  /** Wall-clock time after which everything is killed. */
+  timeout?: Duration
+  /** The same for CPU time, of all processes together. */
+  cpuTimeout?: Duration
+  /** Bytes of stdout and stderr together; beyond that everything is killed. Default 64 MiB unless streamed. */
+  maxOutput?: Size
+  /** Kills everything when it fires. */
+  signal?: AbortSignal
+  /** Reject when the program does not exit with 0. */
+  throwOnError?: boolean
+}
+
+export interface FileContent {
+  content: string | Uint8Array
+  /** Default 0o644. */
+  mode?: number
+  uid?: number
+  gid?: number
+}
+
+export interface Mount {
+  type: 'bind' | 'volume' | 'tmpfs' | 'overlay'
+  /** bind, overlay: a path of the host. volume: a name. */
+  source?: string
+  target: string
+  readOnly?: boolean
+  /** tmpfs: bytes. */
+  size?: Size
+  /** bind: how mounts made later pass between host and container. */
+  propagation?: 'private' | 'slave' | 'shared' | 'rprivate' | 'rslave' | 'rshared'
+  /** Show other owners: `{ uidMap, gidMap }` from the ids on disk to those inside. */
+  idmap?: IdMaps
+}
+
+export interface IdMaps {
+  uidMap: IdMapping[]
+  gidMap: IdMapping[]
+}
+
+export interface SecurityOptions {
+  capabilities?: { add?: readonly string[]; drop?: readonly string[] }
+  /** `default`: Docker's profile. An object: a profile in Docker's JSON, or OCI's. */
+  seccomp?: 'default' | 'unconfined' | SpecSeccomp | Record<string, unknown>
+  /** Default true: set-id programs and file capabilities give nothing. */
+  noNewPrivileges?: boolean
+  /** All capabilities, no filter, no masks, every device of the host. */
+  privileged?: boolean
+  maskedPaths?: readonly string[]
+  readonlyPaths?: readonly string[]
+  userns?: 'auto' | 'host' | IdMaps
+  landlock?: 'default' | 'off' | Record<string, unknown>
+  /** The weakest kind of isolation that the caller accepts. */
+  require?: 'namespaces' | 'landlock'
+}
+
+export interface PortMapping {
+  container: number
+  /** Default: a free one. */
+  host?: number
+  protocol?: 'tcp' | 'udp'
+  address?: string
+}
+
+export interface HealthcheckOptions {
+  /** A command line for the shell, or its words. */
+  test: string | readonly string[]
+  interval?: Duration
+  timeout?: Duration
+  startPeriod?: Duration
+  startInterval?: Duration
+  retries?: number
+}
+
+export type RestartPolicy = 'no' | 'always' | 'unless-stopped' | { onFailure: number }
+
+export interface ContainerOptions {
+  name?: string
+  hostname?: string
+  domainname?: string
+  env?: Environment
+  workdir?: string
+  user?: string | number
+  entrypoint?: readonly string[]
+  labels?: Record<string, string>
+  /** A PID 1 that reaps orphans and passes signals on. */
+  init?: boolean
+  tty?: boolean | { columns: number; rows: number }
+  stopSignal?: string
+  stopTimeout?: Duration
+  /** Written before the program starts, by path inside. */
+  files?: Record<string, string | Uint8Array | FileContent>
+  mounts?: readonly Mount[]
+  readOnly?: boolean
+  limits?: Limits
+  /** As `{ nofile: 1024 }` or `{ nofile: { soft, hard } }`. */
+  ulimits?: Record<string, number | { soft: number; hard: number }>
+  sysctls?: Record<string, string>
+  /** `/dev/fuse`, or `/dev/host:/dev/inside:rwm`. */
+  devices?: readonly string[]
+  shmSize?: Size
+  /** Where the writable layer lies. Default: `memory` for run(), `disk` for containers that are kept. */
+  storage?: 'memory' | 'disk'
+  network?: 'none' | 'bridge' | 'host' | Container
+  ports?: readonly PortMapping[]
+  dns?: readonly string[]
+  extraHosts?: Record<string, string> | readonly string[]
+  namespaces?: Partial<Record<NamespaceType, 'private' | 'host' | Namespace | Container>>
+  security?: SecurityOptions
+  pull?: 'missing' | 'always' | 'never'
+  platform?: string
+  healthcheck?: HealthcheckOptions | false
+  restart?: RestartPolicy
+  oomScoreAdj?: number
+  groups?: ReadonlyArray<string | number>
+  signal?: AbortSignal
+}
+
+/** run(): a container that is removed when its program ends. */
+export interface RunOptions extends ContainerOptions, ExecOptions {
+  tty?: boolean | { columns: number; rows: number }
+}
+
+export interface OutputChunk {
+  stream: 'stdout' | 'stderr'
+  data: Buffer
+}

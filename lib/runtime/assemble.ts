@@ -1,0 +1,153 @@
+/** From options and an image to a workload: everything decided, nothing done yet. */
+import path from 'node:path'
+import { type CgroupPlan, planCgroup } from '../cgroup/layout.js'
+import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
+import { invalidArgument } from '../errors.js'
+import type { ContainerOptions } from '../options.js'
+import type { ImageConfig } from '../spec/image.js'
+import type { RuntimeSpec } from '../spec/runtime.js'
+import { insidePath } from '../util/paths.js'
+import { parseSize } from '../util/units.js'
+import type { Owner } from './owner.js'
+import { linuxSpec } from './spec-linux.js'
+import { mountsSpec } from './spec-mounts.js'
+import { commandLine, processSpec, userText } from './spec-process.js'
+import type { HostTree, InjectedFile, JoinedNamespace, NamespaceType, Workload, Writable } from './workload.js'
+
+/** What an image is made of when it is run. */
+export interface ImageRoot {
+  /** Directories, the topmost first. */
+  lower: readonly string[]
+  trees: readonly HostTree[]
+  /** Paths that no container of it shows. */
+  hidden: readonly string[]
+  config: ImageConfig
+}
+
+export interface Assembled {
+  workload: Workload
+  cgroup: CgroupPlan
+  settings: Settings
+}
+
+/** Processes and threads of a container that sets no limit of its own: a fork bomb ends there (Podman's value). */
+const DEFAULT_PIDS = 2048
+
+/** Namespaces that a container gets unless it says otherwise. */
+const DEFAULT_PRIVATE: readonly NamespaceType[] = ['mnt', 'pid', 'uts', 'ipc', 'net', 'cgroup', 'time']
+
+export interface AssembleInput {
+  id: string
+  owner: Owner
+  image: ImageRoot
+  command?: readonly string[]
+  options: ContainerOptions
+  /** Where a writable layer on disk lies. */
+  directory?: string
+}
+
+export function assemble({ id, owner, image, command, options, directory }: AssembleInput): Assembled {
+  const { own, join } = namespaces(options)
+  const hostname = options.hostname ?? id.slice(0, 12)
+  if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
+    throw invalidArgument('hostname', hostname, 'at most 64 letters, digits, ".", "-" and "_"')
+  const args = commandLine(image.config, options.entrypoint, command)
+  const limits = options.limits ?? {}
+  const settings = settingsFromLimits(limits)
+  settings.pidsMax ??= pidsAvailable(owner) ? DEFAULT_PIDS : undefined
+  const cgroup = planCgroup(owner.cgroups, id, settings)
+
+  const spec: RuntimeSpec = {
+    ociVersion: '1.0.2',
+    process: processSpec(args, image.config, options, hostname),
+    root: { path: 'rootfs', readonly: options.readOnly ?? false },
+    hostname,
+    ...(options.domainname ? { domainname: options.domainname } : {}),
+    mounts: mountsSpec(options, { hostNet: !own.has('net'), userns: own.has('user') }),
+    linux: linuxSpec(options, own),
+  }
+  spec.linux?.maskedPaths?.push(...image.hidden)
+  const disk = limits.disk === undefined ? undefined : parseSize(limits.disk, 'limits.disk')
+  const writable: Writable = directory === undefined ? { kind: 'memory', size: disk } : { kind: 'disk', directory }
+  return {
+    settings,
+    cgroup,
+    workload: {
+      spec,
+      rootfs: own.has('mnt')
+        ? { kind: 'overlay', lower: image.lower, writable, trees: image.trees }
+        : { kind: 'inherited' },
+      staging: owner.staging,
+      user: userText(options.user, image.config),
+      groups: (options.groups ?? []).map(String),
+      files: injectedFiles(options.files),
+      etc: etcFiles(hostname, options),
+      init: options.init ?? false,
+      cgroup: { join: cgroup.join, legacy: cgroup.shown, unified: cgroup.native.unified !== undefined },
+      join,
+    },
+  }
+}
+
+function pidsAvailable({ cgroups }: Owner): boolean {
+  return (
+    (cgroups.unified?.controllers.includes('pids') ?? false) ||
+    cgroups.legacy.some(({ hierarchy }) => hierarchy.controllers.includes('pids'))
+  )
+}
+
+function namespaces(options: ContainerOptions): { own: Set<NamespaceType>; join: JoinedNamespace[] } {
+  const own = new Set<NamespaceType>(DEFAULT_PRIVATE)
+  if (options.network === 'host') own.delete('net')
+  for (const [type, choice] of Object.entries(options.namespaces ?? {}) as Array<[NamespaceType, unknown]>) {
+    if (choice === 'host') own.delete(type)
+    else if (choice === 'private') own.add(type)
+  }
+  return { own, join: [] }
+}
+
+function injectedFiles(files: ContainerOptions['files']): InjectedFile[] {
+  return Object.entries(files ?? {}).map(([at, given]) => {
+    const option = `files[${JSON.stringify(at)}]`
+    const file = typeof given === 'string' || given instanceof Uint8Array ? { content: given } : given
+    if (typeof file.content !== 'string' && !(file.content instanceof Uint8Array))
+      throw invalidArgument(option, file.content, 'a string or bytes')
+    return {
+      path: insidePath(at.startsWith('/') ? at : path.posix.join('/', at), option),
+      content: typeof file.content === 'string' ? Buffer.from(file.content) : file.content,
+      mode: file.mode ?? 0o644,
+      uid: file.uid ?? 0,
+      gid: file.gid ?? 0,
+    }
+  })
+}
+
+/** What Docker mounts over the image's own: names of the container itself, and the caller's. */
+function etcFiles(hostname: string, options: ContainerOptions): Record<string, string> {
+  const hosts = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback']
+  hosts.push(...extraHosts(options.extraHosts), `127.0.1.1\t${hostname}`)
+  return { hosts: `${hosts.join('\n')}\n`, hostname: `${hostname}\n`, 'resolv.conf': resolvConf(options.dns) }
+}
+
+function extraHosts(extra: ContainerOptions['extraHosts']): string[] {
+  const pairs: Array<[string, string]> = Array.isArray(extra)
+    ? extra.map((text: string) => {
+        const colon = text.search(/[:=]/)
+        return [text.slice(0, colon), text.slice(colon + 1)]
+      })
+    : Object.entries((extra as Record<string, string> | undefined) ?? {})
+  return pairs.map(([name, address]) => {
+    if (!/^[A-Za-z0-9_.-]+$/.test(name) || !/^[0-9A-Fa-f.:]+$/.test(address))
+      throw invalidArgument('extraHosts', `${name}:${address}`, 'a host name and an address')
+    return `${address}\t${name}`
+  })
+}
+
+function resolvConf(servers: readonly string[] = []): string {
+  return servers
+    .map((server) => {
+      if (!/^[0-9A-Fa-f.:]+$/.test(server)) throw invalidArgument('dns', server, 'an address')
+      return `nameserver ${server}\n`
+    })
+    .join('')
+}

@@ -1,0 +1,212 @@
+/** Turns a failure record of the addon into an Error with advice. */
+import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import { CaissonError, type ErrorCode } from '../errors.js'
+import type { NativeFailure } from '../native/addon.js'
+import type { Note } from './plan.js'
+
+interface Advice {
+  code: ErrorCode
+  hint: string
+}
+
+const { EPERM, EACCES, ENOENT, ENOSPC, EINVAL, ENOSYS, EMFILE, ENFILE, ENOMEM, EAGAIN, ELOOP, ETIMEDOUT, EBUSY } =
+  constants.errno
+
+export function errorFromFailure(failure: NativeFailure, notes: readonly Note[] = []): CaissonError {
+  const note = failure.record >= 0 ? notes[failure.record] : undefined
+  const stage = note?.stage ?? failure.stage
+  const name = failure.errno > 0 ? errnoName(failure.errno) : ''
+  const { code, hint } = advise(failure, note, stage)
+  const about = failure.path && !stage.includes(failure.path) ? ` (${failure.path})` : ''
+  const call = failure.syscall ? `${failure.syscall}: ` : ''
+  return new CaissonError(code, `${stage}: ${call}${describe(failure.errno)}${about}`, {
+    stage,
+    hint,
+    cause: { code: name, errno: -failure.errno, syscall: failure.syscall, path: failure.path },
+  })
+}
+
+function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno)
+  } catch {
+    return `E${errno}`
+  }
+}
+
+const WORDS: Record<string, string> = {
+  EPERM: 'operation not permitted',
+  EACCES: 'permission denied',
+  ENOENT: 'no such file or directory',
+  ENOSPC: 'no space left, or a limit of the kernel is reached',
+  EINVAL: 'invalid argument',
+  ENOSYS: 'the kernel does not have this call',
+  EMFILE: 'too many open files in this process',
+  ENFILE: 'too many open files on this machine',
+  ENOMEM: 'out of memory',
+  EAGAIN: 'a limit of processes is reached',
+  ELOOP: 'a symbolic link where none is allowed, or too many of them',
+  ENOTDIR: 'not a directory',
+  EISDIR: 'is a directory',
+  ETIMEDOUT: 'timed out',
+  ECANCELED: 'killed while it was being set up',
+  E2BIG: 'too large',
+  EFBIG: 'file too large',
+  EBUSY: 'busy',
+  EEXIST: 'exists already',
+  EPROTO: 'damaged plan',
+  ECONNRESET: 'the owner is gone',
+}
+
+function describe(errno: number): string {
+  const name = errnoName(errno)
+  return `${WORDS[name] ?? name}${WORDS[name] ? ` (${name})` : ''}`
+}
+
+function advise(failure: NativeFailure, note: Note | undefined, stage: string): Advice {
+  const { errno, syscall } = failure
+  if (errno === ENOSYS)
+    return {
+      code: 'ERR_CAISSON_UNSUPPORTED',
+      hint: `caisson needs Linux 5.12 or later, and ${syscall} must not be forbidden by a filter around this process; run "caisson doctor".`,
+    }
+  if (errno === EMFILE || errno === ENFILE)
+    return {
+      code: 'ERR_CAISSON_RESOURCE_EXHAUSTED',
+      hint: 'Raise the limit of open files (ulimit -n), or run fewer at a time.',
+    }
+  if (errno === ENOMEM) return { code: 'ERR_CAISSON_RESOURCE_EXHAUSTED', hint: 'Free memory, or raise limits.memory.' }
+  if (errno === ETIMEDOUT)
+    return {
+      code: 'ERR_CAISSON_TIMEOUT',
+      hint: 'A mount source or a hook did not answer; look at the stage that is named.',
+    }
+  const rule = RULES.find(([pattern]) => pattern.test(stage))
+  if (rule) return rule[1](failure, note)
+  if (errno === EPERM || errno === EACCES)
+    return { code: 'ERR_CAISSON_PERMISSION', hint: 'Run as root, or see what is missing with "caisson doctor".' }
+  return {
+    code: 'ERR_CAISSON_SYSTEM',
+    hint: 'Run "caisson doctor"; it tries what caisson needs and says what is missing.',
+  }
+}
+
+const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = [
+  [
+    /^cgroup/,
+    ({ errno, path }) => {
+      if (errno === ENOENT)
+        return {
+          code: 'ERR_CAISSON_LIMIT_UNAVAILABLE',
+          hint: `The kernel has no ${path}; leave this limit out, or use a kernel that has it.`,
+        }
+      if (errno === EINVAL)
+        return {
+          code: 'ERR_CAISSON_LIMIT_UNAVAILABLE',
+          hint: 'The kernel does not take this value; see the limits of the parent cgroup.',
+        }
+      if (errno === EBUSY)
+        return {
+          code: 'ERR_CAISSON_CGROUP',
+          hint: 'Processes are left in the cgroup, or it uses more than the new limit already.',
+        }
+      return {
+        code: 'ERR_CAISSON_CGROUP',
+        hint: 'Have a cgroup subtree delegated to this user; "caisson doctor" says how.',
+      }
+    },
+  ],
+  [
+    /^namespaces|^user namespace/,
+    ({ errno, syscall }) => {
+      if (syscall === 'newuidmap')
+        return {
+          code: 'ERR_CAISSON_NAMESPACE',
+          hint: 'Check that /etc/subuid and /etc/subgid give this user the range, and that newuidmap is set-id root.',
+        }
+      if (errno === ENOSPC)
+        return { code: 'ERR_CAISSON_RESOURCE_EXHAUSTED', hint: 'Raise /proc/sys/user/max_*_namespaces.' }
+      if (errno === EAGAIN)
+        return {
+          code: 'ERR_CAISSON_RESOURCE_EXHAUSTED',
+          hint: 'The limit of processes (ulimit -u, pids.max) is reached; end some.',
+        }
+      return {
+        code: 'ERR_CAISSON_NAMESPACE',
+        hint: 'This process may not create or enter namespaces here; "caisson doctor" names the setting that forbids it.',
+      }
+    },
+  ],
+  [
+    /^exec/,
+    ({ errno, path }) =>
+      errno === ENOENT
+        ? {
+            code: 'ERR_CAISSON_COMMAND_NOT_FOUND',
+            hint: `Check the spelling of ${path}, the PATH, and, for a script or a dynamic program, that its interpreter is in the image.`,
+          }
+        : {
+            code: 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
+            hint: `Make ${path} executable, and of this machine's architecture.`,
+          },
+  ],
+  [
+    /^user/,
+    ({ errno, path }) =>
+      errno === ENOENT
+        ? {
+            code: 'ERR_CAISSON_USER_NOT_FOUND',
+            hint: `Add ${path} to the image's /etc/passwd or /etc/group, or give a number.`,
+          }
+        : { code: 'ERR_CAISSON_PERMISSION', hint: 'The id may not be mapped in this user namespace.' },
+  ],
+  [
+    /^mounts|^image|^writable layer/,
+    ({ errno }) => {
+      if (errno === ELOOP)
+        return {
+          code: 'ERR_CAISSON_ROOTFS',
+          hint: 'The image has a symbolic link where the container needs a directory of its own; do not run this image.',
+        }
+      if (errno === ENOENT) return { code: 'ERR_CAISSON_MOUNT', hint: 'The source or target does not exist.' }
+      return {
+        code: 'ERR_CAISSON_MOUNT',
+        hint: 'See the system call and the path; "caisson doctor" shows which kinds of mount work here.',
+      }
+    },
+  ],
+  [
+    /^root/,
+    () => ({
+      code: 'ERR_CAISSON_ROOTFS',
+      hint: 'The layers must be readable directories, and the kernel must have overlay; see "caisson doctor".',
+    }),
+  ],
+  [
+    /^files/,
+    () => ({
+      code: 'ERR_CAISSON_FILE',
+      hint: 'The path must not run through a file or a dangling link, and must fit on the writable layer.',
+    }),
+  ],
+  [
+    /^workdir/,
+    () => ({ code: 'ERR_CAISSON_ROOTFS', hint: 'The working directory must be a directory inside the container.' }),
+  ],
+  [/^hooks/, () => ({ code: 'ERR_CAISSON_HOOK', hint: 'The hook must exist, be executable, and exit with 0.' })],
+  [
+    /^(seccomp|no_new_privs|capabilities|masked paths|read-only paths|landlock)/,
+    () => ({
+      code: 'ERR_CAISSON_SECURITY_UNAVAILABLE',
+      hint: 'This protection cannot be had here; loosen it by name under "security" if you must.',
+    }),
+  ],
+  [
+    /^ulimits/,
+    () => ({
+      code: 'ERR_CAISSON_PERMISSION',
+      hint: 'A hard limit above our own needs CAP_SYS_RESOURCE; give a lower one.',
+    }),
+  ],
+]

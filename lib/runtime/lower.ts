@@ -1,0 +1,178 @@
+/** Lowers a workload to a plan: the story of how a container comes to be, in order. */
+import { capabilityMask } from '../spec/capabilities.js'
+import { resourceNumber } from '../spec/rlimits.js'
+import type { SpecHook } from '../spec/runtime.js'
+import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
+import { CREATE, NONE, Plan } from './plan.js'
+import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
+
+const SYNC_MAPS = 1
+const SYNC_HOOKS = 2
+
+export interface Lowered {
+  plan: Plan
+  /** CLONE_NEW* for the process itself; the rest the plan does. */
+  cloneFlags: number
+  /** The id maps are to be written when the init program asks, not at once. */
+  mapsOnRequest: boolean
+}
+
+export interface LowerOptions {
+  /** Stop before the program: its part comes later, as a plan of its own (`lowerProcess`). */
+  parked?: boolean
+  hooks?: { runtime: boolean; container: readonly SpecHook[]; start: readonly SpecHook[]; state: [string, string] }
+}
+
+export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
+  const plan = new Plan()
+  const { cloneFlags, mapsOnRequest } = enterNamespaces(plan, workload)
+  let slots: MountSlots = { dev: NONE, pts: NONE, proc: NONE }
+
+  if (workload.rootfs.kind !== 'inherited') {
+    const mounts = prepareMounts(plan, workload)
+    if (options.hooks) runtimeHooks(plan, options.hooks)
+    slots = mounts.attach()
+  } else if (options.hooks) {
+    runtimeHooks(plan, options.hooks)
+  }
+  const { spec } = workload
+  if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
+    plan.add('HOSTNAME', 'hostname', { strings: [spec.hostname ?? '', spec.domainname ?? ''] })
+  if (hasOwn(workload, 'net')) plan.add('LOOPBACK', 'network')
+  for (const [name, value] of Object.entries(spec.linux?.sysctl ?? {}))
+    plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
+
+  injectFiles(plan, workload)
+  if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
+  if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
+  else becomeProgram(plan, workload, slots, options.hooks)
+  return { plan, cloneFlags, mapsOnRequest }
+}
+
+/** Namespaces that the workload gets for its own. */
+function hasOwn(workload: Workload, type: NamespaceType): boolean {
+  return (workload.spec.linux?.namespaces ?? []).some(
+    (namespace) => namespace.type === NAMESPACES[type].spec && namespace.path === undefined,
+  )
+}
+
+/**
+ * New namespaces come with the process, in one call. When others are joined they come first (their owner may be
+ * another user namespace), and the new ones follow in the init program.
+ */
+function enterNamespaces(plan: Plan, workload: Workload): { cloneFlags: number; mapsOnRequest: boolean } {
+  const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
+  const flags = own.reduce((sum, type) => sum + NAMESPACES[type].flag, 0)
+  // Entered by steps of their own: time by setns, cgroup after the process is in its cgroups.
+  const later = NAMESPACES.time.flag + NAMESPACES.cgroup.flag
+  const early = flags & ~later
+  const newUser = own.includes('user')
+  const joins = workload.join
+  const byClone = joins.length === 0
+
+  for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
+  const order = [...joins].sort((a, b) => Number(b.type === 'user') - Number(a.type === 'user'))
+  const slots = order.map((join) => plan.inherit(join.fd))
+  order.forEach((join, i) => {
+    plan.add('SETNS', `namespaces: ${join.type}`, { numbers: [slots[i] as number, NAMESPACES[join.type].flag] })
+  })
+  if (!byClone) {
+    const now = early & ~NAMESPACES.pid.flag
+    if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now >>> 0] })
+  }
+  if (newUser) {
+    plan.add('SYNC', 'user namespace', { numbers: [SYNC_MAPS, 0, byClone ? 0 : 1] })
+    plan.add('BECOME_ROOT', 'user namespace', { numbers: [0] })
+  }
+  plan.add('UNDUMPABLE', 'process')
+  if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
+  if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
+  if (!byClone && (own.includes('pid') || joins.some((join) => join.type === 'pid')))
+    plan.add('FORK', 'namespaces: pid', { numbers: [own.includes('pid') ? NAMESPACES.pid.flag : 0] })
+  plan.add('PARENT_DEATH', 'process')
+  plan.add('KEYRING', 'process')
+  return { cloneFlags: byClone ? early >>> 0 : 0, mapsOnRequest: !byClone && newUser }
+}
+
+function timeOffsets({ spec }: Workload): string {
+  return Object.entries(spec.linux?.timeOffsets ?? {})
+    .map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`)
+    .join('')
+}
+
+function runtimeHooks(plan: Plan, hooks: NonNullable<LowerOptions['hooks']>): void {
+  if (hooks.runtime || hooks.container.length > 0 || hooks.start.length > 0)
+    plan.add('SYNC', 'hooks', { numbers: [SYNC_HOOKS, 0, 1] })
+  for (const hook of hooks.container) addHook(plan, 'hooks: createContainer', hook, hooks.state)
+}
+
+function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, string]): void {
+  const args = hook.args?.length ? hook.args : [hook.path]
+  plan.add('HOOK', stage, {
+    numbers: [(hook.timeout ?? 0) * 1000, args.length],
+    strings: [...state, hook.path, ...args, ...(hook.env ?? [])],
+  })
+}
+
+function injectFiles(plan: Plan, workload: Workload): void {
+  for (const file of workload.files)
+    plan.add('FILE', `files: ${file.path}`, {
+      numbers: [NONE, file.mode, (BigInt(file.uid) << 32n) | BigInt(file.gid)],
+      strings: [file.path],
+      blob: file.content,
+    })
+}
+
+const CONSOLE_SIZE = { height: 24, width: 80 }
+
+/** From a ready container to the program: limits, identity, protections, exec. */
+export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: LowerOptions['hooks']): void {
+  const process = workload.spec.process
+  if (!process?.args?.length) throw new Error('a process needs args')
+  if (workload.init) plan.add('REAPER', 'init')
+  for (const limit of process.rlimits ?? [])
+    plan.add('RLIMIT', `ulimits: ${limit.type}`, {
+      numbers: [resourceNumber(limit.type), rlimitValue(limit.soft), rlimitValue(limit.hard)],
+    })
+  if (process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', 'oom score', { strings: [String(process.oomScoreAdj)] })
+
+  const { uid, gid, additionalGids = [], umask = 0o022 } = process.user
+  const ids = (BigInt(uid) << 32n) | BigInt(gid)
+  plan.add('USER', 'user', {
+    numbers: [ids, workload.user === undefined ? 1 : 0],
+    strings: [workload.user ?? '', ...additionalGids.map(String), ...workload.groups],
+  })
+  if (process.terminal) {
+    const { height, width } = process.consoleSize ?? CONSOLE_SIZE
+    plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, ((width & 0xffff) << 16) | (height & 0xffff)] })
+  }
+  plan.add('WORKDIR', 'workdir', { flags: CREATE, strings: [process.cwd] })
+  for (const hook of hooks?.start ?? [])
+    addHook(plan, 'hooks: startContainer', hook, (hooks as NonNullable<typeof hooks>).state)
+
+  const capabilities = process.capabilities ?? {}
+  const filter = () => {
+    if (workload.filter) plan.add('SECCOMP', 'seccomp', { blob: workload.filter })
+  }
+  plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
+  // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.
+  if (!process.noNewPrivileges) filter()
+  plan.add('CREDENTIALS', 'user', { numbers: [umask, 0] })
+  plan.add('CAPABILITIES', 'capabilities', {
+    numbers: [
+      capabilityMask(capabilities.effective),
+      capabilityMask(capabilities.permitted),
+      capabilityMask(capabilities.inheritable),
+      capabilityMask(capabilities.ambient),
+    ],
+  })
+  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
+  plan.add('PARENT_DEATH', 'process')
+  if (process.noNewPrivileges) filter()
+  plan.add('EXEC', 'exec', { numbers: [process.args.length], strings: [...process.args, ...(process.env ?? [])] })
+}
+
+/** RLIM_INFINITY comes as -1 or as 2^64-1, which a double rounds up. */
+function rlimitValue(value: number): bigint {
+  return value < 0 || value >= 2 ** 64 ? 0xffffffffffffffffn : BigInt(value)
+}

@@ -1,0 +1,94 @@
+/**
+ * The owner: this process as the holder of containers. It has a directory and cgroups of its own, a lock that says it
+ * is alive, and a watchdog that cleans up when it is killed. What a dead owner left on disk is swept by the next one.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { cgroupHost } from '../cgroup/host.js'
+import { baseDirectories, type CgroupBase, createBase } from '../cgroup/layout.js'
+import { CaissonError } from '../errors.js'
+import { addon } from '../native/addon.js'
+import { roots } from '../util/roots.js'
+
+export interface Owner {
+  id: string
+  /** State of running containers; gone with the owner. */
+  run: string
+  /** Writable layers that are on disk; swept after the owner. */
+  data: string
+  /** An empty directory for putting roots together, inside each container's own mount namespace. */
+  staging: string
+  cgroups: CgroupBase
+}
+
+let current: Promise<Owner> | undefined
+
+/** The owner that this module instance is; made at first use. */
+export function owner(): Promise<Owner> {
+  current ??= create().catch((error) => {
+    current = undefined
+    throw error
+  })
+  return current
+}
+
+function cgroupName(id: string): string {
+  return `caisson-${id}`
+}
+
+async function create(): Promise<Owner> {
+  const { data, run } = roots()
+  const owners = path.join(run, 'owners')
+  try {
+    // Others may pass through, to reach a root that was mapped for them, and see nothing.
+    await mkdir(data, { recursive: true, mode: 0o711 })
+    await mkdir(owners, { recursive: true, mode: 0o711 })
+  } catch (error) {
+    throw new CaissonError('ERR_CAISSON_PERMISSION', `cannot make caisson's directories: ${(error as Error).message}`, {
+      stage: 'start',
+      hint: 'Set CAISSON_ROOT to a directory that this user may write to.',
+      cause: error as Error,
+    })
+  }
+  await sweep(owners, path.join(data, 'owners'))
+
+  const id = `${process.pid}-${randomBytes(4).toString('hex')}`
+  // The lock first: a directory without a held lock is a dead owner's.
+  await addon().lock(path.join(owners, `${id}.lock`), true, false)
+  const made: Owner = {
+    id,
+    run: path.join(owners, id),
+    data: path.join(data, 'owners', id),
+    staging: path.join(owners, id, 'root'),
+    cgroups: { host: cgroupHost(), legacy: [] },
+  }
+  await mkdir(made.staging, { recursive: true, mode: 0o711 })
+  made.cgroups = await createBase(cgroupHost(), cgroupName(id))
+  const directories = baseDirectories(made.cgroups)
+  await writeFile(path.join(made.run, 'cgroups'), directories.join('\n'))
+  await addon().watch(directories)
+  return made
+}
+
+/** Removes what owners left that have died. Those alive hold their locks. */
+async function sweep(runOwners: string, dataOwners: string): Promise<void> {
+  const found = new Set<string>()
+  for (const entry of await readdir(runOwners).catch(() => [])) found.add(entry.replace(/\.lock$/, ''))
+  for (const entry of await readdir(dataOwners).catch(() => [])) found.add(entry)
+  for (const id of found) {
+    const file = path.join(runOwners, `${id}.lock`)
+    const lock = await addon().lock(file, true, false)
+    if (lock < 0) continue
+    try {
+      const list = await readFile(path.join(runOwners, id, 'cgroups'), 'utf8').catch(() => '')
+      for (const directory of list.split('\n'))
+        if (path.basename(directory) === cgroupName(id)) await addon().removeCgroup({ unified: directory })
+      await rm(path.join(dataOwners, id), { recursive: true, force: true })
+      await rm(path.join(runOwners, id), { recursive: true, force: true })
+      await rm(file, { force: true })
+    } finally {
+      addon().closeFd(lock)
+    }
+  }
+}

@@ -1,0 +1,162 @@
+/** Encodes what the init program is to do; the layout is defined in addon/init/plan.h. */
+import { addon } from '../native/addon.js'
+
+/** No slot. */
+export const NONE = 0xffffffff
+
+/** Flags of records (enum plan_flag). */
+export const RECURSIVE = 1
+export const NO_SYMLINKS = 2
+export const CREATE = 4
+export const OPTIONAL = 8
+export const EXCLUSIVE = 16
+export const TOP = 32
+
+/** The operations, in the words of plan.h. */
+export type Operation =
+  | 'CGROUP_JOIN'
+  | 'SETNS'
+  | 'UNSHARE'
+  | 'TIME'
+  | 'SYNC'
+  | 'FORK'
+  | 'BECOME_ROOT'
+  | 'UNDUMPABLE'
+  | 'PROPAGATION'
+  | 'TREE'
+  | 'FILESYSTEM'
+  | 'OVERLAY'
+  | 'ROOT'
+  | 'CHROOT'
+  | 'ATTACH'
+  | 'SETATTR'
+  | 'MASK'
+  | 'READONLY'
+  | 'DIRECTORY'
+  | 'NODE'
+  | 'SYMLINK'
+  | 'FILE'
+  | 'SYSCTL'
+  | 'HOSTNAME'
+  | 'LOOPBACK'
+  | 'RLIMIT'
+  | 'CONSOLE'
+  | 'OOM_SCORE'
+  | 'SCHEDULER'
+  | 'IO_PRIORITY'
+  | 'AFFINITY'
+  | 'PERSONALITY'
+  | 'KEYRING'
+  | 'HOOK'
+  | 'USER'
+  | 'WORKDIR'
+  | 'REAPER'
+  | 'BOUNDING'
+  | 'CREDENTIALS'
+  | 'CAPABILITIES'
+  | 'NO_NEW_PRIVS'
+  | 'SECCOMP'
+  | 'PARENT_DEATH'
+  | 'WAIT'
+  | 'EXEC'
+
+export interface OperationDetails {
+  flags?: number
+  /** Up to four; each an unsigned 64-bit number. */
+  numbers?: ReadonlyArray<number | bigint>
+  strings?: readonly string[]
+  blob?: Uint8Array
+}
+
+/** What a record was for, to explain its failure. */
+export interface Note {
+  operation: Operation
+  stage: string
+  subject: string
+}
+
+/**
+ * A plan being written. Slots are small numbers that name descriptors inside the init program; `inherited` of them
+ * come with the process, the rest are filled by operations.
+ */
+export class Plan {
+  readonly notes: Note[] = []
+  readonly inherited: number[] = []
+  #buffer = Buffer.allocUnsafe(8192)
+  #at: number
+  #nextSlot = 0
+
+  constructor() {
+    this.#at = addon().plan.headerSize
+  }
+
+  /** Names a descriptor that the process inherits. All of them before the first `slot()`. */
+  inherit(fd: number): number {
+    this.inherited.push(fd)
+    return this.#nextSlot++
+  }
+
+  slot(): number {
+    return this.#nextSlot++
+  }
+
+  add(operation: Operation, stage: string, details: OperationDetails = {}): void {
+    const { ops, recordSize } = addon().plan
+    const strings = details.strings ?? []
+    let size = recordSize + (details.blob?.length ?? 0)
+    for (const string of strings) size += string.length * 3 + 1 // UTF-8 never needs more than 3 bytes a unit
+    this.#reserve(size + 8)
+
+    const start = this.#at
+    const buffer = this.#buffer
+    let at = start + 16
+    const numbers = details.numbers ?? []
+    for (let i = 0; i < 4; i++, at += 8) {
+      const value = numbers[i] ?? 0
+      if (typeof value === 'bigint') {
+        this.#u32(at, Number(value & 0xffffffffn))
+        this.#u32(at + 4, Number((value >> 32n) & 0xffffffffn))
+      } else {
+        this.#u32(at, value)
+        this.#u32(at + 4, Math.floor(value / 0x100000000))
+      }
+    }
+    at = start + recordSize
+    for (const string of strings) {
+      at += buffer.write(string, at, 'utf8')
+      buffer[at++] = 0
+    }
+    if (details.blob) {
+      buffer.set(details.blob, at)
+      at += details.blob.length
+    }
+    while (at % 8) buffer[at++] = 0
+    const code = ops[operation] as number
+    this.#u32(start, (code | ((details.flags ?? 0) << 16)) >>> 0)
+    this.#u32(start + 4, at - start)
+    this.#u32(start + 8, strings.length)
+    this.#u32(start + 12, details.blob?.length ?? 0)
+    this.#at = at
+    this.notes.push({ operation, stage, subject: strings[0] ?? '' })
+  }
+
+  finish(): Buffer {
+    const { magic, version } = addon().plan
+    const header = [magic, version, this.#at, this.notes.length, this.inherited.length, 0, 0, 0]
+    header.forEach((value, i) => {
+      this.#u32(i * 4, value)
+    })
+    return this.#buffer.subarray(0, this.#at)
+  }
+
+  #u32(at: number, value: number): void {
+    this.#buffer.writeUInt32LE(value >>> 0, at) // x64 and arm64 run Linux little-endian only
+  }
+
+  #reserve(size: number): void {
+    if (this.#at + size <= this.#buffer.length) return
+    const bigger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#at + size))
+    this.#buffer.copy(bigger, 0, 0, this.#at)
+    this.#buffer = bigger
+  }
+}

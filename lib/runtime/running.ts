@@ -1,0 +1,64 @@
+/** A process in the care of the addon: its events as promises, its end as a report. */
+import { addon, type NativeCause, type NativeProcess, type NativeReport, type NativeRequest } from '../native/addon.js'
+
+export interface RunningEvents {
+  started?(pid: number): void
+  synchronising?(pid: number): void
+  ready?(): void
+  /** The master side of the terminal; the receiver closes it. */
+  console?(fd: number): void
+}
+
+export class Running {
+  readonly ended: Promise<NativeReport>
+  readonly #process: NativeProcess
+  #over = false
+
+  constructor(request: NativeRequest, events: RunningEvents = {}) {
+    let end: (report: NativeReport) => void
+    this.ended = new Promise((resolve) => {
+      end = resolve
+    })
+    this.#process = addon().start(request, (...event) => {
+      switch (event[0]) {
+        case 'started':
+          return events.started?.(event[1])
+        case 'synchronising':
+          return events.synchronising?.(event[1])
+        case 'ready':
+          return events.ready?.()
+        case 'console':
+          if (events.console) return events.console(event[1])
+          return addon().closeFd(event[1])
+        case 'ended':
+          this.#over = true
+          return end(event[1])
+      }
+    })
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  /** Everything in its cgroup dies; the report gives the cause. */
+  kill(cause: NativeCause): void {
+    if (!this.#over) addon().kill(this.#process, cause)
+  }
+
+  signal(number: number): void {
+    if (!this.#over) addon().signal(this.#process, number)
+  }
+
+  /** Answers `synchronising`. */
+  go(): void {
+    if (!this.#over) addon().go(this.#process)
+  }
+
+  /** Takes a captured stream over: the pipe (-1 when it has ended) and what came so far. */
+  detach(stream: 0 | 1): Promise<{ fd: number; bytes: Buffer }> {
+    return new Promise((resolve) => {
+      addon().detach(this.#process, stream, (fd, bytes) => resolve({ fd, bytes }))
+    })
+  }
+}

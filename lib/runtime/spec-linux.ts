@@ -1,0 +1,112 @@
+/** The Linux part of a configuration: namespaces, devices, hidden paths, sysctls. */
+import { readdirSync, statSync } from 'node:fs'
+import { CaissonError, invalidArgument } from '../errors.js'
+import type { ContainerOptions } from '../options.js'
+import { DEVICE_RULES, MASKED_PATHS, READONLY_PATHS } from '../spec/defaults.js'
+import type { SpecDevice, SpecDeviceRule, SpecLinux } from '../spec/runtime.js'
+import { insidePath } from '../util/paths.js'
+import { NAMESPACES, type NamespaceType } from './workload.js'
+
+export function linuxSpec(options: ContainerOptions, own: ReadonlySet<NamespaceType>): SpecLinux {
+  const { security = {} } = options
+  const devices = (options.devices ?? []).map((device) => deviceSpec(device))
+  return {
+    namespaces: [...own].map((type) => ({ type: NAMESPACES[type].spec as never })),
+    devices: devices.map((device) => device.spec),
+    resources: {
+      devices: security.privileged
+        ? [{ allow: true, access: 'rwm' }]
+        : [...DEVICE_RULES, ...devices.map((device) => device.rule)],
+    },
+    sysctl: sysctls(options.sysctls, own),
+    ...(security.privileged
+      ? { maskedPaths: [], readonlyPaths: [] }
+      : {
+          maskedPaths: paths(security.maskedPaths, 'security.maskedPaths') ?? [...MASKED_PATHS, ...thermalPaths()],
+          readonlyPaths: paths(security.readonlyPaths, 'security.readonlyPaths') ?? [...READONLY_PATHS],
+        }),
+  }
+}
+
+function paths(list: readonly string[] | undefined, option: string): string[] | undefined {
+  return list?.map((path) => insidePath(path, option))
+}
+
+let thermal: string[] | undefined
+
+/** Counters of single processors tell containers about each other (GHSA-6fw5-f8r9-fgfm); which exist varies. */
+function thermalPaths(): string[] {
+  if (thermal) return thermal
+  const base = '/sys/devices/system/cpu'
+  try {
+    thermal = readdirSync(base)
+      .filter((name) => /^cpu\d+$/.test(name))
+      .map((name) => `${base}/${name}/thermal_throttle`)
+      .filter((path) => statSync(path, { throwIfNoEntry: false }) !== undefined)
+  } catch {
+    thermal = []
+  }
+  return thermal
+}
+
+/** Sysctls that belong to a namespace, by prefix; any other would change the host. */
+const SYSCTLS: Array<[pattern: RegExp, namespace: NamespaceType]> = [
+  [/^net\./, 'net'],
+  [/^fs\.mqueue\./, 'ipc'],
+  [/^kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|auto_msgmni)$/, 'ipc'],
+  [/^kernel\.(domainname|hostname)$/, 'uts'],
+  [/^kernel\.ns_last_pid$/, 'pid'],
+]
+
+function sysctls(asked: Record<string, string> | undefined, own: ReadonlySet<NamespaceType>): Record<string, string> {
+  const result: Record<string, string> = {}
+  // As Docker: anyone may bind low ports and send echo requests in a network of its own.
+  if (own.has('net')) {
+    result['net.ipv4.ip_unprivileged_port_start'] = '0'
+    if (!own.has('user')) result['net.ipv4.ping_group_range'] = '0 2147483647'
+  }
+  for (const [given, value] of Object.entries(asked ?? {})) {
+    const name = given.replaceAll('/', '.')
+    if (!/^[a-z0-9_-]+(\.[A-Za-z0-9_:@-]+)+$/.test(name))
+      throw invalidArgument('sysctls', given, 'a name such as net.core.somaxconn')
+    if (typeof value !== 'string' && typeof value !== 'number')
+      throw invalidArgument(`sysctls.${name}`, value, 'a string')
+    const namespace = SYSCTLS.find(([pattern]) => pattern.test(name))?.[1]
+    if (!namespace || !own.has(namespace))
+      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `sysctls: ${name} is not private to the container`, {
+        stage: 'options',
+        hint: namespace
+          ? `It belongs to the ${namespace} namespace, which this container shares; give it one of its own.`
+          : 'It would change the host; set it there.',
+      })
+    result[name] = String(value)
+  }
+  return result
+}
+
+function deviceSpec(text: string): { spec: SpecDevice; rule: SpecDeviceRule } {
+  if (typeof text !== 'string') throw invalidArgument('devices', text, 'a path such as /dev/fuse')
+  const [source = '', second, third] = text.split(':')
+  const secondIsAccess = second !== undefined && third === undefined && /^[rwm]+$/.test(second)
+  const target = second === undefined || secondIsAccess ? source : second
+  const access = (secondIsAccess ? second : third) ?? 'rwm'
+  if (!/^[rwm]{1,3}$/.test(access)) throw invalidArgument('devices', text, 'a device with an access of r, w and m')
+  const status = statSync(source, { throwIfNoEntry: false })
+  if (!status || !(status.isCharacterDevice() || status.isBlockDevice()))
+    throw invalidArgument('devices', text, 'a device node that exists on the host')
+  const type = status.isBlockDevice() ? 'b' : 'c'
+  const major = (status.rdev >> 8) & 0xfff
+  const minor = (status.rdev & 0xff) | ((status.rdev >> 12) & 0xfff00)
+  return {
+    spec: {
+      type,
+      path: insidePath(target, 'devices'),
+      major,
+      minor,
+      fileMode: status.mode & 0o777,
+      uid: status.uid,
+      gid: status.gid,
+    },
+    rule: { allow: true, type, major, minor, access },
+  }
+}

@@ -1,0 +1,119 @@
+/** From the addon's report to the result that callers see. */
+import { constants } from 'node:os'
+import type { AccountFiles } from '../cgroup/layout.js'
+import { type Usage, usageFrom } from '../cgroup/usage.js'
+import { CaissonError } from '../errors.js'
+import type { NativeReport } from '../native/addon.js'
+import { errorFromFailure } from './failure.js'
+import type { Note } from './plan.js'
+
+/** Why a program ended. */
+export type Reason = 'exit' | 'signal' | 'oom' | 'timeout' | 'cpu' | 'output' | 'aborted'
+
+export interface ExecResult {
+  /** null when a signal ended it. */
+  exitCode: number | null
+  /** As `SIGKILL`. */
+  signal: string | null
+  reason: Reason
+  stdout: string
+  stderr: string
+  stdoutBytes: Buffer
+  stderrBytes: Buffer
+  /** Output was cut at `maxOutput`. */
+  truncated: boolean
+  /** From the program's first instruction to its end. */
+  durationMs: number
+  usage: Usage
+}
+
+const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
+
+export function signalName(number: number): string {
+  const name = SIGNALS.get(number)
+  if (name) return name === 'SIGIOT' ? 'SIGABRT' : name === 'SIGPOLL' ? 'SIGIO' : name
+  return number >= 34 ? `SIGRTMIN+${number - 34}` : `SIG${number}`
+}
+
+/** `TERM`, `SIGTERM` or 15 to the number; undefined when there is no such signal. */
+export function signalNumber(signal: string | number): number | undefined {
+  if (typeof signal === 'number') return signal >= 1 && signal <= 64 ? signal : undefined
+  const upper = signal.toUpperCase()
+  if (/^\d+$/.test(upper)) return signalNumber(Number(upper))
+  const realtime = /^(?:SIG)?RT(MIN|MAX)([+-]\d+)?$/.exec(upper)
+  if (realtime) return (realtime[1] === 'MIN' ? 34 : 64) + Number(realtime[2] ?? 0)
+  return constants.signals[(upper.startsWith('SIG') ? upper : `SIG${upper}`) as NodeJS.Signals]
+}
+
+const EXITED = 1
+
+/** The result, or the error when the program never ran. A missing command is a result: 127 or 126, as in a shell. */
+export function verdict(report: NativeReport, files: AccountFiles, notes: readonly Note[]): ExecResult | CaissonError {
+  if (report.failure) {
+    const stopped = interrupted(report)
+    if (stopped) return stopped
+    const error = errorFromFailure(report.failure, notes)
+    if (error.code === 'ERR_CAISSON_COMMAND_NOT_FOUND') return shellResult(report, files, 127, 'not found', error)
+    if (error.code === 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE')
+      return shellResult(report, files, 126, 'cannot be executed', error)
+    return error
+  }
+  const usage = usageFrom(files, report)
+  const exited = report.code === EXITED
+  const killed = !exited && report.status === constants.signals.SIGKILL
+  let reason: Reason = exited ? 'exit' : 'signal'
+  if (report.cause !== '' && report.cause !== 'stopped') reason = report.cause
+  // A kill that we did not send, in a cgroup where memory ran out, was the kernel's.
+  else if (killed && report.cause === '' && (usage.oomKills ?? 0) > 0) reason = 'oom'
+  // Output over the bound may come and be read after the program has ended by itself.
+  if (reason === 'output' && exited && !report.truncated) reason = 'exit'
+  return withText({
+    exitCode: exited ? report.status : null,
+    signal: exited || report.code === 0 ? null : signalName(report.status),
+    reason,
+    stdoutBytes: report.stdout,
+    stderrBytes: report.stderr,
+    truncated: report.truncated,
+    durationMs: report.durationMs,
+    usage,
+  })
+}
+
+/** Adds the texts, decoded when they are asked for: many callers want only one, and it can be large. */
+export function withText(result: Omit<ExecResult, 'stdout' | 'stderr'>): ExecResult {
+  const text = (bytes: 'stdoutBytes' | 'stderrBytes') => ({
+    enumerable: true,
+    configurable: true,
+    get(this: ExecResult) {
+      return this[bytes].toString('utf8')
+    },
+  })
+  return Object.defineProperties(result, { stdout: text('stdoutBytes'), stderr: text('stderrBytes') }) as ExecResult
+}
+
+/** We killed it before it became the program. */
+function interrupted(report: NativeReport): CaissonError | undefined {
+  if (report.cause === 'aborted')
+    return new CaissonError('ERR_CAISSON_ABORTED', 'aborted before the program started', { stage: 'start' })
+  return undefined
+}
+
+function shellResult(
+  report: NativeReport,
+  files: AccountFiles,
+  exitCode: number,
+  what: string,
+  error: CaissonError,
+): ExecResult {
+  const path = (error.cause as { path?: string } | undefined)?.path ?? ''
+  return withText({
+    exitCode,
+    signal: null,
+    reason: 'exit',
+    stdoutBytes: report.stdout,
+    stderrBytes: Buffer.concat([report.stderr, Buffer.from(`caisson: ${path}: ${what}\n`)]),
+    truncated: report.truncated,
+    durationMs: report.durationMs,
+    usage: usageFrom(files, report),
+  })
+}

@@ -1,0 +1,80 @@
+/** What is to run: an OCI configuration and what it cannot say, ready to be lowered to a plan. */
+import type { RuntimeSpec } from '../spec/runtime.js'
+
+export type NamespaceType = 'pid' | 'net' | 'mnt' | 'uts' | 'ipc' | 'user' | 'cgroup' | 'time'
+
+/** CLONE_NEW* by our names and by the specification's. */
+export const NAMESPACES: Record<NamespaceType, { flag: number; spec: string }> = {
+  user: { flag: 0x10000000, spec: 'user' },
+  mnt: { flag: 0x00020000, spec: 'mount' },
+  pid: { flag: 0x20000000, spec: 'pid' },
+  net: { flag: 0x40000000, spec: 'network' },
+  ipc: { flag: 0x08000000, spec: 'ipc' },
+  uts: { flag: 0x04000000, spec: 'uts' },
+  cgroup: { flag: 0x02000000, spec: 'cgroup' },
+  time: { flag: 0x00000080, spec: 'time' },
+}
+
+/** A part of the host that an image shows, read-only. */
+export interface HostTree {
+  source: string
+  target: string
+}
+
+export type Rootfs =
+  /** Layers, the topmost first, under a writable one. */
+  | { kind: 'overlay'; lower: readonly string[]; writable: Writable; trees: readonly HostTree[] }
+  /** A directory as it is (OCI bundles). */
+  | { kind: 'directory'; path: string }
+  /** The root of the mount namespace that is joined or kept. */
+  | { kind: 'inherited' }
+
+export type Writable =
+  /** A tmpfs inside the container's own mount namespace; gone with it. Bytes; undefined: half of the memory. */
+  | { kind: 'memory'; size?: number }
+  /** `upper` and `work` below a directory of the host. */
+  | { kind: 'disk'; directory: string }
+
+export interface InjectedFile {
+  path: string
+  content: Uint8Array
+  mode: number
+  uid: number
+  gid: number
+}
+
+/** Where the process goes in the hierarchies, besides being born in its v2 cgroup. */
+export interface CgroupPlacement {
+  /** `tasks` files of cgroup v1. */
+  join: readonly string[]
+  /** v1 hierarchies to show at /sys/fs/cgroup; none: only v2. */
+  legacy: readonly string[]
+  /** False: there is no cgroup v2 on this host. */
+  unified: boolean
+}
+
+/** A namespace that the process enters instead of getting one of its own. */
+export interface JoinedNamespace {
+  type: NamespaceType
+  fd: number
+}
+
+export interface Workload {
+  spec: RuntimeSpec
+  rootfs: Rootfs
+  /** An empty directory of the host, where the root is put together out of sight. */
+  staging: string
+  /** `user[:group]`, resolved in the image; undefined: the numbers of the spec. */
+  user?: string
+  /** More groups, by name or number. */
+  groups: readonly string[]
+  files: readonly InjectedFile[]
+  /** Files of our own that are mounted at /etc/NAME. */
+  etc: Readonly<Record<string, string>>
+  /** A PID 1 that reaps. */
+  init: boolean
+  cgroup: CgroupPlacement
+  join: readonly JoinedNamespace[]
+  /** The compiled seccomp filter. */
+  filter?: Uint8Array
+}

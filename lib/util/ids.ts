@@ -1,0 +1,21 @@
+/** Identifiers. */
+import { randomBytes } from 'node:crypto'
+
+/** 64 hexadecimal digits, as Docker's container ids. */
+export function newId(): string {
+  return randomBytes(32).toString('hex')
+}
+
+const ADJECTIVES =
+  'amber brave calm deft eager fair glad hale keen lively merry nimble open plain quick ready sound true vivid warm'
+const NOUNS =
+  'anchor barge beacon buoy canal crane dock ferry harbour jetty lantern lock mast pier quay rudder sail tide wharf winch'
+
+/** A name for a container that was given none, as `calm_ferry`. */
+export function randomName(): string {
+  const pick = (words: string) => {
+    const list = words.split(' ')
+    return list[randomBytes(2).readUInt16LE() % list.length] as string
+  }
+  return `${pick(ADJECTIVES)}_${pick(NOUNS)}`
+}

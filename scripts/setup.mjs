@@ -1,0 +1,86 @@
+// Installs and builds what is missing, so that a fresh clone works with one command. Node alone is needed before.
+//   node scripts/setup.mjs --for demo|test|bench
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+
+const root = path.resolve(import.meta.dirname, '..')
+const purpose = process.argv[process.argv.indexOf('--for') + 1] ?? 'demo'
+
+/** Debian packages by the command that they bring. */
+const BUILD = { cmake: 'cmake', 'g++': 'g++', make: 'make' }
+const PEERS = {
+  bwrap: 'bubblewrap',
+  busybox: 'busybox-static',
+  crun: 'crun',
+  runc: 'runc',
+  podman: 'podman',
+  strace: 'strace',
+  newuidmap: 'uidmap',
+  ip: 'iproute2',
+  lsns: 'util-linux',
+}
+const wanted = { demo: BUILD, test: { ...BUILD, ...PEERS }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
+
+function found(command) {
+  const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+  return places.some((directory) => existsSync(path.join(directory, command)))
+}
+
+function run(command, args, options = {}) {
+  execFileSync(command, args, { cwd: root, stdio: 'inherit', ...options })
+}
+
+function installPackages() {
+  const missing = Object.entries(wanted).filter(([command]) => !found(command))
+  if (missing.length === 0) return
+  const packages = [...new Set(missing.map(([, name]) => name))]
+  if (process.getuid() !== 0 || !found('apt-get')) {
+    console.error(`setup: not installed, and only root on Debian can: ${packages.join(' ')}`)
+    return
+  }
+  console.log(`setup: installing ${packages.join(' ')}`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  run('apt-get', ['update', '-qq'], { env, stdio: ['ignore', 'ignore', 'inherit'] })
+  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
+    env,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+}
+
+/** Runs `work` unless the files that it depends on are as they were when it last succeeded. */
+function onceFor(name, inputs, outputs, work) {
+  const hash = createHash('sha256').update(process.version)
+  for (const input of inputs)
+    for (const file of filesBelow(path.join(root, input))) hash.update(file).update(readFileSync(file))
+  const digest = hash.digest('hex')
+  const stamp = path.join(root, '.cache', name)
+  const current = existsSync(stamp) && readFileSync(stamp, 'utf8') === digest
+  if (current && outputs.every((output) => existsSync(path.join(root, output)))) return
+  work()
+  mkdirSync(path.dirname(stamp), { recursive: true })
+  writeFileSync(stamp, digest)
+}
+
+function filesBelow(at) {
+  if (!existsSync(at)) return []
+  if (!statSync(at).isDirectory()) return [at]
+  return readdirSync(at)
+    .filter((name) => name !== 'build' && name !== 'node_modules')
+    .sort()
+    .flatMap((name) => filesBelow(path.join(at, name)))
+}
+
+installPackages()
+onceFor('npm', ['package-lock.json'], ['node_modules'], () =>
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
+)
+onceFor('addon', ['addon', 'scripts/build-addon.mjs'], ['addon/build/Release/caisson.node'], () => {
+  console.log('setup: building the addon')
+  run(process.execPath, ['scripts/build-addon.mjs'])
+})
+onceFor('lib', ['lib', 'tsup.config.ts', 'tsconfig.json'], ['dist/index.js'], () => {
+  console.log('setup: building the library')
+  run(process.execPath, ['node_modules/tsup/dist/cli-default.js', '--silent'])
+})
