@@ -73,9 +73,11 @@ function filesBelow(at) {
 }
 
 installPackages()
-onceFor('npm', ['package-lock.json'], ['node_modules'], () =>
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
-)
+onceFor('npm', ['package-lock.json'], ['node_modules'], () => {
+  // Not "npm ci": it refuses the lock file where a registry lacks the optional packages for other systems.
+  console.log('setup: installing npm packages')
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'])
+})
 onceFor('addon', ['addon', 'scripts/build-addon.mjs'], ['addon/build/Release/caisson.node'], () => {
   console.log('setup: building the addon')
   run(process.execPath, ['scripts/build-addon.mjs'])
