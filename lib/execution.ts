@@ -4,6 +4,7 @@ import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeReport, type NativeStdio } from './native/addon.js'
 import type { ExecOptions, OutputChunk } from './options.js'
 import type { Running, RunningEvents } from './runtime/running.js'
+import type { StartRequest } from './runtime/start.js'
 import { lateReader, makePipe, PipeReader, pipeWriter, Tally, TerminalStream } from './runtime/streams.js'
 import { type ExecResult, signalNumber } from './runtime/verdict.js'
 import { parseDuration, parseSize } from './util/units.js'
@@ -23,6 +24,11 @@ export interface LaunchRequest {
   wallLimitMs: number
   cpuLimitMs: number
   events: RunningEvents
+}
+
+/** The part that goes to the addon as it is. */
+export function limitsOf({ stdio, input, captureLimit, wallLimitMs, cpuLimitMs }: LaunchRequest): StartRequest {
+  return { stdio, input, captureLimit, wallLimitMs, cpuLimitMs }
 }
 
 export interface Launched {

@@ -40,9 +40,13 @@ std::vector<Step> steps(const Napi::Value& value) {
     auto object = Napi::Value(array[i]).As<Napi::Object>();
     Step step;
     step.path = text(object.Get("path"));
-    Napi::Value content = object.Get("text");
-    step.kind = content.IsUndefined() ? Step::Kind::MakeDirectory : Step::Kind::Write;
-    if (!content.IsUndefined()) step.text = text(content);
+    Napi::Value written = object.Get("text"), content = object.Get("content"), target = object.Get("target");
+    step.kind = written.IsString()   ? Step::Kind::Write
+                : content.IsString() ? Step::Kind::CreateFile
+                : target.IsString()  ? Step::Kind::Symlink
+                                     : Step::Kind::MakeDirectory;
+    for (const Napi::Value& value : {written, content, target})
+      if (value.IsString()) step.text = text(value);
     step.stage = text_or(object, "stage", "prepare");
     step.lenient = truth(object, "lenient");
     result.push_back(std::move(step));
@@ -107,7 +111,11 @@ ProcessOptions process_options(const Napi::Object& request) {
     for (uint32_t i = 0; i < array.Length(); i++)
       options.inherited.emplace_back(static_cast<int>(number(array[i])));
   }
+  options.inherited_paths = texts(request.Get("inheritedPaths"));
+  options.new_network = truth(request, "newNetwork");
   options.capture_limit = static_cast<uint64_t>(number_or(request, "captureLimit", 0));
+  options.log = text_or(request, "log");
+  options.log_limit = static_cast<uint64_t>(number_or(request, "logLimit", 0));
   options.wall_limit_ms = number_or(request, "wallLimitMs", 0);
   options.cpu_limit_ms = number_or(request, "cpuLimitMs", 0);
   options.cpu_file = text_or(request, "cpuFile");

@@ -53,7 +53,7 @@ class Reporter : public Process::Listener {
   Napi::FunctionReference* callback_;
 };
 
-Process& process(const Napi::CallbackInfo& info) { return **info[0].As<Napi::External<Handle>>().Data(); }
+Process& process(const Napi::CallbackInfo& info) { return *process_of(info[0]); }
 
 Napi::Value start(const Napi::CallbackInfo& info) {
   auto options = process_options(info[0].As<Napi::Object>());
@@ -74,6 +74,10 @@ void kill(const Napi::CallbackInfo& info) { process(info).kill(cause(text(info[1
 
 void signal(const Napi::CallbackInfo& info) { process(info).signal(static_cast<int>(number(info[1]))); }
 
+Napi::Value pidfd(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), process(info).duplicate_pidfd());
+}
+
 void go(const Napi::CallbackInfo& info) { process(info).go(); }
 
 // (handle, 0 | 1, callback(fd | -1, bytes)): takes a captured stream over.
@@ -90,11 +94,14 @@ void detach(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
+std::shared_ptr<Process> process_of(const Napi::Value& value) { return *value.As<Napi::External<Handle>>().Data(); }
+
 void export_process(Napi::Object exports) {
   Napi::Env env = exports.Env();
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("kill", Napi::Function::New(env, kill, "kill"));
   exports.Set("signal", Napi::Function::New(env, signal, "signal"));
+  exports.Set("pidfd", Napi::Function::New(env, pidfd, "pidfd"));
   exports.Set("go", Napi::Function::New(env, go, "go"));
   exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }

@@ -14,6 +14,7 @@
 
 #include "core/idmap.h"
 #include "core/message.h"
+#include "core/netns.h"
 #include "core/spawn.h"
 #include "core/sys.h"
 #include "core/threads.h"
@@ -103,6 +104,10 @@ Result<> Process::create() {
   if (auto done = perform(options_.prepare); !done) return done.failure();
   if (auto done = watch_oom(); !done) return done.failure();
 
+  if (!options_.log.empty()) {
+    log_.emplace(options_.log, options_.log_limit);
+    if (auto done = log_->open(); !done) return done.failure();
+  }
   std::array<Fd, 3> stdio;
   if (auto done = connect(&stdio); !done) return done.failure();
 
@@ -120,12 +125,26 @@ Result<> Process::create() {
   spawning.namespaces = options_.namespaces;
   spawning.cgroup = options_.cgroup.unified;
   spawning.fds = {stdio[0].get(), stdio[1].get(), stdio[2].get(), theirs.get(), plan_.get()};
+  Fd network;
+  if (options_.new_network) {
+    auto taken = take_network_namespace();
+    if (!taken) return taken.failure();
+    network = std::move(*taken);
+    spawning.fds.push_back(network.get());
+  }
+  for (const std::string& path : options_.inherited_paths) {
+    options_.inherited.emplace_back(open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!options_.inherited.back()) return failed("process", "open", path);
+  }
   for (const Fd& fd : options_.inherited) spawning.fds.push_back(fd.get());
   auto spawned = spawn(spawning);
   if (!spawned) return spawned.failure();
   options_.inherited.clear();
   pid_ = spawned->pid;
-  exit_.fd = std::move(spawned->pidfd);
+  {
+    std::lock_guard lock(pidfd_mutex_);
+    exit_.fd = std::move(spawned->pidfd);
+  }
 
   if (!options_.maps.on_request) map_ids();
   return Nothing{};
@@ -148,11 +167,9 @@ void Process::attach() {
   attached_ = true;
   for (int i = 0; i < 2; i++) {
     if (options_.stdio[i + 1].kind != Stdio::Kind::Capture) continue;
-    output_[i].limit = options_.capture_limit;
-    output_[i].start(std::move(options_.stdio[i + 1].fd), [this](size_t n) {
-      captured_ += n;
-      on_output();
-    });
+    output_[i].limit = log_ ? 0 : options_.capture_limit;
+    output_[i].start(std::move(options_.stdio[i + 1].fd),
+                     [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); });
   }
   if (options_.stdio[0].kind == Stdio::Kind::Input) {
     input_.fd = std::move(options_.stdio[0].fd);
@@ -195,13 +212,20 @@ void Process::read_control() {
         listener_->ready();
         break;
       case MESSAGE_CONSOLE:
-        if (!fds.empty()) listener_->console(std::move(fds[0]));
+        if (fds.empty()) break;
+        if (log_) {
+          fcntl(fds[0].get(), F_SETFL, O_NONBLOCK | O_RDWR);
+          output_[0].start(Fd(fcntl(fds[0].get(), F_DUPFD_CLOEXEC, 0)),
+                           [this](const char* bytes, size_t size) { on_output(0, bytes, size); });
+        }
+        listener_->console(std::move(fds[0]));
         break;
       case MESSAGE_PROCESS: {
         // The first process only went ahead; the one to watch was born in the pid namespace.
         if (fds.empty()) break;
         siginfo_t info;
         waitid(static_cast<idtype_t>(3) /* P_PIDFD */, exit_.fd.get(), &info, WEXITED);
+        std::lock_guard lock(pidfd_mutex_);
         exit_.stop();
         exit_.fd = std::move(fds[0]);
         pid_ = static_cast<pid_t>(what.value);
@@ -244,7 +268,9 @@ void Process::check_cpu() {
       Supervisor::shared().at(in_ms(std::max(2.0, left / static_cast<double>(processors))), [this] { check_cpu(); }));
 }
 
-void Process::on_output() {
+void Process::on_output(int stream, const char* bytes, size_t size) {
+  if (log_) return log_->add(stream, bytes, size);
+  captured_ += size;
   if (captured_ > options_.capture_limit) {
     report_.truncated = true;
     kill_now(Cause::Output);
@@ -297,7 +323,10 @@ void Process::on_exit(uint32_t) {
 void Process::finish() {
   if (!started_ && executed()) on_executed();
   ended_ = true;
-  exit_.stop();
+  {
+    std::lock_guard lock(pidfd_mutex_);
+    exit_.stop();
+  }
   control_.stop();
   input_.stop();
   oom_.stop();
@@ -306,9 +335,10 @@ void Process::finish() {
   if (options_.kill_rest) cgroup_kill(options_.cgroup);
   for (int i = 0; i < 2; i++) {
     output_[i].finish();
-    report_.truncated |= output_[i].truncated;
+    if (!log_) report_.truncated |= output_[i].truncated;
     report_.output[i] = std::move(output_[i].bytes);
   }
+  if (log_) log_->finish();
   if (started_) {
     report_.failure.reset();
     report_.duration_ms = std::chrono::duration<double, std::milli>(exited_at_ - executed_at_).count();
@@ -358,6 +388,11 @@ void Process::signal(int number) {
   });
 }
 
+int Process::duplicate_pidfd() {
+  std::lock_guard lock(pidfd_mutex_);
+  return exit_.fd ? fcntl(exit_.fd.get(), F_DUPFD_CLOEXEC, 0) : -1;
+}
+
 void Process::go() {
   Supervisor::shared().post([process = shared_from_this()] {
     message what = {};
@@ -372,6 +407,14 @@ void Process::detach(int stream, std::function<void(Fd, std::string)> done) {
     Capture& capture = process->output_[stream];
     Fd fd = capture.detach();
     done(std::move(fd), std::move(capture.bytes));
+  });
+}
+
+void Process::take_control(std::function<void(Fd)> done) {
+  Supervisor::shared().post([process = shared_from_this(), done = std::move(done)] {
+    Fd fd = std::move(process->control_.fd);
+    if (fd) Supervisor::shared().remove(fd.get(), &process->control_);
+    done(std::move(fd));
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "core/cgroup.h"
 #include "core/fd.h"
 #include "core/idmap.h"
+#include "core/log.h"
 #include "core/result.h"
 #include "core/steps.h"
 #include "core/supervisor.h"
@@ -41,7 +43,11 @@ struct ProcessOptions {
   std::array<Stdio, 3> stdio;
   std::string input;
   std::vector<Fd> inherited;
-  uint64_t capture_limit = 0;  // bytes, both streams together
+  std::vector<std::string> inherited_paths;  // opened when all is prepared, with O_PATH; they follow `inherited`
+  bool new_network = false;  // the first inherited descriptor is to be a new network namespace, from the stock
+  uint64_t capture_limit = 0;  // bytes, both streams together; more ends the program
+  std::string log;             // a file that output goes to instead of the report; see log.h
+  uint64_t log_limit = 0;
   double wall_limit_ms = 0;    // 0: none
   double cpu_limit_ms = 0;
   std::string cpu_file;     // cpu.stat of v2, or cpuacct.usage of v1
@@ -83,8 +89,12 @@ class Process : public std::enable_shared_from_this<Process> {
   // From any thread; all are no-ops once it has ended.
   void kill(Cause cause);
   void signal(int number);
+  // A new descriptor of the process itself, for others to join; negative when there is none (yet, or any more).
+  int duplicate_pidfd();
   void go();
   void detach(int stream, std::function<void(Fd, std::string)> done);
+  // After ready(): the control socket, for the file agent.
+  void take_control(std::function<void(Fd)> done);
 
  private:
   template <void (Process::*Handler)(uint32_t)>
@@ -119,7 +129,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void on_oom(uint32_t events);
   void read_control();
   void on_executed();
-  void on_output();
+  void on_output(int stream, const char* bytes, size_t size);
   void kill_now(Cause cause);
   void check_cpu();
   bool executed();
@@ -132,12 +142,14 @@ class Process : public std::enable_shared_from_this<Process> {
   std::shared_ptr<Process> self_;  // until it has ended
 
   pid_t pid_ = -1;
+  std::mutex pidfd_mutex_;  // around changes of exit_.fd
   Fd plan_;
   Watch<&Process::on_control> control_{this};
   Watch<&Process::on_exit> exit_{this};
   Watch<&Process::on_input> input_{this};
   Watch<&Process::on_oom> oom_{this};
   std::array<Capture, 2> output_;
+  std::optional<Log> log_;
   uint64_t captured_ = 0;
   size_t input_written_ = 0;
 

@@ -86,6 +86,11 @@ export interface CgroupPlan {
   /** Where accounts are read at the end; see usage.ts. */
   files: AccountFiles
   oomControl?: string
+  /**
+   * The v2 cgroup of the program itself, one below the container's. Then each exec has one beside it with accounts of
+   * its own, which v2 forbids below a cgroup that has processes ("no internal processes").
+   */
+  leaf?: string
 }
 
 /** Paths by what they tell; missing where the host cannot tell. */
@@ -99,8 +104,11 @@ export interface AccountFiles {
 
 const NONE: AccountFiles = {}
 
-/** Makes the plan for `name` below the owner's directories; an error names what the host cannot limit. */
-export function planCgroup(base: CgroupBase, name: string, settings: Settings): CgroupPlan {
+/**
+ * Makes the plan for `name` below the owner's directories; an error names what the host cannot limit. `kept`: a
+ * container that programs will be executed in.
+ */
+export function planCgroup(base: CgroupBase, name: string, settings: Settings, kept = false): CgroupPlan {
   const plan: CgroupPlan = { native: { legacy: [] }, prepare: [], join: [], shown: [], files: { ...NONE } }
   const unifiedControllers = new Set(base.unified?.controllers ?? [])
   for (const controller of CONTROLLERS)
@@ -117,6 +125,13 @@ export function planCgroup(base: CgroupBase, name: string, settings: Settings): 
     for (const [file, text] of Object.entries(settings.unified ?? {}))
       plan.prepare.push({ path: path.join(directory, file), text, stage: `cgroup: ${file}` })
     accountUnified(plan.files, directory, unifiedControllers)
+    if (kept && unifiedControllers.size > 0) {
+      plan.leaf = path.join(directory, 'main')
+      const accounts = ['cpu', 'memory', 'pids', 'io'].filter((name) => unifiedControllers.has(name))
+      const text = accounts.map((name) => `+${name}`).join(' ')
+      plan.prepare.push({ path: path.join(directory, 'cgroup.subtree_control'), text, stage: 'cgroup' })
+      plan.prepare.push({ path: plan.leaf, stage: 'cgroup' })
+    }
   } else if (settings.unified) {
     throw new CaissonError('ERR_CAISSON_LIMIT_UNAVAILABLE', 'limits.unified: this host has no cgroup v2', {
       stage: 'cgroup',
@@ -150,6 +165,64 @@ export function planCgroup(base: CgroupBase, name: string, settings: Settings): 
     accountLegacy(plan, hierarchy, directory, settings)
   }
   return plan
+}
+
+/** For a program that is executed in a running container: cgroups of its own below the container's. */
+export function planExecCgroup(base: CgroupBase, container: CgroupPlan, name: string): CgroupPlan {
+  const plan: CgroupPlan = { native: { legacy: [] }, prepare: [], join: [], shown: [], files: { ...NONE } }
+  if (container.native.unified) {
+    const directory = path.join(container.native.unified, name)
+    plan.native.unified = directory
+    plan.prepare.push({ path: directory, stage: 'cgroup' })
+    accountUnified(plan.files, directory, new Set(container.leaf ? base.unified?.controllers : []))
+  }
+  // When memory runs out the container's own counter tells; the exec's may not exist or not be the one that is full.
+  if (container.files.memoryEvents) plan.files.memoryEvents = container.files.memoryEvents
+  for (const own of container.native.legacy ?? []) {
+    const base_ = base.legacy.find(({ directory }) => path.dirname(own) === directory)
+    if (!base_?.hierarchy.controllers.some((controller) => ALWAYS.has(controller))) {
+      plan.join.push(path.join(own, 'tasks'))
+      continue
+    }
+    const directory = path.join(own, name)
+    plan.prepare.push({ path: directory, stage: 'cgroup' })
+    plan.native.legacy?.push(directory)
+    plan.join.push(path.join(directory, 'tasks'))
+    const { memoryEvents } = plan.files
+    accountLegacy(plan, base_.hierarchy, directory, {})
+    plan.files.memoryEvents = memoryEvents
+  }
+  return plan
+}
+
+/** What has to be written to change the limits of a container that exists. */
+export function planUpdate(base: CgroupBase, container: CgroupPlan, settings: Settings): NativeStep[] {
+  const writes: NativeStep[] = []
+  for (const controller of CONTROLLERS) {
+    if (!controller.needed(settings)) continue
+    if (container.native.unified && base.unified?.controllers.includes(controller.name)) {
+      writes.push(...steps(container.native.unified, controller.name, controller.unified(settings)))
+      continue
+    }
+    const own = container.native.legacy?.find((directory) =>
+      base.legacy.some(
+        (each) => path.dirname(directory) === each.directory && each.hierarchy.controllers.includes(controller.legacy),
+      ),
+    )
+    if (!own) throw legacyOf(base, controller) ? notEntered(controller) : unavailable(base, controller)
+    writes.push(...steps(own, controller.name, controller.legacyWrites(settings)))
+  }
+  for (const [file, text] of Object.entries(settings.unified ?? {}))
+    writes.push({ path: path.join(container.native.unified ?? '', file), text, stage: `cgroup: ${file}` })
+  return writes
+}
+
+function notEntered(controller: Controller): CaissonError {
+  return new CaissonError(
+    'ERR_CAISSON_LIMIT_UNAVAILABLE',
+    `the container is not in a ${controller.legacy} cgroup, and cgroup v1 has no way in later`,
+    { stage: `cgroup: ${controller.name}`, hint: 'Create the container with a limit of this kind, then update it.' },
+  )
 }
 
 function legacyOf(base: CgroupBase, controller: Controller): Hierarchy | undefined {

@@ -19,10 +19,15 @@ export interface NativeFailure {
   record: number
 }
 
-/** A directory to make, or (with `text`) a file to write in one call. */
+/** A directory to make; or a file to write in one call, a file to create, a symbolic link to make. */
 export interface NativeStep {
   path: string
+  /** For a file that is there. */
   text?: string
+  /** For a new file. */
+  content?: string
+  /** For a symbolic link. */
+  target?: string
   stage?: string
   lenient?: boolean
 }
@@ -55,7 +60,15 @@ export interface NativeRequest {
   input?: Uint8Array
   /** Descriptors for the plan's first slots; taken over. */
   inherited?: number[]
+  /** Opened with O_PATH after `prepare`; their slots follow. */
+  inheritedPaths?: string[]
+  /** A new network namespace, loopback up, goes into slot 0, before `inherited`. */
+  newNetwork?: boolean
+  /** Bytes of both outputs together; more ends the program with the cause `output`. */
   captureLimit?: number
+  /** A file that output goes to, line by line with times, instead of the report. */
+  log?: string
+  logLimit?: number
   wallLimitMs?: number
   cpuLimitMs?: number
   cpuFile?: string
@@ -94,6 +107,18 @@ export interface NativeProcess {
   readonly [handle]: true
 }
 
+declare const agentHandle: unique symbol
+export interface NativeAgent {
+  readonly [agentHandle]: true
+}
+
+export interface NativeAnswer {
+  /** -1: none. The caller closes it. */
+  fd: number
+  numbers: number[]
+  text: string
+}
+
 export interface Addon {
   readonly plan: {
     ops: Record<string, number>
@@ -106,8 +131,19 @@ export interface Addon {
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void
   signal(process: NativeProcess, signal: number): void
+  /** A descriptor of the process, for joining its namespaces; negative when it has ended. The caller closes it. */
+  pidfd(process: NativeProcess): number
   go(process: NativeProcess): void
   detach(process: NativeProcess, stream: 0 | 1, done: (fd: number, bytes: Buffer) => void): void
+  readonly agentOps: Record<string, number>
+  /** The file agent of a process that is ready in AGENT; undefined when it has ended. */
+  agent(process: NativeProcess, done: (agent: NativeAgent | undefined) => void): void
+  agentCall(agent: NativeAgent, op: number, numbers: number[], first: string, second: string): Promise<NativeAnswer>
+  agentClose(agent: NativeAgent): void
+  /** Name and DT_* type alternately; the descriptor is taken over. */
+  readDirectory(fd: number): Promise<Array<string | number>>
+  /** Connects a socket (taken over) and gives it back. */
+  connect(fd: number, address: string, port: number, timeoutMs: number): Promise<number>
   perform(steps: NativeStep[]): Promise<void>
   removeCgroup(cgroup: NativeCgroup): Promise<void>
   watch(directories: string[]): Promise<void>

@@ -44,9 +44,11 @@ export interface AssembleInput {
   options: ContainerOptions
   /** Where a writable layer on disk lies. */
   directory?: string
+  /** A container that programs will be executed in, and not just one run. */
+  kept?: boolean
 }
 
-export function assemble({ id, owner, image, command, options, directory }: AssembleInput): Assembled {
+export function assemble({ id, owner, image, command, options, directory, kept }: AssembleInput): Assembled {
   const { own, join } = namespaces(options)
   const hostname = options.hostname ?? id.slice(0, 12)
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
@@ -55,7 +57,7 @@ export function assemble({ id, owner, image, command, options, directory }: Asse
   const limits = options.limits ?? {}
   const settings = settingsFromLimits(limits)
   settings.pidsMax ??= pidsAvailable(owner) ? DEFAULT_PIDS : undefined
-  const cgroup = planCgroup(owner.cgroups, id, settings)
+  const cgroup = planCgroup(owner.cgroups, id, settings, kept)
 
   const spec: RuntimeSpec = {
     ociVersion: '1.0.2',
@@ -83,8 +85,14 @@ export function assemble({ id, owner, image, command, options, directory }: Asse
       files: injectedFiles(options.files),
       etc: etcFiles(hostname, options),
       init: options.init ?? false,
-      cgroup: { join: cgroup.join, legacy: cgroup.shown, unified: cgroup.native.unified !== undefined },
+      cgroup: {
+        join: cgroup.join,
+        legacy: cgroup.shown,
+        unified: cgroup.native.unified !== undefined,
+        leaf: cgroup.leaf,
+      },
       join,
+      stockNetwork: own.has('net') && !own.has('user') && process.geteuid?.() === 0,
     },
   }
 }

@@ -1,5 +1,6 @@
 /** Lowers a workload to a plan: the story of how a container comes to be, in order. */
 import { capabilityMask } from '../spec/capabilities.js'
+import { NETWORK_SYSCTLS } from '../spec/defaults.js'
 import { resourceNumber } from '../spec/rlimits.js'
 import type { SpecHook } from '../spec/runtime.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
@@ -38,9 +39,10 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   const { spec } = workload
   if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
     plan.add('HOSTNAME', 'hostname', { strings: [spec.hostname ?? '', spec.domainname ?? ''] })
-  if (hasOwn(workload, 'net')) plan.add('LOOPBACK', 'network')
+  if (hasOwn(workload, 'net') && !workload.stockNetwork) plan.add('LOOPBACK', 'network')
   for (const [name, value] of Object.entries(spec.linux?.sysctl ?? {}))
-    plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
+    if (!workload.stockNetwork || NETWORK_SYSCTLS[name] !== value)
+      plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
 
   injectFiles(plan, workload)
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
@@ -62,17 +64,24 @@ function hasOwn(workload: Workload, type: NamespaceType): boolean {
  */
 function enterNamespaces(plan: Plan, workload: Workload): { cloneFlags: number; mapsOnRequest: boolean } {
   const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
-  const flags = own.reduce((sum, type) => sum + NAMESPACES[type].flag, 0)
+  const flags = own
+    .filter((type) => type !== 'net' || !workload.stockNetwork)
+    .reduce((sum, type) => sum + NAMESPACES[type].flag, 0)
   // Entered by steps of their own: time by setns, cgroup after the process is in its cgroups.
   const later = NAMESPACES.time.flag + NAMESPACES.cgroup.flag
   const early = flags & ~later
   const newUser = own.includes('user')
   const joins = workload.join
   const byClone = joins.length === 0
+  const { leaf } = workload.cgroup
+  const pidByFork =
+    (!byClone || leaf !== undefined) && (own.includes('pid') || joins.some((join) => join.type === 'pid'))
 
   for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
   const order = [...joins].sort((a, b) => Number(b.type === 'user') - Number(a.type === 'user'))
+  if (workload.stockNetwork) plan.add('SETNS', 'namespaces: net', { numbers: [plan.newNetwork(), NAMESPACES.net.flag] })
   const slots = order.map((join) => plan.inherit(join.fd))
+  const leafSlot = leaf === undefined ? NONE : plan.inheritPath(leaf)
   order.forEach((join, i) => {
     plan.add('SETNS', `namespaces: ${join.type}`, { numbers: [slots[i] as number, NAMESPACES[join.type].flag] })
   })
@@ -87,11 +96,14 @@ function enterNamespaces(plan: Plan, workload: Workload): { cloneFlags: number; 
   plan.add('UNDUMPABLE', 'process')
   if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
-  if (!byClone && (own.includes('pid') || joins.some((join) => join.type === 'pid')))
-    plan.add('FORK', 'namespaces: pid', { numbers: [own.includes('pid') ? NAMESPACES.pid.flag : 0] })
+  if (pidByFork || leaf !== undefined)
+    plan.add('FORK', 'namespaces: pid', { numbers: [own.includes('pid') ? NAMESPACES.pid.flag : 0, leafSlot] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')
-  return { cloneFlags: byClone ? early >>> 0 : 0, mapsOnRequest: !byClone && newUser }
+  return {
+    cloneFlags: byClone ? (pidByFork ? early & ~NAMESPACES.pid.flag : early) >>> 0 : 0,
+    mapsOnRequest: !byClone && newUser,
+  }
 }
 
 function timeOffsets({ spec }: Workload): string {

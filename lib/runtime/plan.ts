@@ -57,7 +57,9 @@ export type Operation =
   | 'NO_NEW_PRIVS'
   | 'SECCOMP'
   | 'PARENT_DEATH'
+  | 'OPEN'
   | 'WAIT'
+  | 'AGENT'
   | 'EXEC'
 
 export interface OperationDetails {
@@ -82,6 +84,8 @@ export interface Note {
 export class Plan {
   readonly notes: Note[] = []
   readonly inherited: number[] = []
+  readonly inheritedPaths: string[] = []
+  hasNewNetwork = false
   #buffer = Buffer.allocUnsafe(8192)
   #at: number
   #nextSlot = 0
@@ -90,9 +94,21 @@ export class Plan {
     this.#at = addon().plan.headerSize
   }
 
+  /** Names the network namespace that the addon takes from its stock. Before every `inherit`. */
+  newNetwork(): number {
+    this.hasNewNetwork = true
+    return this.#nextSlot++
+  }
+
   /** Names a descriptor that the process inherits. All of them before the first `slot()`. */
   inherit(fd: number): number {
     this.inherited.push(fd)
+    return this.#nextSlot++
+  }
+
+  /** Names a path that is opened when the process is made. After every `inherit`, before the first `slot()`. */
+  inheritPath(path: string): number {
+    this.inheritedPaths.push(path)
     return this.#nextSlot++
   }
 
@@ -142,7 +158,8 @@ export class Plan {
 
   finish(): Buffer {
     const { magic, version } = addon().plan
-    const header = [magic, version, this.#at, this.notes.length, this.inherited.length, 0, 0, 0]
+    const inherited = this.inherited.length + this.inheritedPaths.length + (this.hasNewNetwork ? 1 : 0)
+    const header = [magic, version, this.#at, this.notes.length, inherited, 0, 0, 0]
     header.forEach((value, i) => {
       this.#u32(i * 4, value)
     })

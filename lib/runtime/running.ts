@@ -1,5 +1,12 @@
 /** A process in the care of the addon: its events as promises, its end as a report. */
-import { addon, type NativeCause, type NativeProcess, type NativeReport, type NativeRequest } from '../native/addon.js'
+import {
+  addon,
+  type NativeAgent,
+  type NativeCause,
+  type NativeProcess,
+  type NativeReport,
+  type NativeRequest,
+} from '../native/addon.js'
 
 export interface RunningEvents {
   started?(pid: number): void
@@ -50,9 +57,19 @@ export class Running {
     if (!this.#over) addon().signal(this.#process, number)
   }
 
+  /** See Addon.pidfd. */
+  pidfd(): number {
+    return this.#over ? -1 : addon().pidfd(this.#process)
+  }
+
   /** Answers `synchronising`. */
   go(): void {
     if (!this.#over) addon().go(this.#process)
+  }
+
+  /** The file agent, of a process that is ready in AGENT; undefined when it has ended meanwhile. */
+  takeControl(): Promise<NativeAgent | undefined> {
+    return new Promise((resolve) => addon().agent(this.#process, resolve))
   }
 
   /** Takes a captured stream over: the pipe (-1 when it has ended) and what came so far. */

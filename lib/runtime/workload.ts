@@ -51,6 +51,8 @@ export interface CgroupPlacement {
   legacy: readonly string[]
   /** False: there is no cgroup v2 on this host. */
   unified: boolean
+  /** A v2 cgroup to go on to, after the cgroup namespace was made one level above. */
+  leaf?: string
 }
 
 /** A namespace that the process enters instead of getting one of its own. */
@@ -75,6 +77,8 @@ export interface Workload {
   init: boolean
   cgroup: CgroupPlacement
   join: readonly JoinedNamespace[]
+  /** The private network namespace comes from the addon's stock; only root has one. */
+  stockNetwork: boolean
   /** The compiled seccomp filter. */
   filter?: Uint8Array
 }
