@@ -214,8 +214,10 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
 
   /** The program's ends of the three streams, as far as they are decided. */
   #connect(hasInput: boolean): [NativeStdio, NativeStdio, NativeStdio] {
-    this.#launched = true
-    if (this.#terminal) return ['null', 'null', 'null']
+    if (this.#terminal) {
+      this.#launched = true
+      return ['null', 'null', 'null']
+    }
     const { input } = this.#options
     if (input !== undefined && !hasInput) (input as Readable).pipe(this.stdin)
     let stdin: NativeStdio = this.#given.get(0) ?? 'null'
@@ -232,6 +234,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       this.#given.get(2) ?? 'capture',
     ]
     this.#given.clear()
+    this.#launched = true
     return stdio
   }
 
