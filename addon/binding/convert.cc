@@ -81,10 +81,30 @@ Stdio stdio(const Napi::Value& value) {
 
 }  // namespace
 
+std::string bytes_or_empty(const Napi::Value& value) {
+  if (!value.IsTypedArray()) return {};
+  auto bytes = value.As<Napi::Uint8Array>();
+  return {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()};
+}
+
+std::array<Stdio, 3> stdio_of(const Napi::Object& request) {
+  std::array<Stdio, 3> result;
+  auto streams = request.Get("stdio").As<Napi::Array>();
+  for (uint32_t i = 0; i < 3; i++) result[i] = stdio(streams[i]);
+  return result;
+}
+
+RunLimits run_limits(const Napi::Object& request) {
+  RunLimits limits;
+  limits.capture = static_cast<uint64_t>(number_or(request, "captureLimit", 0));
+  limits.wall_ms = number_or(request, "wallLimitMs", 0);
+  limits.cpu_ms = number_or(request, "cpuLimitMs", 0);
+  return limits;
+}
+
 ProcessOptions process_options(const Napi::Object& request) {
   ProcessOptions options;
-  auto plan = request.Get("plan").As<Napi::Uint8Array>();
-  options.plan.assign(reinterpret_cast<const char*>(plan.Data()), plan.ByteLength());
+  options.plan = bytes_or_empty(request.Get("plan"));
   options.namespaces = static_cast<uint64_t>(number_or(request, "namespaces", 0));
   options.cgroup = cgroup_paths(request.Get("cgroup"));
   options.prepare = steps(request.Get("prepare"));
@@ -98,13 +118,8 @@ ProcessOptions process_options(const Napi::Object& request) {
     options.maps.gid_helper = text_or(object, "gidHelper");
     options.maps.on_request = truth(object, "onRequest");
   }
-  auto streams = request.Get("stdio").As<Napi::Array>();
-  for (uint32_t i = 0; i < 3; i++) options.stdio[i] = stdio(streams[i]);
-  Napi::Value input = request.Get("input");
-  if (input.IsTypedArray()) {
-    auto bytes = input.As<Napi::Uint8Array>();
-    options.input.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
-  }
+  options.stdio = stdio_of(request);
+  options.input = bytes_or_empty(request.Get("input"));
   Napi::Value inherited = request.Get("inherited");
   if (inherited.IsArray()) {
     auto array = inherited.As<Napi::Array>();
@@ -113,11 +128,9 @@ ProcessOptions process_options(const Napi::Object& request) {
   }
   options.inherited_paths = texts(request.Get("inheritedPaths"));
   options.new_network = truth(request, "newNetwork");
-  options.capture_limit = static_cast<uint64_t>(number_or(request, "captureLimit", 0));
+  options.limits = run_limits(request);
   options.log = text_or(request, "log");
   options.log_limit = static_cast<uint64_t>(number_or(request, "logLimit", 0));
-  options.wall_limit_ms = number_or(request, "wallLimitMs", 0);
-  options.cpu_limit_ms = number_or(request, "cpuLimitMs", 0);
   options.cpu_file = text_or(request, "cpuFile");
   options.oom_control = text_or(request, "oomControl");
   options.collect = texts(request.Get("collect"));

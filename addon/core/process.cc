@@ -100,6 +100,14 @@ Result<> Process::watch_oom() {
   return Nothing{};
 }
 
+Result<Fd> Process::make_plan(const std::string& plan) {
+  Fd fd(static_cast<int>(syscall(SYS_memfd_create, "caisson-plan", MFD_CLOEXEC)));
+  if (!fd) return failed("process", "memfd_create");
+  if (write(fd.get(), plan.data(), plan.size()) != static_cast<ssize_t>(plan.size()))
+    return failed("process", "write", "plan");
+  return fd;
+}
+
 Result<> Process::create() {
   if (auto done = perform(options_.prepare); !done) return done.failure();
   if (auto done = watch_oom(); !done) return done.failure();
@@ -111,10 +119,9 @@ Result<> Process::create() {
   std::array<Fd, 3> stdio;
   if (auto done = connect(&stdio); !done) return done.failure();
 
-  plan_.reset(static_cast<int>(syscall(SYS_memfd_create, "caisson-plan", MFD_CLOEXEC)));
-  if (!plan_) return failed("process", "memfd_create");
-  if (write(plan_.get(), options_.plan.data(), options_.plan.size()) != static_cast<ssize_t>(options_.plan.size()))
-    return failed("process", "write", "plan");
+  auto plan = make_plan(options_.plan);
+  if (!plan) return plan.failure();
+  plan_ = std::move(*plan);
 
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return failed("process", "socketpair");
@@ -165,9 +172,21 @@ void Process::launch() {
 
 void Process::attach() {
   attached_ = true;
+  attach_streams();
+  if (oom_.fd) oom_.start(EPOLLIN);
+  control_.start(EPOLLIN);
+  exit_.start(EPOLLIN);
+  timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
+    if (!started_ && !parked_) kill_now(Cause::Stopped);
+  }));
+  for (int number : pending_signals_) sys::pidfd_send_signal(exit_.fd.get(), number);
+  if (pending_ != Cause::None) kill_now(pending_);
+}
+
+void Process::attach_streams() {
   for (int i = 0; i < 2; i++) {
     if (options_.stdio[i + 1].kind != Stdio::Kind::Capture) continue;
-    output_[i].limit = log_ ? 0 : options_.capture_limit;
+    output_[i].limit = log_ ? 0 : options_.limits.capture;
     output_[i].start(std::move(options_.stdio[i + 1].fd),
                      [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); });
   }
@@ -175,14 +194,6 @@ void Process::attach() {
     input_.fd = std::move(options_.stdio[0].fd);
     input_.start(EPOLLOUT);
   }
-  if (oom_.fd) oom_.start(EPOLLIN);
-  control_.start(EPOLLIN);
-  exit_.start(EPOLLIN);
-  timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
-    if (!started_) kill_now(Cause::Stopped);
-  }));
-  for (int number : pending_signals_) sys::pidfd_send_signal(exit_.fd.get(), number);
-  if (pending_ != Cause::None) kill_now(pending_);
 }
 
 void Process::on_control(uint32_t) { read_control(); }
@@ -209,6 +220,7 @@ void Process::read_control() {
           listener_->synchronising(pid_);
         break;
       case MESSAGE_READY:
+        parked_ = true;
         listener_->ready();
         break;
       case MESSAGE_CONSOLE:
@@ -251,18 +263,21 @@ void Process::on_executed() {
   plan_.reset();
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
-  if (options_.wall_limit_ms > 0)
-    timers_.push_back(Supervisor::shared().at(in_ms(options_.wall_limit_ms), [this] { kill_now(Cause::Timeout); }));
-  if (options_.cpu_limit_ms > 0) check_cpu();
+  if (options_.limits.wall_ms > 0)
+    timers_.push_back(Supervisor::shared().at(in_ms(options_.limits.wall_ms), [this] { kill_now(Cause::Timeout); }));
+  if (options_.limits.cpu_ms > 0) {
+    cpu_before_us_ = std::max(0.0, cpu_used_us(options_.cpu_file));
+    check_cpu();
+  }
   listener_->started(pid_);
 }
 
 // Looks again when the limit could be reached at the earliest: with every processor at work.
 void Process::check_cpu() {
   if (ended_) return;
-  double used_ms = cpu_used_us(options_.cpu_file) / 1000;
-  double left = options_.cpu_limit_ms - used_ms;
-  if (used_ms >= 0 && left <= 0) return kill_now(Cause::Cpu);
+  double used_ms = (cpu_used_us(options_.cpu_file) - cpu_before_us_) / 1000;
+  double left = options_.limits.cpu_ms - used_ms;
+  if (left <= 0) return kill_now(Cause::Cpu);
   static const long processors = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
   timers_.push_back(
       Supervisor::shared().at(in_ms(std::max(2.0, left / static_cast<double>(processors))), [this] { check_cpu(); }));
@@ -271,7 +286,7 @@ void Process::check_cpu() {
 void Process::on_output(int stream, const char* bytes, size_t size) {
   if (log_) return log_->add(stream, bytes, size);
   captured_ += size;
-  if (captured_ > options_.capture_limit) {
+  if (captured_ > options_.limits.capture) {
     report_.truncated = true;
     kill_now(Cause::Output);
   }
@@ -408,6 +423,32 @@ void Process::detach(int stream, std::function<void(Fd, std::string)> done) {
     Fd fd = capture.detach();
     done(std::move(fd), std::move(capture.bytes));
   });
+}
+
+void Process::resume(std::string plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits) {
+  auto shared = std::make_shared<std::array<Stdio, 3>>(std::move(stdio));
+  Supervisor::shared().post([process = shared_from_this(), plan = std::move(plan), shared, input = std::move(input),
+                             limits]() mutable { process->resume_now(plan, std::move(*shared), std::move(input), limits); });
+}
+
+void Process::resume_now(const std::string& plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits) {
+  if (ended_ || !control_.fd) return;
+  options_.stdio = std::move(stdio);
+  options_.input = std::move(input);
+  options_.limits = limits;
+  std::array<Fd, 3> theirs;
+  auto connected = connect(&theirs);
+  auto made = make_plan(plan);
+  message go = {};
+  go.type = MESSAGE_GO;
+  if (!connected || !made ||
+      !send_message(control_.fd.get(), go, {made->get(), theirs[0].get(), theirs[1].get(), theirs[2].get()})) {
+    report_.failure = !connected ? connected.failure() : !made ? made.failure() : failed("pool", "sendmsg");
+    return kill_now(Cause::Stopped);
+  }
+  parked_ = false;
+  plan_ = std::move(*made);
+  attach_streams();
 }
 
 void Process::take_control(std::function<void(Fd)> done) {

@@ -34,6 +34,13 @@ struct Stdio {
   Fd fd{};
 };
 
+// What is measured against the program, from its first instruction on.
+struct RunLimits {
+  uint64_t capture = 0;  // bytes of both outputs together; more ends the program
+  double wall_ms = 0;    // 0: none
+  double cpu_ms = 0;
+};
+
 struct ProcessOptions {
   std::string plan;
   uint64_t namespaces = 0;
@@ -45,11 +52,9 @@ struct ProcessOptions {
   std::vector<Fd> inherited;
   std::vector<std::string> inherited_paths;  // opened when all is prepared, with O_PATH; they follow `inherited`
   bool new_network = false;  // the first inherited descriptor is to be a new network namespace, from the stock
-  uint64_t capture_limit = 0;  // bytes, both streams together; more ends the program
+  RunLimits limits;
   std::string log;             // a file that output goes to instead of the report; see log.h
   uint64_t log_limit = 0;
-  double wall_limit_ms = 0;    // 0: none
-  double cpu_limit_ms = 0;
   std::string cpu_file;     // cpu.stat of v2, or cpuacct.usage of v1
   std::string oom_control;  // memory.oom_control of v1: its event stands in for memory.oom.group
   std::vector<std::string> collect;  // files to read when it has ended
@@ -95,6 +100,8 @@ class Process : public std::enable_shared_from_this<Process> {
   void detach(int stream, std::function<void(Fd, std::string)> done);
   // After ready(): the control socket, for the file agent.
   void take_control(std::function<void(Fd)> done);
+  // After ready(), for a parked process: the rest of its plan.
+  void resume(std::string plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits);
 
  private:
   template <void (Process::*Handler)(uint32_t)>
@@ -120,13 +127,16 @@ class Process : public std::enable_shared_from_this<Process> {
   void map_ids();
   Result<> watch_oom();
   Result<> create();
+  Result<Fd> make_plan(const std::string& plan);
 
   // On the supervisor's thread.
   void attach();
+  void attach_streams();
   void on_control(uint32_t events);
   void on_exit(uint32_t events);
   void on_input(uint32_t events);
   void on_oom(uint32_t events);
+  void resume_now(const std::string& plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits);
   void read_control();
   void on_executed();
   void on_output(int stream, const char* bytes, size_t size);
@@ -151,9 +161,10 @@ class Process : public std::enable_shared_from_this<Process> {
   std::array<Capture, 2> output_;
   std::optional<Log> log_;
   uint64_t captured_ = 0;
+  double cpu_before_us_ = 0;
   size_t input_written_ = 0;
 
-  bool attached_ = false, started_ = false, ended_ = false;
+  bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
   Cause pending_ = Cause::None;       // asked for before there was a process
   std::vector<int> pending_signals_;  // likewise
   Supervisor::Clock::time_point executed_at_, exited_at_;

@@ -9,6 +9,7 @@
 
 #include <linux/mman.h>
 #include <linux/poll.h>
+#include <linux/prctl.h>
 #include <linux/stat.h>
 
 struct directory_entry {
@@ -78,6 +79,7 @@ _Noreturn void watch(void) {
   struct statx status;
   u64 signals = ~0ull;
   SYS(rt_sigprocmask, 0, &signals, NULL, sizeof signals);
+  SYS(prctl, PR_SET_NAME, "caisson-watch", 0, 0, 0);
   SYS(setsid);
   SYS(chdir, "/");
   if (SYS(statx, 4, "", AT_EMPTY_PATH, STATX_SIZE, &status) < 0) quit(125);

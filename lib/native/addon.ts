@@ -49,32 +49,38 @@ export interface NativeIdMaps {
 /** A descriptor (the addon takes it over), or what to do instead. */
 export type NativeStdio = number | 'null' | 'capture' | 'input'
 
-export interface NativeRequest {
+/** What a program is connected to and measured against. */
+export interface NativeRun {
   plan: Uint8Array
+  stdio: [NativeStdio, NativeStdio, NativeStdio]
+  input?: Uint8Array
+  /** Bytes of both outputs together; more ends the program with the cause `output`. */
+  captureLimit?: number
+  wallLimitMs?: number
+  cpuLimitMs?: number
+}
+
+export interface NativeRequest extends NativeRun {
   /** CLONE_NEW* flags. */
   namespaces: number
   cgroup?: NativeCgroup
   prepare?: NativeStep[]
   maps?: NativeIdMaps
-  stdio: [NativeStdio, NativeStdio, NativeStdio]
-  input?: Uint8Array
   /** Descriptors for the plan's first slots; taken over. */
   inherited?: number[]
   /** Opened with O_PATH after `prepare`; their slots follow. */
   inheritedPaths?: string[]
   /** A new network namespace, loopback up, goes into slot 0, before `inherited`. */
   newNetwork?: boolean
-  /** Bytes of both outputs together; more ends the program with the cause `output`. */
-  captureLimit?: number
   /** A file that output goes to, line by line with times, instead of the report. */
   log?: string
   logLimit?: number
-  wallLimitMs?: number
-  cpuLimitMs?: number
   cpuFile?: string
   oomControl?: string
   collect?: string[]
   killRest?: boolean
+  /** The event loop does not wait for it. */
+  background?: boolean
 }
 
 export type NativeCause = '' | 'timeout' | 'cpu' | 'output' | 'aborted' | 'oom' | 'stopped'
@@ -134,6 +140,8 @@ export interface Addon {
   /** A descriptor of the process, for joining its namespaces; negative when it has ended. The caller closes it. */
   pidfd(process: NativeProcess): number
   go(process: NativeProcess): void
+  /** The rest of the plan, for a process that is ready in WAIT; the event loop waits for it from now on. */
+  resume(process: NativeProcess, run: NativeRun): void
   detach(process: NativeProcess, stream: 0 | 1, done: (fd: number, bytes: Buffer) => void): void
   readonly agentOps: Record<string, number>
   /** The file agent of a process that is ready in AGENT; undefined when it has ended. */

@@ -74,6 +74,7 @@ export class Agent {
         inherited: plan.inherited,
         namespaces,
         stdio: ['null', 'null', 'null'],
+        background: true,
       }
       running = new Running(request, { ready: () => running.takeControl().then(resolve) })
       void running.ended.then(() => resolve(undefined))

@@ -61,7 +61,7 @@ export function planExec(
     },
     slots,
   )
-  return { lowered: { plan, cloneFlags: 0, mapsOnRequest: false }, cgroup }
+  return { lowered: { plan, slots, cloneFlags: 0, mapsOnRequest: false }, cgroup }
 }
 
 /** The namespaces of the container that are not the host's. */
@@ -72,7 +72,8 @@ function entered(workload: Workload): NamespaceType[] {
   return types
 }
 
-function execProcess(main: SpecProcess, command: readonly string[], options: ExecOptions): SpecProcess {
+/** The process of a container with another command; what is not said stays as the container has it. */
+export function execProcess(main: SpecProcess, command: readonly string[], options: ExecOptions): SpecProcess {
   const terminal = options.tty !== undefined && options.tty !== false
   return {
     ...main,

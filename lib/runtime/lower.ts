@@ -11,6 +11,8 @@ const SYNC_MAPS = 1
 const SYNC_HOOKS = 2
 
 export interface Lowered {
+  /** Slots that the program's part names. */
+  slots: MountSlots
   plan: Plan
   /** CLONE_NEW* for the process itself; the rest the plan does. */
   cloneFlags: number
@@ -48,7 +50,7 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
   else becomeProgram(plan, workload, slots, options.hooks)
-  return { plan, cloneFlags, mapsOnRequest }
+  return { plan, slots, cloneFlags, mapsOnRequest }
 }
 
 /** Namespaces that the workload gets for its own. */

@@ -6,6 +6,7 @@ import {
   type NativeProcess,
   type NativeReport,
   type NativeRequest,
+  type NativeRun,
 } from '../native/addon.js'
 
 export interface RunningEvents {
@@ -18,10 +19,13 @@ export interface RunningEvents {
 
 export class Running {
   readonly ended: Promise<NativeReport>
+  /** Who is told; another one takes over when a parked process gets its program. */
+  events: RunningEvents
   readonly #process: NativeProcess
   #over = false
 
   constructor(request: NativeRequest, events: RunningEvents = {}) {
+    this.events = events
     let end: (report: NativeReport) => void
     this.ended = new Promise((resolve) => {
       end = resolve
@@ -29,13 +33,13 @@ export class Running {
     this.#process = addon().start(request, (...event) => {
       switch (event[0]) {
         case 'started':
-          return events.started?.(event[1])
+          return this.events.started?.(event[1])
         case 'synchronising':
-          return events.synchronising?.(event[1])
+          return this.events.synchronising?.(event[1])
         case 'ready':
-          return events.ready?.()
+          return this.events.ready?.()
         case 'console':
-          if (events.console) return events.console(event[1])
+          if (this.events.console) return this.events.console(event[1])
           return addon().closeFd(event[1])
         case 'ended':
           this.#over = true
@@ -55,6 +59,11 @@ export class Running {
 
   signal(number: number): void {
     if (!this.#over) addon().signal(this.#process, number)
+  }
+
+  /** The rest, for one that is parked. */
+  resume(run: NativeRun): void {
+    addon().resume(this.#process, run)
   }
 
   /** See Addon.pidfd. */

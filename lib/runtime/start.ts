@@ -7,7 +7,16 @@ import { Running, type RunningEvents } from './running.js'
 
 export type StartRequest = Pick<
   NativeRequest,
-  'stdio' | 'input' | 'captureLimit' | 'log' | 'logLimit' | 'wallLimitMs' | 'cpuLimitMs' | 'maps' | 'killRest'
+  | 'stdio'
+  | 'input'
+  | 'captureLimit'
+  | 'log'
+  | 'logLimit'
+  | 'wallLimitMs'
+  | 'cpuLimitMs'
+  | 'maps'
+  | 'killRest'
+  | 'background'
 >
 
 export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartRequest, events: RunningEvents): Running {

@@ -89,7 +89,10 @@ describe('Container', () => {
     await container.kill()
     expect(await container.fs.readFile('/data/renamed')).toEqual(Buffer.from([0, 255]))
     await container.fs.rm('/data', { recursive: true })
-    await expect(container.fs.stat('/data')).rejects.toMatchObject({ code: 'ERR_CAISSON_FILE', cause: { code: 'ENOENT' } })
+    await expect(container.fs.stat('/data')).rejects.toMatchObject({
+      code: 'ERR_CAISSON_FILE',
+      cause: { code: 'ENOENT' },
+    })
     await container.start()
     expect((await container.exec(['ls', '/data'])).exitCode).toBe(2)
   })
@@ -135,7 +138,10 @@ describe('Container', () => {
   })
 
   test('starts again by its policy', async () => {
-    await using container = await Container.create(image, { command: ['sh', '-c', 'echo run; exit 1'], restart: { onFailure: 2 } })
+    await using container = await Container.create(image, {
+      command: ['sh', '-c', 'echo run; exit 1'],
+      restart: { onFailure: 2 },
+    })
     const ends: number[] = []
     container.on('exit', (result) => ends.push(result.exitCode))
     await container.start()
@@ -155,7 +161,8 @@ describe('Container', () => {
     await container.fs.writeFile('/tmp/healthy', '')
     await container.waitFor(Wait.healthy({ timeout: '5s' }))
     await container.fs.rm('/tmp/healthy')
-    for (let i = 0; i < 100 && container.health === 'healthy'; i++) await new Promise((resolve) => setTimeout(resolve, 20))
+    for (let i = 0; i < 100 && container.health === 'healthy'; i++)
+      await new Promise((resolve) => setTimeout(resolve, 20))
     expect(states).toEqual(['healthy', 'unhealthy'])
   })
 })

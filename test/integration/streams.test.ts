@@ -88,9 +88,13 @@ describe('streams of a run', () => {
   })
 
   test('a terminal is a terminal, of the size that it is told', async () => {
-    const execution = run(image, ['sh', '-c', 'test -t 0 && test -t 1 && stty size && read x && stty size && echo "$x"'], {
-      tty: { columns: 100, rows: 30 },
-    })
+    const execution = run(
+      image,
+      ['sh', '-c', 'test -t 0 && test -t 1 && stty size && read x && stty size && echo "$x"'],
+      {
+        tty: { columns: 100, rows: 30 },
+      },
+    )
     let text = ''
     execution.stdout.on('data', (chunk) => {
       text += chunk
