@@ -85,6 +85,9 @@ static inline void place_end(struct place *place) {
 /* After pivot_root, chroot, or entering another mount namespace. */
 void resolve_new_root(void);
 
+/* remove.c: by descriptors from top to bottom, never through a link; 0, or a negative errno */
+int remove_tree(int above, const char *name);
+
 /* users.c */
 int users_lookup(struct context *c, const char *spec, u32 uid, u32 gid);
 int users_add_group(struct context *c, const char *name);

@@ -3,7 +3,7 @@
  * is left in the owner's cgroups and removes them. A hostile PID 1 can clear its parent-death signal; it cannot leave
  * its cgroup.
  *
- * The list of directories is text, one a line, as they were created; later ones may lie in earlier ones.
+ * What to remove is text, a line each: `cgroup PATH`, `tree PATH` or `file PATH`, in this order.
  */
 #include "context.h"
 
@@ -96,8 +96,12 @@ _Noreturn void watch(void) {
   for (int attempt = 0, left = 1; left && attempt < ATTEMPTS; attempt++) {
     left = 0;
     for (usize at = 0; at < size; at += strlen(list + at) + 1)
-      if (list[at] && clear(AT_FDCWD, list + at, 0) != 0) left = 1;
+      if (text_starts(list + at, "cgroup ") && clear(AT_FDCWD, list + at + 7, 0) != 0) left = 1;
     if (left) pause_ms(attempt < 50 ? 2 : 20);
+  }
+  for (usize at = 0; at < size; at += strlen(list + at) + 1) {
+    if (text_starts(list + at, "tree ")) remove_tree(AT_FDCWD, list + at + 5);
+    if (text_starts(list + at, "file ")) SYS(unlinkat, AT_FDCWD, list + at + 5, 0);
   }
   quit(0);
 }

@@ -154,7 +154,8 @@ export interface Addon {
   connect(fd: number, address: string, port: number, timeoutMs: number): Promise<number>
   perform(steps: NativeStep[]): Promise<void>
   removeCgroup(cgroup: NativeCgroup): Promise<void>
-  watch(directories: string[]): Promise<void>
+  /** Starts the watchdog; lines `cgroup PATH`, `tree PATH`, `file PATH` say what it removes when this process ends. */
+  watch(list: string[]): Promise<void>
   /** The descriptor that holds the lock (flock(2)), or -1 when another process has it and we do not wait. */
   lock(path: string, exclusive: boolean, wait: boolean): Promise<number>
   /** [read end, write end], or a failure. Synchronous and instant. */

@@ -13,7 +13,8 @@ describe('Pool', () => {
       Array.from({ length: 6 }, (_, i) => pool.run(['sh', '-c', `hostname; ls /tmp; echo ${i} > /tmp/mark; echo $$`])),
     )
     expect(new Set(results.map((result) => result.stdout.split('\n')[0])).size).toBe(6)
-    for (const result of results) expect(result).toMatchObject({ stdout: expect.stringMatching(/^[0-9a-f]{12}\n1\n$/), exitCode: 0 })
+    for (const result of results)
+      expect(result).toMatchObject({ stdout: expect.stringMatching(/^[0-9a-f]{12}\n1\n$/), exitCode: 0 })
   })
 
   test('takes what an exec takes', async () => {
@@ -45,7 +46,9 @@ describe('Pool', () => {
     await using pool = new Pool('no-such-image', { size: 1 })
     await expect(pool.ready()).rejects.toMatchObject({ code: 'ERR_CAISSON_IMAGE_NOT_FOUND' })
     await expect(pool.run(['true'])).rejects.toMatchObject({ code: 'ERR_CAISSON_IMAGE_NOT_FOUND' })
-    expect(() => new Pool(image, { size: 0 })).toThrow(expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }))
+    expect(() => new Pool(image, { size: 0 })).toThrow(
+      expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }),
+    )
   })
 
   test('runs nothing after it is closed', async () => {
