@@ -67,7 +67,13 @@ Napi::Value start(const Napi::CallbackInfo& info) {
   auto options = process_options(request);
   auto holds = std::make_shared<bool>(!truth(request, "background"));
   auto reporter = std::make_unique<Reporter>(Mailbox::of(info.Env()), holds, info[1].As<Napi::Function>());
-  auto* handle = new Handle{Process::start(std::move(options), std::move(reporter)), holds};
+  auto started = Process::start(std::move(options), std::move(reporter));
+  // A worker_thread that ends takes its containers with it, as a process does.
+  std::weak_ptr<Process> weak = started;
+  Mailbox::of(info.Env())->at_end(weak, [weak] {
+    if (auto process = weak.lock()) process->kill(Cause::Aborted);
+  });
+  auto* handle = new Handle{std::move(started), holds};
   return Napi::External<Handle>::New(info.Env(), handle, [](Napi::Env, Handle* data) { delete data; });
 }
 
