@@ -1,30 +1,32 @@
 /** Containers that are kept: created, started, stopped, looked into, and removed by their owner. */
 import { EventEmitter } from 'node:events'
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { planUpdate } from './cgroup/layout.js'
+import { freeze } from './cgroup/freezer.js'
+import { planUpdate } from './cgroup/plan.js'
 import { settingsFromLimits } from './cgroup/settings.js'
+import { readStats, type Stats, withRate } from './cgroup/stats.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution, limitsOf } from './execution.js'
 import { Image } from './image.js'
 import { addon, type NativeFailure } from './native/addon.js'
+import { errorFromFailure } from './native/failure.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
 import { type Assembled, assemble } from './runtime/assemble.js'
 import { writeBundle } from './runtime/bundle.js'
 import { ContainerAgent } from './runtime/container-agent.js'
 import type { ContainerFs } from './runtime/container-fs.js'
 import { planExec } from './runtime/exec.js'
-import { errorFromFailure } from './runtime/failure.js'
 import { type Health, healthPlan } from './runtime/health.js'
 import { type ContainerState, Life } from './runtime/life.js'
 import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
 import { type Owner, owner } from './runtime/owner.js'
+import { type ProcessInfo, processesOf } from './runtime/processes.js'
 import { type ContainerInfo, readStates, releaseName, reserveName, writeState } from './runtime/registry.js'
 import { checkRestart } from './runtime/restart.js'
 import { start } from './runtime/start.js'
-import { type ProcessInfo, processesOf, readStats, type Stats, withRate } from './runtime/stats.js'
 import { signalNumber, verdict } from './runtime/verdict.js'
 import { newId, randomName } from './util/ids.js'
 import { type Duration, parseDuration } from './util/units.js'
@@ -41,7 +43,6 @@ const containers = new Map<string, Container>()
 
 const STOP_GRACE = 10_000
 const CONNECT_TIMEOUT = 10_000
-const FREEZE_TIMEOUT = 10_000
 
 interface Parts {
   id: string
@@ -233,14 +234,14 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Freezes every process in it. */
   async pause(): Promise<void> {
     if (this.state !== 'running') throw this.#wrongState('pause')
-    await this.#freeze(true)
+    await freeze(this.#parts.assembled.cgroup, true)
     this.#life.setState('paused')
     this.emit('pause')
   }
 
   async resume(): Promise<void> {
     if (this.state !== 'paused') throw this.#wrongState('resume')
-    await this.#freeze(false)
+    await freeze(this.#parts.assembled.cgroup, false)
     this.#life.setState('running')
     this.emit('resume')
   }
@@ -296,8 +297,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
     interval: Duration
     signal?: AbortSignal
   }): Promise<Stats> | AsyncGenerator<Stats, void, undefined> {
-    const { assembled, owner } = this.#parts
-    const sample = () => readStats(owner.cgroups, assembled.cgroup)
+    const { assembled } = this.#parts
+    const sample = () => readStats(assembled.cgroup)
     if (options) return this.#statsEvery(parseDuration(options.interval, 'interval'), sample, options.signal)
     this.#mustRun('stats')
     const begin = { time: this.#life.startedAt ?? new Date(), cpuUserMs: 0, cpuSystemMs: 0 }
@@ -307,11 +308,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Its processes. */
   async top(): Promise<ProcessInfo[]> {
     this.#mustRun('top')
-    const { native } = this.#parts.assembled.cgroup
-    const root = native.unified ?? native.legacy?.[0]
-    if (!root) return []
+    const { unified, legacy } = this.#parts.assembled.cgroup
+    const root = unified?.directory ?? legacy[0]?.directory
     // The program's cgroup, and those of execs below it.
-    return processesOf(await this.#subtree(root))
+    return root === undefined ? [] : processesOf(await this.#subtree(root))
   }
 
   inspect() {
@@ -354,7 +354,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
       bundle: run,
       /** Its writable layer, when that is on disk. */
       upper: data === undefined ? null : path.join(data, 'upper'),
-      cgroup: { unified: assembled.cgroup.native.unified ?? null, legacy: assembled.cgroup.native.legacy ?? [] },
+      cgroup: {
+        unified: assembled.cgroup.unified?.directory ?? null,
+        legacy: assembled.cgroup.legacy.map(({ directory }) => directory),
+      },
       log: this.#logFile,
     }
   }
@@ -423,36 +426,6 @@ export class Container extends EventEmitter implements AsyncDisposable {
   async #subtree(root: string): Promise<string[]> {
     const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
     return [root, ...entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(root, entry.name))]
-  }
-
-  async #freeze(freeze: boolean): Promise<void> {
-    const { unified, freezer } = this.#parts.assembled.cgroup.native
-    if (!unified && !freezer)
-      throw new CaissonError('ERR_CAISSON_LIMIT_UNAVAILABLE', 'this host cannot freeze: the container has no cgroup', {
-        stage: 'pause',
-        hint: 'Have a cgroup subtree delegated to this user; "caisson doctor" says how.',
-      })
-    const [file, text] = unified
-      ? [path.join(unified, 'cgroup.freeze'), freeze ? '1' : '0']
-      : [path.join(freezer as string, 'freezer.state'), freeze ? 'FROZEN' : 'THAWED']
-    const frozen = async () => {
-      const look = unified ? path.join(unified, 'cgroup.events') : file
-      const state = await readFile(look, 'utf8').catch(() => '')
-      return unified ? /^frozen 1$/m.test(state) : state.trim() === 'FROZEN'
-    }
-    await addon()
-      .perform([{ path: file, text, stage: 'cgroup: freezer' }])
-      .catch((failure) => {
-        throw errorFromFailure(failure as NativeFailure)
-      })
-    for (const deadline = Date.now() + FREEZE_TIMEOUT; (await frozen()) !== freeze; await sleep(1)) {
-      if (!this.#life.running) throw this.#wrongState(freeze ? 'pause' : 'resume')
-      if (Date.now() > deadline)
-        throw new CaissonError('ERR_CAISSON_TIMEOUT', `${this.name} did not ${freeze ? 'freeze' : 'thaw'} in time`, {
-          stage: 'pause',
-          hint: 'A process of it may wait in the kernel for a device that does not answer.',
-        })
-    }
   }
 
   async #remove(): Promise<void> {

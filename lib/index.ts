@@ -1,4 +1,5 @@
 /** The public surface of caisson; re-exports only. */
+export { Cgroup, type CgroupEvent, type Stats } from './cgroup.js'
 export { Container, type ContainerInfo, type CreateOptions } from './container.js'
 export { CaissonError, type CaissonErrorOptions, type ErrorCode, type SystemCause } from './errors.js'
 export { type ExecResult, Execution, type Reason } from './execution.js'

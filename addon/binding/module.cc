@@ -32,6 +32,13 @@ Napi::Value remove_cgroup(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value kill_cgroup(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::quick(), [paths = cgroup_paths(info[0])]() -> Result<> {
+    cgroup_kill(paths);
+    return Nothing{};
+  });
+}
+
 Napi::Value watch(const Napi::CallbackInfo& info) {
   return promise(info.Env(), Threads::quick(), [directories = texts(info[0])] { return watchdog_start(directories); });
 }
@@ -80,6 +87,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_agent(exports);
   exports.Set("perform", Napi::Function::New(env, do_steps, "perform"));
   exports.Set("removeCgroup", Napi::Function::New(env, remove_cgroup, "removeCgroup"));
+  exports.Set("killCgroup", Napi::Function::New(env, kill_cgroup, "killCgroup"));
   exports.Set("watch", Napi::Function::New(env, watch, "watch"));
   exports.Set("lock", Napi::Function::New(env, lock, "lock"));
   exports.Set("pipe", Napi::Function::New(env, make_pipe, "pipe"));

@@ -370,7 +370,9 @@ void Process::finish() {
 
 // The last process has left, but the kernel may need a moment until its cgroup can be removed.
 void Process::clean(int attempt) {
-  if (!cgroup_remove(options_.cgroup) && options_.kill_rest && attempt < CLEAN_ATTEMPTS) {
+  // Programs that a program has left running in the container may stay, unless it was killed.
+  bool must_go = options_.kill_rest || report_.cause != Cause::None;
+  if (!cgroup_remove(options_.cgroup) && must_go && attempt < CLEAN_ATTEMPTS) {
     Supervisor::shared().at(Supervisor::Clock::now() + milliseconds(attempt < 20 ? 1 : 10),
                             [this, attempt] { clean(attempt + 1); });
     return;

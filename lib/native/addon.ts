@@ -153,6 +153,9 @@ export interface Addon {
   /** Connects a socket (taken over) and gives it back. */
   connect(fd: number, address: string, port: number, timeoutMs: number): Promise<number>
   perform(steps: NativeStep[]): Promise<void>
+  /** Kills every process in it and below. */
+  killCgroup(cgroup: NativeCgroup): Promise<void>
+  /** Kills, then removes. */
   removeCgroup(cgroup: NativeCgroup): Promise<void>
   /** Starts the watchdog; lines `cgroup PATH`, `tree PATH`, `file PATH` say what it removes when this process ends. */
   watch(list: string[]): Promise<void>

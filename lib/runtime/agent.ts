@@ -3,7 +3,7 @@
  * removes files for us, whatever the guest does meanwhile (addon/init/agent.h).
  */
 import { addon, type NativeAgent, type NativeAnswer, type NativeRequest } from '../native/addon.js'
-import { errorFromFailure } from './failure.js'
+import { errorFromFailure } from '../native/failure.js'
 import { prepareMounts } from './lower-mounts.js'
 import { OPTIONAL, Plan } from './plan.js'
 import { Running } from './running.js'

@@ -1,6 +1,6 @@
 /** From options and an image to a workload: everything decided, nothing done yet. */
 import path from 'node:path'
-import { type CgroupPlan, planCgroup } from '../cgroup/layout.js'
+import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
 import { invalidArgument } from '../errors.js'
 import type { ContainerOptions } from '../options.js'
@@ -88,7 +88,7 @@ export function assemble({ id, owner, image, command, options, directory, kept }
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,
-        unified: cgroup.native.unified !== undefined,
+        unified: cgroup.unified !== undefined,
         leaf: cgroup.leaf,
       },
       join,

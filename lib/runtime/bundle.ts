@@ -9,9 +9,9 @@ import { lstat, open, readdir, readlink } from 'node:fs/promises'
 import path from 'node:path'
 import { specFromSettings } from '../cgroup/settings.js'
 import { addon, type NativeFailure, type NativeStep } from '../native/addon.js'
+import { errorFromFailure } from '../native/failure.js'
 import type { RuntimeSpec, SpecMount } from '../spec/runtime.js'
 import type { Assembled, ImageRoot } from './assemble.js'
-import { errorFromFailure } from './failure.js'
 import { parsePasswdUser } from './passwd.js'
 
 export interface BundleInput {

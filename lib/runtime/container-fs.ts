@@ -3,9 +3,9 @@ import { close, constants, readFile, writeFile } from 'node:fs'
 import { promisify } from 'node:util'
 import { CaissonError } from '../errors.js'
 import { addon, type NativeAnswer, type NativeFailure } from '../native/addon.js'
+import { errorFromFailure } from '../native/failure.js'
 import { insidePath } from '../util/paths.js'
 import type { AgentOperation } from './agent.js'
-import { errorFromFailure } from './failure.js'
 
 const readDescriptor = promisify(readFile)
 const writeDescriptor = promisify(writeFile)

@@ -1,6 +1,5 @@
 /** Executes a program in a running container: as strict as the container, and in cgroups of its own. */
-import type { CgroupPlan } from '../cgroup/layout.js'
-import { planExecCgroup } from '../cgroup/layout.js'
+import { type CgroupPlan, planExecCgroup } from '../cgroup/plan.js'
 import { invalidArgument } from '../errors.js'
 import type { ExecOptions } from '../options.js'
 import type { SpecProcess } from '../spec/runtime.js'

@@ -1,5 +1,6 @@
 /** Encodes what the init program is to do; the layout is defined in addon/init/plan.h. */
 import { addon } from '../native/addon.js'
+import type { Note } from '../native/failure.js'
 
 /** No slot. */
 export const NONE = 0xffffffff
@@ -68,13 +69,6 @@ export interface OperationDetails {
   numbers?: ReadonlyArray<number | bigint>
   strings?: readonly string[]
   blob?: Uint8Array
-}
-
-/** What a record was for, to explain its failure. */
-export interface Note {
-  operation: Operation
-  stage: string
-  subject: string
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Starts a workload: the one place where a plan becomes a request to the addon. */
-import type { CgroupPlan } from '../cgroup/layout.js'
+import { type CgroupPlan, nativeCgroup } from '../cgroup/plan.js'
 import { accountPaths } from '../cgroup/usage.js'
 import type { NativeRequest } from '../native/addon.js'
 import type { Lowered } from './lower.js'
@@ -29,7 +29,7 @@ export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartReques
       inheritedPaths: plan.inheritedPaths,
       newNetwork: plan.hasNewNetwork,
       namespaces: lowered.cloneFlags,
-      cgroup: cgroup.native,
+      cgroup: nativeCgroup(cgroup),
       prepare: cgroup.prepare,
       collect: accountPaths(cgroup.files),
       cpuFile: cgroup.files.cpu,

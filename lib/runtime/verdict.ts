@@ -1,11 +1,10 @@
 /** From the addon's report to the result that callers see. */
 import { constants } from 'node:os'
-import type { AccountFiles } from '../cgroup/layout.js'
+import type { AccountFiles } from '../cgroup/accounts.js'
 import { type Usage, usageFrom } from '../cgroup/usage.js'
 import { CaissonError } from '../errors.js'
 import type { NativeReport } from '../native/addon.js'
-import { errorFromFailure } from './failure.js'
-import type { Note } from './plan.js'
+import { errorFromFailure, type Note } from '../native/failure.js'
 
 /** Why a program ended. */
 export type Reason = 'exit' | 'signal' | 'oom' | 'timeout' | 'cpu' | 'output' | 'aborted'

@@ -9,7 +9,9 @@ describe('inside other programs', () => {
   test('a worker_thread takes its containers with it', async () => {
     const workers = [1, 2].map(() => new Worker(path.join(support, 'worker.mjs')))
     const pids = await Promise.all(
-      workers.map((worker) => new Promise<number>((resolve, reject) => worker.once('message', resolve).once('error', reject))),
+      workers.map(
+        (worker) => new Promise<number>((resolve, reject) => worker.once('message', resolve).once('error', reject)),
+      ),
     )
     expect(pids.map((pid) => existsSync(`/proc/${pid}`))).toEqual([true, true])
     await Promise.all(workers.map((worker) => worker.terminate()))

@@ -1,8 +1,8 @@
-/** What a running container uses now, and its processes. */
+/** What a group uses now. */
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import type { CgroupBase, CgroupPlan } from '../cgroup/layout.js'
-import { parseIo, parseKeyed, type Usage } from '../cgroup/usage.js'
+import type { CgroupPlan } from './plan.js'
+import { parseIo, parseKeyed, type Usage } from './usage.js'
 
 /** Accounts so far, and what is in use at this moment; null where the host cannot tell. */
 export interface Stats extends Usage {
@@ -29,13 +29,11 @@ const limit = (text: string | undefined) => {
   return value === null || value > Number.MAX_SAFE_INTEGER ? null : value
 }
 
-export async function readStats(base: CgroupBase, cgroup: CgroupPlan): Promise<Stats> {
-  const unified = cgroup.native.unified
-  const hasV2 = (name: string) => base.unified?.controllers.includes(name) ?? false
-  const v1 = (controller: string) => {
-    const owner = base.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller))?.directory
-    return cgroup.native.legacy?.find((directory) => owner !== undefined && path.dirname(directory) === owner)
-  }
+export async function readStats(plan: CgroupPlan): Promise<Stats> {
+  const unified = plan.unified?.directory
+  const hasV2 = (name: string) => plan.unified?.controllers.includes(name) ?? false
+  const v1 = (controller: string) =>
+    plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller))?.directory
   const memory = v1('memory')
   const pids = v1('pids')
   const [cpu, events, current, peak, max, swap, pidsNow, pidsPeak, pidsMax, io] = await Promise.all([
@@ -84,47 +82,4 @@ export function withRate(
   if (now.cpuUserMs === null || now.cpuSystemMs === null || elapsed <= 0) return now
   const used = now.cpuUserMs + now.cpuSystemMs - (before.cpuUserMs ?? 0) - (before.cpuSystemMs ?? 0)
   return { ...now, cpus: Math.max(0, used / elapsed) }
-}
-
-export interface ProcessInfo {
-  /** As this process sees it. */
-  pid: number
-  ppid: number
-  /** As the container sees it. */
-  containerPid: number
-  uid: number
-  /** R, S, D, Z and so on, as in ps. */
-  state: string
-  threads: number
-  memoryBytes: number
-  command: string
-  args: string[]
-}
-
-/** The processes of a cgroup and of those below it. */
-export async function processesOf(directories: readonly string[]): Promise<ProcessInfo[]> {
-  const pids = new Set<string>()
-  for (const directory of directories)
-    for (const pid of (await read(directory, 'cgroup.procs'))?.split('\n') ?? []) if (pid) pids.add(pid)
-  const list = await Promise.all([...pids].map(processInfo))
-  return list.filter((info) => info !== undefined).sort((a, b) => a.pid - b.pid)
-}
-
-/** undefined when it has ended meanwhile. */
-async function processInfo(pid: string): Promise<ProcessInfo | undefined> {
-  const [status, cmdline] = await Promise.all([read(`/proc/${pid}`, 'status'), read(`/proc/${pid}`, 'cmdline')])
-  if (status === undefined) return undefined
-  const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? ''
-  const args = (cmdline ?? '').split('\0').slice(0, -1)
-  return {
-    pid: Number(pid),
-    ppid: Number(field('PPid')),
-    containerPid: Number(field('NSpid').split(/\s+/).at(-1) || pid),
-    uid: Number(field('Uid').split(/\s+/)[0]),
-    state: field('State').slice(0, 1),
-    threads: Number(field('Threads')),
-    memoryBytes: Number.parseInt(field('VmRSS') || '0', 10) * 1024,
-    command: field('Name'),
-    args,
-  }
 }
