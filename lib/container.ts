@@ -16,10 +16,12 @@ import { errorFromFailure } from './native/failure.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
 import { type Assembled, assemble } from './runtime/assemble.js'
 import { writeBundle } from './runtime/bundle.js'
+import { loadBundle } from './runtime/bundle-load.js'
 import { ContainerAgent } from './runtime/container-agent.js'
 import type { ContainerFs } from './runtime/container-fs.js'
 import { planExec } from './runtime/exec.js'
 import { type Health, healthPlan } from './runtime/health.js'
+import type { Hooks } from './runtime/hooks.js'
 import { type ContainerState, Life } from './runtime/life.js'
 import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
 import { type Owner, owner } from './runtime/owner.js'
@@ -56,6 +58,7 @@ interface Parts {
   /** The writable layer. */
   data: string | undefined
   imageConfig: Image['config']
+  hooks?: Hooks
 }
 
 export class Container extends EventEmitter implements AsyncDisposable {
@@ -86,6 +89,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       health: healthPlan(options.healthcheck, imageConfig.Healthcheck),
       probe: async (command, timeout) => (await this.exec(command, { timeout })).exitCode === 0,
       restart: checkRestart(options.restart),
+      hooks: parts.hooks,
       beforeStart: () => this.#agent.release(),
       events: {
         started: (pid) => this.emit('start', pid),
@@ -141,6 +145,34 @@ export class Container extends EventEmitter implements AsyncDisposable {
       await rm(run, { recursive: true, force: true })
       throw error
     }
+    containers.set(id, container)
+    return container
+  }
+
+  /**
+   * A container from an OCI runtime bundle, as `runc create` makes one. Its root is used in place, hooks are run, and
+   * only what config.json asks for is protected: its author decides.
+   */
+  static async fromBundle(directory: string): Promise<Container> {
+    if (typeof directory !== 'string') throw invalidArgument('bundle', directory, 'a path of a directory')
+    const holder = await owner()
+    const id = newId()
+    const { spec, hooks, ...assembled } = await loadBundle(directory, id, holder)
+    const run = path.join(holder.run, 'containers', id)
+    const container = new Container({
+      id,
+      name: id.slice(0, 12),
+      image: path.resolve(directory),
+      options: { labels: spec.annotations },
+      owner: holder,
+      assembled,
+      run,
+      data: undefined,
+      imageConfig: {},
+      hooks,
+    })
+    await mkdir(run, { recursive: true, mode: 0o711 })
+    await container.#record()
     containers.set(id, container)
     return container
   }
@@ -439,6 +471,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
     await rm(run, { recursive: true, force: true })
     if (data) await rm(data, { recursive: true, force: true })
     await releaseName(name, id)
+    const { hooks } = this.#parts
+    await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))
     this.emit('remove')
   }
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
 
 #include "core/idmap.h"
 #include "core/message.h"
@@ -412,10 +413,13 @@ int Process::duplicate_pidfd() {
 
 void Process::go() {
   Supervisor::shared().post([process = shared_from_this()] {
+    if (!process->control_.fd) return;
     message what = {};
     what.type = MESSAGE_GO;
     what.value = static_cast<uint32_t>(process->pid_);
-    if (process->control_.fd) send_message(process->control_.fd.get(), what);
+    // Hooks in the container are told the process id as it is seen from here.
+    (void)!pwrite(process->plan_.get(), &what.value, sizeof what.value, offsetof(plan_header, pid));
+    send_message(process->control_.fd.get(), what);
   });
 }
 

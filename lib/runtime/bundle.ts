@@ -23,6 +23,9 @@ export interface BundleInput {
   image: ImageRoot
 }
 
+/** The kernel's own file systems come over these. */
+const COVERED = new Set(['proc', 'sys', 'dev'])
+
 export async function writeBundle({ directory, data, assembled, image }: BundleInput): Promise<void> {
   const { workload } = assembled
   const writable = data ?? directory
@@ -40,6 +43,7 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
   for (const [name, entry] of top) {
     const at = path.join(rootfs, name)
     if (entry.kind === 'link') steps.push({ path: at, target: entry.target, stage: 'bundle' })
+    else if (COVERED.has(name)) steps.push(make(at))
     else {
       const [upper, work] = [path.join(writable, 'upper', name), path.join(writable, 'work', `.${name}`)]
       steps.push(make(at), make(upper), make(work))
@@ -131,7 +135,12 @@ async function bundleSpec(
       env: [...(spec.process.env ?? []), ...(hasHome(spec.process.env) ? [] : [`HOME=${user.home}`])],
     },
     mounts: [...layers, ...(spec.mounts ?? []), ...files],
-    linux: { ...spec.linux, resources: { ...spec.linux?.resources, ...specFromSettings(settings) } },
+    linux: {
+      ...spec.linux,
+      // Version 1.0 of the specification has no time namespace, and runtimes that follow it refuse one.
+      namespaces: spec.linux?.namespaces?.filter(({ type }) => type !== 'time'),
+      resources: { ...spec.linux?.resources, ...specFromSettings(settings) },
+    },
   }
 }
 

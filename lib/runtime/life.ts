@@ -6,6 +6,7 @@ import type { RestartPolicy } from '../options.js'
 import { deferred } from '../util/deferred.js'
 import type { Assembled } from './assemble.js'
 import { type Health, HealthMonitor, type HealthPlan, type Probe } from './health.js'
+import type { Hooks } from './hooks.js'
 import { LOG_LIMIT, readLog } from './log.js'
 import { lower } from './lower.js'
 import { Restarter } from './restart.js'
@@ -23,12 +24,13 @@ export interface LifeEvents {
 }
 
 export interface LifeOptions {
-  assembled: Assembled
+  assembled: Pick<Assembled, 'workload' | 'cgroup'>
   log: string
   stopSignal: number
   health: HealthPlan | undefined
   probe: Probe
   restart: RestartPolicy
+  hooks?: Hooks
   events: LifeEvents
   /** The container's files are about to be mounted for the program; nobody else may have them mounted. */
   beforeStart(): Promise<void>
@@ -108,14 +110,25 @@ export class Life {
     if (this.#exit.settled) this.#exit = deferred()
     this.#result = undefined
     this.#intended = false
-    const lowered = lower(assembled.workload)
+    const { hooks } = this.#options
+    const lowered = lower(assembled.workload, { hooks })
     const since = Date.now()
     const started = deferred<number>()
     const running = start(
       lowered,
       assembled.cgroup,
       { stdio: ['null', 'capture', 'capture'], log, logLimit: LOG_LIMIT, killRest: true },
-      { started: started.resolve },
+      {
+        started: started.resolve,
+        synchronising: (pid) =>
+          void hooks?.run(hooks.runtime, 'createRuntime', 'creating', pid).then(
+            () => running.go(),
+            (error) => {
+              started.reject(error)
+              running.kill('stopped')
+            },
+          ),
+      },
     )
     this.#running = running
     const ended = running.ended.then((report) => {
@@ -142,6 +155,8 @@ export class Life {
     if (this.#options.health)
       this.#monitor = new HealthMonitor(this.#options.health, this.#options.probe, events.health)
     events.started(pid)
+    // A failure of these changes nothing any more (runtime-spec: "MUST generate a warning").
+    await hooks?.run(hooks.poststart, 'poststart', 'running', pid).catch((error) => process.emitWarning(error))
     void ended.then(async (outcome) => this.#ended(await withOutput(outcome as ExecResult, log, since)))
   }
 

@@ -3,6 +3,7 @@ import { capabilityMask } from '../spec/capabilities.js'
 import { NETWORK_SYSCTLS } from '../spec/defaults.js'
 import { resourceNumber } from '../spec/rlimits.js'
 import type { SpecHook } from '../spec/runtime.js'
+import type { Hooks } from './hooks.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
 import { CREATE, NONE, Plan } from './plan.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
@@ -21,9 +22,9 @@ export interface Lowered {
 }
 
 export interface LowerOptions {
-  /** Stop before the program: its part comes later, as a plan of its own (`lowerProcess`). */
+  /** Stop before the program: its part comes later, as a plan of its own (`becomeProgram`). */
   parked?: boolean
-  hooks?: { runtime: boolean; container: readonly SpecHook[]; start: readonly SpecHook[]; state: [string, string] }
+  hooks?: Hooks
 }
 
 export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
@@ -33,9 +34,9 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
 
   if (workload.rootfs.kind !== 'inherited') {
     const mounts = prepareMounts(plan, workload)
-    if (options.hooks) runtimeHooks(plan, options.hooks)
+    if (options.hooks?.any) runtimeHooks(plan, options.hooks)
     slots = mounts.attach()
-  } else if (options.hooks) {
+  } else if (options.hooks?.any) {
     runtimeHooks(plan, options.hooks)
   }
   const { spec } = workload
@@ -114,10 +115,10 @@ function timeOffsets({ spec }: Workload): string {
     .join('')
 }
 
-function runtimeHooks(plan: Plan, hooks: NonNullable<LowerOptions['hooks']>): void {
-  if (hooks.runtime || hooks.container.length > 0 || hooks.start.length > 0)
-    plan.add('SYNC', 'hooks', { numbers: [SYNC_HOOKS, 0, 1] })
-  for (const hook of hooks.container) addHook(plan, 'hooks: createContainer', hook, hooks.state)
+/** The owner runs its own while the init program waits, which thereby learns its process id for the others. */
+function runtimeHooks(plan: Plan, hooks: Hooks): void {
+  plan.add('SYNC', 'hooks', { numbers: [SYNC_HOOKS, 0, 1] })
+  for (const hook of hooks.container) addHook(plan, 'hooks: createContainer', hook, hooks.stateAround('creating'))
 }
 
 function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, string]): void {
@@ -161,8 +162,7 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
     plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, ((width & 0xffff) << 16) | (height & 0xffff)] })
   }
   plan.add('WORKDIR', 'workdir', { flags: CREATE, strings: [process.cwd] })
-  for (const hook of hooks?.start ?? [])
-    addHook(plan, 'hooks: startContainer', hook, (hooks as NonNullable<typeof hooks>).state)
+  if (hooks) for (const hook of hooks.start) addHook(plan, 'hooks: startContainer', hook, hooks.stateAround('created'))
 
   const capabilities = process.capabilities ?? {}
   const filter = () => {
@@ -177,7 +177,10 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
       capabilityMask(capabilities.effective),
       capabilityMask(capabilities.permitted),
       capabilityMask(capabilities.inheritable),
-      capabilityMask(capabilities.ambient),
+      // Only what is permitted and inheritable can be ambient (capabilities(7)); others leave the rest out too.
+      capabilityMask(capabilities.ambient) &
+        capabilityMask(capabilities.inheritable) &
+        capabilityMask(capabilities.permitted),
     ],
   })
   if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')

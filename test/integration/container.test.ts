@@ -103,6 +103,8 @@ describe('Container', () => {
     const stats = await container.stats()
     expect(stats).toMatchObject({ pids: 1, pidsLimit: 20, memoryLimitBytes: 64 * 1024 * 1024 })
     expect(stats.memoryBytes).toBeGreaterThan(0)
+    // The exec is seen a moment before the kernel has set the new command line.
+    await new Promise((resolve) => setTimeout(resolve, 20))
     const [process] = await container.top()
     expect(process).toMatchObject({ containerPid: 1, args: ['sleep', '1000'], uid: 0 })
     await container.update({ limits: { pids: 30 } })

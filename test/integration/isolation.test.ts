@@ -66,8 +66,8 @@ describe('isolation', () => {
   })
 
   test('devices: the default ones, and no others can be opened', async () => {
-    expect(await out('ls /dev | tr "\\n" " "')).toBe(
-      'core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero',
+    expect(await out('ls /dev | grep -v core | tr "\\n" " "')).toBe(
+      'fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero',
     )
     expect(await out('stat -c "%a %t:%T" /dev/null /dev/zero /dev/tty /dev/full /dev/random /dev/urandom')).toBe(
       '666 1:3\n666 1:5\n666 5:0\n666 1:7\n666 1:8\n666 1:9',
