@@ -162,7 +162,12 @@ export class Pool implements AsyncDisposable {
     const running = start(
       lowered,
       assembled.cgroup,
-      { stdio: ['null', 'null', 'null'], killRest: true, background: true },
+      {
+        stdio: ['null', 'null', 'null'],
+        devices: assembled.workload.devices,
+        killRest: true,
+        background: true,
+      },
       { ready: () => ready.resolve() },
     )
     void running.ended.then((report) => {

@@ -29,7 +29,12 @@ async function launch(
   const { root } = typeof image === 'string' ? await Image.get(image) : image
   const { workload, cgroup } = assemble({ id: newId(), owner: holder, image: root, command, options })
   const lowered = lower(workload)
-  const running = start(lowered, cgroup, { ...limitsOf(request), killRest: true }, request.events)
+  const running = start(
+    lowered,
+    cgroup,
+    { ...limitsOf(request), devices: workload.devices, killRest: true },
+    request.events,
+  )
   return {
     running,
     conclude(report) {

@@ -66,6 +66,25 @@ CgroupPaths cgroup_paths(const Napi::Value& value) {
 
 namespace {
 
+std::vector<DeviceRule> device_rules(const Napi::Value& value) {
+  std::vector<DeviceRule> rules;
+  if (!value.IsArray()) return rules;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    auto object = Napi::Value(array[i]).As<Napi::Object>();
+    DeviceRule rule;
+    rule.allow = truth(object, "allow");
+    rule.type = text_or(object, "type", "a")[0];
+    rule.major = static_cast<int64_t>(number_or(object, "major", DeviceRule::ANY));
+    rule.minor = static_cast<int64_t>(number_or(object, "minor", DeviceRule::ANY));
+    rule.access = 0;
+    for (char access : text_or(object, "access", "rwm"))
+      rule.access |= access == 'm' ? DeviceRule::MKNOD : access == 'r' ? DeviceRule::READ : DeviceRule::WRITE;
+    rules.push_back(rule);
+  }
+  return rules;
+}
+
 Stdio stdio(const Napi::Value& value) {
   Stdio result;
   if (value.IsNumber()) {
@@ -107,6 +126,7 @@ ProcessOptions process_options(const Napi::Object& request) {
   options.plan = bytes_or_empty(request.Get("plan"));
   options.namespaces = static_cast<uint64_t>(number_or(request, "namespaces", 0));
   options.cgroup = cgroup_paths(request.Get("cgroup"));
+  options.devices = device_rules(request.Get("devices"));
   options.prepare = steps(request.Get("prepare"));
   Napi::Value maps = request.Get("maps");
   if (maps.IsObject()) {

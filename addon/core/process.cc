@@ -111,6 +111,8 @@ Result<Fd> Process::make_plan(const std::string& plan) {
 
 Result<> Process::create() {
   if (auto done = perform(options_.prepare); !done) return done.failure();
+  if (!options_.devices.empty())
+    if (auto done = restrict_devices(options_.cgroup.unified, options_.devices); !done) return done.failure();
   if (auto done = watch_oom(); !done) return done.failure();
 
   if (!options_.log.empty()) {

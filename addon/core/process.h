@@ -12,6 +12,7 @@
 
 #include "core/capture.h"
 #include "core/cgroup.h"
+#include "core/devices.h"
 #include "core/fd.h"
 #include "core/idmap.h"
 #include "core/log.h"
@@ -45,6 +46,7 @@ struct ProcessOptions {
   std::string plan;
   uint64_t namespaces = 0;
   CgroupPaths cgroup;
+  std::vector<DeviceRule> devices;  // enforced on cgroup.unified; none: all that others allow
   std::vector<Step> prepare;
   IdMaps maps;
   std::array<Stdio, 3> stdio;

@@ -2,9 +2,10 @@
 import type { Controller } from './controller.js'
 import { cpu } from './cpu.js'
 import { cpuset } from './cpuset.js'
+import { devices } from './devices.js'
 import { hugetlb } from './hugetlb.js'
 import { io } from './io.js'
 import { memory } from './memory.js'
 import { pids } from './pids.js'
 
-export const CONTROLLERS: readonly Controller[] = [cpuset, cpu, io, memory, pids, hugetlb]
+export const CONTROLLERS: readonly Controller[] = [cpuset, cpu, io, memory, pids, hugetlb, devices]

@@ -38,6 +38,15 @@ export interface NativeCgroup {
   freezer?: string
 }
 
+export interface NativeDeviceRule {
+  allow: boolean
+  type?: 'a' | 'b' | 'c'
+  major?: number
+  minor?: number
+  /** Of r, w and m. */
+  access?: string
+}
+
 export interface NativeIdMaps {
   uid: string
   gid: string
@@ -64,6 +73,8 @@ export interface NativeRequest extends NativeRun {
   /** CLONE_NEW* flags. */
   namespaces: number
   cgroup?: NativeCgroup
+  /** Device access in the v2 cgroup: the last rule that fits decides, none denies. */
+  devices?: readonly NativeDeviceRule[]
   prepare?: NativeStep[]
   maps?: NativeIdMaps
   /** Descriptors for the plan's first slots; taken over. */

@@ -1,11 +1,12 @@
 /** From options and an image to a workload: everything decided, nothing done yet. */
 import path from 'node:path'
+import { restricts } from '../cgroup/devices.js'
 import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
 import { invalidArgument } from '../errors.js'
 import type { ContainerOptions } from '../options.js'
 import type { ImageConfig } from '../spec/image.js'
-import type { RuntimeSpec } from '../spec/runtime.js'
+import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import { parseSize } from '../util/units.js'
 import type { Owner } from './owner.js'
@@ -57,6 +58,9 @@ export function assemble({ id, owner, image, command, options, directory, kept }
   const limits = options.limits ?? {}
   const settings = settingsFromLimits(limits)
   settings.pidsMax ??= pidsAvailable(owner) ? DEFAULT_PIDS : undefined
+  const linux = linuxSpec(options, own)
+  const rules = deviceRules(linux.resources?.devices ?? [], owner, own.has('user'))
+  settings.devices = rules.legacy
   const cgroup = planCgroup(owner.cgroups, id, settings, kept)
 
   const spec: RuntimeSpec = {
@@ -66,7 +70,7 @@ export function assemble({ id, owner, image, command, options, directory, kept }
     hostname,
     ...(options.domainname ? { domainname: options.domainname } : {}),
     mounts: mountsSpec(options, { hostNet: !own.has('net'), userns: own.has('user') }),
-    linux: linuxSpec(options, own),
+    linux,
   }
   spec.linux?.maskedPaths?.push(...image.hidden)
   const disk = limits.disk === undefined ? undefined : parseSize(limits.disk, 'limits.disk')
@@ -92,9 +96,23 @@ export function assemble({ id, owner, image, command, options, directory, kept }
         leaf: cgroup.leaf,
       },
       join,
+      devices: rules.unified,
       stockNetwork: own.has('net') && !own.has('user') && process.geteuid?.() === 0,
     },
   }
+}
+
+/**
+ * Where device access is enforced. In a user namespace the kernel already refuses to make or open device nodes, and
+ * without privileges nobody could enforce more.
+ */
+export function deviceRules(
+  rules: readonly SpecDeviceRule[],
+  { cgroups }: Owner,
+  userns: boolean,
+): { unified?: readonly SpecDeviceRule[]; legacy?: readonly SpecDeviceRule[] } {
+  if (userns || process.geteuid?.() !== 0 || !restricts(rules)) return {}
+  return cgroups.unified ? { unified: rules } : { legacy: rules }
 }
 
 function pidsAvailable({ cgroups }: Owner): boolean {

@@ -5,8 +5,10 @@ import path from 'node:path'
 import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
 import { type Settings, settingsFromSpec } from '../cgroup/settings.js'
 import { CaissonError } from '../errors.js'
+import { DEVICE_RULES } from '../spec/defaults.js'
 import type { RuntimeSpec } from '../spec/runtime.js'
 import { parseRuntimeSpec } from '../spec/runtime-parse.js'
+import { deviceRules } from './assemble.js'
 import { Hooks } from './hooks.js'
 import type { Owner } from './owner.js'
 import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } from './workload.js'
@@ -31,6 +33,10 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       'root.path must be a directory, relative to the bundle or absolute.',
     )
   const settings = settingsFromSpec(spec.linux?.resources)
+  const userns = (spec.linux?.namespaces ?? []).some(({ type }) => type === 'user')
+  // The default devices are always allowed, as the other runtimes do.
+  const rules = deviceRules([...(spec.linux?.resources?.devices ?? []), ...DEVICE_RULES.slice(1)], owner, userns)
+  settings.devices = rules.legacy
   const cgroup = planCgroup(owner.cgroups, id, settings, true)
   return {
     spec,
@@ -53,6 +59,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
         leaf: cgroup.leaf,
       },
       join: joined(spec),
+      devices: rules.unified,
       stockNetwork: false,
     },
   }

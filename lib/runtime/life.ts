@@ -117,7 +117,13 @@ export class Life {
     const running = start(
       lowered,
       assembled.cgroup,
-      { stdio: ['null', 'capture', 'capture'], log, logLimit: LOG_LIMIT, killRest: true },
+      {
+        stdio: ['null', 'capture', 'capture'],
+        log,
+        logLimit: LOG_LIMIT,
+        killRest: true,
+        devices: assembled.workload.devices,
+      },
       {
         started: started.resolve,
         synchronising: (pid) =>

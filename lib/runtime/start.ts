@@ -17,6 +17,7 @@ export type StartRequest = Pick<
   | 'maps'
   | 'killRest'
   | 'background'
+  | 'devices'
 >
 
 export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartRequest, events: RunningEvents): Running {

@@ -1,5 +1,5 @@
 /** What is to run: an OCI configuration and what it cannot say, ready to be lowered to a plan. */
-import type { RuntimeSpec } from '../spec/runtime.js'
+import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
 
 export type NamespaceType = 'pid' | 'net' | 'mnt' | 'uts' | 'ipc' | 'user' | 'cgroup' | 'time'
 
@@ -79,6 +79,8 @@ export interface Workload {
   join: readonly JoinedNamespace[]
   /** The private network namespace comes from the addon's stock; only root has one. */
   stockNetwork: boolean
+  /** Device access, for the program that the addon attaches to the v2 cgroup. */
+  devices?: readonly SpecDeviceRule[]
   /** The compiled seccomp filter. */
   filter?: Uint8Array
 }

@@ -72,9 +72,16 @@ describe('isolation', () => {
     expect(await out('stat -c "%a %t:%T" /dev/null /dev/zero /dev/tty /dev/full /dev/random /dev/urandom')).toBe(
       '666 1:3\n666 1:5\n666 5:0\n666 1:7\n666 1:8\n666 1:9',
     )
-    const made = await sh('mknod /tmp/disk b 254 0; head -c 1 /tmp/disk; mknod /dev/disk b 254 0; head -c 1 /dev/disk')
-    expect(made.stdout).toBe('')
-    expect(made.stderr).toMatch(/not permitted|denied/)
+    // A node can be made, as in Docker, but not opened: neither in the image's tree nor in /dev.
+    const reach = 'for at in /tmp /dev; do mknod $at/x c 10 200 && (: < $at/x) && echo opened; done'
+    expect(await sh(reach)).toMatchObject({
+      stdout: '',
+      stderr: expect.stringMatching(/(.*Operation not permitted\n){2}/),
+    })
+    expect(await out('mknod /tmp/z c 1 5; head -c 1 /tmp/z | wc -c')).toBe('1')
+    expect((await sh(reach, { devices: ['/dev/net/tun'] })).stdout).toBe('opened\nopened\n')
+    expect(await out('stat -c %t:%T /dev/net/tun', { devices: ['/dev/net/tun:/dev/net/tun:r'] })).toBe('a:c8')
+    expect((await sh('(: > /dev/net/tun) && echo opened', { devices: ['/dev/net/tun:r'] })).stdout).toBe('')
   })
 
   test('kernel paths are masked and read-only', async () => {
