@@ -66,6 +66,21 @@ CgroupPaths cgroup_paths(const Napi::Value& value) {
 
 namespace {
 
+Stdio stdio(const Napi::Value& value) {
+  Stdio result;
+  if (value.IsNumber()) {
+    result.kind = Stdio::Kind::Given;
+    result.fd.reset(value.As<Napi::Number>().Int32Value());
+  } else if (value.IsString()) {
+    std::string kind = text(value);
+    if (kind == "capture") result.kind = Stdio::Kind::Capture;
+    if (kind == "input") result.kind = Stdio::Kind::Input;
+  }
+  return result;
+}
+
+}  // namespace
+
 std::vector<DeviceRule> device_rules(const Napi::Value& value) {
   std::vector<DeviceRule> rules;
   if (!value.IsArray()) return rules;
@@ -84,21 +99,6 @@ std::vector<DeviceRule> device_rules(const Napi::Value& value) {
   }
   return rules;
 }
-
-Stdio stdio(const Napi::Value& value) {
-  Stdio result;
-  if (value.IsNumber()) {
-    result.kind = Stdio::Kind::Given;
-    result.fd.reset(value.As<Napi::Number>().Int32Value());
-  } else if (value.IsString()) {
-    std::string kind = text(value);
-    if (kind == "capture") result.kind = Stdio::Kind::Capture;
-    if (kind == "input") result.kind = Stdio::Kind::Input;
-  }
-  return result;
-}
-
-}  // namespace
 
 std::string bytes_or_empty(const Napi::Value& value) {
   if (!value.IsTypedArray()) return {};
@@ -155,6 +155,7 @@ ProcessOptions process_options(const Napi::Object& request) {
   options.oom_control = text_or(request, "oomControl");
   options.collect = texts(request.Get("collect"));
   options.kill_rest = truth(request, "killRest");
+  options.own_pids = truth(request, "ownPids");
   return options;
 }
 

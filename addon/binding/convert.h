@@ -20,6 +20,7 @@ bool truth(const Napi::Object& object, const char* key);
 
 std::vector<Step> steps(const Napi::Value& value);
 CgroupPaths cgroup_paths(const Napi::Value& value);
+std::vector<DeviceRule> device_rules(const Napi::Value& value);
 // The parts of a request that a parked process gets later.
 std::string bytes_or_empty(const Napi::Value& value);
 std::array<Stdio, 3> stdio_of(const Napi::Object& request);

@@ -39,6 +39,11 @@ Napi::Value kill_cgroup(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value restrict(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::quick(),
+                 [path = text(info[0]), rules = device_rules(info[1])] { return restrict_devices(path, rules); });
+}
+
 Napi::Value watch(const Napi::CallbackInfo& info) {
   return promise(info.Env(), Threads::quick(), [directories = texts(info[0])] { return watchdog_start(directories); });
 }
@@ -88,6 +93,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("perform", Napi::Function::New(env, do_steps, "perform"));
   exports.Set("removeCgroup", Napi::Function::New(env, remove_cgroup, "removeCgroup"));
   exports.Set("killCgroup", Napi::Function::New(env, kill_cgroup, "killCgroup"));
+  exports.Set("restrictDevices", Napi::Function::New(env, restrict, "restrictDevices"));
   exports.Set("watch", Napi::Function::New(env, watch, "watch"));
   exports.Set("lock", Napi::Function::New(env, lock, "lock"));
   exports.Set("pipe", Napi::Function::New(env, make_pipe, "pipe"));

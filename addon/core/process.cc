@@ -350,7 +350,7 @@ void Process::finish() {
   oom_.stop();
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
-  if (options_.kill_rest) cgroup_kill(options_.cgroup);
+  if (options_.kill_rest && !options_.own_pids) cgroup_kill(options_.cgroup);
   for (int i = 0; i < 2; i++) {
     output_[i].finish();
     if (!log_) report_.truncated |= output_[i].truncated;

@@ -61,6 +61,7 @@ struct ProcessOptions {
   std::string oom_control;  // memory.oom_control of v1: its event stands in for memory.oom.group
   std::vector<std::string> collect;  // files to read when it has ended
   bool kill_rest = false;            // when it ends, so does everything in its cgroup; otherwise that may live on
+  bool own_pids = false;             // it is PID 1 of its namespace: the kernel already ends the rest
 };
 
 // Why it was killed by us; the first cause wins.

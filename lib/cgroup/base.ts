@@ -4,6 +4,9 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { addon, type NativeFailure } from '../native/addon.js'
+import { errorFromFailure } from '../native/failure.js'
+import { DEVICE_RULES } from '../spec/defaults.js'
 import { CONTROLLERS } from './controllers.js'
 import { type CgroupHost, type Hierarchy, isWritable, readWords, unifiedParent } from './host.js'
 
@@ -23,12 +26,25 @@ interface LegacyBase {
 /** The directories of one owner. */
 export interface CgroupBase {
   host: CgroupHost
-  unified?: { directory: string; controllers: string[] }
+  unified?: UnifiedBase
+  /**
+   * The part of `unified` whose members may use the default devices only. One device program serves all containers
+   * there; each that is attached or removed costs the kernel milliseconds when it is the first or last of the machine.
+   */
+  filtered?: UnifiedBase
   legacy: LegacyBase[]
 }
 
-/** Makes them. A controller that cannot be handed down is left out; a limit that needs it is an error later. */
-export async function createBase(host: CgroupHost, name: string): Promise<CgroupBase> {
+interface UnifiedBase {
+  directory: string
+  controllers: string[]
+}
+
+/**
+ * Makes them. A controller that cannot be handed down is left out; a limit that needs it is an error later. `filter`: we
+ * are privileged, so device access is to be limited.
+ */
+export async function createBase(host: CgroupHost, name: string, filter: boolean): Promise<CgroupBase> {
   const base: CgroupBase = { host, legacy: [] }
   const parent = host.unified && unifiedParent(host.unified)
   if (parent) {
@@ -38,6 +54,7 @@ export async function createBase(host: CgroupHost, name: string): Promise<Cgroup
     const enabled = host.mode === 'unified' ? await handDown(parent.directory, wanted) : []
     await mkdir(directory)
     base.unified = { directory, controllers: await handDown(directory, enabled) }
+    if (filter) base.filtered = await createFiltered(base.unified)
   }
   for (const hierarchy of host.legacy) {
     const directory = path.join(hierarchy.own, name)
@@ -51,6 +68,18 @@ export async function createBase(host: CgroupHost, name: string): Promise<Cgroup
     if (made && (always || isWritable(hierarchy.own))) base.legacy.push({ hierarchy, directory })
   }
   return base
+}
+
+async function createFiltered(parent: UnifiedBase): Promise<UnifiedBase> {
+  const directory = path.join(parent.directory, 'containers')
+  await mkdir(directory)
+  const controllers = await handDown(directory, parent.controllers)
+  await addon()
+    .restrictDevices(directory, DEVICE_RULES)
+    .catch((failure) => {
+      throw errorFromFailure(failure as NativeFailure)
+    })
+  return { directory, controllers }
 }
 
 /** Every directory that an owner may have, for whoever cleans up after it. */

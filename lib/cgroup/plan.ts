@@ -49,16 +49,21 @@ export function nativeCgroup(plan: CgroupPlan): NativeCgroup {
   }
 }
 
-/**
- * Makes the plan for `name` below the owner's directories; an error names what the host cannot limit. `kept`: a
- * container that programs will be executed in.
- */
-export function planCgroup(base: CgroupBase, name: string, settings: Settings, kept = false): CgroupPlan {
+export interface PlanOptions {
+  /** A container that programs will be executed in. */
+  kept?: boolean
+  /** Below the directory that allows the default devices only. */
+  filtered?: boolean
+}
+
+/** Makes the plan for `name` below the owner's directories; an error names what the host cannot limit. */
+export function planCgroup(base: CgroupBase, name: string, settings: Settings, options: PlanOptions = {}): CgroupPlan {
   for (const controller of CONTROLLERS)
     if (controller.needed(settings) && !inUnified(base, controller) && !legacyOf(base, controller))
       throw unavailable(base, controller)
   const plan = emptyPlan()
-  if (base.unified) planUnified(plan, base.unified, name, settings, kept)
+  const parent = options.filtered ? base.filtered : base.unified
+  if (parent) planUnified(plan, parent, name, settings, options.kept ?? false)
   else if (settings.unified)
     throw new CaissonError('ERR_CAISSON_LIMIT_UNAVAILABLE', 'limits.unified: this host has no cgroup v2', {
       stage: 'cgroup',

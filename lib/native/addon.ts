@@ -89,7 +89,10 @@ export interface NativeRequest extends NativeRun {
   cpuFile?: string
   oomControl?: string
   collect?: string[]
+  /** When it ends, everything in its cgroup is killed. */
   killRest?: boolean
+  /** It is PID 1 of a namespace of its own: then the kernel does that. */
+  ownPids?: boolean
   /** The event loop does not wait for it. */
   background?: boolean
 }
@@ -168,6 +171,8 @@ export interface Addon {
   killCgroup(cgroup: NativeCgroup): Promise<void>
   /** Kills, then removes. */
   removeCgroup(cgroup: NativeCgroup): Promise<void>
+  /** Limits device access in a v2 cgroup and all below it; see NativeRequest.devices. */
+  restrictDevices(cgroup: string, rules: readonly NativeDeviceRule[]): Promise<void>
   /** Starts the watchdog; lines `cgroup PATH`, `tree PATH`, `file PATH` say what it removes when this process ends. */
   watch(list: string[]): Promise<void>
   /** The descriptor that holds the lock (flock(2)), or -1 when another process has it and we do not wait. */

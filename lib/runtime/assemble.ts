@@ -5,6 +5,7 @@ import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
 import { invalidArgument } from '../errors.js'
 import type { ContainerOptions } from '../options.js'
+import { DEVICE_RULES } from '../spec/defaults.js'
 import type { ImageConfig } from '../spec/image.js'
 import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
@@ -61,7 +62,7 @@ export function assemble({ id, owner, image, command, options, directory, kept }
   const linux = linuxSpec(options, own)
   const rules = deviceRules(linux.resources?.devices ?? [], owner, own.has('user'))
   settings.devices = rules.legacy
-  const cgroup = planCgroup(owner.cgroups, id, settings, kept)
+  const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
 
   const spec: RuntimeSpec = {
     ociVersion: '1.0.2',
@@ -102,17 +103,25 @@ export function assemble({ id, owner, image, command, options, directory, kept }
   }
 }
 
+/** How device access is enforced. */
+export interface DeviceRules {
+  /** The default rules: the container goes below a cgroup that has them. */
+  filtered: boolean
+  /** A program of its own, on its v2 cgroup. */
+  unified?: readonly SpecDeviceRule[]
+  /** Files of cgroup v1. */
+  legacy?: readonly SpecDeviceRule[]
+}
+
 /**
- * Where device access is enforced. In a user namespace the kernel already refuses to make or open device nodes, and
- * without privileges nobody could enforce more.
+ * In a user namespace the kernel already refuses to make or open device nodes, and without privileges nobody could
+ * enforce more.
  */
-export function deviceRules(
-  rules: readonly SpecDeviceRule[],
-  { cgroups }: Owner,
-  userns: boolean,
-): { unified?: readonly SpecDeviceRule[]; legacy?: readonly SpecDeviceRule[] } {
-  if (userns || process.geteuid?.() !== 0 || !restricts(rules)) return {}
-  return cgroups.unified ? { unified: rules } : { legacy: rules }
+export function deviceRules(rules: readonly SpecDeviceRule[], { cgroups }: Owner, userns: boolean): DeviceRules {
+  if (userns || process.geteuid?.() !== 0 || !restricts(rules)) return { filtered: false }
+  if (!cgroups.unified) return { filtered: false, legacy: rules }
+  const usual = rules.length === DEVICE_RULES.length && rules.every((rule, i) => rule === DEVICE_RULES[i])
+  return usual && cgroups.filtered ? { filtered: true } : { filtered: false, unified: rules }
 }
 
 function pidsAvailable({ cgroups }: Owner): boolean {

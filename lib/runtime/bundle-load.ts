@@ -37,7 +37,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
   // The default devices are always allowed, as the other runtimes do.
   const rules = deviceRules([...(spec.linux?.resources?.devices ?? []), ...DEVICE_RULES.slice(1)], owner, userns)
   settings.devices = rules.legacy
-  const cgroup = planCgroup(owner.cgroups, id, settings, true)
+  const cgroup = planCgroup(owner.cgroups, id, settings, { kept: true })
   return {
     spec,
     settings,

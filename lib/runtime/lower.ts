@@ -17,6 +17,8 @@ export interface Lowered {
   plan: Plan
   /** CLONE_NEW* for the process itself; the rest the plan does. */
   cloneFlags: number
+  /** The program is PID 1 of a namespace of its own. */
+  ownPids: boolean
   /** The id maps are to be written when the init program asks, not at once. */
   mapsOnRequest: boolean
 }
@@ -51,7 +53,7 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
   else becomeProgram(plan, workload, slots, options.hooks)
-  return { plan, slots, cloneFlags, mapsOnRequest }
+  return { plan, slots, cloneFlags, mapsOnRequest, ownPids: hasOwn(workload, 'pid') }
 }
 
 /** Namespaces that the workload gets for its own. */

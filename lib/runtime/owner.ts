@@ -64,7 +64,7 @@ async function create(): Promise<Owner> {
     cgroups: { host: cgroupHost(), legacy: [] },
   }
   await mkdir(made.staging, { recursive: true, mode: 0o711 })
-  made.cgroups = await createBase(cgroupHost(), cgroupName(id))
+  made.cgroups = await createBase(cgroupHost(), cgroupName(id), process.geteuid?.() === 0)
   const directories = baseDirectories(made.cgroups)
   await writeFile(path.join(made.run, 'cgroups'), directories.join('\n'))
   await addon().watch([

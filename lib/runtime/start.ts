@@ -30,6 +30,7 @@ export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartReques
       inheritedPaths: plan.inheritedPaths,
       newNetwork: plan.hasNewNetwork,
       namespaces: lowered.cloneFlags,
+      ownPids: lowered.ownPids,
       cgroup: nativeCgroup(cgroup),
       prepare: cgroup.prepare,
       collect: accountPaths(cgroup.files),
