@@ -5,6 +5,6 @@ export { CaissonError, type CaissonErrorOptions, type ErrorCode, type SystemCaus
 export { type ExecResult, Execution, type Reason } from './execution.js'
 export { Image } from './image.js'
 export type * from './options.js'
-export { Pool, type PoolOptions } from './pool.js'
+export { Pool, type PoolOptions, type PoolRunOptions } from './pool.js'
 export { run } from './run.js'
 export { Wait } from './wait.js'

@@ -3,9 +3,9 @@ import { CaissonError, invalidArgument } from './errors.js'
 import { Execution, type Launched, type LaunchRequest, limitsOf } from './execution.js'
 import { Image } from './image.js'
 import type { ContainerOptions, ExecOptions } from './options.js'
-import { type Assembled, assemble } from './runtime/assemble.js'
+import { type Assembled, assemble, injectedFiles } from './runtime/assemble.js'
 import { execProcess } from './runtime/exec.js'
-import { becomeProgram, type Lowered, lower } from './runtime/lower.js'
+import { becomeProgram, injectFiles, type Lowered, lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
 import { Plan } from './runtime/plan.js'
 import type { Running } from './runtime/running.js'
@@ -19,6 +19,12 @@ import { newId } from './util/ids.js'
 export interface PoolOptions extends ContainerOptions {
   /** Containers that wait; from 1. Each holds about 350 kB. */
   size: number
+}
+
+/** What a program in a prepared container takes. */
+export interface PoolRunOptions extends ExecOptions {
+  /** Written before the program starts, by path inside; as for run(). */
+  files?: ContainerOptions['files']
 }
 
 /** A container in which everything is done but the program. */
@@ -65,7 +71,7 @@ export class Pool implements AsyncDisposable {
   }
 
   /** Runs a program in a container of its own, as run() does. */
-  run(command: readonly string[], options: ExecOptions = {}): Execution {
+  run(command: readonly string[], options: PoolRunOptions = {}): Execution {
     return new Execution((request) => this.#launch(command, options, request), options)
   }
 
@@ -79,12 +85,13 @@ export class Pool implements AsyncDisposable {
     await Promise.all(left.map(({ running }) => running.ended))
   }
 
-  async #launch(command: readonly string[], options: ExecOptions, request: LaunchRequest): Promise<Launched> {
+  async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
     const { running, lowered, assembled } = await this.#take()
     try {
       const { workload, cgroup } = assembled
       const process = execProcess(workload.spec.process as SpecProcess, command, options)
       const rest = new Plan()
+      injectFiles(rest, injectedFiles(options.files))
       const user = options.user === undefined ? workload.user : userText(options.user, {})
       becomeProgram(rest, { ...workload, spec: { ...workload.spec, process }, user }, lowered.slots)
       running.events = request.events

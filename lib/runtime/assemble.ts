@@ -141,7 +141,8 @@ function namespaces(options: ContainerOptions): { own: Set<NamespaceType>; join:
   return { own, join: [] }
 }
 
-function injectedFiles(files: ContainerOptions['files']): InjectedFile[] {
+/** Files of the options, checked. */
+export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] {
   return Object.entries(files ?? {}).map(([at, given]) => {
     const option = `files[${JSON.stringify(at)}]`
     const file = typeof given === 'string' || given instanceof Uint8Array ? { content: given } : given

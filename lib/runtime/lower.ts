@@ -49,7 +49,7 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
     if (!workload.stockNetwork || NETWORK_SYSCTLS[name] !== value)
       plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
 
-  injectFiles(plan, workload)
+  injectFiles(plan, workload.files)
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
   else becomeProgram(plan, workload, slots, options.hooks)
@@ -131,8 +131,9 @@ function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, stri
   })
 }
 
-function injectFiles(plan: Plan, workload: Workload): void {
-  for (const file of workload.files)
+/** Written as the container's root, before the program is. */
+export function injectFiles(plan: Plan, files: Workload['files']): void {
+  for (const file of files)
     plan.add('FILE', `files: ${file.path}`, {
       numbers: [NONE, file.mode, (BigInt(file.uid) << 32n) | BigInt(file.gid)],
       strings: [file.path],

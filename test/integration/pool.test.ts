@@ -26,6 +26,7 @@ describe('Pool', () => {
       user: 33,
     })
     expect(result.stdout).toBe('in a\n/app\n33\nfile')
+    expect((await pool.run(['cat', '/code/main'], { files: { '/code/main': 'its own' } })).stdout).toBe('its own')
     expect(await pool.run(['sleep', '10'], { timeout: 100 })).toMatchObject({ reason: 'timeout' })
     expect(await pool.run(['no-such'])).toMatchObject({ exitCode: 127 })
     expect((await pool.run(['tty'], { tty: true })).stdout).toBe('/dev/pts/0\r\n')
