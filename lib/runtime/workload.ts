@@ -77,4 +77,6 @@ export interface Workload {
   join: readonly JoinedNamespace[]
   /** The compiled seccomp filter. */
   filter?: Uint8Array
+  /** SECCOMP_FILTER_FLAG_* to load it with. */
+  filterFlags?: number
 }
