@@ -147,4 +147,20 @@ describe.each<Architecture>(['x64', 'arm64'])('default filter for %s', (arch) =>
     expect(filter).toEqual(filterFor('CAP_BPF', 'CAP_SYSLOG'))
     expect(defaultFilter(arch, [])).toEqual(bare)
   })
+
+  test('comes from the build for the default capabilities alone', () => {
+    const built = globalThis as { CAISSON_DEFAULT_FILTERS?: Record<string, string> }
+    built.CAISSON_DEFAULT_FILTERS = { [arch]: Buffer.from('made at build').toString('base64') }
+    try {
+      jest.isolateModules(() => {
+        const fresh = jest.requireActual<typeof import('../../../lib/seccomp/filters.js')>(
+          '../../../lib/seccomp/filters.js',
+        )
+        expect(Buffer.from(fresh.defaultFilter(arch, DEFAULT_CAPABILITIES)).toString()).toBe('made at build')
+        expect(fresh.defaultFilter(arch, [])).toEqual(bare)
+      })
+    } finally {
+      delete built.CAISSON_DEFAULT_FILTERS
+    }
+  })
 })

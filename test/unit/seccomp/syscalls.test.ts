@@ -21,9 +21,9 @@ function numbersOf(file: string): Array<[string, number]> {
 }
 
 describe('system call tables', () => {
-  const withHeader = (file: string) => (existsSync(file) ? test : test.skip)
-
-  withHeader(X64_HEADER)('x64 agrees with the header of this machine', () => {
+  // Only machines of that architecture have it; the generic one comes with every C compiler.
+  const onX64 = existsSync(X64_HEADER) ? test : () => undefined
+  onX64('x64 agrees with the header of this machine', () => {
     const ours = syscallNumbers('x64')
     const theirs = numbersOf(X64_HEADER)
     expect(theirs.length).toBeGreaterThan(350)
@@ -31,7 +31,7 @@ describe('system call tables', () => {
       if (ours.has(name) || number <= 471) expect([name, ours.get(name)]).toEqual([name, number])
   })
 
-  withHeader(GENERIC_HEADER)('arm64 agrees with the generic header of this machine', () => {
+  test('arm64 agrees with the generic header of this machine', () => {
     const ours = syscallNumbers('arm64')
     // Those of 32-bit machines, and two that are no calls.
     const notCalls =
