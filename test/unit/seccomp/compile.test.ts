@@ -330,7 +330,7 @@ describe('any profile', () => {
           if (action !== expected(call)) expect([call, action]).toEqual([call, expected(call)])
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: true },
     )
   })
 
