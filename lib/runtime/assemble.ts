@@ -14,6 +14,7 @@ import type { Owner } from './owner.js'
 import { linuxSpec } from './spec-linux.js'
 import { mountsSpec } from './spec-mounts.js'
 import { commandLine, processSpec, userText } from './spec-process.js'
+import { chooseSeccomp } from './spec-seccomp.js'
 import type { HostTree, InjectedFile, JoinedNamespace, NamespaceType, Workload, Writable } from './workload.js'
 
 /** What an image is made of when it is run. */
@@ -64,14 +65,23 @@ export function assemble({ id, owner, image, command, options, directory, kept }
   settings.devices = rules.legacy
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
 
+  const program = processSpec(args, image.config, options, hostname)
+  const seccomp = chooseSeccomp(options.security ?? {}, program.capabilities?.bounding ?? [])
+
   const spec: RuntimeSpec = {
     ociVersion: '1.0.2',
-    process: processSpec(args, image.config, options, hostname),
+    process: program,
     root: { path: 'rootfs', readonly: options.readOnly ?? false },
     hostname,
     ...(options.domainname ? { domainname: options.domainname } : {}),
     mounts: mountsSpec(options, { hostNet: !own.has('net'), userns: own.has('user') }),
-    linux,
+    linux: {
+      ...linux,
+      // Only a config.json needs it; our own filter is compiled already.
+      get seccomp() {
+        return seccomp?.spec()
+      },
+    },
   }
   spec.linux?.maskedPaths?.push(...image.hidden)
   const disk = limits.disk === undefined ? undefined : parseSize(limits.disk, 'limits.disk')
@@ -90,6 +100,8 @@ export function assemble({ id, owner, image, command, options, directory, kept }
       files: injectedFiles(options.files),
       etc: etcFiles(hostname, options),
       init: options.init ?? false,
+      filter: seccomp?.filter,
+      filterFlags: seccomp?.flags,
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,

@@ -11,6 +11,7 @@ import { parseRuntimeSpec } from '../spec/runtime-parse.js'
 import { deviceRules } from './assemble.js'
 import { Hooks } from './hooks.js'
 import type { Owner } from './owner.js'
+import { seccompOfSpec } from './spec-seccomp.js'
 import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 
 const SIZE_MAX = 16 * 1024 * 1024
@@ -37,6 +38,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
   // The default devices are always allowed, as the other runtimes do.
   const rules = deviceRules([...(spec.linux?.resources?.devices ?? []), ...DEVICE_RULES.slice(1)], owner, userns)
   settings.devices = rules.legacy
+  const seccomp = seccompOfSpec(spec.linux?.seccomp, spec.process?.capabilities?.bounding ?? [])
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept: true })
   return {
     spec,
@@ -60,6 +62,8 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       },
       join: joined(spec),
       devices: rules.unified,
+      filter: seccomp?.filter,
+      filterFlags: seccomp?.flags,
       stockNetwork: false,
     },
   }

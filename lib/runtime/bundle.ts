@@ -57,7 +57,7 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
   const spec = await bundleSpec(assembled, image, mounts, writable)
   steps.push({
     path: path.join(directory, 'config.json'),
-    content: `${JSON.stringify(spec, null, 2)}\n`,
+    content: toJson(spec),
     stage: 'bundle',
   })
   try {
@@ -65,6 +65,11 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
   } catch (failure) {
     throw errorFromFailure(failure as NativeFailure)
   }
+}
+
+/** Arguments of seccomp rules are 64-bit numbers, which JSON has no other way to say. */
+function toJson(spec: RuntimeSpec): string {
+  return `${JSON.stringify(spec, (_, value) => (typeof value === 'bigint' ? Number(value) : value), 2)}\n`
 }
 
 /** The directories of owner, containers and container, as far as they may be missing. */

@@ -169,7 +169,7 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
 
   const capabilities = process.capabilities ?? {}
   const filter = () => {
-    if (workload.filter) plan.add('SECCOMP', 'seccomp', { blob: workload.filter })
+    if (workload.filter) plan.add('SECCOMP', 'seccomp', { numbers: [workload.filterFlags ?? 0], blob: workload.filter })
   }
   plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
   // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.

@@ -83,4 +83,6 @@ export interface Workload {
   devices?: readonly SpecDeviceRule[]
   /** The compiled seccomp filter. */
   filter?: Uint8Array
+  /** SECCOMP_FILTER_FLAG_* to load it with. */
+  filterFlags?: number
 }
