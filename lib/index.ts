@@ -2,5 +2,6 @@
 export { CaissonError, type CaissonErrorOptions, type ErrorCode, type SystemCause } from './errors.js'
 export { type ExecResult, Execution, type Reason } from './execution.js'
 export { Image } from './image.js'
+export { Namespace, type NamespaceFilter, type NamespaceInfo, type NamespaceOptions } from './namespace.js'
 export type * from './options.js'
 export { run } from './run.js'

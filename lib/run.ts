@@ -4,7 +4,8 @@ import { CaissonError, invalidArgument } from './errors.js'
 import { Execution, type Launched, type LaunchRequest } from './execution.js'
 import { Image } from './image.js'
 import type { RunOptions } from './options.js'
-import { assemble } from './runtime/assemble.js'
+import { type Assembled, assemble } from './runtime/assemble.js'
+import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
 import { Running } from './runtime/running.js'
@@ -28,9 +29,16 @@ async function launch(
 ): Promise<Launched> {
   const holder = await owner()
   const { root } = typeof image === 'string' ? await Image.get(image) : image
-  const { workload, cgroup } = assemble({ id: newId(), owner: holder, image: root, command, options })
-  const { plan, cloneFlags, mapsOnRequest } = lower(workload)
-  if (mapsOnRequest) throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'user namespaces: not yet')
+  const namespaces = await chooseNamespaces(options)
+  try {
+    return start(assemble({ id: newId(), owner: holder, image: root, command, options, namespaces }), request)
+  } finally {
+    namespaces.close()
+  }
+}
+
+function start({ workload, cgroup }: Assembled, request: LaunchRequest): Launched {
+  const { plan, cloneFlags } = lower(workload)
   const running = new Running(
     {
       plan: plan.finish(),

@@ -60,6 +60,26 @@ CgroupPaths cgroup_paths(const Napi::Value& value) {
   return paths;
 }
 
+IdMaps id_maps(const Napi::Value& value) {
+  IdMaps maps;
+  if (!value.IsObject()) return maps;
+  auto object = value.As<Napi::Object>();
+  maps.uid = text_or(object, "uid");
+  maps.gid = text_or(object, "gid");
+  maps.deny_setgroups = truth(object, "denySetgroups");
+  maps.uid_helper = text_or(object, "uidHelper");
+  maps.gid_helper = text_or(object, "gidHelper");
+  return maps;
+}
+
+std::vector<Fd> descriptors(const Napi::Value& value) {
+  std::vector<Fd> fds;
+  if (!value.IsArray()) return fds;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) fds.emplace_back(static_cast<int>(number(array[i])));
+  return fds;
+}
+
 namespace {
 
 Stdio stdio(const Napi::Value& value) {
@@ -84,16 +104,6 @@ ProcessOptions process_options(const Napi::Object& request) {
   options.namespaces = static_cast<uint64_t>(number_or(request, "namespaces", 0));
   options.cgroup = cgroup_paths(request.Get("cgroup"));
   options.prepare = steps(request.Get("prepare"));
-  Napi::Value maps = request.Get("maps");
-  if (maps.IsObject()) {
-    auto object = maps.As<Napi::Object>();
-    options.maps.uid = text_or(object, "uid");
-    options.maps.gid = text_or(object, "gid");
-    options.maps.deny_setgroups = truth(object, "denySetgroups");
-    options.maps.uid_helper = text_or(object, "uidHelper");
-    options.maps.gid_helper = text_or(object, "gidHelper");
-    options.maps.on_request = truth(object, "onRequest");
-  }
   auto streams = request.Get("stdio").As<Napi::Array>();
   for (uint32_t i = 0; i < 3; i++) options.stdio[i] = stdio(streams[i]);
   Napi::Value input = request.Get("input");
@@ -101,12 +111,7 @@ ProcessOptions process_options(const Napi::Object& request) {
     auto bytes = input.As<Napi::Uint8Array>();
     options.input.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
   }
-  Napi::Value inherited = request.Get("inherited");
-  if (inherited.IsArray()) {
-    auto array = inherited.As<Napi::Array>();
-    for (uint32_t i = 0; i < array.Length(); i++)
-      options.inherited.emplace_back(static_cast<int>(number(array[i])));
-  }
+  options.inherited = descriptors(request.Get("inherited"));
   options.capture_limit = static_cast<uint64_t>(number_or(request, "captureLimit", 0));
   options.wall_limit_ms = number_or(request, "wallLimitMs", 0);
   options.cpu_limit_ms = number_or(request, "cpuLimitMs", 0);

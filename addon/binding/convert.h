@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include "core/idmap.h"
 #include "core/process.h"
 #include "core/result.h"
 #include "core/steps.h"
@@ -20,6 +21,9 @@ bool truth(const Napi::Object& object, const char* key);
 
 std::vector<Step> steps(const Napi::Value& value);
 CgroupPaths cgroup_paths(const Napi::Value& value);
+IdMaps id_maps(const Napi::Value& value);
+// Takes them over.
+std::vector<Fd> descriptors(const Napi::Value& value);
 ProcessOptions process_options(const Napi::Object& request);
 
 Napi::Object to_object(Napi::Env env, const Failure& failure);

@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "core/idmap.h"
 #include "core/message.h"
 #include "core/spawn.h"
 #include "core/sys.h"
@@ -73,18 +72,6 @@ Result<> Process::connect(std::array<Fd, 3>* stdio) {
   return Nothing{};
 }
 
-// Then the init program, which waits for them, goes on; or, without them, is killed.
-void Process::map_ids() {
-  if (options_.maps.uid.empty()) return;
-  message go = {};
-  go.type = MESSAGE_GO;
-  go.value = static_cast<uint32_t>(pid_);
-  auto done = write_id_maps(pid_, options_.maps);
-  if (done && send_message(control_.fd.get(), go)) return;
-  report_.failure = done ? failed("process", "sendmsg", "go") : done.failure();
-  sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
-}
-
 // cgroup v1 kills one process when memory runs out; as with memory.oom.group of v2, the rest follows.
 Result<> Process::watch_oom() {
   if (options_.oom_control.empty()) return Nothing{};
@@ -127,7 +114,6 @@ Result<> Process::create() {
   pid_ = spawned->pid;
   exit_.fd = std::move(spawned->pidfd);
 
-  if (!options_.maps.on_request) map_ids();
   return Nothing{};
 }
 
@@ -186,10 +172,7 @@ void Process::read_control() {
         report_.failure = Failure{"setup", what.syscall, what.error, what.detail, static_cast<int>(what.record)};
         break;
       case MESSAGE_SYNC:
-        if (what.value == PLAN_SYNC_MAPS)
-          map_ids();
-        else
-          listener_->synchronising(pid_);
+        listener_->synchronising(pid_);
         break;
       case MESSAGE_READY:
         listener_->ready();

@@ -12,7 +12,6 @@
 #include "core/capture.h"
 #include "core/cgroup.h"
 #include "core/fd.h"
-#include "core/idmap.h"
 #include "core/result.h"
 #include "core/steps.h"
 #include "core/supervisor.h"
@@ -37,7 +36,6 @@ struct ProcessOptions {
   uint64_t namespaces = 0;
   CgroupPaths cgroup;
   std::vector<Step> prepare;
-  IdMaps maps;
   std::array<Stdio, 3> stdio;
   std::string input;
   std::vector<Fd> inherited;
@@ -107,7 +105,6 @@ class Process : public std::enable_shared_from_this<Process> {
   // On a worker thread.
   void launch();
   Result<> connect(std::array<Fd, 3>* stdio);
-  void map_ids();
   Result<> watch_oom();
   Result<> create();
 

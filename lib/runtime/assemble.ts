@@ -1,18 +1,20 @@
 /** From options and an image to a workload: everything decided, nothing done yet. */
+import os from 'node:os'
 import path from 'node:path'
 import { type CgroupPlan, planCgroup } from '../cgroup/layout.js'
 import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
-import { invalidArgument } from '../errors.js'
+import { CaissonError, invalidArgument } from '../errors.js'
 import type { ContainerOptions } from '../options.js'
 import type { ImageConfig } from '../spec/image.js'
 import type { RuntimeSpec } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import { parseSize } from '../util/units.js'
+import type { ChosenNamespaces } from './choose-namespaces.js'
 import type { Owner } from './owner.js'
 import { linuxSpec } from './spec-linux.js'
 import { mountsSpec } from './spec-mounts.js'
 import { commandLine, processSpec, userText } from './spec-process.js'
-import type { HostTree, InjectedFile, JoinedNamespace, NamespaceType, Workload, Writable } from './workload.js'
+import type { HostTree, InjectedFile, NamespaceType, Workload, Writable } from './workload.js'
 
 /** What an image is made of when it is run. */
 export interface ImageRoot {
@@ -33,22 +35,22 @@ export interface Assembled {
 /** Processes and threads of a container that sets no limit of its own: a fork bomb ends there (Podman's value). */
 const DEFAULT_PIDS = 2048
 
-/** Namespaces that a container gets unless it says otherwise. */
-const DEFAULT_PRIVATE: readonly NamespaceType[] = ['mnt', 'pid', 'uts', 'ipc', 'net', 'cgroup', 'time']
-
 export interface AssembleInput {
   id: string
   owner: Owner
   image: ImageRoot
   command?: readonly string[]
   options: ContainerOptions
+  namespaces: ChosenNamespaces
   /** Where a writable layer on disk lies. */
   directory?: string
 }
 
-export function assemble({ id, owner, image, command, options, directory }: AssembleInput): Assembled {
-  const { own, join } = namespaces(options)
-  const hostname = options.hostname ?? id.slice(0, 12)
+export function assemble({ id, owner, image, command, options, namespaces, directory }: AssembleInput): Assembled {
+  const { own, join } = namespaces
+  checkShared(options, own)
+  const isHost = (type: NamespaceType) => !own.has(type) && !join.some((joined) => joined.type === type)
+  const hostname = options.hostname ?? (isHost('uts') ? os.hostname() : id.slice(0, 12))
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
     throw invalidArgument('hostname', hostname, 'at most 64 letters, digits, ".", "-" and "_"')
   const args = commandLine(image.config, options.entrypoint, command)
@@ -63,8 +65,12 @@ export function assemble({ id, owner, image, command, options, directory }: Asse
     root: { path: 'rootfs', readonly: options.readOnly ?? false },
     hostname,
     ...(options.domainname ? { domainname: options.domainname } : {}),
-    mounts: mountsSpec(options, { hostNet: !own.has('net'), userns: own.has('user') }),
-    linux: linuxSpec(options, own),
+    mounts: mountsSpec(options, {
+      ownNet: own.has('net'),
+      hostIpc: isHost('ipc'),
+      userns: namespaces.idMaps !== undefined,
+    }),
+    linux: linuxSpec(options, namespaces),
   }
   spec.linux?.maskedPaths?.push(...image.hidden)
   const disk = limits.disk === undefined ? undefined : parseSize(limits.disk, 'limits.disk')
@@ -85,8 +91,39 @@ export function assemble({ id, owner, image, command, options, directory }: Asse
       init: options.init ?? false,
       cgroup: { join: cgroup.join, legacy: cgroup.shown, unified: cgroup.native.unified !== undefined },
       join,
+      idMaps: namespaces.idMaps,
     },
   }
+}
+
+/** What a container cannot have in a namespace that it shares: an error, as it would be dropped or change others. */
+function checkShared(options: ContainerOptions, own: ReadonlySet<NamespaceType>): void {
+  const needs: Array<[NamespaceType, keyof ContainerOptions]> = [
+    ['uts', 'hostname'],
+    ['uts', 'domainname'],
+    ['mnt', 'mounts'],
+    ['mnt', 'readOnly'],
+    ['mnt', 'devices'],
+    ['mnt', 'files'],
+    ['mnt', 'shmSize'],
+    ['mnt', 'dns'],
+    ['mnt', 'extraHosts'],
+  ]
+  for (const [type, name] of needs)
+    if (isGiven(options[name]) && !own.has(type))
+      throw new CaissonError(
+        'ERR_CAISSON_INVALID_ARGUMENT',
+        `${name} needs a ${type} namespace of the container's own`,
+        {
+          stage: 'options',
+          hint: `Leave ${name} out, or give namespaces: { ${type}: 'private' }.`,
+        },
+      )
+}
+
+function isGiven(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0
+  return value !== undefined && value !== false
 }
 
 function pidsAvailable({ cgroups }: Owner): boolean {
@@ -94,16 +131,6 @@ function pidsAvailable({ cgroups }: Owner): boolean {
     (cgroups.unified?.controllers.includes('pids') ?? false) ||
     cgroups.legacy.some(({ hierarchy }) => hierarchy.controllers.includes('pids'))
   )
-}
-
-function namespaces(options: ContainerOptions): { own: Set<NamespaceType>; join: JoinedNamespace[] } {
-  const own = new Set<NamespaceType>(DEFAULT_PRIVATE)
-  if (options.network === 'host') own.delete('net')
-  for (const [type, choice] of Object.entries(options.namespaces ?? {}) as Array<[NamespaceType, unknown]>) {
-    if (choice === 'host') own.delete(type)
-    else if (choice === 'private') own.add(type)
-  }
-  return { own, join: [] }
 }
 
 function injectedFiles(files: ContainerOptions['files']): InjectedFile[] {

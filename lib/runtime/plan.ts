@@ -57,6 +57,7 @@ export type Operation =
   | 'NO_NEW_PRIVS'
   | 'SECCOMP'
   | 'PARENT_DEATH'
+  | 'HOLD'
   | 'WAIT'
   | 'EXEC'
 
@@ -98,6 +99,11 @@ export class Plan {
 
   slot(): number {
     return this.#nextSlot++
+  }
+
+  /** Closes what was to be inherited, when the plan is not carried out. */
+  abandon(): void {
+    for (const fd of this.inherited.splice(0)) addon().closeFd(fd)
   }
 
   add(operation: Operation, stage: string, details: OperationDetails = {}): void {
