@@ -1,4 +1,5 @@
 /** The public surface of caisson; re-exports only. */
+export { doctor, type Finding, type FindingState, type Report } from './doctor.js'
 export { CaissonError, type CaissonErrorOptions, type ErrorCode, type SystemCause } from './errors.js'
 export { type ExecResult, Execution, type Reason } from './execution.js'
 export { Image } from './image.js'

@@ -65,8 +65,13 @@ Napi::Object plan(Napi::Env env) {
 #define SET_OP(name) ops.Set(#name, Napi::Number::New(env, PLAN_##name));
   PLAN_OPS(SET_OP)
 #undef SET_OP
+  auto probes = Napi::Object::New(env);
+#define SET_PROBE(name) probes.Set(#name, Napi::Number::New(env, PLAN_PROBE_##name));
+  PLAN_PROBES(SET_PROBE)
+#undef SET_PROBE
   auto object = Napi::Object::New(env);
   object.Set("ops", ops);
+  object.Set("probes", probes);
   object.Set("magic", Napi::Number::New(env, PLAN_MAGIC));
   object.Set("version", Napi::Number::New(env, PLAN_VERSION));
   object.Set("headerSize", Napi::Number::New(env, sizeof(plan_header)));

@@ -55,8 +55,16 @@ static Napi::Value to_value(Napi::Env env, Errand& errand) {
     opened[i] = Napi::Number::New(env, errand.opened[i].release());
   auto texts = Napi::Array::New(env, errand.texts.size());
   for (uint32_t i = 0; i < errand.texts.size(); i++) texts[i] = Napi::String::New(env, errand.texts[i]);
+  auto probed = Napi::Array::New(env, errand.probed.size());
+  for (uint32_t i = 0; i < errand.probed.size(); i++) {
+    auto one = Napi::Object::New(env);
+    one.Set("errno", errand.probed[i].error);
+    one.Set("value", errand.probed[i].value);
+    probed[i] = one;
+  }
   auto object = Napi::Object::New(env);
   object.Set("opened", opened);
+  object.Set("probed", probed);
   object.Set("texts", texts);
   object.Set("hold", errand.hold.release());
   return object;

@@ -148,6 +148,7 @@ Result<Errand> run_errand(ErrandOptions options) {
     unmapped = false;
     return write_id_maps(runner.pid(), options.maps);
   };
+  std::vector<Probed> probed;
   auto deadline = Clock::now() + LIMIT;
   for (;;) {
     message what;
@@ -168,11 +169,16 @@ Result<Errand> run_errand(ErrandOptions options) {
         if (auto done = map(); !done) return done.failure();
         if (!say_go(control, runner)) return failed("process", "sendmsg", "go");
         break;
+      case MESSAGE_PROBED:
+        probed.push_back({what.error, what.value});
+        break;
       case MESSAGE_READY: {
         if (unmapped)
           if (auto done = map(); !done) return done.failure();
         auto errand = collect(options, runner);
-        if (!errand || !options.keep) return errand;
+        if (!errand) return errand;
+        errand->probed = std::move(probed);
+        if (!options.keep) return errand;
         if (!say_go(control, runner)) return failed("process", "sendmsg", "go");
         runner.keep();
         errand->hold = std::move(control);

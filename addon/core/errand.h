@@ -25,8 +25,15 @@ struct ErrandOptions {
   bool keep = false;              // it stays until `Errand::hold` is closed
 };
 
+// What a PROBE found.
+struct Probed {
+  int error;  // 0: the call is there
+  uint32_t value;
+};
+
 struct Errand {
   std::vector<Fd> opened;
+  std::vector<Probed> probed;
   std::vector<std::string> texts;
   Fd hold;  // only when it was to be kept
 };

@@ -136,6 +136,7 @@ int op_no_new_privs(struct context *, const struct operation *);
 int op_seccomp(struct context *, const struct operation *);
 int op_parent_death(struct context *, const struct operation *);
 
+int op_probe(struct context *, const struct operation *);
 int op_hold(struct context *, const struct operation *);
 int op_workdir(struct context *, const struct operation *);
 int op_reaper(struct context *, const struct operation *);

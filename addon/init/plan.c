@@ -48,6 +48,7 @@ static const operator_function operators[PLAN_OP_COUNT] = {
     [PLAN_NO_NEW_PRIVS] = op_no_new_privs,
     [PLAN_SECCOMP] = op_seccomp,
     [PLAN_PARENT_DEATH] = op_parent_death,
+    [PLAN_PROBE] = op_probe,
     [PLAN_HOLD] = op_hold,
     [PLAN_WAIT] = op_wait,
     [PLAN_EXEC] = op_exec,

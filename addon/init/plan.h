@@ -76,6 +76,7 @@ extern "C" {
   OP(NO_NEW_PRIVS)  /*                                       |                                             */ \
   OP(SECCOMP)       /* filter flags                          |                               | BPF program */ \
   OP(PARENT_DEATH)  /*                                       |                                             */ \
+  OP(PROBE)         /* enum plan_probe                       |                                             */ \
   OP(HOLD)          /* 1: kept as root of its user namespace |                                             */ \
   OP(WAIT)          /* first slot for fds                    |                                             */ \
   OP(EXEC)          /* argument count                        | args, env                                   */
@@ -101,6 +102,20 @@ enum plan_flag {
 enum plan_sync {
   PLAN_SYNC_MAPS = 1,  /* of an errand: the owner writes the id maps, then answers */
   PLAN_SYNC_HOOKS = 2, /* the owner runs hooks, then answers */
+};
+
+/* System calls that PROBE makes in a way that changes nothing; the answer is a MESSAGE_PROBED. */
+#define PLAN_PROBES(PROBE)                                                     \
+  PROBE(clone3) PROBE(pidfd_open) PROBE(pidfd_send_signal) PROBE(openat2)      \
+  PROBE(open_tree) PROBE(move_mount) PROBE(fsopen) PROBE(mount_setattr)        \
+  PROBE(close_range) PROBE(execveat) PROBE(memfd_create) PROBE(pivot_root)     \
+  PROBE(seccomp) PROBE(landlock_create_ruleset)
+
+enum plan_probe {
+#define PLAN_PROBE_ENUM(name) PLAN_PROBE_##name,
+  PLAN_PROBES(PLAN_PROBE_ENUM)
+#undef PLAN_PROBE_ENUM
+      PLAN_PROBE_COUNT
 };
 
 struct plan_header {
@@ -134,6 +149,7 @@ enum message_type {
   MESSAGE_READY,      /* to the owner: waiting in WAIT or HOLD */
   MESSAGE_GO,         /* from the owner: value = pid as the owner sees it; may carry fds */
   MESSAGE_REPLY,      /* to the owner: answer of the file agent, may carry one fd */
+  MESSAGE_PROBED,     /* to the owner: error = 0 when the call is there, value = what it returned */
 };
 
 struct message {

@@ -134,6 +134,8 @@ export interface NativeErrandRequest {
 
 export interface NativeErrand {
   opened: number[]
+  /** For each PROBE: errno 0 when the call is there, and what it returned. */
+  probed: Array<{ errno: number; value: number }>
   texts: string[]
   /** The process ends when this descriptor is closed; -1 when it was not to be kept. */
   hold: number
@@ -147,6 +149,8 @@ export interface NativeProcess {
 export interface Addon {
   readonly plan: {
     ops: Record<string, number>
+    /** System calls that PROBE knows. */
+    probes: Record<string, number>
     magic: number
     version: number
     headerSize: number

@@ -70,8 +70,8 @@ export function defaultIdMaps(): IdMapPair {
   return { uidMap: of('/etc/subuid', user.uid), gidMap: of('/etc/subgid', user.gid) }
 }
 
-/** An account may have no name. */
-function account(): { username: string; uid: number; gid: number } {
+/** Who we are; an account may have no name. */
+export function account(): { username: string; uid: number; gid: number } {
   const ids = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
   try {
     return { ...ids, username: userInfo().username }

@@ -57,6 +57,7 @@ export type Operation =
   | 'NO_NEW_PRIVS'
   | 'SECCOMP'
   | 'PARENT_DEATH'
+  | 'PROBE'
   | 'HOLD'
   | 'WAIT'
   | 'EXEC'
