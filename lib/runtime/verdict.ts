@@ -124,3 +124,19 @@ function shellResult(
     usage: usageFrom(files, report),
   })
 }
+
+/** For `throwOnError`; the result is on the error. */
+export function commandFailed(result: ExecResult): CaissonError {
+  const how =
+    result.reason === 'exit'
+      ? `exited with ${result.exitCode}`
+      : result.reason === 'signal'
+        ? `was ended by ${result.signal}`
+        : `was ended: ${result.reason}`
+  const tail = result.stderr.trim().split('\n').slice(-3).join('\n')
+  const error = new CaissonError('ERR_CAISSON_COMMAND_FAILED', `the program ${how}${tail ? `\n${tail}` : ''}`, {
+    stage: 'run',
+    hint: 'See the result on this error, stderr above all.',
+  })
+  return Object.assign(error, { result })
+}
