@@ -6,8 +6,6 @@
 
 namespace caisson {
 
-namespace {
-
 Compression detect(ByteReader& in) {
   in.ensure(4);
   if (in.size() >= 2 && in.at[0] == 0x1f && in.at[1] == 0x8b) return Compression::Gzip;
@@ -16,10 +14,7 @@ Compression detect(ByteReader& in) {
   return magic == ZSTD_MAGIC || (magic & ~15u) == ZSTD_SKIPPABLE_MAGIC ? Compression::Zstd : Compression::None;
 }
 
-}  // namespace
-
-Compression decode(Compression compression, ByteReader& in, Output& out) {
-  if (compression == Compression::Auto) compression = detect(in);
+void decode(Compression compression, ByteReader& in, Output& out) {
   if (compression == Compression::Gzip) {
     decode_gzip(in, out);
   } else if (compression == Compression::Zstd) {
@@ -30,7 +25,6 @@ Compression decode(Compression compression, ByteReader& in, Output& out) {
       in.at = in.end;
     }
   }
-  return compression;
 }
 
 }  // namespace caisson

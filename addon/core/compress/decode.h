@@ -7,8 +7,10 @@ namespace caisson {
 
 enum class Compression { Auto, None, Gzip, Zstd };
 
-// Decodes up to the end of the input. Auto looks at the first bytes: what is neither gzip nor zstd is taken as it is.
-// Returns what it was. Throws a Fault.
-Compression decode(Compression compression, ByteReader& in, Output& out);
+// What the first bytes say: what is neither gzip nor zstd counts as None. Takes nothing from the input.
+Compression detect(ByteReader& in);
+
+// Decodes up to the end of the input; `compression` is not Auto. Throws a Fault.
+void decode(Compression compression, ByteReader& in, Output& out);
 
 }  // namespace caisson
