@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "binding/convert.h"
+#include "binding/layer.h"
 #include "binding/mailbox.h"
 #include "binding/process.h"
 #include "core/lock.h"
@@ -103,6 +104,7 @@ Napi::Object plan(Napi::Env env) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("plan", plan(env));
   export_process(exports);
+  export_layer(exports);
   exports.Set("perform", Napi::Function::New(env, do_steps, "perform"));
   exports.Set("removeCgroup", Napi::Function::New(env, remove_cgroup, "removeCgroup"));
   exports.Set("watch", Napi::Function::New(env, watch, "watch"));

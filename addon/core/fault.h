@@ -5,7 +5,10 @@
 #pragma once
 
 #include <cerrno>
+#include <new>
+#include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace caisson {
@@ -32,6 +35,21 @@ struct Fault {
 [[noreturn]] inline void over_limit(std::string what) { throw Fault{Fault::Kind::Limit, std::move(what)}; }
 [[noreturn]] inline void system_fault(std::string what, std::string syscall, int error = errno) {
   throw Fault{Fault::Kind::System, std::move(what), {}, std::move(syscall), error};
+}
+
+// Runs what a thread is there for: nothing that it throws leaves. Out of memory and out of threads are faults as well.
+template <typename Work>
+std::optional<Fault> guarded(Work work) {
+  try {
+    work();
+    return std::nullopt;
+  } catch (Fault& fault) {
+    return std::move(fault);
+  } catch (const std::bad_alloc&) {
+    return Fault{Fault::Kind::System, "memory", {}, "malloc", ENOMEM};
+  } catch (const std::system_error& error) {
+    return Fault{Fault::Kind::System, "threads", {}, "pthread_create", error.code().value()};
+  }
 }
 
 }  // namespace caisson

@@ -182,7 +182,10 @@ void Applier::add_hard_link(const tar::Entry& entry, Place& place, const std::st
   struct stat there;
   Tree::Directory from = tree_.find(target_parent);
   int error = from ? files_.status(from->fd.get(), target_name.c_str(), &there) : -ENOENT;
-  if (error == -ENOENT && overlay) return leave_unsettled(path, target);
+  if (error == -ENOENT && overlay) {
+    clear_way(place);
+    return leave_unsettled(path, target);
+  }
   if (error < 0) fail("linkat", error);
   if (S_ISDIR(there.st_mode)) refused("a hard link to a directory");
   if (is_whiteout(there)) refused("a hard link to a file that this layer deletes");

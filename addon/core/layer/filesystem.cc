@@ -31,16 +31,28 @@ int FileSystem::open(int directory, const char* name, int flags, mode_t mode) {
   return checked(openat(directory, name, flags | O_NOFOLLOW | O_CLOEXEC, mode));
 }
 
-int FileSystem::open_below(int root, const char* path, int flags) {
+namespace {
+
+int open_resolved(int root, const char* path, int flags, uint64_t resolve) {
   open_how how = {};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  how.resolve = resolve;
   long result;
   // EAGAIN: something was renamed while ".." was resolved.
   int attempts = 0;
   do result = syscall(SYS_openat2, root, path, &how, sizeof how);
   while (result < 0 && errno == EAGAIN && ++attempts < 100);
   return static_cast<int>(checked(result));
+}
+
+}  // namespace
+
+int FileSystem::open_below(int root, const char* path, int flags) {
+  return open_resolved(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+int FileSystem::open_plain(int root, const char* path, int flags) {
+  return open_resolved(root, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 int FileSystem::make_directory(int directory, const char* name, mode_t mode) {
@@ -80,11 +92,11 @@ int FileSystem::set_times(int directory, const char* name, const timespec times[
   return checked(utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW));
 }
 
-int FileSystem::unlock(int directory, const char* name) {
+void FileSystem::unlock_own(int directory, const char* name) {
   struct stat status;
-  if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0) return -errno;
-  if (!S_ISDIR(status.st_mode)) return -ENOTDIR;
-  return checked(fchmodat(directory, name, (status.st_mode & 07777) | 0700, AT_SYMLINK_NOFOLLOW));
+  if (geteuid() == 0 || fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0) return;
+  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 0700) == 0700) return;
+  fchmodat(directory, name, (status.st_mode & 07777) | 0700, AT_SYMLINK_NOFOLLOW);
 }
 
 int FileSystem::set_mode(int fd, mode_t mode) { return checked(fchmod(fd, mode)); }

@@ -26,6 +26,8 @@ class FileSystem {
   virtual int open(int directory, const char* name, int flags, mode_t mode = 0);
   // openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS: links on the way stay inside `root`.
   virtual int open_below(int root, const char* path, int flags);
+  // The same, but links on the way are ELOOP.
+  virtual int open_plain(int root, const char* path, int flags);
   virtual int make_directory(int directory, const char* name, mode_t mode);
   virtual int make_node(int directory, const char* name, mode_t mode, dev_t device);
   virtual int make_symlink(const char* target, int directory, const char* name);
@@ -35,8 +37,9 @@ class FileSystem {
   virtual ssize_t read_link(int directory, const char* name, char* target, size_t size);
   virtual int set_owner(int directory, const char* name, uid_t uid, gid_t gid);
   virtual int set_times(int directory, const char* name, const timespec times[2]);
-  // Gives the owner of a directory all rights to it.
-  virtual int unlock(int directory, const char* name);
+  // An owner who is not root can be locked out of a directory, or of changing it: gives all rights to this process's
+  // user if it is theirs and needs that. Best effort.
+  virtual void unlock_own(int directory, const char* name);
   // These want a descriptor that is not O_PATH.
   virtual int set_mode(int fd, mode_t mode);
   virtual int set_xattr(int fd, const char* name, const void* value, size_t size);

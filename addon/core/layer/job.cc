@@ -1,8 +1,7 @@
 #include "core/layer/job.h"
 
+#include <fcntl.h>
 #include <unistd.h>
-
-#include <system_error>
 
 #include "core/threads.h"
 
@@ -45,10 +44,10 @@ class Job::Counter : public Input {
   Clock::time_point told_ = Clock::now();
 };
 
-Job::Job(JobOptions options, Fd directory, std::shared_ptr<Source> source, std::unique_ptr<FileSystem> files,
+Job::Job(JobOptions options, Location directory, std::shared_ptr<Source> source, std::unique_ptr<FileSystem> files,
          std::unique_ptr<Listener> listener)
     : options_(std::move(options)),
-      directory_(std::move(directory)),
+      location_(std::move(directory)),
       source_(std::move(source)),
       files_(std::move(files)),
       listener_(std::move(listener)),
@@ -61,7 +60,7 @@ Job::Job(JobOptions options, Fd directory, std::shared_ptr<Source> source, std::
   });
 }
 
-std::shared_ptr<Job> Job::start(JobOptions options, Fd directory, std::shared_ptr<Source> source,
+std::shared_ptr<Job> Job::start(JobOptions options, Location directory, std::shared_ptr<Source> source,
                                 std::unique_ptr<FileSystem> files, std::unique_ptr<Listener> listener) {
   std::shared_ptr<Job> job(new Job(std::move(options), std::move(directory), std::move(source), std::move(files),
                                    std::move(listener)));
@@ -90,18 +89,9 @@ void Job::fail(Fault fault) {
   pipe_.wake();
 }
 
-// Nothing that a thread throws leaves it.
 template <typename Work>
 void Job::guard(Work work) {
-  try {
-    work();
-  } catch (Fault& fault) {
-    fail(std::move(fault));
-  } catch (const std::bad_alloc&) {
-    fail({Fault::Kind::System, "memory for unpacking", {}, "malloc", ENOMEM});
-  } catch (const std::system_error& error) {
-    fail({Fault::Kind::System, "threads for unpacking", {}, error.what(), error.code().value()});
-  }
+  if (auto fault = guarded(std::move(work))) fail(std::move(*fault));
 }
 
 void Job::run() {
@@ -126,6 +116,7 @@ void Job::run() {
     }
   };
   guard([&] {
+    directory_ = location_.open("the directory to unpack to", O_PATH | O_DIRECTORY);
     if (options_.digests) help(&Job::hash);
     help(&Job::decode);
     apply();
@@ -181,7 +172,10 @@ void Job::check() {
     compare("size", std::to_string(*options_.size), std::to_string(result_.size));
   compare("digest", options_.digest, result_.digest);
   compare("diffID", options_.diff_id, result_.diff_id);
-  if (options_.sync && syncfs(directory_.get()) < 0) system_fault("writing to the disk", "syncfs");
+  if (!options_.sync) return;
+  // syncfs(2) takes no O_PATH descriptor.
+  Fd readable(openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!readable || syncfs(readable.get()) < 0) system_fault("writing to the disk", "syncfs");
 }
 
 void Job::conclude() {

@@ -12,6 +12,7 @@
 #include "core/fault.h"
 #include "core/hash/sha256.h"
 #include "core/layer/applier.h"
+#include "core/layer/location.h"
 #include "core/layer/pipe.h"
 #include "core/layer/source.h"
 
@@ -49,7 +50,7 @@ class Job : public std::enable_shared_from_this<Job> {
   };
 
   // Throws std::system_error when there are no threads left.
-  static std::shared_ptr<Job> start(JobOptions options, Fd directory, std::shared_ptr<Source> source,
+  static std::shared_ptr<Job> start(JobOptions options, Location directory, std::shared_ptr<Source> source,
                                     std::unique_ptr<FileSystem> files, std::unique_ptr<Listener> listener);
 
   // From any thread: it ends with a Fault (Cancelled), soon.
@@ -60,7 +61,7 @@ class Job : public std::enable_shared_from_this<Job> {
  private:
   class Counter;
 
-  Job(JobOptions options, Fd directory, std::shared_ptr<Source> source, std::unique_ptr<FileSystem> files,
+  Job(JobOptions options, Location directory, std::shared_ptr<Source> source, std::unique_ptr<FileSystem> files,
       std::unique_ptr<Listener> listener);
   void run();
   void apply();
@@ -73,7 +74,8 @@ class Job : public std::enable_shared_from_this<Job> {
   void fail(Fault fault);
 
   const JobOptions options_;
-  const Fd directory_;
+  Location location_;
+  Fd directory_;
   const std::shared_ptr<Source> source_;
   const std::unique_ptr<FileSystem> files_;
   const std::unique_ptr<Listener> listener_;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include "core/fault.h"
@@ -17,36 +16,27 @@ constexpr size_t PIECE = 256 << 10;
 
 }  // namespace
 
-FileSource::FileSource(Fd fd) : fd_(std::move(fd)), buffer_(new uint8_t[PIECE]) {
+void FileSource::open() {
+  fd_ = location_.open("reading the archive", O_RDONLY | O_NOCTTY);
   struct stat status;
   if (fstat(fd_.get(), &status) < 0) system_fault("reading the archive", "fstat");
-  if (S_ISDIR(status.st_mode)) system_fault("reading the archive", "read", EISDIR);
   blocks_ = !S_ISREG(status.st_mode);
-  if (!blocks_) return;
-  stopped_.reset(eventfd(0, EFD_CLOEXEC));
-  if (!stopped_) system_fault("reading the archive", "eventfd");
-}
-
-void FileSource::wait() {
-  pollfd polled[2] = {{fd_.get(), POLLIN, 0}, {stopped_.get(), POLLIN, 0}};
-  while (poll(polled, 2, -1) < 0)
-    if (errno != EINTR) system_fault("reading the archive", "poll");
+  buffer_.reset(new uint8_t[PIECE]);
 }
 
 std::span<const uint8_t> FileSource::next() {
+  if (!fd_) open();
   for (;;) {
-    if (blocks_) wait();
-    if (stop_) cancelled();
+    if (blocks_) stopping_.wait(fd_.get(), POLLIN);
+    if (stopping_.set()) cancelled();
     ssize_t size = read(fd_.get(), buffer_.get(), PIECE);
     if (size >= 0) return {buffer_.get(), static_cast<size_t>(size)};
     if (errno != EINTR && errno != EAGAIN) system_fault("reading the archive", "read");
+    blocks_ = blocks_ || errno == EAGAIN;
   }
 }
 
-void FileSource::stop() {
-  stop_ = true;
-  if (stopped_) eventfd_write(stopped_.get(), 1);
-}
+void FileSource::stop() { stopping_.raise(); }
 
 ChunkSource::~ChunkSource() { finished(); }
 

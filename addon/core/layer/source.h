@@ -1,7 +1,6 @@
 // Where the bytes of an archive come from: a file, or chunks that somebody brings.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -10,6 +9,7 @@
 
 #include "core/compress/stream.h"
 #include "core/fd.h"
+#include "core/layer/location.h"
 
 namespace caisson {
 
@@ -27,17 +27,18 @@ class Source : public Input {
 // Reads a descriptor from where it stands: a file, a pipe or a socket.
 class FileSource : public Source {
  public:
-  // Takes `fd`. Throws a Fault.
-  explicit FileSource(Fd fd);
+  // It is opened by the first next().
+  explicit FileSource(Location location) : location_(std::move(location)) {}
   std::span<const uint8_t> next() override;
   void stop() override;
 
  private:
-  void wait();
+  void open();
 
-  Fd fd_, stopped_;
+  Location location_;
+  Fd fd_;
+  StopEvent stopping_;
   bool blocks_ = false;  // may have to wait for its bytes
-  std::atomic<bool> stop_ = false;
   std::unique_ptr<uint8_t[]> buffer_;
 };
 

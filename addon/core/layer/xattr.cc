@@ -24,4 +24,11 @@ std::optional<std::string> capability_for_root(std::string_view value, uint32_t 
   return result;
 }
 
+std::string capability_plain(const std::string& value) {
+  if (value.size() != XATTR_CAPS_SZ_3) return value;
+  std::string result = value.substr(0, XATTR_CAPS_SZ_2);
+  store_le32(result.data(), VFS_CAP_REVISION_2 | (load_le32(value.data()) & VFS_CAP_FLAGS_MASK));
+  return result;
+}
+
 }  // namespace caisson

@@ -19,4 +19,7 @@ inline constexpr std::string_view CAPABILITY = "security.capability";
 // that the file gives nothing to anybody outside (capabilities(7)). Nothing when the value is damaged.
 std::optional<std::string> capability_for_root(std::string_view value, uint32_t root);
 
+// The other way: without the user.
+std::string capability_plain(const std::string& value);
+
 }  // namespace caisson

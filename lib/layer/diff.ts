@@ -1,0 +1,41 @@
+/** What a writable layer of overlay changes in the layers below it. */
+import { isUtf8 } from 'node:buffer'
+import { addon } from '../native/addon.js'
+import { finished } from './failure.js'
+import { checkedLocation, type OverlayXattrs } from './options.js'
+
+export interface Change {
+  /** From the root, with a slash in front. */
+  path: string
+  /** The path as it is on disk, where that is no UTF-8; `path` has a character for each byte then. */
+  bytes?: Buffer
+  kind: 'added' | 'modified' | 'deleted'
+}
+
+export interface DiffOptions {
+  /** Path or descriptor of the directory that overlay writes to. */
+  upper: string | number
+  /** Those below it, the uppermost first. */
+  lowers: ReadonlyArray<string | number>
+  overlayXattrs?: OverlayXattrs
+  signal?: AbortSignal
+}
+
+const KINDS: Record<string, Change['kind']> = { A: 'added', C: 'modified', D: 'deleted' }
+
+/** As `docker diff`: sorted by path; a directory is modified when it differs, or when something in it is changed. */
+export async function diffLayer(options: DiffOptions): Promise<Change[]> {
+  const work = addon().layer.diff({
+    upper: checkedLocation(options.upper, 'upper'),
+    lowers: options.lowers.map((lower, index) => checkedLocation(lower, `lowers[${index}]`)),
+    overlayXattrs: options.overlayXattrs,
+  })
+  const flat = await finished(work, () => addon().layer.cancel(work.handle), 'diff', options.signal)
+  const changes: Change[] = []
+  for (let at = 0; at < flat.length; at += 2) {
+    const bytes = Buffer.from(flat[at] as string, 'latin1')
+    const kind = KINDS[flat[at + 1] as string] as Change['kind']
+    changes.push(isUtf8(bytes) ? { path: bytes.toString('utf8'), kind } : { path: flat[at] as string, bytes, kind })
+  }
+  return changes
+}
