@@ -174,36 +174,45 @@ export class LayerSink {
 
   /** Writes all chunks, with as many under way as keep the threads busy, and ends. */
   async consume(chunks: AsyncIterable<Uint8Array>): Promise<AppliedLayer> {
-    let waiting = 0
-    let wake: (() => void) | undefined
+    const iterator = chunks[Symbol.asyncIterator]()
+    // The source may be silent when the layer has failed, or was aborted.
     let failed = false
-    const write = (chunk: Uint8Array) => {
-      waiting += chunk.length
-      this.write(chunk)
-        .catch(() => {
-          failed = true
-        })
-        .finally(() => {
-          waiting -= chunk.length
-          wake?.()
-        })
-    }
+    let interrupt: (() => void) | undefined
+    this.#result.catch(() => {
+      failed = true
+      interrupt?.()
+    })
+    let waiting = 0
+    let room: (() => void) | undefined
     try {
-      for await (const chunk of chunks) {
+      for (;;) {
+        const next = await new Promise<IteratorResult<Uint8Array> | undefined>((resolve, reject) => {
+          interrupt = () => resolve(undefined)
+          iterator.next().then(resolve, reject)
+          if (failed) interrupt()
+        })
+        if (next === undefined) break
+        if (next.done) return await this.end()
+        const chunk = next.value
         if (!(chunk instanceof Uint8Array)) throw invalidArgument('source', chunk, 'a stream of bytes')
-        write(chunk)
-        while (waiting > IN_FLIGHT && !failed)
+        waiting += chunk.length
+        const written = () => {
+          waiting -= chunk.length
+          room?.()
+        }
+        this.write(chunk).then(written, written)
+        while (waiting > IN_FLIGHT)
           await new Promise<void>((resolve) => {
-            wake = resolve
+            room = resolve
           })
-        if (failed) break
       }
     } catch (error) {
       await this.abort()
+      stop(chunks, iterator)
       throw error
     }
-    if (failed) return this.#result
-    return this.end()
+    stop(chunks, iterator)
+    return this.#result
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -214,4 +223,10 @@ export class LayerSink {
     await this.#result
     throw layerError({ kind: 'cancelled', what: 'cancelled', entry: '', syscall: '', errno: 0 }, 'layer')
   }
+}
+
+/** Gives up a source that may never answer. */
+function stop(chunks: AsyncIterable<Uint8Array>, iterator: AsyncIterator<Uint8Array>): void {
+  if ('destroy' in chunks && typeof chunks.destroy === 'function') chunks.destroy()
+  else void iterator.return?.()?.catch?.(() => {})
 }

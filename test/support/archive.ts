@@ -25,7 +25,17 @@ const octal = (value: number, digits: number) => `${value.toString(8).padStart(d
 
 /** One member: header, and data in whole blocks. */
 export function member(options: Member): Buffer {
-  const { name = 'file', type = '0', link = '', mode = 0o644, uid = 0, gid = 0, mtime = 0, major = 0, minor = 0 } = options
+  const {
+    name = 'file',
+    type = '0',
+    link = '',
+    mode = 0o644,
+    uid = 0,
+    gid = 0,
+    mtime = 0,
+    major = 0,
+    minor = 0,
+  } = options
   const data = Buffer.from(options.data ?? '')
   const header = Buffer.alloc(512)
   Buffer.from(name).copy(header, 0, 0, 100)

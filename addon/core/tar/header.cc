@@ -21,8 +21,12 @@ bool checksum_matches(const Header& header) {
     plain += byte;
     with_sign += static_cast<int8_t>(byte);
   }
-  int64_t wanted = number(header.checksum, "checksum");
-  return wanted == plain || wanted == with_sign;
+  try {
+    int64_t wanted = number(header.checksum, "checksum");
+    return wanted == plain || wanted == with_sign;
+  } catch (const Fault&) {
+    return false;
+  }
 }
 
 namespace {
