@@ -43,8 +43,8 @@ std::optional<Fault> guarded(Work work) {
   try {
     work();
     return std::nullopt;
-  } catch (Fault& fault) {
-    return std::move(fault);
+  } catch (const Fault& fault) {
+    return fault;
   } catch (const std::bad_alloc&) {
     return Fault{Fault::Kind::System, "memory", {}, "malloc", ENOMEM};
   } catch (const std::system_error& error) {

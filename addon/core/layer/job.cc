@@ -134,17 +134,17 @@ void Job::run() {
 void Job::decode() {
   Counter input(*this);
   ByteReader in(input);
-  try {
+  auto fault = guarded([&] {
     result_.compression = options_.compression == Compression::Auto ? detect(in) : options_.compression;
     input.hashes = options_.digests && result_.compression != Compression::None;
     caisson::decode(result_.compression, in, pipe_.output());
     pipe_.close();
-  } catch (...) {
-    source_->finished();
-    pipe_.fail(std::current_exception());
-    throw;
-  }
+  });
   source_->finished();
+  if (fault) {
+    pipe_.fail(*fault);
+    throw *fault;
+  }
   if (input.hashes) result_.digest = input.digest();
 }
 

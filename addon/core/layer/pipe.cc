@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/fault.h"
-
 namespace caisson {
 
 Pipe::Pipe(size_t readers, const std::atomic<bool>& cancelled) : reader_count_(readers), cancelled_(cancelled) {
@@ -65,9 +63,9 @@ void Pipe::close() {
   filled_.notify_all();
 }
 
-void Pipe::fail(std::exception_ptr error) {
+void Pipe::fail(Fault fault) {
   std::lock_guard lock(mutex_);
-  error_ = std::move(error);
+  fault_ = std::move(fault);
   filled_.notify_all();
 }
 
@@ -77,10 +75,10 @@ std::span<const uint8_t> Pipe::read(Reader& reader) {
     reader.holding = false;
     room_.notify_one();
   }
-  filled_.wait(lock, [&] { return cancelled_ || reader.at < at_ || closed_ || error_; });
+  filled_.wait(lock, [&] { return cancelled_ || reader.at < at_ || closed_ || fault_; });
   if (cancelled_) throw Fault{Fault::Kind::Cancelled, "cancelled"};
   if (reader.at == at_) {
-    if (error_) std::rethrow_exception(error_);
+    if (fault_) throw *fault_;
     return {};
   }
   const Block& block = blocks_[reader.at % BLOCKS];

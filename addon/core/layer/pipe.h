@@ -7,12 +7,13 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "core/compress/stream.h"
+#include "core/fault.h"
 
 namespace caisson {
 
@@ -33,7 +34,7 @@ class Pipe {
   // After the last byte.
   void close();
   // Instead of close(): every reader throws this when it has read what came before.
-  void fail(std::exception_ptr error);
+  void fail(Fault fault);
 
   // The side of reader 0 or 1. It throws what the writer failed with.
   Input& input(size_t reader) { return readers_[reader]; }
@@ -84,7 +85,7 @@ class Pipe {
   std::condition_variable room_, filled_;
   uint64_t at_ = 0;  // number of the block that is being written; block n lives in blocks_[n % BLOCKS]
   bool closed_ = false;
-  std::exception_ptr error_;
+  std::optional<Fault> fault_;
 };
 
 }  // namespace caisson

@@ -21,27 +21,27 @@ constexpr int READING = O_RDONLY | O_DIRECTORY;
 
 }  // namespace
 
-Tree::Directory Tree::find(const std::string& path) {
-  auto there = open_.find(path);
-  return there != open_.end() ? there->second : open(path);
+Tree::Directory Tree::find(const std::string& path) { return get(path, false); }
+
+Tree::Directory Tree::make(const std::string& path) { return get(path, true); }
+
+Tree::Directory Tree::get(const std::string& path, bool making) {
+  if (auto there = open_.find(path); there != open_.end()) return there->second;
+  Directory directory = open(path);
+  return directory ? directory : walk(path, making);
 }
 
-Tree::Directory Tree::make(const std::string& path) {
-  Directory directory = find(path);
-  return directory ? directory : walk(path, true);
-}
-
-// In one call where the kernel has it.
+// In one call where the kernel has it. Null when that does not find it.
 Tree::Directory Tree::open(const std::string& path) {
   if (path.size() > PATH_BYTES_MAX) fail(path, "openat2", -ENAMETOOLONG);
-  if (!has_openat2_) return walk(path, false);
+  if (!has_openat2_) return nullptr;
   const char* name = path.empty() ? "." : path.c_str();
   int fd = files_.open_below(root_, name, READING);
   if (fd == -EACCES) fd = files_.open_below(root_, name, O_PATH | O_DIRECTORY);
   // EPERM: a filter around this process may not know the call.
   if (fd == -ENOSYS || fd == -EPERM) {
     has_openat2_ = false;
-    return walk(path, false);
+    return nullptr;
   }
   if (fd == -ENOENT || fd == -ENOTDIR) return nullptr;
   if (fd < 0) fail(path, "openat2", fd);
@@ -100,19 +100,15 @@ void Tree::forget() {
 }
 
 // Component by component, with the links resolved here: ".." leads to the directory that we came from, which is held
-// open, and a link to an absolute path to the root.
+// open, and a link to an absolute path to the root. What is missing counts as a directory: a link "missing/../etc" leads
+// to "etc", as in containerd.
 Tree::Directory Tree::walk(const std::string& path, bool making) {
-  struct Level {
-    Fd fd;
-    std::string path;
-  };
   std::vector<Level> levels;
   std::vector<std::string> pending;  // the next one last
   auto add = [&](std::string_view more) {
     auto parts = components(more);
     for (size_t i = parts.size(); i-- > 0;) pending.emplace_back(parts[i]);
   };
-  auto top = [&] { return levels.empty() ? root_ : levels.back().fd.get(); };
   add(path);
   int links = 0;
   while (!pending.empty()) {
@@ -122,23 +118,63 @@ Tree::Directory Tree::walk(const std::string& path, bool making) {
       if (!levels.empty()) levels.pop_back();
       continue;
     }
-    std::string here = levels.empty() ? name : levels.back().path + '/' + name;
-    if (here.size() > PATH_BYTES_MAX) fail(path, "openat", -ENAMETOOLONG);
-    std::string link;
-    Fd next = step_into(top(), name, here, making, &link);
+    Level next{levels.empty() ? name : levels.back().path + '/' + name, std::move(name), Fd()};
+    if (next.path.size() > PATH_BYTES_MAX) fail(path, "openat", -ENAMETOOLONG);
+    const int above = levels.empty() ? root_ : levels.back().fd.get();
+    const std::string link = above < 0 ? "" : look(above, next);
     if (!link.empty()) {
       if (++links > LINKS_MAX) fail(path, "openat", -ELOOP);
       if (link.starts_with('/')) levels.clear();
       add(link);
       continue;
     }
-    if (!next) return nullptr;
-    levels.push_back({std::move(next), std::move(here)});
+    levels.push_back(std::move(next));
   }
-  int fd = files_.open(top(), ".", READING);
-  if (fd == -EACCES) fd = files_.open(top(), ".", O_PATH | O_DIRECTORY);
+  int above = root_;
+  for (Level& level : levels) {
+    if (!level.fd && !making) return nullptr;
+    if (!level.fd) make_level(above, level);
+    above = level.fd.get();
+  }
+  int fd = files_.open(above, ".", READING);
+  if (fd == -EACCES) fd = files_.open(above, ".", O_PATH | O_DIRECTORY);
   if (fd < 0) fail(path, "openat", fd);
   return keep(path, Fd(fd));
+}
+
+// Opens a directory; of a link it gives the target. Leaves the level without a descriptor when it is neither.
+std::string Tree::look(int above, Level& level) {
+  int fd = files_.open(above, level.name.c_str(), O_PATH);
+  if (fd == -ENOENT) return "";
+  if (fd < 0) fail(level.path, "openat", fd);
+  Fd found(fd);
+  struct stat status;
+  if (int error = files_.status(fd, "", &status); error < 0) fail(level.path, "fstatat", error);
+  if (S_ISDIR(status.st_mode)) level.fd = std::move(found);
+  if (!S_ISLNK(status.st_mode)) return "";
+  char target[PATH_MAX];
+  ssize_t size = files_.read_link(fd, "", target, sizeof target);
+  if (size <= 0) fail(level.path, "readlinkat", size < 0 ? static_cast<int>(size) : -ENOENT);
+  return {target, static_cast<size_t>(size)};
+}
+
+void Tree::make_level(int above, Level& level) {
+  hold_parent(above, level.path);
+  const char* name = level.name.c_str();
+  int error = files_.make_directory(above, name, 0755);
+  struct stat status;
+  if (error == -EEXIST && files_.status(above, name, &status) == 0 && !S_ISDIR(status.st_mode)) {
+    if (!events_.clear(above, name, status)) fail(level.path, "mkdirat", -ENOTDIR);
+    error = files_.make_directory(above, name, 0755);
+  }
+  if (error < 0) fail(level.path, "mkdirat", error);
+  int fd = files_.open(above, name, READING);
+  if (fd < 0) fail(level.path, "openat", fd);
+  Directory made = keep(level.path, Fd(fd));
+  events_.made(made);
+  fd = files_.open(made->fd.get(), ".", O_PATH | O_DIRECTORY);
+  if (fd < 0) fail(level.path, "openat", fd);
+  level.fd.reset(fd);
 }
 
 // So that its time comes back after the change.
@@ -148,41 +184,6 @@ void Tree::hold_parent(int directory, const std::string& path) {
   int fd = files_.open(directory, ".", READING);
   if (fd < 0) fail(parent, "openat", fd);
   keep(std::move(parent), Fd(fd));
-}
-
-// One component that is not "..". Gives the directory, or the target of a link, or neither when there is none.
-Fd Tree::step_into(int directory, const std::string& name, const std::string& path, bool making, std::string* link) {
-  int fd = files_.open(directory, name.c_str(), O_PATH);
-  if (fd >= 0) {
-    Fd next(fd);
-    struct stat status;
-    if (int error = files_.status(fd, "", &status)) fail(path, "fstatat", error);
-    if (S_ISDIR(status.st_mode)) return next;
-    if (S_ISLNK(status.st_mode)) {
-      char target[PATH_MAX];
-      ssize_t size = files_.read_link(fd, "", target, sizeof target);
-      if (size <= 0) fail(path, "readlinkat", size < 0 ? static_cast<int>(size) : -ENOENT);
-      link->assign(target, static_cast<size_t>(size));
-      return Fd();
-    }
-    if (!making) return Fd();
-    hold_parent(directory, path);
-    if (!events_.clear(directory, name.c_str(), status)) fail(path, "openat", -ENOTDIR);
-  } else if (fd != -ENOENT) {
-    fail(path, "openat", fd);
-  } else if (!making) {
-    return Fd();
-  }
-  hold_parent(directory, path);
-  if (int error = files_.make_directory(directory, name.c_str(), 0755); error < 0 && error != -EEXIST)
-    fail(path, "mkdirat", error);
-  fd = files_.open(directory, name.c_str(), READING);
-  if (fd < 0) fail(path, "openat", fd);
-  Directory made = keep(path, Fd(fd));
-  events_.made(made);
-  fd = files_.open(made->fd.get(), ".", O_PATH | O_DIRECTORY);
-  if (fd < 0) fail(path, "openat", fd);
-  return Fd(fd);
 }
 
 }  // namespace caisson

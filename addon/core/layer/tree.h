@@ -61,9 +61,17 @@ class Tree {
   void forget();
 
  private:
+  // A step of a walk; without a descriptor there is no directory.
+  struct Level {
+    std::string path, name;
+    Fd fd;
+  };
+
+  Directory get(const std::string& path, bool making);
   Directory open(const std::string& path);
   Directory walk(const std::string& path, bool making);
-  Fd step_into(int directory, const std::string& name, const std::string& path, bool making, std::string* link);
+  std::string look(int above, Level& level);
+  void make_level(int above, Level& level);
   void hold_parent(int directory, const std::string& path);
   void close(OpenDirectory& directory);
 
