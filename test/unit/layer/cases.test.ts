@@ -17,7 +17,7 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { type ApplyOptions, applyLayer } from '../../../lib/layer/apply.js'
 import { archive, type Member } from '../../support/archive.js'
-import { testCases } from '../../support/cases.js'
+import { cases as tables } from '../../support/cases.js'
 import { isRoot, look, removeScratch, scratch } from '../../support/tree.js'
 
 afterAll(removeScratch)
@@ -28,6 +28,14 @@ interface CaseMember {
   linkname?: string
   data?: string | number[]
   mode?: number
+}
+
+/** One set of a table, as one test. */
+function testCases<Case>(table: string, set: string, body: (cases: Case[]) => Promise<void>): void {
+  tables(table, (sets) => {
+    const found = sets.find(({ name }) => name === set)
+    test(set, () => body((found as { cases: unknown[] }).cases as Case[]))
+  })
 }
 
 const TYPES = { file: '0', dir: '5', symlink: '2', hardlink: '1' }
