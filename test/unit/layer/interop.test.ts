@@ -19,7 +19,6 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import * as tar from 'tar'
 import { applyLayer } from '../../../lib/layer/apply.js'
 import { hasProgram, isRoot, look, removeScratch, scratch, testIf, xattrs } from '../../support/tree.js'
 
@@ -139,13 +138,17 @@ describe('GNU tar', () => {
 test('node-tar', async () => {
   const root = sample()
   const file = path.join(scratch(), 'archive.tgz')
-  await tar.create({ cwd: root, file, gzip: true }, ['usr', 'bin', 'deep', 'ünï → code', 'long link'])
+  // In a process of its own: it asks for `instanceof Date`, which jest's own Date is not.
+  const script = "import * as tar from 'tar'; await tar.create(...JSON.parse(process.argv[1]))"
+  const names = ['usr', 'bin', 'deep', 'ünï → code', 'long link']
+  const input = JSON.stringify([{ cwd: root, file, gzip: true }, names])
+  const repository = path.resolve(__dirname, '../../..')
+  execFileSync(process.execPath, ['--input-type=module', '-e', script, input], { cwd: repository })
   const mine = scratch()
   await applyLayer({ directory: mine, source: createReadStream(file), whiteouts: 'apply', owners })
-  const theirs = scratch()
-  await tar.extract({ cwd: theirs, file, preserveOwner: isRoot })
-  const plain = { owners: false, times: 'seconds' } as const
-  expect(look(mine, plain)).toEqual(look(theirs, plain))
+  // Not against GNU tar: from archives in this order it leaves directories with the time of their last member.
+  const packed = Object.entries(look(root, seconds)).filter(([name]) => /^(usr|bin|deep|\xc3|long link)/.test(name))
+  expect(look(mine, seconds)).toEqual(Object.fromEntries(packed))
 })
 
 const PYTHON = `
@@ -259,9 +262,7 @@ describe('compression', () => {
         writeFileSync(file, bytes)
         return applyLayer({ directory: scratch(), source: file, owners })
       }
-      await expect(
-        apply(zstd(plain, '--ultra', '--long=28', '--no-content-size', '--stream-size=300000000')),
-      ).rejects.toMatchObject({
+      await expect(apply(zstd(plain, '--ultra', '--long=28', '--no-content-size'))).rejects.toMatchObject({
         code: 'ERR_CAISSON_LAYER_LIMIT',
       })
       await expect(apply(Buffer.concat([zstd(plain), Buffer.from('garbage')]))).rejects.toThrow()
