@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import path from 'node:path'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freeze } from './cgroup/freezer.js'
 import { planUpdate } from './cgroup/plan.js'
@@ -11,6 +12,8 @@ import { readStats, type Stats, withRate } from './cgroup/stats.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution, limitsOf } from './execution.js'
 import { Image } from './image.js'
+import type { Change } from './layer/diff.js'
+import { removeTree } from './layer/tree.js'
 import { addon, type NativeFailure } from './native/addon.js'
 import { errorFromFailure } from './native/failure.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
@@ -18,6 +21,7 @@ import { type Assembled, assemble } from './runtime/assemble.js'
 import { writeBundle } from './runtime/bundle.js'
 import { loadBundle } from './runtime/bundle-load.js'
 import { ContainerAgent } from './runtime/container-agent.js'
+import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container-archive.js'
 import type { ContainerFs } from './runtime/container-fs.js'
 import { planExec } from './runtime/exec.js'
 import { type Health, healthPlan } from './runtime/health.js'
@@ -71,6 +75,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   readonly #parts: Parts
   readonly #life: Life
   readonly #agent: ContainerAgent
+  readonly #archive: ContainerArchive
   #removing: Promise<void> | undefined
 
   private constructor(parts: Parts) {
@@ -82,6 +87,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     const { options, assembled, imageConfig } = parts
     this.labels = { ...imageConfig.Labels, ...options.labels }
     this.#agent = new ContainerAgent(assembled.workload, () => this.#life.running, parts.data !== undefined)
+    this.#archive = new ContainerArchive(this.#agent, assembled.workload, options.security?.privileged ?? false)
     this.#life = new Life({
       assembled,
       log: this.#logFile,
@@ -423,6 +429,35 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return this.#agent.fs
   }
 
+  /**
+   * Unpacks a tar archive (plain, gzip or zstd) into a directory of it, as PUT /containers/ID/archive of Docker: owners
+   * are the numbers of the archive, what is there is replaced, and links on the way stay inside the container. Device
+   * nodes are refused unless the container is privileged. What was unpacked before a failure stays.
+   */
+  async putArchive(path: string, tar: ArchiveSource, options: PutArchiveOptions = {}): Promise<void> {
+    this.#mustExist('putArchive')
+    await this.#archive.put(path, tar, options)
+  }
+
+  /**
+   * A tar archive of a file or directory of it, which is named by the last part of the path, as GET
+   * /containers/ID/archive of Docker. A link is packed as a link; with `/` behind the path the directory that it leads
+   * to, with `/.` what is in that. A failure destroys the stream.
+   */
+  getArchive(path: string, options: { signal?: AbortSignal } = {}): Readable {
+    this.#mustExist('getArchive')
+    return this.#archive.get(path, options)
+  }
+
+  /**
+   * What differs from its image, sorted by path, as `docker diff`: a directory is modified when something in it is. What
+   * is mounted in it does not count.
+   */
+  async diff(options: { signal?: AbortSignal } = {}): Promise<Change[]> {
+    this.#mustExist('diff')
+    return this.#archive.diff(options)
+  }
+
   /** A TCP connection to a port inside it; nothing needs to be published. */
   async connect(port: number, options: { timeout?: Duration } = {}): Promise<Socket> {
     if (!Number.isInteger(port) || port < 1 || port > 65535)
@@ -469,7 +504,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     containers.delete(this.id)
     const { run, data, name, id } = this.#parts
     await rm(run, { recursive: true, force: true })
-    if (data) await rm(data, { recursive: true, force: true })
+    if (data) await removeTree(data)
     await releaseName(name, id)
     const { hooks } = this.#parts
     await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))

@@ -252,19 +252,19 @@ Napi::Value pack(const Napi::CallbackInfo& info) {
       [state] { state->sink.stop(); });
 }
 
-// ({ upper, lowers, overlayXattrs }): { handle, done }.
+// ({ upper, lowers, overlayXattrs, merged, own, uids, gids }): { handle, done }.
 Napi::Value diff(const Napi::CallbackInfo& info) {
   auto request = info[0].As<Napi::Object>();
   auto upper = std::make_shared<Location>(location(request.Get("upper")));
   auto lowers = std::make_shared<std::vector<Location>>(locations(request.Get("lowers")));
   return task<std::vector<Change>>(
       info.Env(),
-      [upper, lowers, xattrs = text_or(request, "overlayXattrs", "trusted")](std::vector<Change>& result,
-                                                                            const std::atomic<bool>& cancelled) {
+      [upper, lowers, options = diff_options(request)](std::vector<Change>& result,
+                                                       const std::atomic<bool>& cancelled) {
         FileSystem files;
         Fd root = upper->open("the writable layer", O_PATH | O_DIRECTORY);
         std::vector<Fd> below = open_all(*lowers);
-        result = find_changes(files, root.get(), numbers(below), xattrs, cancelled);
+        result = find_changes(files, root.get(), numbers(below), options, cancelled);
       },
       [](Napi::Env env, const std::vector<Change>& result) -> Napi::Value { return to_array(env, result); });
 }

@@ -158,9 +158,23 @@ PackOptions pack_options(const Napi::Object& request) {
   options.gids = id_ranges(request.Get("gids"));
   options.uid = optional_number<uint32_t>(request, "uid");
   options.gid = optional_number<uint32_t>(request, "gid");
+  options.live = truth(request, "live");
   options.subseconds = truth(request, "subseconds");
   options.latest = optional_number<int64_t>(request, "latest");
   options.bytes_max = limit(request, "maxBytes");
+  return options;
+}
+
+DiffOptions diff_options(const Napi::Object& request) {
+  DiffOptions options;
+  options.merged = truth(request, "merged");
+  options.xattrs = text_or(request, "overlayXattrs", "trusted");
+  if (Napi::Value value = request.Get("own"); value.IsArray()) {
+    auto array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); i++) options.own.insert(bytes_of(array[i]));
+  }
+  options.uids = id_ranges(request.Get("uids"));
+  options.gids = id_ranges(request.Get("gids"));
   return options;
 }
 

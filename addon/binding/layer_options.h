@@ -18,6 +18,7 @@ Napi::Value to_bytes(Napi::Env env, const std::string& bytes);
 
 JobOptions job_options(const Napi::Object& request);
 PackOptions pack_options(const Napi::Object& request);
+DiffOptions diff_options(const Napi::Object& request);
 std::vector<Unsettled> unsettled(const Napi::Value& value);
 
 Napi::Object to_object(Napi::Env env, const Fault& fault);

@@ -1,8 +1,8 @@
 /** What a writable layer of overlay changes in the layers below it. */
 import { isUtf8 } from 'node:buffer'
 import { addon } from '../native/addon.js'
-import { finished } from './failure.js'
-import { checkedLocation, type OverlayXattrs } from './options.js'
+import { finished, textToBytes } from './failure.js'
+import { checkedLocation, cleanPath, type IdMap, nativeIdMap, type OverlayXattrs } from './options.js'
 
 export interface Change {
   /** From the root, with a slash in front. */
@@ -13,11 +13,17 @@ export interface Change {
 }
 
 export interface DiffOptions {
-  /** Path or descriptor of the directory that overlay writes to. */
+  /** Path or descriptor of the directory that overlay writes to, or with `merged` of what overlay shows. */
   upper: string | number
+  /** `upper` is the mounted overlay: for writable layers that cannot be reached. Default false. */
+  merged?: boolean
   /** Those below it, the uppermost first. */
   lowers: ReadonlyArray<string | number>
   overlayXattrs?: OverlayXattrs
+  /** Paths that are not the container's doing where the layers lack them: places to mount something at. */
+  own?: readonly string[]
+  /** Of a merged view: the ids of the layers to those that it shows. */
+  idMap?: IdMap
   signal?: AbortSignal
 }
 
@@ -29,6 +35,9 @@ export async function diffLayer(options: DiffOptions): Promise<Change[]> {
     upper: checkedLocation(options.upper, 'upper'),
     lowers: options.lowers.map((lower, index) => checkedLocation(lower, `lowers[${index}]`)),
     overlayXattrs: options.overlayXattrs,
+    merged: options.merged,
+    own: options.own?.map((path) => textToBytes(cleanPath(path))),
+    ...nativeIdMap(options.idMap),
   })
   const flat = await finished(work, () => addon().layer.cancel(work.handle), 'diff', options.signal)
   const changes: Change[] = []

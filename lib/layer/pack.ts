@@ -30,6 +30,11 @@ export interface PackOptions {
   idMap?: IdMap
   /** Everything belongs to them. */
   owner?: { uid: number; gid: number }
+  /**
+   * The tree is a container's, which may change it meanwhile and may be hostile: what vanishes is left out, what shrinks is
+   * filled up with zeros, and /proc, /sys and their like count as empty. Default false: a change is an error.
+   */
+  live?: boolean
   /** Whether times have fractions of seconds. Default false, as Docker's layers. */
   subseconds?: boolean
   /** Later times become this one, in whole seconds: for builds that can be repeated. */
@@ -70,6 +75,7 @@ function nativeOptions(options: PackOptions): NativePack {
     }),
     ...nativeIdMap(options.idMap),
     ...(owner ?? {}),
+    live: options.live,
     subseconds: options.subseconds,
     ...(latest && { latest: Math.floor(latest.getTime() / 1000) }),
     ...(maxBytes === undefined ? {} : { maxBytes: parseSize(maxBytes, 'maxBytes') }),

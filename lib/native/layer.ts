@@ -78,6 +78,7 @@ export interface NativePack {
   gids?: NativeIdRanges
   uid?: number
   gid?: number
+  live?: boolean
   subseconds?: boolean
   latest?: number
   maxBytes?: number
@@ -104,6 +105,10 @@ export interface NativeLayer {
     upper: NativeLocation
     lowers: NativeLocation[]
     overlayXattrs?: 'trusted' | 'user'
+    merged?: boolean
+    own?: string[]
+    uids?: NativeIdRanges
+    gids?: NativeIdRanges
   }): NativeRunning<string[]>
   settle(options: {
     directory: NativeLocation

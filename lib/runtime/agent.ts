@@ -12,6 +12,7 @@ import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 export type AgentOperation =
   | 'OPEN'
   | 'ROOT'
+  | 'LAYERS'
   | 'MKDIR'
   | 'REMOVE'
   | 'RENAME'
@@ -94,11 +95,19 @@ export class Agent {
 
   /** Paths are absolute, inside the container. */
   async call(op: AgentOperation, numbers: number[] = [], first = '', second = ''): Promise<NativeAnswer> {
-    clearTimeout(this.#timer)
-    this.#busy++
+    const done = this.keep()
     try {
       return await addon().agentCall(this.#agent, addon().agentOps[op] as number, numbers, first, second)
     } finally {
+      done()
+    }
+  }
+
+  /** It stays until the function that this gives is called: what was opened through it may need its mounts. */
+  keep(): () => void {
+    clearTimeout(this.#timer)
+    this.#busy++
+    return () => {
       if (--this.#busy === 0) this.#rest()
     }
   }

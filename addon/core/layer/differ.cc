@@ -12,20 +12,24 @@ namespace caisson {
 
 namespace {
 
-bool same_directory(const struct stat& a, const struct stat& b) {
-  return a.st_mode == b.st_mode && a.st_uid == b.st_uid && a.st_gid == b.st_gid &&
-         a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
+bool same_time(const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
+uint32_t outside(uint32_t id, const std::vector<IdRange>& map) {
+  for (const IdRange& range : map)
+    if (id >= range.inside && id - range.inside < range.count)
+      return static_cast<uint32_t>(range.outside + (id - range.inside));
+  return id;
 }
 
 class Differ {
  public:
-  Differ(FileSystem& files, int upper, std::vector<int> lowers, const std::string& xattrs,
+  Differ(FileSystem& files, int upper, std::vector<int> lowers, const DiffOptions& options,
          const std::atomic<bool>& cancelled)
       : files_(files),
-        xattrs_(xattrs),
+        options_(options),
         cancelled_(cancelled),
         here_(files, upper, ""),
-        lowers_(files, std::move(lowers), xattrs) {}
+        lowers_(files, std::move(lowers), options.xattrs) {}
 
   std::vector<Change> run() {
     Level root;
@@ -59,23 +63,27 @@ class Differ {
   // Of the directory that was just entered.
   void start(Level level) {
     level.names = sorted_names(here_.fd());
-    if (!level.layers.empty() && here_.depth() > 0 && is_overlay_opaque(files_, here_.fd(), xattrs_)) {
-      for (Level& above : levels_) tell_directory(above);
-      tell_directory(level);
-      for (const std::string& name : lowers_.names(level.path, level.layers))
-        if (!std::binary_search(level.names.begin(), level.names.end(), name))
-          changes_.push_back({'/' + join(level.path, name), Change::Kind::Deleted});
-    }
     levels_.push_back(std::move(level));
+    Level& here = levels_.back();
+    const bool opaque = !options_.merged && here_.depth() > 0 && is_overlay_opaque(files_, here_.fd(), options_.xattrs);
+    if (here.layers.empty() || !(opaque || options_.merged)) return;
+    if (opaque)
+      for (Level& level : levels_) tell_directory(level);
+    for (const std::string& name : lowers_.names(here.path, here.layers))
+      if (!std::binary_search(here.names.begin(), here.names.end(), name))
+        tell({'/' + join(here.path, name), Change::Kind::Deleted});
   }
 
   void look(Level& level, const std::string& name) {
     struct stat status;
     int error = files_.status(here_.fd(), name.c_str(), &status);
+    if (error == -ENOENT) return;  // a container that runs goes on
     if (error < 0) throw Fault{Fault::Kind::System, "reading the writable layer", name, "fstatat", -error};
     const std::string path = join(level.path, name);
     auto lower = lowers_.find(level.path, level.layers, name);
-    if (is_overlay_whiteout(status)) {
+    if (!lower && options_.own.contains(path)) return;
+    if (options_.merged && lower && same_time(status.st_ctim, lower->status.st_ctim)) return;
+    if (!options_.merged && is_overlay_whiteout(status)) {
       if (lower) tell({'/' + path, Change::Kind::Deleted});
       return;
     }
@@ -83,13 +91,32 @@ class Differ {
     Level below;
     below.path = path;
     if (both) below.layers = lowers_.below(level.path, level.layers, name);
-    if (!both || !same_directory(status, lower->status)) {
+    if (!both || !same_directory(below, status, lower->status)) {
       tell({'/' + path, lower ? Change::Kind::Modified : Change::Kind::Added});
       below.told = true;
     }
     if (!S_ISDIR(status.st_mode)) return;
-    here_.enter(name.c_str());
+    try {
+      here_.enter(name.c_str());
+    } catch (const Fault& fault) {
+      if (fault.error == ENOENT || fault.error == ENOTDIR || fault.error == ELOOP) return;
+      throw;
+    }
     start(std::move(below));
+  }
+
+  // A place that was made in it changes the time of a directory, and is no change of the container's.
+  bool same_directory(const Level& level, const struct stat& now, const struct stat& before) {
+    if (now.st_mode != before.st_mode || now.st_uid != outside(before.st_uid, options_.uids) ||
+        now.st_gid != outside(before.st_gid, options_.gids))
+      return false;
+    if (same_time(now.st_mtim, before.st_mtim)) return true;
+    const std::string prefix = level.path + '/';
+    for (auto own = options_.own.lower_bound(prefix); own != options_.own.end() && own->starts_with(prefix); ++own) {
+      const std::string name = own->substr(prefix.size());
+      if (name.find('/') == std::string::npos && !lowers_.find(level.path, level.layers, name)) return true;
+    }
+    return false;
   }
 
   // A change in a directory is a change of it.
@@ -107,7 +134,7 @@ class Differ {
   }
 
   FileSystem& files_;
-  const std::string& xattrs_;
+  const DiffOptions& options_;
   const std::atomic<bool>& cancelled_;
   Descent here_;
   Lowers lowers_;
@@ -117,9 +144,9 @@ class Differ {
 
 }  // namespace
 
-std::vector<Change> find_changes(FileSystem& files, int upper, std::vector<int> lowers, const std::string& xattrs,
+std::vector<Change> find_changes(FileSystem& files, int upper, std::vector<int> lowers, const DiffOptions& options,
                                  const std::atomic<bool>& cancelled) {
-  return Differ(files, upper, std::move(lowers), xattrs, cancelled).run();
+  return Differ(files, upper, std::move(lowers), options, cancelled).run();
 }
 
 }  // namespace caisson

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 
 namespace caisson {
 
@@ -53,6 +54,11 @@ int FileSystem::open_below(int root, const char* path, int flags) {
 
 int FileSystem::open_plain(int root, const char* path, int flags) {
   return open_resolved(root, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+int FileSystem::reopen(int fd, int flags) {
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  return checked(::open(link.c_str(), flags | O_CLOEXEC));
 }
 
 int FileSystem::make_directory(int directory, const char* name, mode_t mode) {

@@ -28,6 +28,8 @@ class FileSystem {
   virtual int open_below(int root, const char* path, int flags);
   // The same, but links on the way are ELOOP.
   virtual int open_plain(int root, const char* path, int flags);
+  // The same file with other flags, through the descriptor (any, O_PATH too): the name may be another file's by now.
+  virtual int reopen(int fd, int flags);
   virtual int make_directory(int directory, const char* name, mode_t mode);
   virtual int make_node(int directory, const char* name, mode_t mode, dev_t device);
   virtual int make_symlink(const char* target, int directory, const char* name);

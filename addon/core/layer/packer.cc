@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -20,9 +22,23 @@ namespace {
 
 constexpr size_t BUFFER = 256 << 10;
 constexpr std::string_view WHITEOUT = ".wh.", OPAQUE = ".wh..wh..opq";
+constexpr uint64_t MQUEUE_MAGIC = 0x19800202;  // not in linux/magic.h
 
 [[noreturn]] void fail(const std::string& path, const char* call, int error) {
   throw Fault{Fault::Kind::System, "packing", path, call, -error};
+}
+
+// File systems whose files are made up as they are read: some wait, some answer differently to us than to the container.
+bool is_of_kernel(int directory) {
+  struct statfs info;
+  if (fstatfs(directory, &info) < 0) return false;
+  const uint64_t kernels[] = {PROC_SUPER_MAGIC,   SYSFS_MAGIC,   CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+                              DEVPTS_SUPER_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC,      SECURITYFS_MAGIC,
+                              BPF_FS_MAGIC,       BINFMTFS_MAGIC, PSTOREFS_MAGIC,    EFIVARFS_MAGIC,
+                              MQUEUE_MAGIC};
+  for (uint64_t magic : kernels)
+    if (static_cast<uint64_t>(info.f_type) == magic) return true;
+  return false;
 }
 
 std::string join(const std::string& path, const std::string& name) {
@@ -113,15 +129,22 @@ void Packer::add(Descent& here, std::vector<Level>& levels, const std::string& n
   if (!wanted(path)) return;
   struct stat status;
   int error = files_.status(here.fd(), name.c_str(), &status);
+  if (vanished(error)) return;
   if (error < 0) fail(path, "fstatat", error);
   if (options_.overlay && is_overlay_whiteout(status)) return add_whiteout(level.path, name);
   if (options_.layer && name.starts_with(WHITEOUT))
     throw Fault{Fault::Kind::Refused, "a layer cannot hold this name: it would delete a file", path};
   if (!S_ISDIR(status.st_mode)) return add_member(here.fd(), name.c_str(), status, path);
-  here.enter(name.c_str());
+  try {
+    here.enter(name.c_str());
+  } catch (const Fault& fault) {
+    if (vanished(-fault.error)) return;
+    throw;
+  }
   if (int again = files_.status(here.fd(), "", &status); again < 0) fail(path, "fstatat", again);
   add_directory(here.fd(), status, path);
-  levels.push_back({path, sorted_names(here.fd())});
+  const bool kernels = options_.live && is_of_kernel(here.fd());
+  levels.push_back({path, kernels ? std::vector<std::string>{} : sorted_names(here.fd())});
   add_deleted(levels.back());
 }
 
@@ -151,8 +174,9 @@ void Packer::add_member(int directory, const char* name, const struct stat& stat
     return;
   }
   tar::Entry entry = describe(status, path);
+  const std::pair<uint64_t, uint64_t> inode{status.st_dev, status.st_ino};
   if (status.st_nlink > 1) {
-    auto [first, fresh] = linked_.try_emplace({status.st_dev, status.st_ino}, entry.name);
+    auto [first, fresh] = linked_.try_emplace(inode, entry.name);
     if (!fresh) {
       entry.type = tar::Type::HardLink;
       entry.link = first->second;
@@ -161,10 +185,16 @@ void Packer::add_member(int directory, const char* name, const struct stat& stat
   }
   switch (status.st_mode & S_IFMT) {
     case S_IFREG:
-      return add_file(directory, name, status, std::move(entry));
+      // Names that come later must not be links to one that was left out.
+      if (!add_file(directory, name, status, std::move(entry))) linked_.erase(inode);
+      return;
     case S_IFLNK: {
       char target[PATH_MAX];
       ssize_t size = files_.read_link(directory, name, target, sizeof target);
+      if (vanished(static_cast<int>(size))) {
+        linked_.erase(inode);
+        return;
+      }
       if (size < 0) fail(entry.name, "readlinkat", static_cast<int>(size));
       entry.type = tar::Type::Symlink;
       entry.mode = 0777;
@@ -183,33 +213,63 @@ void Packer::add_member(int directory, const char* name, const struct stat& stat
   put_header(entry);
 }
 
-// What has the name now may be something else than a moment ago: opening it must not wait for anybody.
-void Packer::add_file(int directory, const char* name, const struct stat& status, tar::Entry entry) {
-  int fd = files_.open(directory, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+// Errors that say no more than that the member has gone, or is something else by now.
+bool Packer::vanished(int error) const {
+  return options_.live && (error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EINVAL ||
+                           error == -ENXIO || error == -ESTALE);
+}
+
+// What has the name now may be something else than a moment ago: opening it must not wait for anybody, and of a tree
+// that is alive it must have no effect either, as it has with devices.
+int Packer::open_file(int directory, const char* name) {
+  constexpr int READING = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+  if (!options_.live) return files_.open(directory, name, READING);
+  Fd found(files_.open(directory, name, O_PATH));
+  if (!found) return found.get();
+  struct stat status;
+  if (int error = files_.status(found.get(), "", &status); error < 0) return error;
+  return S_ISREG(status.st_mode) ? files_.reopen(found.get(), READING) : -ENXIO;
+}
+
+// False when it is not there any more.
+bool Packer::add_file(int directory, const char* name, const struct stat& status, tar::Entry entry) {
+  int fd = open_file(directory, name);
+  if (vanished(fd)) return false;
   if (fd < 0) fail(entry.name, "openat", fd);
   Fd file(fd);
   struct stat opened;
   if (int error = files_.status(fd, "", &opened); error < 0) fail(entry.name, "fstatat", error);
-  auto changed = [&] { throw Fault{Fault::Kind::Refused, "it changed while it was packed", entry.name}; };
-  if (opened.st_ino != status.st_ino || opened.st_dev != status.st_dev) changed();
+  if (opened.st_ino != status.st_ino || opened.st_dev != status.st_dev) {
+    if (options_.live) return false;
+    throw Fault{Fault::Kind::Refused, "it changed while it was packed", entry.name};
+  }
   entry.type = tar::Type::File;
   entry.size = entry.stored = static_cast<uint64_t>(opened.st_size);
   read_xattrs(fd, entry);
   put_header(entry);
+  add_data(fd, entry);
+  const uint8_t zeros[tar::BLOCK] = {};
+  put(zeros, (tar::BLOCK - entry.size % tar::BLOCK) % tar::BLOCK);
+  return true;
+}
+
+void Packer::add_data(int fd, const tar::Entry& entry) {
+  bool ended = false;
   for (uint64_t left = entry.size; left > 0;) {
     if (cancelled_) throw Fault{Fault::Kind::Cancelled, "cancelled"};
     if (buffer_.size() == BUFFER) flush();
     const size_t before = buffer_.size(), room = std::min<uint64_t>(BUFFER - before, left);
     buffer_.resize(before + room);
-    const ssize_t size = read(fd, buffer_.data() + before, room);
+    const ssize_t size = ended ? static_cast<ssize_t>(room) : read(fd, buffer_.data() + before, room);
     buffer_.resize(before + static_cast<size_t>(std::max<ssize_t>(size, 0)));
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) fail(entry.name, "read", -errno);
-    if (size == 0) changed();
+    if (size == 0) {
+      if (!options_.live) throw Fault{Fault::Kind::Refused, "it changed while it was packed", entry.name};
+      ended = true;  // resize() has filled with zeros
+    }
     left -= static_cast<uint64_t>(size);
   }
-  const uint8_t zeros[tar::BLOCK] = {};
-  put(zeros, (tar::BLOCK - entry.size % tar::BLOCK) % tar::BLOCK);
 }
 
 tar::Entry Packer::describe(const struct stat& status, const std::string& path) const {
@@ -233,6 +293,9 @@ uint64_t Packer::inside(uint32_t id, const std::vector<IdRange>& map, const char
   if (map.empty()) return id;
   for (const IdRange& range : map)
     if (id >= range.outside && id - range.outside < range.count) return range.inside + (id - range.outside);
+  // What the container itself sees (user_namespaces(7), "Unmapped user and group IDs").
+  constexpr uint64_t OVERFLOW_ID = 65534;
+  if (options_.live) return OVERFLOW_ID;
   refused(std::string("its ") + what + ' ' + std::to_string(id) + " is not in the id map");
 }
 

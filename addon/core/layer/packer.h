@@ -32,6 +32,9 @@ struct PackOptions {
   std::optional<std::map<std::string, bool>> changes;
   std::vector<IdRange> uids, gids;  // as for applying; empty: as they are
   std::optional<uint32_t> uid, gid;  // everything belongs to these
+  // Somebody changes the tree meanwhile, and may want to deceive us: what vanishes is left out, what shrinks is filled up
+  // with zeros, nothing but regular files is opened, and file systems of the kernel (/proc, /sys) count as empty.
+  bool live = false;
   bool subseconds = false;           // times with fractions
   std::optional<int64_t> latest;     // later times become this one, in seconds
   uint64_t bytes_max = UINT64_MAX;   // of the archive
@@ -70,7 +73,10 @@ class Packer {
   // `directory` and `name` as in FileSystem; `path` is the name in the archive.
   void add_member(int directory, const char* name, const struct stat& status, const std::string& path);
   void add_directory(int fd, const struct stat& status, const std::string& path);
-  void add_file(int directory, const char* name, const struct stat& status, tar::Entry entry);
+  bool add_file(int directory, const char* name, const struct stat& status, tar::Entry entry);
+  void add_data(int fd, const tar::Entry& entry);
+  int open_file(int directory, const char* name);
+  bool vanished(int error) const;
   void add_whiteout(const std::string& directory, const std::string& name);
 
   tar::Entry describe(const struct stat& status, const std::string& path) const;
