@@ -27,6 +27,18 @@ export type AgentOperation =
 /** Milliseconds without a request after which an agent is let go. */
 const IDLE = 2000
 
+const LONG = 2 ** 30
+
+/** Waits for a process that does not keep the event loop alive by itself. */
+async function awake<T>(promise: Promise<T>): Promise<T> {
+  const timer = setInterval(() => undefined, LONG)
+  try {
+    return await promise
+  } finally {
+    clearInterval(timer)
+  }
+}
+
 export class Agent {
   readonly #running: Running
   readonly #agent: NativeAgent
@@ -80,9 +92,9 @@ export class Agent {
       running = new Running(request, { ready: () => running.takeControl().then(resolve) })
       void running.ended.then(() => resolve(undefined))
     })
-    const agent = await ready
+    const agent = await awake(ready)
     if (agent) return new Agent(running, agent)
-    const report = await running.ended
+    const report = await awake(running.ended)
     throw errorFromFailure(
       report.failure ?? { stage: 'files', syscall: '', errno: 104, path: '', record: -1 },
       plan.notes,
@@ -119,7 +131,7 @@ export class Agent {
       this.#closed = true
       addon().agentClose(this.#agent)
     }
-    await this.#running.ended
+    await awake(this.#running.ended)
   }
 
   #rest(): void {
