@@ -13,7 +13,6 @@
 #include <charconv>
 #include <cstddef>
 
-#include "core/idmap.h"
 #include "core/message.h"
 #include "core/netns.h"
 #include "core/spawn.h"
@@ -73,18 +72,6 @@ Result<> Process::connect(std::array<Fd, 3>* stdio) {
     }
   }
   return Nothing{};
-}
-
-// Then the init program, which waits for them, goes on; or, without them, is killed.
-void Process::map_ids() {
-  if (options_.maps.uid.empty()) return;
-  message go = {};
-  go.type = MESSAGE_GO;
-  go.value = static_cast<uint32_t>(pid_);
-  auto done = write_id_maps(pid_, options_.maps);
-  if (done && send_message(control_.fd.get(), go)) return;
-  report_.failure = done ? failed("process", "sendmsg", "go") : done.failure();
-  sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
 }
 
 // cgroup v1 kills one process when memory runs out; as with memory.oom.group of v2, the rest follows.
@@ -156,7 +143,6 @@ Result<> Process::create() {
     exit_.fd = std::move(spawned->pidfd);
   }
 
-  if (!options_.maps.on_request) map_ids();
   return Nothing{};
 }
 
@@ -217,10 +203,7 @@ void Process::read_control() {
         report_.failure = Failure{"setup", what.syscall, what.error, what.detail, static_cast<int>(what.record)};
         break;
       case MESSAGE_SYNC:
-        if (what.value == PLAN_SYNC_MAPS)
-          map_ids();
-        else
-          listener_->synchronising(pid_);
+        listener_->synchronising(pid_);
         break;
       case MESSAGE_READY:
         parked_ = true;

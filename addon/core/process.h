@@ -14,7 +14,6 @@
 #include "core/cgroup.h"
 #include "core/devices.h"
 #include "core/fd.h"
-#include "core/idmap.h"
 #include "core/log.h"
 #include "core/result.h"
 #include "core/steps.h"
@@ -48,7 +47,6 @@ struct ProcessOptions {
   CgroupPaths cgroup;
   std::vector<DeviceRule> devices;  // enforced on cgroup.unified; none: all that others allow
   std::vector<Step> prepare;
-  IdMaps maps;
   std::array<Stdio, 3> stdio;
   std::string input;
   std::vector<Fd> inherited;
@@ -127,7 +125,6 @@ class Process : public std::enable_shared_from_this<Process> {
   // On a worker thread.
   void launch();
   Result<> connect(std::array<Fd, 3>* stdio);
-  void map_ids();
   Result<> watch_oom();
   Result<> create();
   Result<Fd> make_plan(const std::string& plan);

@@ -60,7 +60,7 @@ export function planExec(
     },
     slots,
   )
-  return { lowered: { plan, slots, cloneFlags: 0, mapsOnRequest: false, ownPids: false }, cgroup }
+  return { lowered: { plan, slots, cloneFlags: 0, ownPids: false }, cgroup }
 }
 
 /** The namespaces of the container that are not the host's. */

@@ -59,6 +59,8 @@ export type Operation =
   | 'SECCOMP'
   | 'PARENT_DEATH'
   | 'OPEN'
+  | 'PROBE'
+  | 'HOLD'
   | 'WAIT'
   | 'AGENT'
   | 'EXEC'
@@ -108,6 +110,11 @@ export class Plan {
 
   slot(): number {
     return this.#nextSlot++
+  }
+
+  /** Closes what was to be inherited, when the plan is not carried out. */
+  abandon(): void {
+    for (const fd of this.inherited.splice(0)) addon().closeFd(fd)
   }
 
   add(operation: Operation, stage: string, details: OperationDetails = {}): void {

@@ -14,7 +14,6 @@ export type StartRequest = Pick<
   | 'logLimit'
   | 'wallLimitMs'
   | 'cpuLimitMs'
-  | 'maps'
   | 'killRest'
   | 'background'
   | 'devices'
