@@ -137,8 +137,7 @@ export class ContainerArchive {
 
   /** Ids in the container to those on the host; undefined: they are the same. */
   get #idMap(): IdMap | undefined {
-    const { uidMappings, gidMappings } = this.#workload.spec.linux ?? {}
-    return uidMappings && gidMappings ? { uidMap: uidMappings, gidMap: gidMappings } : undefined
+    return this.#workload.idMaps
   }
 
   async #lend(op: 'ROOT' | 'LAYERS' | 'OPEN', at: string, numbers: number[] = []): Promise<Lent> {

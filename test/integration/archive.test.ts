@@ -192,6 +192,28 @@ describe('putArchive and getArchive', () => {
   })
 })
 
+test.each([
+  ['running', true],
+  ['stopped', false],
+])('in a user namespace owners are the numbers of the archive too: %s', async (_name, running) => {
+  await using container = await sleeper({
+    storage: running ? 'memory' : 'disk',
+    namespaces: { user: 'private' },
+  })
+  if (running) await container.start()
+  await container.putArchive('/srv', archive({ name: 'file', uid: 33, gid: 44 }, { name: 'new/x' }))
+  const listing = execFileSync('tar', ['-tv', '--numeric-owner'], {
+    input: await buffer(container.getArchive('/srv/')),
+    encoding: 'utf8',
+  })
+  expect(listing).toMatch(/ 33\/44 .* srv\/file\n.* 0\/0 .* srv\/new\/\n/)
+  expect((await container.diff()).map(({ path }) => path)).toEqual(['/srv', '/srv/file', '/srv/new', '/srv/new/x'])
+  if (running) expect((await container.exec(['stat', '-c', '%u:%g', '/srv/file'])).stdout).toBe('33:44\n')
+  await expect(container.putArchive('/srv', archive({ name: 'far', uid: 3_000_000 }))).rejects.toMatchObject({
+    code: 'ERR_CAISSON_LAYER',
+  })
+})
+
 describe('a guest that swaps a directory for a link while archives come and go', () => {
   const secret = randomBytes(16).toString('hex')
   const swap = compileProgram('swap')
