@@ -1,20 +1,10 @@
 /** Trees on disk, as text that can be compared, and scratch directories for them. */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-
-export const isRoot = process.getuid?.() === 0
-
-/** A test that needs root, or a program; says so when it is skipped. */
-export function testIf(condition: boolean, why: string) {
-  return condition ? test : (name: string, _body: () => unknown) => test.skip(`${name} (skipped: ${why})`, () => {})
-}
-
-export function hasProgram(name: string): boolean {
-  return (process.env.PATH ?? '').split(':').some((directory) => existsSync(path.join(directory, name)))
-}
+import { isRoot } from './needs.js'
 
 const made: string[] = []
 

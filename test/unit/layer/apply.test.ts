@@ -17,11 +17,12 @@ import { CaissonError } from '../../../lib/errors.js'
 import { type ApplyOptions, applyLayer, LayerSink } from '../../../lib/layer/apply.js'
 import { settleLayer } from '../../../lib/layer/tree.js'
 import { archive, gnuLong, type Member, pax } from '../../support/archive.js'
-import { isRoot, look, removeScratch, scratch, testIf, xattrs } from '../../support/tree.js'
+import { isRoot, testIf } from '../../support/needs.js'
+import { look, removeScratch, scratch, xattrs } from '../../support/tree.js'
 
 afterAll(removeScratch)
 
-const asRoot = testIf(isRoot, 'needs root')
+const asRoot = testIf(!isRoot && 'needs root')
 const mine: Partial<ApplyOptions> = isRoot ? {} : { owners: 'ignore' }
 
 function apply(directory: string, bytes: Uint8Array, options: Partial<ApplyOptions> = {}) {

@@ -18,7 +18,8 @@ import { Readable } from 'node:stream'
 import { type ApplyOptions, applyLayer } from '../../../lib/layer/apply.js'
 import { archive, type Member } from '../../support/archive.js'
 import { cases as tables } from '../../support/cases.js'
-import { isRoot, look, removeScratch, scratch } from '../../support/tree.js'
+import { isRoot } from '../../support/needs.js'
+import { look, removeScratch, scratch } from '../../support/tree.js'
 
 afterAll(removeScratch)
 

@@ -5,7 +5,8 @@ import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { type ApplyOptions, applyLayer } from '../../../lib/layer/apply.js'
 import { archive, END, gnuLong, type Member, member, padded, pax } from '../../support/archive.js'
-import { isRoot, look, removeScratch, scratch } from '../../support/tree.js'
+import { isRoot } from '../../support/needs.js'
+import { look, removeScratch, scratch } from '../../support/tree.js'
 
 afterAll(removeScratch)
 

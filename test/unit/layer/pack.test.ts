@@ -22,11 +22,12 @@ import { applyLayer } from '../../../lib/layer/apply.js'
 import { diffLayer } from '../../../lib/layer/diff.js'
 import { type PackOptions, packLayer, packStream } from '../../../lib/layer/pack.js'
 import { archive, type Member } from '../../support/archive.js'
-import { isRoot, look, removeScratch, scratch, testIf } from '../../support/tree.js'
+import { isRoot, testIf } from '../../support/needs.js'
+import { look, removeScratch, scratch } from '../../support/tree.js'
 
 afterAll(removeScratch)
 
-const asRoot = testIf(isRoot, 'needs root')
+const asRoot = testIf(!isRoot && 'needs root')
 const owners = isRoot ? 'set' : 'ignore'
 
 const packed = (options: PackOptions) => buffer(packStream(options).stream)
