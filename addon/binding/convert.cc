@@ -146,6 +146,7 @@ ProcessOptions process_options(const Napi::Object& request) {
   options.plan = bytes_or_empty(request.Get("plan"));
   options.namespaces = static_cast<uint64_t>(number_or(request, "namespaces", 0));
   options.cgroup = cgroup_paths(request.Get("cgroup"));
+  options.born_outside = truth(request, "bornOutside");
   options.devices = device_rules(request.Get("devices"));
   options.prepare = steps(request.Get("prepare"));
   options.stdio = stdio_of(request);

@@ -74,6 +74,8 @@ export interface NativeRequest extends NativeRun {
   /** CLONE_NEW* flags. */
   namespaces: number
   cgroup?: NativeCgroup
+  /** The plan takes it into its v2 cgroup; else it is born there. */
+  bornOutside?: boolean
   /** Device access in the v2 cgroup: the last rule that fits decides, none denies. */
   devices?: readonly NativeDeviceRule[]
   prepare?: NativeStep[]

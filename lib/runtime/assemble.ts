@@ -113,7 +113,7 @@ export function assemble(input: AssembleInput): Assembled {
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,
-        unified: cgroup.unified !== undefined,
+        unified: cgroup.unified?.directory,
         leaf: cgroup.leaf,
       },
       join,

@@ -61,7 +61,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,
-        unified: cgroup.unified !== undefined,
+        unified: cgroup.unified?.directory,
         leaf: cgroup.leaf,
       },
       join: namespaces.join,

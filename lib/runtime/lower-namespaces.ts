@@ -7,6 +7,8 @@ import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } f
 export interface Entry {
   /** CLONE_NEW* for the process itself. */
   cloneFlags: number
+  /** See Lowered. */
+  attended: boolean
   /** Slot of the host's /proc, for sysctls where the container's root is not ours to mount one in. */
   proc: number
   /** With a user namespace the process is still outside of it, and has the owner's rights, until `enter()`. */
@@ -42,35 +44,41 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
   // The mount namespace last: /proc and the files of cgroups are named as the host names them.
   const order = [...workload.join].sort((a, b) => Number(a.type === 'mnt') - Number(b.type === 'mnt'))
   const user = order.find((join) => join.type === 'user')
-  const joinsPid = order.some((join) => join.type === 'pid')
-  const { leaf } = workload.cgroup
+  const pid = order.find((join) => join.type === 'pid')
+  const attended = pid !== undefined
+  const { leaf, unified } = workload.cgroup
+  const unifiedSlot = attended && unified ? plan.inheritPath(unified) : NONE
+  const leafSlot = !user && leaf ? plan.inheritPath(leaf) : NONE
 
+  plan.add('UNDUMPABLE', 'process')
+  if (pid) {
+    setns(pid)
+    enterPids(plan, unifiedSlot)
+  }
   for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
   if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
   if (!user) {
-    const leafSlot = leaf === undefined ? NONE : plan.inheritPath(leaf)
-    plan.add('UNDUMPABLE', 'process')
     const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
     if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
-    for (const join of order) setns(join)
+    for (const join of order) if (join !== pid) setns(join)
     // One is born in the leaf: a cgroup namespace shows the cgroup that it was made in as its root.
-    const forks = joinsPid || leaf !== undefined
-    const bornWithPids = own.includes('pid') && forks
-    if (forks) fork(plan, bornWithPids, leafSlot)
+    const bornWithPids = own.includes('pid') && leafSlot !== NONE
+    if (leafSlot !== NONE) plan.add('FORK', 'cgroup', { numbers: [bornWithPids ? NAMESPACES.pid.flag : 0, leafSlot] })
     ready(plan)
     const later: NamespaceType[] = ['cgroup', 'time', ...(bornWithPids ? ['pid' as const] : [])]
     if (stock !== NONE) later.push('net')
-    return { proc, cloneFlags: flagsOf(own.filter((type) => !later.includes(type))) }
+    return { proc, attended, cloneFlags: flagsOf(own.filter((type) => !later.includes(type))) }
   }
 
   // From inside it could not be entered any more; the cgroup namespace shows it as its root then.
   if (leaf !== undefined) plan.add('CGROUP_JOIN', 'cgroup', { strings: [path.join(leaf, 'cgroup.procs')] })
-  plan.add('UNDUMPABLE', 'process')
   const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
-  for (const join of order) if (join !== user && !join.inUser) setns(join)
+  const others = order.filter((join) => join !== user && join !== pid)
+  for (const join of others) if (!join.inUser) setns(join)
   return {
     proc,
+    attended,
     cloneFlags: own.includes('mnt') ? NAMESPACES.mnt.flag : 0,
     user: {
       slot: slots.get(user) as number,
@@ -81,16 +89,18 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
         plan.add('BECOME_ROOT', 'user namespace', { numbers: [2] })
         const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time'))
         if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
-        for (const join of order) if (join.inUser) setns(join)
-        if (own.includes('pid') || joinsPid) fork(plan, own.includes('pid'), NONE)
+        for (const join of others) if (join.inUser) setns(join)
+        if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
         ready(plan)
       },
     },
   }
 }
 
-function fork(plan: Plan, newPids: boolean, cgroup: number): void {
-  plan.add('FORK', 'namespaces: pid', { numbers: [newPids ? NAMESPACES.pid.flag : 0, cgroup] })
+/** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */
+export function enterPids(plan: Plan, cgroup: number): void {
+  const ATTEND = 1
+  plan.add('FORK', 'namespaces: pid', { numbers: [0, cgroup, ATTEND] })
 }
 
 /** /proc/sys shows the namespaces of whoever looks, whichever procfs it is. */

@@ -31,6 +31,7 @@ export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartReques
       namespaces: lowered.cloneFlags,
       ownPids: lowered.ownPids,
       cgroup: nativeCgroup(cgroup),
+      bornOutside: lowered.attended,
       prepare: cgroup.prepare,
       collect: accountPaths(cgroup.files),
       cpuFile: cgroup.files.cpu,

@@ -50,8 +50,8 @@ export interface CgroupPlacement {
   join: readonly string[]
   /** v1 hierarchies to show at /sys/fs/cgroup; none: only v2. */
   legacy: readonly string[]
-  /** False: there is no cgroup v2 on this host. */
-  unified: boolean
+  /** Its v2 cgroup; none: there is no cgroup v2 on this host. */
+  unified?: string
   /** A v2 cgroup to go on to, after the cgroup namespace was made one level above. */
   leaf?: string
 }
