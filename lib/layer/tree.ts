@@ -1,5 +1,6 @@
 /** Unpacked layers on disk: settling them with those below, and removing them. */
 import path from 'node:path'
+import type { CaissonError, SystemCause } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { Unsettled } from './apply.js'
 import { finished, textToBytes } from './failure.js'
@@ -27,9 +28,13 @@ export async function settleLayer(options: {
   await finished(work, () => addon().layer.cancel(work.handle), 'layer')
 }
 
-/** Removes a directory (or file) with all below it, on a thread of the addon. It may be missing. */
+/** Removes a directory (or file) with all below it, on a thread of the addon. It, or what it would be in, may be missing. */
 export async function removeTree(at: string): Promise<void> {
   const absolute = path.resolve(String(checkedLocation(at, 'path')))
   const work = addon().layer.remove(path.dirname(absolute), textToBytes(path.basename(absolute)))
-  await finished(work, () => addon().layer.cancel(work.handle), 'remove')
+  try {
+    await finished(work, () => addon().layer.cancel(work.handle), 'remove')
+  } catch (error) {
+    if (((error as CaissonError).cause as SystemCause | undefined)?.code !== 'ENOENT') throw error
+  }
 }

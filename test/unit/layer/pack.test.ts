@@ -21,6 +21,7 @@ import { gunzipSync } from 'node:zlib'
 import { applyLayer } from '../../../lib/layer/apply.js'
 import { diffLayer } from '../../../lib/layer/diff.js'
 import { type PackOptions, packLayer, packStream } from '../../../lib/layer/pack.js'
+import { removeTree } from '../../../lib/layer/tree.js'
 import { archive, type Member } from '../../support/archive.js'
 import { isRoot, testIf } from '../../support/needs.js'
 import { look, removeScratch, scratch } from '../../support/tree.js'
@@ -111,6 +112,20 @@ test('of a tree that is alive, what shrinks is filled up and what the kernel mak
   closeSync(host)
   // The start itself is what was asked for; only below it such file systems count as empty.
   expect(list(await buffer(stream))).toContain('sys/kernel/')
+})
+
+test('a tree of any depth is removed, and one that is missing is no error', async () => {
+  const root = scratch()
+  const deep = path.join(root, 'deep')
+  // Deeper than a path can say.
+  execFileSync('python3', [
+    '-c',
+    `import os\nos.mkdir('${deep}'); os.chdir('${deep}')\nfor i in range(2000): os.mkdir('abcdef'); os.chdir('abcdef')`,
+  ])
+  await removeTree(deep)
+  expect(look(root)).toEqual({})
+  await removeTree(deep)
+  await removeTree(path.join(deep, 'x/y'))
 })
 
 describe('layers', () => {
