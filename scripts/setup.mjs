@@ -20,6 +20,9 @@ const PEERS = {
   newuidmap: 'uidmap',
   ip: 'iproute2',
   lsns: 'util-linux',
+  bsdtar: 'libarchive-tools',
+  zstd: 'zstd',
+  setfattr: 'attr',
 }
 const wanted = { demo: BUILD, test: { ...BUILD, ...PEERS }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
 
