@@ -14,6 +14,7 @@ import { userText } from './runtime/spec-process.js'
 import { start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
 import type { SpecProcess } from './spec/runtime.js'
+import { awake } from './util/awake.js'
 import { deferred } from './util/deferred.js'
 import { newId } from './util/ids.js'
 
@@ -69,7 +70,7 @@ export class Pool implements AsyncDisposable {
   /** Resolves when as many as asked for wait; rejects when one cannot be prepared. */
   async ready(): Promise<void> {
     if (this.#idle.length >= this.size) return
-    await this.#full.promise
+    await awake(this.#full.promise)
   }
 
   /** Runs a program in a container of its own, as run() does. */
@@ -84,7 +85,7 @@ export class Pool implements AsyncDisposable {
     this.#full.reject(closed())
     const left = this.#idle.splice(0)
     for (const { running } of left) running.kill('stopped')
-    await Promise.all(left.map(({ running }) => running.ended))
+    await awake(Promise.all(left.map(({ running }) => running.ended)))
   }
 
   async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
@@ -124,7 +125,7 @@ export class Pool implements AsyncDisposable {
     const waiter = deferred<Prepared>()
     this.#waiting.push(waiter)
     this.#fill()
-    return waiter.promise
+    return awake(waiter.promise)
   }
 
   #fill(): void {

@@ -4,6 +4,7 @@
  */
 import { addon, type NativeAgent, type NativeAnswer, type NativeRequest } from '../native/addon.js'
 import { errorFromFailure } from '../native/failure.js'
+import { awake } from '../util/awake.js'
 import { prepareMounts } from './lower-mounts.js'
 import { OPTIONAL, Plan } from './plan.js'
 import { Running } from './running.js'
@@ -26,18 +27,6 @@ export type AgentOperation =
 
 /** Milliseconds without a request after which an agent is let go. */
 const IDLE = 2000
-
-const LONG = 2 ** 30
-
-/** Waits for a process that does not keep the event loop alive by itself. */
-async function awake<T>(promise: Promise<T>): Promise<T> {
-  const timer = setInterval(() => undefined, LONG)
-  try {
-    return await promise
-  } finally {
-    clearInterval(timer)
-  }
-}
 
 export class Agent {
   readonly #running: Running

@@ -27,6 +27,18 @@ describe('inside other programs', () => {
     expect(Date.now() - began).toBeLessThan(5000)
   })
 
+  test('a process waits for its pool, and for nothing when it is closed', () => {
+    const script = `import { Image, Pool } from 'caisson'
+      const pool = new Pool(await Image.host(), { size: 1 })
+      await pool.ready()
+      const results = await Promise.all([1, 2, 3].map((n) => pool.run(['echo', String(n)])))
+      await pool[Symbol.asyncDispose]()
+      console.log(results.map(({ stdout }) => stdout.trim()).join())`
+    const root = path.resolve(__dirname, '../..')
+    const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, encoding: 'utf8' })
+    expect(out).toBe('1,2,3\n')
+  })
+
   test('ES modules and CommonJS load it alike, and it can be imported where it cannot run', () => {
     const root = path.resolve(__dirname, '../..')
     const node = (...args: string[]) => execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' })

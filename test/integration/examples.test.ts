@@ -1,0 +1,80 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { transformSync } from 'esbuild'
+import { findProgram, isRoot, testIf } from '../support/needs.js'
+
+const root = path.resolve(__dirname, '../..')
+const node = (...args: string[]) =>
+  execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+const example = (name: string) => path.join('examples', `${name}.mjs`)
+
+const asRoot = testIf(!isRoot && 'only root has limits here')
+const inTerminal = testIf(!isRoot ? 'only root' : !findProgram('script') && 'no script')
+
+describe('the examples', () => {
+  asRoot('the demo says how each program ended', async () => {
+    const endings = [...node(example('demo')).matchAll(/^ {2}ended by (\S+( \d+)?)/gm)].map(([, ending]) => ending)
+    expect(endings).toEqual([
+      ...['exit 0', 'exit 0', 'timeout', 'cpu', 'oom', 'timeout', 'output', 'exit 0', 'exit 0', 'exit 2', 'exit 0'],
+    ])
+  })
+
+  asRoot('the code runner gives back output, and ends what does not end', async () => {
+    const out = node(example('code-runner'))
+    expect(out).toContain("stdout: '6\\n'")
+    expect(out).toContain("stdout: 'nobody\\n'")
+    expect(out.match(/reason: '\w+'/g)).toEqual(["reason: 'exit'", "reason: 'exit'", "reason: 'cpu'"])
+  })
+
+  asRoot('the judge knows every kind of submission', async () => {
+    const verdicts = [
+      ...node(example('judge')).matchAll(/^(\w+) +\{ verdict: '([^']+)'|^(\w+) +\{\n {2}verdict: '([^']+)'/gm),
+    ]
+    expect(Object.fromEntries(verdicts.map(([, a, b, c, d]) => [a ?? c, b ?? d]))).toEqual({
+      right: 'accepted',
+      wrong: 'wrong answer',
+      endless: 'time limit exceeded',
+      idle: 'idleness limit exceeded',
+      greedy: 'memory limit exceeded',
+      chatty: 'output limit exceeded',
+      broken: 'runtime error',
+      crashing: 'runtime error',
+    })
+  })
+
+  asRoot('the test harness passes its own tests', async () => {
+    expect(node('--test', '--test-reporter=tap', example('test-harness'))).toMatch(/^# pass 2$/m)
+  })
+
+  inTerminal('the shell is one', async () => {
+    const child = spawn('script', ['-qec', `${process.execPath} ${example('shell')}`, '/dev/null'], { cwd: root })
+    let text = ''
+    child.stdout.on('data', (chunk) => {
+      text += chunk
+    })
+    while (!text.includes('sandbox:/')) await new Promise((resolve) => setTimeout(resolve, 20))
+    child.stdin.write('echo $((6 * 7)) $(hostname)\rexit 5\r')
+    const code = await new Promise((resolve) => child.once('close', resolve))
+    expect(text).toContain('42 sandbox')
+    expect(code).toBe(5)
+  })
+})
+
+describe('the README', () => {
+  const blocks = [...readFileSync(path.join(root, 'README.md'), 'utf8').matchAll(/```js\n([\s\S]*?)```/g)].map(
+    ([, code]) => code as string,
+  )
+
+  for (const code of blocks) {
+    const name = code.split('\n').find((line) => line !== '' && !line.startsWith('import')) ?? ''
+    asRoot(`runs: ${name}`, async () => {
+      // Lines end with what they print: `console.log(x) // 42`.
+      const wanted = [...code.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text)
+      // `await using` is older than the oldest Node that we run on.
+      const script = transformSync(code, { format: 'esm', target: 'node20' }).code
+      const lines = node('--input-type=module', '-e', script).trim().split('\n')
+      expect(lines).toEqual(wanted)
+    })
+  }
+})
