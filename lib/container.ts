@@ -19,6 +19,7 @@ import type { ContainerOptions, ExecOptions, Limits } from './options.js'
 import { type Assembled, assemble } from './runtime/assemble.js'
 import { writeBundle } from './runtime/bundle.js'
 import { loadBundle } from './runtime/bundle-load.js'
+import { checkContainerOptions, checkExecOptions } from './runtime/check-options.js'
 import { type ChosenNamespaces, chooseNamespaces } from './runtime/choose-namespaces.js'
 import { connectInside } from './runtime/connect.js'
 import { ContainerAgent } from './runtime/container-agent.js'
@@ -112,6 +113,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Makes a container; nothing runs yet. */
   static async create(image: string | Image, options: CreateOptions = {}): Promise<Container> {
+    const { command, ...given } = options
+    checkContainerOptions(given)
     options.signal?.throwIfAborted()
     const holder = await owner()
     const made = typeof image === 'string' ? await Image.get(image) : image
@@ -125,7 +128,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
         id,
         owner: holder,
         image: made.root,
-        command: options.command,
+        command,
         options,
         namespaces,
         directory: data,
@@ -309,6 +312,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Runs a program in the running container, as strict as the container itself. */
   exec(command: readonly string[], options: ExecOptions = {}): Execution {
     return new Execution(async (request) => {
+      checkExecOptions(options)
       this.#mustRun('exec')
       const pidfd = this.#life.running?.pidfd() ?? -1
       if (pidfd < 0) throw this.#wrongState('exec')
@@ -367,6 +371,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Changes limits while it runs, or for its next start. */
   async update({ limits }: { limits: Limits }): Promise<void> {
     this.#mustExist('update')
+    checkContainerOptions({ limits })
     const { assembled, owner } = this.#parts
     const settings = settingsFromLimits(limits)
     const writes = planUpdate(owner.cgroups, assembled.cgroup, settings)

@@ -134,6 +134,8 @@ export interface ContainerOptions {
   extraHosts?: Record<string, string> | readonly string[]
   namespaces?: Partial<Record<NamespaceType, 'private' | 'host' | Namespace | Container>>
   security?: SecurityOptions
+  /** Which hosts it may reach; not there yet. */
+  egress?: { allow?: readonly string[] }
   pull?: 'missing' | 'always' | 'never'
   platform?: string
   healthcheck?: HealthcheckOptions | false

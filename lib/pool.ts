@@ -4,6 +4,7 @@ import { Execution, type Launched, type LaunchRequest, limitsOf } from './execut
 import { Image } from './image.js'
 import type { ContainerOptions, ExecOptions } from './options.js'
 import { type Assembled, assemble, injectedFiles } from './runtime/assemble.js'
+import { checkContainerOptions, checkPoolRunOptions } from './runtime/check-options.js'
 import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { execProcess } from './runtime/exec.js'
 import { becomeProgram, injectFiles, type Lowered, lower } from './runtime/lower.js'
@@ -61,6 +62,7 @@ export class Pool implements AsyncDisposable {
     const { size, ...rest } = options
     if (!Number.isInteger(size) || size < 1 || size > 1024)
       throw invalidArgument('size', size, 'an integer from 1 to 1024')
+    checkContainerOptions(rest)
     this.size = size
     this.#image = image
     this.#options = rest
@@ -89,6 +91,7 @@ export class Pool implements AsyncDisposable {
   }
 
   async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
+    checkPoolRunOptions(options)
     const { id, running, lowered, assembled } = await this.#take()
     try {
       const { workload, cgroup } = assembled

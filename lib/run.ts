@@ -4,6 +4,7 @@ import { Execution, type Launched, type LaunchRequest, limitsOf } from './execut
 import { Image } from './image.js'
 import type { RunOptions } from './options.js'
 import { assemble } from './runtime/assemble.js'
+import { checkContainerOptions } from './runtime/check-options.js'
 import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
@@ -26,6 +27,7 @@ async function launch(
   options: RunOptions,
   request: LaunchRequest,
 ): Promise<Launched> {
+  checkContainerOptions(options)
   const holder = await owner()
   const { root } = typeof image === 'string' ? await Image.get(image) : image
   const namespaces = await chooseNamespaces(options)

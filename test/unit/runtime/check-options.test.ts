@@ -1,0 +1,44 @@
+import type { ContainerOptions } from '../../../lib/options.js'
+import { checkContainerOptions, checkExecOptions } from '../../../lib/runtime/check-options.js'
+
+describe('options', () => {
+  test.each([
+    [{ readonly: true }, 'readOnly'],
+    [{ readOnlyy: true }, 'There are'],
+    [{ limit: { memory: '1m' } }, 'limits'],
+    [{ limits: { Memory: '1m' } }, 'limits.memory'],
+    [{ limits: { pidsLimit: 1 } }, 'There are'],
+    [{ security: { no_new_privileges: true } }, 'security.noNewPrivileges'],
+    [{ mounts: [{ type: 'bind', source: '/', target: '/x', readonly: true }] }, 'mounts[0].readOnly'],
+  ])('%j: what is not known is refused, not dropped', (options, hint) => {
+    expect(() => checkContainerOptions(options as ContainerOptions)).toThrow(
+      expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT', hint: expect.stringContaining(hint) }),
+    )
+  })
+
+  test.each([
+    [{ network: 'bridge' }],
+    [{ ports: [{ container: 80 }] }],
+    [{ egress: { allow: ['example.com'] } }],
+    [{ security: { landlock: 'default' } }],
+  ])('%j: what is not there yet is refused', (options) => {
+    expect(() => checkContainerOptions(options as ContainerOptions)).toThrow(
+      expect.objectContaining({ code: 'ERR_CAISSON_UNSUPPORTED' }),
+    )
+  })
+
+  test.each([[{ network: 'lan' }], [{ limits: 5 }], [{ security: { require: 'magic' } }]])(
+    '%j makes no sense',
+    (options) => {
+      expect(() => checkContainerOptions(options as unknown as ContainerOptions)).toThrow(
+        expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }),
+      )
+    },
+  )
+
+  test('those of an exec are fewer', () => {
+    expect(() => checkExecOptions({ limits: {} } as never)).toThrow('there is no option limits')
+    checkExecOptions({ env: {}, timeout: 1 })
+    checkContainerOptions({ network: 'none', ports: [], security: { landlock: 'off', require: 'namespaces' } })
+  })
+})
