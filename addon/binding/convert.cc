@@ -171,7 +171,6 @@ Napi::Object to_object(Napi::Env env, ProcessReport& report) {
   object.Set("durationMs", report.duration_ms);
   object.Set("userMs", milliseconds(report.usage.ru_utime));
   object.Set("systemMs", milliseconds(report.usage.ru_stime));
-  object.Set("maxRssBytes", static_cast<double>(report.usage.ru_maxrss) * 1024);
   object.Set("stdout", to_buffer(env, std::move(report.output[0])));
   object.Set("stderr", to_buffer(env, std::move(report.output[1])));
   object.Set("truncated", report.truncated);

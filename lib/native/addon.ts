@@ -75,7 +75,6 @@ export interface NativeReport {
   durationMs: number
   userMs: number
   systemMs: number
-  maxRssBytes: number
   stdout: Buffer
   stderr: Buffer
   truncated: boolean
