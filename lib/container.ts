@@ -1,1 +1,529 @@
-export class Container {}
+/** Containers that are kept: created, started, stopped, looked into, and removed by their owner. */
+import { EventEmitter } from 'node:events'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { Socket } from 'node:net'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freeze } from './cgroup/freezer.js'
+import { planUpdate } from './cgroup/plan.js'
+import { settingsFromLimits } from './cgroup/settings.js'
+import { readStats, type Stats, withRate } from './cgroup/stats.js'
+import { CaissonError, invalidArgument } from './errors.js'
+import { type ExecResult, Execution, limitsOf } from './execution.js'
+import { Image } from './image.js'
+import { addon, type NativeFailure } from './native/addon.js'
+import { errorFromFailure } from './native/failure.js'
+import type { ContainerOptions, ExecOptions, Limits } from './options.js'
+import { type Assembled, assemble } from './runtime/assemble.js'
+import { writeBundle } from './runtime/bundle.js'
+import { loadBundle } from './runtime/bundle-load.js'
+import { ContainerAgent } from './runtime/container-agent.js'
+import type { ContainerFs } from './runtime/container-fs.js'
+import { planExec } from './runtime/exec.js'
+import { type Health, healthPlan } from './runtime/health.js'
+import type { Hooks } from './runtime/hooks.js'
+import { type ContainerState, Life } from './runtime/life.js'
+import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
+import { type Owner, owner } from './runtime/owner.js'
+import { type ProcessInfo, processesOf } from './runtime/processes.js'
+import { type ContainerInfo, readStates, releaseName, reserveName, writeState } from './runtime/registry.js'
+import { checkRestart } from './runtime/restart.js'
+import { start } from './runtime/start.js'
+import { signalNumber, verdict } from './runtime/verdict.js'
+import { newId, randomName } from './util/ids.js'
+import { type Duration, parseDuration } from './util/units.js'
+import { type Wait, waitFor } from './wait.js'
+
+export type { ContainerInfo } from './runtime/registry.js'
+
+export interface CreateOptions extends ContainerOptions {
+  command?: readonly string[]
+}
+
+/** Containers of this process, by id. */
+const containers = new Map<string, Container>()
+
+const STOP_GRACE = 10_000
+const CONNECT_TIMEOUT = 10_000
+
+interface Parts {
+  id: string
+  name: string
+  image: string
+  options: CreateOptions
+  owner: Owner
+  assembled: Assembled
+  /** State, log and bundle; gone with the owner. */
+  run: string
+  /** The writable layer. */
+  data: string | undefined
+  imageConfig: Image['config']
+  hooks?: Hooks
+}
+
+export class Container extends EventEmitter implements AsyncDisposable {
+  readonly id: string
+  readonly name: string
+  /** What it was made of: a reference, or an image's id. */
+  readonly image: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly created = new Date()
+  readonly #parts: Parts
+  readonly #life: Life
+  readonly #agent: ContainerAgent
+  #removing: Promise<void> | undefined
+
+  private constructor(parts: Parts) {
+    super()
+    this.#parts = parts
+    this.id = parts.id
+    this.name = parts.name
+    this.image = parts.image
+    const { options, assembled, imageConfig } = parts
+    this.labels = { ...imageConfig.Labels, ...options.labels }
+    this.#agent = new ContainerAgent(assembled.workload, () => this.#life.running, parts.data !== undefined)
+    this.#life = new Life({
+      assembled,
+      log: this.#logFile,
+      stopSignal: stopSignal(options.stopSignal ?? imageConfig.StopSignal),
+      health: healthPlan(options.healthcheck, imageConfig.Healthcheck),
+      probe: async (command, timeout) => (await this.exec(command, { timeout })).exitCode === 0,
+      restart: checkRestart(options.restart),
+      hooks: parts.hooks,
+      beforeStart: () => this.#agent.release(),
+      events: {
+        started: (pid) => this.emit('start', pid),
+        ended: (result) => this.#onEnd(result),
+        health: (status) => this.emit('health', status),
+        changed: () => void this.#record(),
+      },
+    })
+  }
+
+  /** Makes a container; nothing runs yet. */
+  static async create(image: string | Image, options: CreateOptions = {}): Promise<Container> {
+    options.signal?.throwIfAborted()
+    const holder = await owner()
+    const made = typeof image === 'string' ? await Image.get(image) : image
+    const id = newId()
+    const name = options.name ?? randomName()
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(name))
+      throw invalidArgument(
+        'name',
+        name,
+        'at most 128 letters, digits, "_", "." and "-", beginning with a letter or digit',
+      )
+    const data = options.storage === 'memory' ? undefined : path.join(holder.data, 'containers', id)
+    const run = path.join(holder.run, 'containers', id)
+    const assembled = assemble({
+      id,
+      owner: holder,
+      image: made.root,
+      command: options.command,
+      options,
+      directory: data,
+      kept: true,
+    })
+    const container = new Container({
+      id,
+      name,
+      image: typeof image === 'string' ? image : image.id,
+      options,
+      owner: holder,
+      assembled,
+      run,
+      data,
+      imageConfig: made.config,
+    })
+    await reserveName(name, holder, id)
+    try {
+      await mkdir(run, { recursive: true, mode: 0o711 })
+      await writeBundle({ directory: run, data, assembled, image: made.root })
+      await container.#record()
+    } catch (error) {
+      await releaseName(name, id)
+      await rm(run, { recursive: true, force: true })
+      throw error
+    }
+    containers.set(id, container)
+    return container
+  }
+
+  /**
+   * A container from an OCI runtime bundle, as `runc create` makes one. Its root is used in place, hooks are run, and
+   * only what config.json asks for is protected: its author decides.
+   */
+  static async fromBundle(directory: string): Promise<Container> {
+    if (typeof directory !== 'string') throw invalidArgument('bundle', directory, 'a path of a directory')
+    const holder = await owner()
+    const id = newId()
+    const { spec, hooks, ...assembled } = await loadBundle(directory, id, holder)
+    const run = path.join(holder.run, 'containers', id)
+    const container = new Container({
+      id,
+      name: id.slice(0, 12),
+      image: path.resolve(directory),
+      options: { labels: spec.annotations },
+      owner: holder,
+      assembled,
+      run,
+      data: undefined,
+      imageConfig: {},
+      hooks,
+    })
+    await mkdir(run, { recursive: true, mode: 0o711 })
+    await container.#record()
+    containers.set(id, container)
+    return container
+  }
+
+  /** All containers of this machine's live processes; `all: false` leaves out those that do not run. */
+  static async list(
+    filter: { all?: boolean; name?: string; labels?: Record<string, string> } = {},
+  ): Promise<ContainerInfo[]> {
+    const { all = true, name, labels = {} } = filter
+    return (await readStates())
+      .filter((info) => all || info.state === 'running' || info.state === 'paused')
+      .filter((info) => name === undefined || info.name === name)
+      .filter((info) => Object.entries(labels).every(([key, value]) => info.labels[key] === value))
+      .sort((a, b) => b.created.getTime() - a.created.getTime())
+  }
+
+  /** One of this process, by id, the beginning of an id, or name. */
+  static async get(idOrName: string): Promise<Container> {
+    const all = [...containers.values()]
+    const exact = containers.get(idOrName) ?? all.find((container) => container.name === idOrName)
+    if (exact) return exact
+    const byPrefix = idOrName.length >= 4 ? all.filter((container) => container.id.startsWith(idOrName)) : []
+    if (byPrefix.length === 1) return byPrefix[0] as Container
+    const elsewhere = (await readStates()).find((info) => info.name === idOrName || info.id === idOrName)
+    throw new CaissonError(
+      'ERR_CAISSON_CONTAINER_NOT_FOUND',
+      `there is no container ${JSON.stringify(idOrName)} in this process`,
+      {
+        stage: 'container',
+        hint: elsewhere
+          ? `It belongs to process ${elsewhere.owner}; only that one can work with it.`
+          : byPrefix.length > 1
+            ? 'More than one id begins so; give more of it.'
+            : 'See Container.list().',
+      },
+    )
+  }
+
+  get state(): ContainerState {
+    return this.#life.state
+  }
+
+  /** Process id of its PID 1 as this process sees it; null when it does not run. */
+  get pid(): number | null {
+    return this.#life.pid
+  }
+
+  get health(): Health {
+    return this.#life.health
+  }
+
+  get #logFile(): string {
+    return path.join(this.#parts.run, 'log')
+  }
+
+  /** Resolves when its program runs. */
+  async start(): Promise<void> {
+    this.#mustExist('start')
+    await this.#life.start()
+  }
+
+  /** The result of the present run (of the last one when it has ended, of the next one before the first start). */
+  wait(): Promise<ExecResult> {
+    return this.#life.exit
+  }
+
+  /** Sends its stop signal, waits, then kills. Resolves when it has ended. */
+  async stop(options: { timeout?: Duration } = {}): Promise<void> {
+    this.#mustExist('stop')
+    await this.#life.settled()
+    if (this.state === 'paused') await this.resume()
+    const grace = options.timeout ?? this.#parts.options.stopTimeout ?? STOP_GRACE
+    await this.#life.stop(parseDuration(grace, 'timeout'))
+  }
+
+  /** SIGKILL, the default, ends all that is in it. */
+  async kill(signal: string | number = 'SIGKILL'): Promise<void> {
+    const number = signalNumber(signal)
+    if (number === undefined) throw invalidArgument('signal', signal, 'the name or number of a signal')
+    this.#mustRun('kill')
+    this.#life.kill(number)
+    if (number === 9) await this.#life.exit
+  }
+
+  async restart(options: { timeout?: Duration } = {}): Promise<void> {
+    await this.stop(options)
+    await this.start()
+    this.emit('restart')
+  }
+
+  /** Freezes every process in it. */
+  async pause(): Promise<void> {
+    if (this.state !== 'running') throw this.#wrongState('pause')
+    await freeze(this.#parts.assembled.cgroup, true)
+    this.#life.setState('paused')
+    this.emit('pause')
+  }
+
+  async resume(): Promise<void> {
+    if (this.state !== 'paused') throw this.#wrongState('resume')
+    await freeze(this.#parts.assembled.cgroup, false)
+    this.#life.setState('running')
+    this.emit('resume')
+  }
+
+  /** A running one only with `force`. Removing twice is no error. */
+  remove(options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
+    if (this.#removing) return this.#removing
+    const running = this.state === 'running' || this.state === 'paused'
+    if (running && !options.force)
+      return Promise.reject(
+        new CaissonError('ERR_CAISSON_INVALID_STATE', `${this.name} is ${this.state}`, {
+          stage: 'remove',
+          hint: 'Stop it first, or remove it with { force: true }.',
+        }),
+      )
+    this.#removing = this.#remove()
+    return this.#removing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remove({ force: true })
+  }
+
+  /** Runs a program in the running container, as strict as the container itself. */
+  exec(command: readonly string[], options: ExecOptions = {}): Execution {
+    return new Execution(async (request) => {
+      this.#mustRun('exec')
+      const pidfd = this.#life.running?.pidfd() ?? -1
+      if (pidfd < 0) throw this.#wrongState('exec')
+      const { assembled, owner } = this.#parts
+      const planned = planExec({ ...assembled, owner, pidfd }, command, options)
+      const running = start(planned.lowered, planned.cgroup, limitsOf(request), request.events)
+      return {
+        running,
+        conclude: (report) => {
+          const result = verdict(report, planned.cgroup.files, planned.lowered.plan.notes)
+          if (result instanceof CaissonError) throw this.#life.running ? result : this.#wrongState('exec')
+          return result
+        },
+      }
+    }, options)
+  }
+
+  /** What it has printed, line by line. */
+  logs(options: LogOptions = {}): AsyncGenerator<LogEntry, void, undefined> {
+    return readLog(this.#logFile, options, () => this.#life.running === undefined)
+  }
+
+  /** Once, or with `interval` again and again while it runs. */
+  stats(): Promise<Stats>
+  stats(options: { interval: Duration; signal?: AbortSignal }): AsyncGenerator<Stats, void, undefined>
+  stats(options?: {
+    interval: Duration
+    signal?: AbortSignal
+  }): Promise<Stats> | AsyncGenerator<Stats, void, undefined> {
+    const { assembled } = this.#parts
+    const sample = () => readStats(assembled.cgroup)
+    if (options) return this.#statsEvery(parseDuration(options.interval, 'interval'), sample, options.signal)
+    this.#mustRun('stats')
+    const begin = { time: this.#life.startedAt ?? new Date(), cpuUserMs: 0, cpuSystemMs: 0 }
+    return sample().then((stats) => withRate(stats, begin))
+  }
+
+  /** Its processes. */
+  async top(): Promise<ProcessInfo[]> {
+    this.#mustRun('top')
+    const { unified, legacy } = this.#parts.assembled.cgroup
+    const root = unified?.directory ?? legacy[0]?.directory
+    // The program's cgroup, and those of execs below it.
+    return root === undefined ? [] : processesOf(await this.#subtree(root))
+  }
+
+  inspect() {
+    const { options, assembled, run, data } = this.#parts
+    const { spec } = assembled.workload
+    const result = this.#life.result
+    return {
+      id: this.id,
+      name: this.name,
+      image: this.image,
+      created: this.created,
+      labels: this.labels,
+      state: {
+        status: this.state,
+        running: this.state === 'running' || this.state === 'paused',
+        paused: this.state === 'paused',
+        pid: this.pid,
+        exitCode: result ? exitStatus(result) : null,
+        reason: result?.reason ?? null,
+        oomKilled: result?.reason === 'oom',
+        health: this.health,
+        startedAt: this.#life.startedAt ?? null,
+        finishedAt: this.#life.finishedAt ?? null,
+        restarts: this.#life.restarts,
+      },
+      command: spec.process?.args ?? [],
+      env: spec.process?.env ?? [],
+      workdir: spec.process?.cwd ?? '/',
+      user: assembled.workload.user ?? '',
+      hostname: spec.hostname ?? '',
+      tty: spec.process?.terminal ?? false,
+      mounts: (options.mounts ?? []).map((mount) => ({ ...mount })),
+      limits: { ...options.limits },
+      network: options.network ?? 'none',
+      namespaces: (spec.linux?.namespaces ?? []).map((namespace) => namespace.type),
+      capabilities: spec.process?.capabilities?.bounding ?? [],
+      /** What keeps it apart: see doctor(). */
+      tier: 'namespaces' as const,
+      /** An OCI bundle of it: config.json and rootfs. */
+      bundle: run,
+      /** Its writable layer, when that is on disk. */
+      upper: data === undefined ? null : path.join(data, 'upper'),
+      cgroup: {
+        unified: assembled.cgroup.unified?.directory ?? null,
+        legacy: assembled.cgroup.legacy.map(({ directory }) => directory),
+      },
+      log: this.#logFile,
+    }
+  }
+
+  /** Changes limits while it runs, or for its next start. */
+  async update({ limits }: { limits: Limits }): Promise<void> {
+    this.#mustExist('update')
+    const { assembled, owner } = this.#parts
+    const settings = settingsFromLimits(limits)
+    const writes = planUpdate(owner.cgroups, assembled.cgroup, settings)
+    if (this.#life.running) {
+      try {
+        await addon().perform(writes)
+      } catch (failure) {
+        throw errorFromFailure(failure as NativeFailure)
+      }
+    }
+    // A later start applies the new ones after the old.
+    assembled.cgroup.prepare.push(...writes)
+    Object.assign(assembled.settings, settings)
+    this.#parts.options.limits = { ...this.#parts.options.limits, ...limits }
+  }
+
+  /** Resolves when the strategy says that it is ready; rejects when it ends before, or too late. */
+  waitFor(strategy: Wait): Promise<void> {
+    return waitFor(this, strategy)
+  }
+
+  /** Its files, while it runs and while it does not. */
+  get fs(): ContainerFs {
+    return this.#agent.fs
+  }
+
+  /** A TCP connection to a port inside it; nothing needs to be published. */
+  async connect(port: number, options: { timeout?: Duration } = {}): Promise<Socket> {
+    if (!Number.isInteger(port) || port < 1 || port > 65535)
+      throw invalidArgument('port', port, 'a port from 1 to 65535')
+    this.#mustRun('connect')
+    const timeout = parseDuration(options.timeout ?? CONNECT_TIMEOUT, 'timeout')
+    const AF_INET = 2
+    const SOCK_STREAM = 1
+    const { fd } = await this.#agent.network('SOCKET', [AF_INET, SOCK_STREAM])
+    try {
+      const connected = await addon().connect(fd, '127.0.0.1', port, timeout)
+      return new Socket({ fd: connected, readable: true, writable: true })
+    } catch (failure) {
+      throw errorFromFailure({ ...(failure as NativeFailure), stage: 'connect' })
+    }
+  }
+
+  async *#statsEvery(
+    interval: number,
+    sample: () => Promise<Stats>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Stats, void, undefined> {
+    let before: { time: Date; cpuUserMs: number | null; cpuSystemMs: number | null } | undefined
+    while (this.#life.running && !signal?.aborted) {
+      const now = await sample()
+      if (!this.#life.running) return
+      yield before ? withRate(now, before) : now
+      before = now
+      await sleep(interval, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  async #subtree(root: string): Promise<string[]> {
+    const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
+    return [root, ...entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(root, entry.name))]
+  }
+
+  async #remove(): Promise<void> {
+    await this.#life.settled()
+    this.#life.kill(9)
+    if (this.#life.running) await this.#life.exit
+    this.#life.setState('removed')
+    await this.#agent.release()
+    containers.delete(this.id)
+    const { run, data, name, id } = this.#parts
+    await rm(run, { recursive: true, force: true })
+    if (data) await rm(data, { recursive: true, force: true })
+    await releaseName(name, id)
+    const { hooks } = this.#parts
+    await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))
+    this.emit('remove')
+  }
+
+  #onEnd(result: ExecResult): void {
+    if (result.reason === 'oom') this.emit('oom')
+    this.emit('exit', result)
+  }
+
+  async #record(): Promise<void> {
+    if (this.state === 'removed') return
+    const { run } = this.#parts
+    await writeState(run, {
+      id: this.id,
+      name: this.name,
+      image: this.image,
+      state: this.state,
+      pid: this.pid,
+      labels: { ...this.labels },
+      created: this.created,
+      owner: process.pid,
+    }).catch(() => undefined)
+  }
+
+  #mustExist(what: string): void {
+    if (this.state === 'removed' || this.#removing) throw this.#wrongState(what)
+  }
+
+  #mustRun(what: string): void {
+    if (!this.#life.running || this.#removing) throw this.#wrongState(what)
+    if (this.state === 'paused' && what === 'exec')
+      throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: ${this.name} is paused`, {
+        stage: what,
+        hint: 'Call resume() first.',
+      })
+  }
+
+  #wrongState(what: string): CaissonError {
+    return new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: ${this.name} is ${this.state}`, {
+      stage: what,
+      hint: this.state === 'removed' ? 'Create a new container.' : 'Call start() first.',
+    })
+  }
+}
+
+function stopSignal(signal: string | undefined): number {
+  const number = signalNumber(signal ?? 'SIGTERM')
+  if (number === undefined) throw invalidArgument('stopSignal', signal, 'the name or number of a signal')
+  return number
+}
+
+/** As a shell and Docker number it: 128 and the signal for one that was killed. */
+function exitStatus(result: ExecResult): number {
+  return result.exitCode ?? 128 + (signalNumber(result.signal ?? 'SIGKILL') ?? 9)
+}

@@ -4,6 +4,7 @@ import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeReport, type NativeStdio } from './native/addon.js'
 import type { ExecOptions, OutputChunk } from './options.js'
 import type { Running, RunningEvents } from './runtime/running.js'
+import type { StartRequest } from './runtime/start.js'
 import { lateReader, makePipe, PipeReader, pipeWriter, Tally, TerminalStream } from './runtime/streams.js'
 import { type ExecResult, signalNumber } from './runtime/verdict.js'
 import { parseDuration, parseSize } from './util/units.js'
@@ -23,6 +24,11 @@ export interface LaunchRequest {
   wallLimitMs: number
   cpuLimitMs: number
   events: RunningEvents
+}
+
+/** The part that goes to the addon as it is. */
+export function limitsOf({ stdio, input, captureLimit, wallLimitMs, cpuLimitMs }: LaunchRequest): StartRequest {
+  return { stdio, input, captureLimit, wallLimitMs, cpuLimitMs }
 }
 
 export interface Launched {
@@ -208,8 +214,10 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
 
   /** The program's ends of the three streams, as far as they are decided. */
   #connect(hasInput: boolean): [NativeStdio, NativeStdio, NativeStdio] {
-    this.#launched = true
-    if (this.#terminal) return ['null', 'null', 'null']
+    if (this.#terminal) {
+      this.#launched = true
+      return ['null', 'null', 'null']
+    }
     const { input } = this.#options
     if (input !== undefined && !hasInput) (input as Readable).pipe(this.stdin)
     let stdin: NativeStdio = this.#given.get(0) ?? 'null'
@@ -226,6 +234,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       this.#given.get(2) ?? 'capture',
     ]
     this.#given.clear()
+    this.#launched = true
     return stdio
   }
 

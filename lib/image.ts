@@ -1,6 +1,8 @@
 /** Images: what containers are made of. */
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import { CaissonError } from './errors.js'
+import { CaissonError, invalidArgument } from './errors.js'
 import { hostRoot } from './image/host.js'
 import type { ImageRoot } from './runtime/assemble.js'
 import type { ImageConfig } from './spec/image.js'
@@ -31,6 +33,24 @@ export class Image {
       hidden: made.hidden,
       config: { Cmd: ['/bin/sh'], WorkingDir: '/', Env: [] },
     })
+  }
+
+  /**
+   * A directory as the root of containers. It is used in place, below their writable layers: it is never written to, and
+   * must not change while they run.
+   */
+  static async fromRootfs(directory: string, config: ImageConfig = {}): Promise<Image> {
+    if (typeof directory !== 'string') throw invalidArgument('rootfs', directory, 'a path of a directory')
+    const absolute = path.resolve(directory)
+    const status = await stat(absolute).catch(() => undefined)
+    if (!status?.isDirectory())
+      throw new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', `${absolute} is not a directory`, {
+        stage: 'image',
+        hint: 'Give the directory that holds bin, lib and so on.',
+      })
+    const identity = JSON.stringify({ absolute, ino: status.ino, dev: status.dev, config })
+    const id = `sha256:${createHash('sha256').update(identity).digest('hex')}`
+    return new Image(id, { lower: [absolute], trees: [], hidden: [], config })
   }
 
   static async get(ref: string): Promise<Image> {

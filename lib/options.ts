@@ -64,7 +64,10 @@ export interface IdMaps {
 
 export interface SecurityOptions {
   capabilities?: { add?: readonly string[]; drop?: readonly string[] }
-  /** `default`: Docker's profile. An object: a profile in Docker's JSON, or OCI's. */
+  /**
+   * `default`: Docker's profile. An object: a profile in Docker's JSON, or OCI's. With either, 32-bit programs do not
+   * run. Privileged containers have none unless it is given.
+   */
   seccomp?: 'default' | 'unconfined' | SpecSeccomp | Record<string, unknown>
   /** Default true: set-id programs and file capabilities give nothing. */
   noNewPrivileges?: boolean

@@ -1,13 +1,12 @@
 /** One call: run a program in a container of its own, which is gone when the program has ended. */
-import { accountPaths } from './cgroup/usage.js'
 import { CaissonError, invalidArgument } from './errors.js'
-import { Execution, type Launched, type LaunchRequest } from './execution.js'
+import { Execution, type Launched, type LaunchRequest, limitsOf } from './execution.js'
 import { Image } from './image.js'
 import type { RunOptions } from './options.js'
 import { assemble } from './runtime/assemble.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
-import { Running } from './runtime/running.js'
+import { start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
 import { newId } from './util/ids.js'
 
@@ -29,31 +28,17 @@ async function launch(
   const holder = await owner()
   const { root } = typeof image === 'string' ? await Image.get(image) : image
   const { workload, cgroup } = assemble({ id: newId(), owner: holder, image: root, command, options })
-  const { plan, cloneFlags, mapsOnRequest } = lower(workload)
-  if (mapsOnRequest) throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'user namespaces: not yet')
-  const running = new Running(
-    {
-      plan: plan.finish(),
-      inherited: plan.inherited,
-      namespaces: cloneFlags,
-      cgroup: cgroup.native,
-      prepare: cgroup.prepare,
-      collect: accountPaths(cgroup.files),
-      cpuFile: cgroup.files.cpu,
-      oomControl: cgroup.oomControl,
-      killRest: true,
-      stdio: request.stdio,
-      input: request.input,
-      captureLimit: request.captureLimit,
-      wallLimitMs: request.wallLimitMs,
-      cpuLimitMs: request.cpuLimitMs,
-    },
+  const lowered = lower(workload)
+  const running = start(
+    lowered,
+    cgroup,
+    { ...limitsOf(request), devices: workload.devices, killRest: true },
     request.events,
   )
   return {
     running,
     conclude(report) {
-      const result = verdict(report, cgroup.files, plan.notes)
+      const result = verdict(report, cgroup.files, lowered.plan.notes)
       if (result instanceof CaissonError) throw result
       return result
     },

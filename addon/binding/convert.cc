@@ -40,9 +40,13 @@ std::vector<Step> steps(const Napi::Value& value) {
     auto object = Napi::Value(array[i]).As<Napi::Object>();
     Step step;
     step.path = text(object.Get("path"));
-    Napi::Value content = object.Get("text");
-    step.kind = content.IsUndefined() ? Step::Kind::MakeDirectory : Step::Kind::Write;
-    if (!content.IsUndefined()) step.text = text(content);
+    Napi::Value written = object.Get("text"), content = object.Get("content"), target = object.Get("target");
+    step.kind = written.IsString()   ? Step::Kind::Write
+                : content.IsString() ? Step::Kind::CreateFile
+                : target.IsString()  ? Step::Kind::Symlink
+                                     : Step::Kind::MakeDirectory;
+    for (const Napi::Value& value : {written, content, target})
+      if (value.IsString()) step.text = text(value);
     step.stage = text_or(object, "stage", "prepare");
     step.lenient = truth(object, "lenient");
     result.push_back(std::move(step));
@@ -77,12 +81,52 @@ Stdio stdio(const Napi::Value& value) {
 
 }  // namespace
 
+std::vector<DeviceRule> device_rules(const Napi::Value& value) {
+  std::vector<DeviceRule> rules;
+  if (!value.IsArray()) return rules;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    auto object = Napi::Value(array[i]).As<Napi::Object>();
+    DeviceRule rule;
+    rule.allow = truth(object, "allow");
+    rule.type = text_or(object, "type", "a")[0];
+    rule.major = static_cast<int64_t>(number_or(object, "major", DeviceRule::ANY));
+    rule.minor = static_cast<int64_t>(number_or(object, "minor", DeviceRule::ANY));
+    rule.access = 0;
+    for (char access : text_or(object, "access", "rwm"))
+      rule.access |= access == 'm' ? DeviceRule::MKNOD : access == 'r' ? DeviceRule::READ : DeviceRule::WRITE;
+    rules.push_back(rule);
+  }
+  return rules;
+}
+
+std::string bytes_or_empty(const Napi::Value& value) {
+  if (!value.IsTypedArray()) return {};
+  auto bytes = value.As<Napi::Uint8Array>();
+  return {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()};
+}
+
+std::array<Stdio, 3> stdio_of(const Napi::Object& request) {
+  std::array<Stdio, 3> result;
+  auto streams = request.Get("stdio").As<Napi::Array>();
+  for (uint32_t i = 0; i < 3; i++) result[i] = stdio(streams[i]);
+  return result;
+}
+
+RunLimits run_limits(const Napi::Object& request) {
+  RunLimits limits;
+  limits.capture = static_cast<uint64_t>(number_or(request, "captureLimit", 0));
+  limits.wall_ms = number_or(request, "wallLimitMs", 0);
+  limits.cpu_ms = number_or(request, "cpuLimitMs", 0);
+  return limits;
+}
+
 ProcessOptions process_options(const Napi::Object& request) {
   ProcessOptions options;
-  auto plan = request.Get("plan").As<Napi::Uint8Array>();
-  options.plan.assign(reinterpret_cast<const char*>(plan.Data()), plan.ByteLength());
+  options.plan = bytes_or_empty(request.Get("plan"));
   options.namespaces = static_cast<uint64_t>(number_or(request, "namespaces", 0));
   options.cgroup = cgroup_paths(request.Get("cgroup"));
+  options.devices = device_rules(request.Get("devices"));
   options.prepare = steps(request.Get("prepare"));
   Napi::Value maps = request.Get("maps");
   if (maps.IsObject()) {
@@ -94,26 +138,24 @@ ProcessOptions process_options(const Napi::Object& request) {
     options.maps.gid_helper = text_or(object, "gidHelper");
     options.maps.on_request = truth(object, "onRequest");
   }
-  auto streams = request.Get("stdio").As<Napi::Array>();
-  for (uint32_t i = 0; i < 3; i++) options.stdio[i] = stdio(streams[i]);
-  Napi::Value input = request.Get("input");
-  if (input.IsTypedArray()) {
-    auto bytes = input.As<Napi::Uint8Array>();
-    options.input.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
-  }
+  options.stdio = stdio_of(request);
+  options.input = bytes_or_empty(request.Get("input"));
   Napi::Value inherited = request.Get("inherited");
   if (inherited.IsArray()) {
     auto array = inherited.As<Napi::Array>();
     for (uint32_t i = 0; i < array.Length(); i++)
       options.inherited.emplace_back(static_cast<int>(number(array[i])));
   }
-  options.capture_limit = static_cast<uint64_t>(number_or(request, "captureLimit", 0));
-  options.wall_limit_ms = number_or(request, "wallLimitMs", 0);
-  options.cpu_limit_ms = number_or(request, "cpuLimitMs", 0);
+  options.inherited_paths = texts(request.Get("inheritedPaths"));
+  options.new_network = truth(request, "newNetwork");
+  options.limits = run_limits(request);
+  options.log = text_or(request, "log");
+  options.log_limit = static_cast<uint64_t>(number_or(request, "logLimit", 0));
   options.cpu_file = text_or(request, "cpuFile");
   options.oom_control = text_or(request, "oomControl");
   options.collect = texts(request.Get("collect"));
   options.kill_rest = truth(request, "killRest");
+  options.own_pids = truth(request, "ownPids");
   return options;
 }
 

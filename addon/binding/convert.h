@@ -20,6 +20,11 @@ bool truth(const Napi::Object& object, const char* key);
 
 std::vector<Step> steps(const Napi::Value& value);
 CgroupPaths cgroup_paths(const Napi::Value& value);
+std::vector<DeviceRule> device_rules(const Napi::Value& value);
+// The parts of a request that a parked process gets later.
+std::string bytes_or_empty(const Napi::Value& value);
+std::array<Stdio, 3> stdio_of(const Napi::Object& request);
+RunLimits run_limits(const Napi::Object& request);
 ProcessOptions process_options(const Napi::Object& request);
 
 Napi::Object to_object(Napi::Env env, const Failure& failure);

@@ -56,7 +56,16 @@ void Mailbox::release() {
   if (--held_ == 0 && function_ != nullptr) napi_unref_threadsafe_function(env_, function_);
 }
 
+void Mailbox::at_end(std::weak_ptr<void> alive, std::function<void()> action) {
+  // Entries of what has ended go at most as often as new ones come.
+  for (int i = 0; i < 2 && !endings_.empty() && endings_.front().first.expired(); i++) endings_.pop_front();
+  endings_.emplace_back(std::move(alive), std::move(action));
+}
+
 void Mailbox::close() {
+  for (auto& [alive, action] : endings_)
+    if (!alive.expired()) action();
+  endings_.clear();
   std::lock_guard lock(mutex_);
   if (function_ != nullptr) napi_release_threadsafe_function(function_, napi_tsfn_abort);
   function_ = nullptr;

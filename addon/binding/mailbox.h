@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -20,6 +21,9 @@ class Mailbox {
   // From any thread. Dropped when the environment is gone.
   void post(Letter letter);
 
+  // JavaScript thread: called once when the environment ends, if `alive` is still there.
+  void at_end(std::weak_ptr<void> alive, std::function<void()> action);
+
   // JavaScript thread: while held, the event loop stays alive.
   void hold();
   void release();
@@ -33,6 +37,7 @@ class Mailbox {
   napi_threadsafe_function function_ = nullptr;
   std::vector<Letter> letters_;
   int held_ = 0;
+  std::list<std::pair<std::weak_ptr<void>, std::function<void()>>> endings_;
   napi_env env_;
 };
 

@@ -4,12 +4,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "binding/agent.h"
 #include "binding/convert.h"
-#include "binding/mailbox.h"
 #include "binding/process.h"
+#include "binding/promise.h"
 #include "core/lock.h"
 #include "core/steps.h"
-#include "core/threads.h"
 #include "core/watchdog.h"
 #include "init/plan.h"
 
@@ -17,35 +17,12 @@ namespace caisson {
 
 namespace {
 
-Napi::Value to_value(Napi::Env env, Nothing) { return env.Undefined(); }
-Napi::Value to_value(Napi::Env env, int number) { return Napi::Number::New(env, number); }
-
-// Runs `work` off the event loop; the promise resolves with its value or rejects with the failure record.
-template <typename Work>
-Napi::Value promise(Napi::Env env, Work work, Threads& threads = Threads::quick()) {
-  auto mailbox = Mailbox::of(env);
-  auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
-  auto result = deferred->Promise();
-  mailbox->hold();
-  threads.post([mailbox, deferred, work = std::move(work)]() mutable {
-    auto done = std::make_shared<decltype(work())>(work());
-    mailbox->post([mailbox, deferred = std::move(deferred), done](Napi::Env env) {
-      mailbox->release();
-      if (*done)
-        deferred->Resolve(to_value(env, **done));
-      else
-        deferred->Reject(to_object(env, done->failure()));
-    });
-  });
-  return result;
-}
-
 Napi::Value do_steps(const Napi::CallbackInfo& info) {
-  return promise(info.Env(), [list = steps(info[0])] { return perform(list); });
+  return promise(info.Env(), Threads::quick(), [list = steps(info[0])] { return perform(list); });
 }
 
 Napi::Value remove_cgroup(const Napi::CallbackInfo& info) {
-  return promise(info.Env(), [paths = cgroup_paths(info[0])]() -> Result<> {
+  return promise(info.Env(), Threads::slow(), [paths = cgroup_paths(info[0])]() -> Result<> {
     cgroup_kill(paths);
     for (int attempt = 0; attempt < 500; attempt++) {
       if (cgroup_remove(paths)) return Nothing{};
@@ -55,18 +32,27 @@ Napi::Value remove_cgroup(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value kill_cgroup(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::quick(), [paths = cgroup_paths(info[0])]() -> Result<> {
+    cgroup_kill(paths);
+    return Nothing{};
+  });
+}
+
+Napi::Value restrict(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::quick(),
+                 [path = text(info[0]), rules = device_rules(info[1])] { return restrict_devices(path, rules); });
+}
+
 Napi::Value watch(const Napi::CallbackInfo& info) {
-  return promise(info.Env(), [directories = texts(info[0])] { return watchdog_start(directories); });
+  return promise(info.Env(), Threads::quick(), [directories = texts(info[0])] { return watchdog_start(directories); });
 }
 
 // (path, exclusive, wait): the descriptor that holds the lock, -1 when another does.
 Napi::Value lock(const Napi::CallbackInfo& info) {
-  return promise(
-      info.Env(),
-      [path = text(info[0]), exclusive = info[1].ToBoolean().Value(), wait = info[2].ToBoolean().Value()] {
-        return lock_file(path, exclusive, wait);
-      },
-      Threads::slow());
+  bool exclusive = info[1].ToBoolean(), wait = info[2].ToBoolean();
+  return promise(info.Env(), Threads::slow(),
+                 [path = text(info[0]), exclusive, wait] { return lock_file(path, exclusive, wait); });
 }
 
 Napi::Value make_pipe(const Napi::CallbackInfo& info) {
@@ -103,8 +89,11 @@ Napi::Object plan(Napi::Env env) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("plan", plan(env));
   export_process(exports);
+  export_agent(exports);
   exports.Set("perform", Napi::Function::New(env, do_steps, "perform"));
   exports.Set("removeCgroup", Napi::Function::New(env, remove_cgroup, "removeCgroup"));
+  exports.Set("killCgroup", Napi::Function::New(env, kill_cgroup, "killCgroup"));
+  exports.Set("restrictDevices", Napi::Function::New(env, restrict, "restrictDevices"));
   exports.Set("watch", Napi::Function::New(env, watch, "watch"));
   exports.Set("lock", Napi::Function::New(env, lock, "lock"));
   exports.Set("pipe", Napi::Function::New(env, make_pipe, "pipe"));

@@ -8,14 +8,19 @@ namespace caisson {
 
 namespace {
 
-using Handle = std::shared_ptr<Process>;
+struct Handle {
+  std::shared_ptr<Process> process;
+  std::shared_ptr<bool> holds;
+};
 
 // Passes what happens to the JavaScript function, as (event, value).
 class Reporter : public Process::Listener {
  public:
-  Reporter(std::shared_ptr<Mailbox> mailbox, Napi::Function callback)
-      : mailbox_(std::move(mailbox)), callback_(new Napi::FunctionReference(Napi::Persistent(callback))) {
-    mailbox_->hold();
+  Reporter(std::shared_ptr<Mailbox> mailbox, std::shared_ptr<bool> holds, Napi::Function callback)
+      : mailbox_(std::move(mailbox)),
+        holds_(std::move(holds)),
+        callback_(new Napi::FunctionReference(Napi::Persistent(callback))) {
+    if (*holds_) mailbox_->hold();
   }
 
   void started(pid_t pid) override { tell("started", pid); }
@@ -26,8 +31,9 @@ class Reporter : public Process::Listener {
 
   void ended(ProcessReport report) override {
     auto shared = std::make_shared<ProcessReport>(std::move(report));
-    mailbox_->post([callback = callback_, mailbox = mailbox_, shared](Napi::Env env) {
-      mailbox->release();
+    mailbox_->post([callback = callback_, mailbox = mailbox_, holds = holds_, shared](Napi::Env env) {
+      if (*holds) mailbox->release();
+      *holds = false;
       call(env, *callback, Napi::String::New(env, "ended"), to_object(env, *shared));
       delete callback;
     });
@@ -50,15 +56,24 @@ class Reporter : public Process::Listener {
   }
 
   std::shared_ptr<Mailbox> mailbox_;
+  std::shared_ptr<bool> holds_;  // whether the event loop is kept alive for it; JavaScript thread only
   Napi::FunctionReference* callback_;
 };
 
-Process& process(const Napi::CallbackInfo& info) { return **info[0].As<Napi::External<Handle>>().Data(); }
+Process& process(const Napi::CallbackInfo& info) { return *process_of(info[0]); }
 
 Napi::Value start(const Napi::CallbackInfo& info) {
-  auto options = process_options(info[0].As<Napi::Object>());
-  auto reporter = std::make_unique<Reporter>(Mailbox::of(info.Env()), info[1].As<Napi::Function>());
-  auto* handle = new Handle(Process::start(std::move(options), std::move(reporter)));
+  auto request = info[0].As<Napi::Object>();
+  auto options = process_options(request);
+  auto holds = std::make_shared<bool>(!truth(request, "background"));
+  auto reporter = std::make_unique<Reporter>(Mailbox::of(info.Env()), holds, info[1].As<Napi::Function>());
+  auto started = Process::start(std::move(options), std::move(reporter));
+  // A worker_thread that ends takes its containers with it, as a process does.
+  std::weak_ptr<Process> weak = started;
+  Mailbox::of(info.Env())->at_end(weak, [weak] {
+    if (auto process = weak.lock()) process->kill(Cause::Aborted);
+  });
+  auto* handle = new Handle{std::move(started), holds};
   return Napi::External<Handle>::New(info.Env(), handle, [](Napi::Env, Handle* data) { delete data; });
 }
 
@@ -73,6 +88,20 @@ Cause cause(const std::string& name) {
 void kill(const Napi::CallbackInfo& info) { process(info).kill(cause(text(info[1]))); }
 
 void signal(const Napi::CallbackInfo& info) { process(info).signal(static_cast<int>(number(info[1]))); }
+
+Napi::Value pidfd(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), process(info).duplicate_pidfd());
+}
+
+// (process, { plan, stdio, input, limits }): the rest, for a parked process. From now on the event loop waits for it.
+void resume(const Napi::CallbackInfo& info) {
+  auto* handle = info[0].As<Napi::External<Handle>>().Data();
+  auto request = info[1].As<Napi::Object>();
+  if (!*handle->holds) Mailbox::of(info.Env())->hold();
+  *handle->holds = true;
+  handle->process->resume(bytes_or_empty(request.Get("plan")), stdio_of(request), bytes_or_empty(request.Get("input")),
+                          run_limits(request));
+}
 
 void go(const Napi::CallbackInfo& info) { process(info).go(); }
 
@@ -90,11 +119,17 @@ void detach(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
+std::shared_ptr<Process> process_of(const Napi::Value& value) {
+  return value.As<Napi::External<Handle>>().Data()->process;
+}
+
 void export_process(Napi::Object exports) {
   Napi::Env env = exports.Env();
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("kill", Napi::Function::New(env, kill, "kill"));
   exports.Set("signal", Napi::Function::New(env, signal, "signal"));
+  exports.Set("pidfd", Napi::Function::New(env, pidfd, "pidfd"));
+  exports.Set("resume", Napi::Function::New(env, resume, "resume"));
   exports.Set("go", Napi::Function::New(env, go, "go"));
   exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }

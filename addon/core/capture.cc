@@ -36,7 +36,7 @@ bool Capture::take(size_t at_most, bool until_dry) {
     size_t room = limit > bytes.size() ? limit - bytes.size() : 0;
     bytes.append(scratch(), std::min<size_t>(n, room));
     if (static_cast<size_t>(n) > room) truncated = true;
-    if (on_bytes_) on_bytes_(n);
+    if (on_bytes_) on_bytes_(scratch(), n);
     if (!until_dry) break;
   }
   return true;

@@ -12,8 +12,8 @@ namespace caisson {
 
 class Capture : public Supervisor::Source {
  public:
-  // Called on the supervisor's thread with the number of bytes that just came in.
-  using OnBytes = std::function<void(size_t)>;
+  // Called on the supervisor's thread with what just came in.
+  using OnBytes = std::function<void(const char*, size_t)>;
 
   Capture() = default;
   Capture(const Capture&) = delete;
@@ -28,7 +28,7 @@ class Capture : public Supervisor::Source {
 
   bool open() const { return static_cast<bool>(fd_); }
   std::string bytes;
-  // Bytes above this are read and dropped, so that the writer is not blocked while it is being stopped.
+  // Bytes above this are not kept.
   uint64_t limit = 0;
   bool truncated = false;
 

@@ -30,17 +30,18 @@ bool send_message(int socket, const message& what, const std::vector<int>& fds) 
   return sendmsg(socket, &header, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof what);
 }
 
-int receive_message(int socket, message* what, std::vector<Fd>* fds) {
-  iovec vector = {what, sizeof *what};
+ssize_t receive_packet(int socket, void* bytes, size_t size, std::vector<Fd>* fds, int flags) {
+  iovec vector = {bytes, size};
   alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
   msghdr header = {};
   header.msg_iov = &vector;
   header.msg_iovlen = 1;
   header.msg_control = space;
   header.msg_controllen = sizeof space;
-  ssize_t n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n < 0) return -1;
-  if (n == 0) return 0;
+  ssize_t n;
+  do n = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) return n;
   for (cmsghdr* rights = CMSG_FIRSTHDR(&header); rights != nullptr; rights = CMSG_NXTHDR(&header, rights)) {
     if (rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) continue;
     size_t count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -50,6 +51,12 @@ int receive_message(int socket, message* what, std::vector<Fd>* fds) {
       fds->emplace_back(fd);
     }
   }
+  return n;
+}
+
+int receive_message(int socket, message* what, std::vector<Fd>* fds) {
+  ssize_t n = receive_packet(socket, what, sizeof *what, fds, MSG_DONTWAIT);
+  if (n <= 0) return static_cast<int>(n);
   if (n != static_cast<ssize_t>(sizeof *what)) return errno = EPROTO, -1;
   what->syscall[sizeof what->syscall - 1] = 0;
   what->detail[sizeof what->detail - 1] = 0;

@@ -1,6 +1,8 @@
 // The owner's end of the control socket (init/plan.h has the messages).
 #pragma once
 
+#include <sys/types.h>
+
 #include <vector>
 
 #include "core/fd.h"
@@ -13,5 +15,8 @@ bool send_message(int socket, const message& what, const std::vector<int>& fds =
 
 // 1: a message, 0: the other end is closed, -1: errno (EAGAIN when there is none now).
 int receive_message(int socket, message* what, std::vector<Fd>* fds);
+
+// One packet of any form with the descriptors beside it; as recvmsg(2).
+ssize_t receive_packet(int socket, void* bytes, size_t size, std::vector<Fd>* fds, int flags);
 
 }  // namespace caisson

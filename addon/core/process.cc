@@ -11,9 +11,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
 
 #include "core/idmap.h"
 #include "core/message.h"
+#include "core/netns.h"
 #include "core/spawn.h"
 #include "core/sys.h"
 #include "core/threads.h"
@@ -99,17 +101,30 @@ Result<> Process::watch_oom() {
   return Nothing{};
 }
 
+Result<Fd> Process::make_plan(const std::string& plan) {
+  Fd fd(static_cast<int>(syscall(SYS_memfd_create, "caisson-plan", MFD_CLOEXEC)));
+  if (!fd) return failed("process", "memfd_create");
+  if (write(fd.get(), plan.data(), plan.size()) != static_cast<ssize_t>(plan.size()))
+    return failed("process", "write", "plan");
+  return fd;
+}
+
 Result<> Process::create() {
   if (auto done = perform(options_.prepare); !done) return done.failure();
+  if (!options_.devices.empty())
+    if (auto done = restrict_devices(options_.cgroup.unified, options_.devices); !done) return done.failure();
   if (auto done = watch_oom(); !done) return done.failure();
 
+  if (!options_.log.empty()) {
+    log_.emplace(options_.log, options_.log_limit);
+    if (auto done = log_->open(); !done) return done.failure();
+  }
   std::array<Fd, 3> stdio;
   if (auto done = connect(&stdio); !done) return done.failure();
 
-  plan_.reset(static_cast<int>(syscall(SYS_memfd_create, "caisson-plan", MFD_CLOEXEC)));
-  if (!plan_) return failed("process", "memfd_create");
-  if (write(plan_.get(), options_.plan.data(), options_.plan.size()) != static_cast<ssize_t>(options_.plan.size()))
-    return failed("process", "write", "plan");
+  auto plan = make_plan(options_.plan);
+  if (!plan) return plan.failure();
+  plan_ = std::move(*plan);
 
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return failed("process", "socketpair");
@@ -120,12 +135,26 @@ Result<> Process::create() {
   spawning.namespaces = options_.namespaces;
   spawning.cgroup = options_.cgroup.unified;
   spawning.fds = {stdio[0].get(), stdio[1].get(), stdio[2].get(), theirs.get(), plan_.get()};
+  Fd network;
+  if (options_.new_network) {
+    auto taken = take_network_namespace();
+    if (!taken) return taken.failure();
+    network = std::move(*taken);
+    spawning.fds.push_back(network.get());
+  }
+  for (const std::string& path : options_.inherited_paths) {
+    options_.inherited.emplace_back(open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!options_.inherited.back()) return failed("process", "open", path);
+  }
   for (const Fd& fd : options_.inherited) spawning.fds.push_back(fd.get());
   auto spawned = spawn(spawning);
   if (!spawned) return spawned.failure();
   options_.inherited.clear();
   pid_ = spawned->pid;
-  exit_.fd = std::move(spawned->pidfd);
+  {
+    std::lock_guard lock(pidfd_mutex_);
+    exit_.fd = std::move(spawned->pidfd);
+  }
 
   if (!options_.maps.on_request) map_ids();
   return Nothing{};
@@ -146,26 +175,28 @@ void Process::launch() {
 
 void Process::attach() {
   attached_ = true;
+  attach_streams();
+  if (oom_.fd) oom_.start(EPOLLIN);
+  control_.start(EPOLLIN);
+  exit_.start(EPOLLIN);
+  timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
+    if (!started_ && !parked_) kill_now(Cause::Stopped);
+  }));
+  for (int number : pending_signals_) sys::pidfd_send_signal(exit_.fd.get(), number);
+  if (pending_ != Cause::None) kill_now(pending_);
+}
+
+void Process::attach_streams() {
   for (int i = 0; i < 2; i++) {
     if (options_.stdio[i + 1].kind != Stdio::Kind::Capture) continue;
-    output_[i].limit = options_.capture_limit;
-    output_[i].start(std::move(options_.stdio[i + 1].fd), [this](size_t n) {
-      captured_ += n;
-      on_output();
-    });
+    output_[i].limit = log_ ? 0 : options_.limits.capture;
+    output_[i].start(std::move(options_.stdio[i + 1].fd),
+                     [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); });
   }
   if (options_.stdio[0].kind == Stdio::Kind::Input) {
     input_.fd = std::move(options_.stdio[0].fd);
     input_.start(EPOLLOUT);
   }
-  if (oom_.fd) oom_.start(EPOLLIN);
-  control_.start(EPOLLIN);
-  exit_.start(EPOLLIN);
-  timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
-    if (!started_) kill_now(Cause::Stopped);
-  }));
-  for (int number : pending_signals_) sys::pidfd_send_signal(exit_.fd.get(), number);
-  if (pending_ != Cause::None) kill_now(pending_);
 }
 
 void Process::on_control(uint32_t) { read_control(); }
@@ -192,16 +223,24 @@ void Process::read_control() {
           listener_->synchronising(pid_);
         break;
       case MESSAGE_READY:
+        parked_ = true;
         listener_->ready();
         break;
       case MESSAGE_CONSOLE:
-        if (!fds.empty()) listener_->console(std::move(fds[0]));
+        if (fds.empty()) break;
+        if (log_) {
+          fcntl(fds[0].get(), F_SETFL, O_NONBLOCK | O_RDWR);
+          output_[0].start(Fd(fcntl(fds[0].get(), F_DUPFD_CLOEXEC, 0)),
+                           [this](const char* bytes, size_t size) { on_output(0, bytes, size); });
+        }
+        listener_->console(std::move(fds[0]));
         break;
       case MESSAGE_PROCESS: {
         // The first process only went ahead; the one to watch was born in the pid namespace.
         if (fds.empty()) break;
         siginfo_t info;
         waitid(static_cast<idtype_t>(3) /* P_PIDFD */, exit_.fd.get(), &info, WEXITED);
+        std::lock_guard lock(pidfd_mutex_);
         exit_.stop();
         exit_.fd = std::move(fds[0]);
         pid_ = static_cast<pid_t>(what.value);
@@ -227,25 +266,30 @@ void Process::on_executed() {
   plan_.reset();
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
-  if (options_.wall_limit_ms > 0)
-    timers_.push_back(Supervisor::shared().at(in_ms(options_.wall_limit_ms), [this] { kill_now(Cause::Timeout); }));
-  if (options_.cpu_limit_ms > 0) check_cpu();
+  if (options_.limits.wall_ms > 0)
+    timers_.push_back(Supervisor::shared().at(in_ms(options_.limits.wall_ms), [this] { kill_now(Cause::Timeout); }));
+  if (options_.limits.cpu_ms > 0) {
+    cpu_before_us_ = std::max(0.0, cpu_used_us(options_.cpu_file));
+    check_cpu();
+  }
   listener_->started(pid_);
 }
 
 // Looks again when the limit could be reached at the earliest: with every processor at work.
 void Process::check_cpu() {
   if (ended_) return;
-  double used_ms = cpu_used_us(options_.cpu_file) / 1000;
-  double left = options_.cpu_limit_ms - used_ms;
-  if (used_ms >= 0 && left <= 0) return kill_now(Cause::Cpu);
+  double used_ms = (cpu_used_us(options_.cpu_file) - cpu_before_us_) / 1000;
+  double left = options_.limits.cpu_ms - used_ms;
+  if (left <= 0) return kill_now(Cause::Cpu);
   static const long processors = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
   timers_.push_back(
       Supervisor::shared().at(in_ms(std::max(2.0, left / static_cast<double>(processors))), [this] { check_cpu(); }));
 }
 
-void Process::on_output() {
-  if (captured_ > options_.capture_limit) {
+void Process::on_output(int stream, const char* bytes, size_t size) {
+  if (log_) return log_->add(stream, bytes, size);
+  captured_ += size;
+  if (captured_ > options_.limits.capture) {
     report_.truncated = true;
     kill_now(Cause::Output);
   }
@@ -297,18 +341,22 @@ void Process::on_exit(uint32_t) {
 void Process::finish() {
   if (!started_ && executed()) on_executed();
   ended_ = true;
-  exit_.stop();
+  {
+    std::lock_guard lock(pidfd_mutex_);
+    exit_.stop();
+  }
   control_.stop();
   input_.stop();
   oom_.stop();
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
-  if (options_.kill_rest) cgroup_kill(options_.cgroup);
+  if (options_.kill_rest && !options_.own_pids) cgroup_kill(options_.cgroup);
   for (int i = 0; i < 2; i++) {
     output_[i].finish();
-    report_.truncated |= output_[i].truncated;
+    if (!log_) report_.truncated |= output_[i].truncated;
     report_.output[i] = std::move(output_[i].bytes);
   }
+  if (log_) log_->finish();
   if (started_) {
     report_.failure.reset();
     report_.duration_ms = std::chrono::duration<double, std::milli>(exited_at_ - executed_at_).count();
@@ -325,7 +373,9 @@ void Process::finish() {
 
 // The last process has left, but the kernel may need a moment until its cgroup can be removed.
 void Process::clean(int attempt) {
-  if (!cgroup_remove(options_.cgroup) && options_.kill_rest && attempt < CLEAN_ATTEMPTS) {
+  // Programs that a program has left running in the container may stay, unless it was killed.
+  bool must_go = options_.kill_rest || report_.cause != Cause::None;
+  if (!cgroup_remove(options_.cgroup) && must_go && attempt < CLEAN_ATTEMPTS) {
     Supervisor::shared().at(Supervisor::Clock::now() + milliseconds(attempt < 20 ? 1 : 10),
                             [this, attempt] { clean(attempt + 1); });
     return;
@@ -358,12 +408,20 @@ void Process::signal(int number) {
   });
 }
 
+int Process::duplicate_pidfd() {
+  std::lock_guard lock(pidfd_mutex_);
+  return exit_.fd ? fcntl(exit_.fd.get(), F_DUPFD_CLOEXEC, 0) : -1;
+}
+
 void Process::go() {
   Supervisor::shared().post([process = shared_from_this()] {
+    if (!process->control_.fd) return;
     message what = {};
     what.type = MESSAGE_GO;
     what.value = static_cast<uint32_t>(process->pid_);
-    if (process->control_.fd) send_message(process->control_.fd.get(), what);
+    // Hooks in the container are told the process id as it is seen from here.
+    (void)!pwrite(process->plan_.get(), &what.value, sizeof what.value, offsetof(plan_header, pid));
+    send_message(process->control_.fd.get(), what);
   });
 }
 
@@ -372,6 +430,40 @@ void Process::detach(int stream, std::function<void(Fd, std::string)> done) {
     Capture& capture = process->output_[stream];
     Fd fd = capture.detach();
     done(std::move(fd), std::move(capture.bytes));
+  });
+}
+
+void Process::resume(std::string plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits) {
+  auto shared = std::make_shared<std::array<Stdio, 3>>(std::move(stdio));
+  Supervisor::shared().post([process = shared_from_this(), plan = std::move(plan), shared, input = std::move(input),
+                             limits]() mutable { process->resume_now(plan, std::move(*shared), std::move(input), limits); });
+}
+
+void Process::resume_now(const std::string& plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits) {
+  if (ended_ || !control_.fd) return;
+  options_.stdio = std::move(stdio);
+  options_.input = std::move(input);
+  options_.limits = limits;
+  std::array<Fd, 3> theirs;
+  auto connected = connect(&theirs);
+  auto made = make_plan(plan);
+  message go = {};
+  go.type = MESSAGE_GO;
+  if (!connected || !made ||
+      !send_message(control_.fd.get(), go, {made->get(), theirs[0].get(), theirs[1].get(), theirs[2].get()})) {
+    report_.failure = !connected ? connected.failure() : !made ? made.failure() : failed("pool", "sendmsg");
+    return kill_now(Cause::Stopped);
+  }
+  parked_ = false;
+  plan_ = std::move(*made);
+  attach_streams();
+}
+
+void Process::take_control(std::function<void(Fd)> done) {
+  Supervisor::shared().post([process = shared_from_this(), done = std::move(done)] {
+    Fd fd = std::move(process->control_.fd);
+    if (fd) Supervisor::shared().remove(fd.get(), &process->control_);
+    done(std::move(fd));
   });
 }
 

@@ -5,14 +5,17 @@
 
 #include <array>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/capture.h"
 #include "core/cgroup.h"
+#include "core/devices.h"
 #include "core/fd.h"
 #include "core/idmap.h"
+#include "core/log.h"
 #include "core/result.h"
 #include "core/steps.h"
 #include "core/supervisor.h"
@@ -32,22 +35,33 @@ struct Stdio {
   Fd fd{};
 };
 
+// What is measured against the program, from its first instruction on.
+struct RunLimits {
+  uint64_t capture = 0;  // bytes of both outputs together; more ends the program
+  double wall_ms = 0;    // 0: none
+  double cpu_ms = 0;
+};
+
 struct ProcessOptions {
   std::string plan;
   uint64_t namespaces = 0;
   CgroupPaths cgroup;
+  std::vector<DeviceRule> devices;  // enforced on cgroup.unified; none: all that others allow
   std::vector<Step> prepare;
   IdMaps maps;
   std::array<Stdio, 3> stdio;
   std::string input;
   std::vector<Fd> inherited;
-  uint64_t capture_limit = 0;  // bytes, both streams together
-  double wall_limit_ms = 0;    // 0: none
-  double cpu_limit_ms = 0;
+  std::vector<std::string> inherited_paths;  // opened when all is prepared, with O_PATH; they follow `inherited`
+  bool new_network = false;  // the first inherited descriptor is to be a new network namespace, from the stock
+  RunLimits limits;
+  std::string log;             // a file that output goes to instead of the report; see log.h
+  uint64_t log_limit = 0;
   std::string cpu_file;     // cpu.stat of v2, or cpuacct.usage of v1
   std::string oom_control;  // memory.oom_control of v1: its event stands in for memory.oom.group
   std::vector<std::string> collect;  // files to read when it has ended
   bool kill_rest = false;            // when it ends, so does everything in its cgroup; otherwise that may live on
+  bool own_pids = false;             // it is PID 1 of its namespace: the kernel already ends the rest
 };
 
 // Why it was killed by us; the first cause wins.
@@ -83,8 +97,14 @@ class Process : public std::enable_shared_from_this<Process> {
   // From any thread; all are no-ops once it has ended.
   void kill(Cause cause);
   void signal(int number);
+  // A new descriptor of the process itself, for others to join; negative when there is none (yet, or any more).
+  int duplicate_pidfd();
   void go();
   void detach(int stream, std::function<void(Fd, std::string)> done);
+  // After ready(): the control socket, for the file agent.
+  void take_control(std::function<void(Fd)> done);
+  // After ready(), for a parked process: the rest of its plan.
+  void resume(std::string plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits);
 
  private:
   template <void (Process::*Handler)(uint32_t)>
@@ -110,16 +130,19 @@ class Process : public std::enable_shared_from_this<Process> {
   void map_ids();
   Result<> watch_oom();
   Result<> create();
+  Result<Fd> make_plan(const std::string& plan);
 
   // On the supervisor's thread.
   void attach();
+  void attach_streams();
   void on_control(uint32_t events);
   void on_exit(uint32_t events);
   void on_input(uint32_t events);
   void on_oom(uint32_t events);
+  void resume_now(const std::string& plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits);
   void read_control();
   void on_executed();
-  void on_output();
+  void on_output(int stream, const char* bytes, size_t size);
   void kill_now(Cause cause);
   void check_cpu();
   bool executed();
@@ -132,16 +155,19 @@ class Process : public std::enable_shared_from_this<Process> {
   std::shared_ptr<Process> self_;  // until it has ended
 
   pid_t pid_ = -1;
+  std::mutex pidfd_mutex_;  // around changes of exit_.fd
   Fd plan_;
   Watch<&Process::on_control> control_{this};
   Watch<&Process::on_exit> exit_{this};
   Watch<&Process::on_input> input_{this};
   Watch<&Process::on_oom> oom_{this};
   std::array<Capture, 2> output_;
+  std::optional<Log> log_;
   uint64_t captured_ = 0;
+  double cpu_before_us_ = 0;
   size_t input_written_ = 0;
 
-  bool attached_ = false, started_ = false, ended_ = false;
+  bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
   Cause pending_ = Cause::None;       // asked for before there was a process
   std::vector<int> pending_signals_;  // likewise
   Supervisor::Clock::time_point executed_at_, exited_at_;

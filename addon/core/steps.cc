@@ -18,6 +18,16 @@ bool perform(const Step& step, const char** syscall) {
     case Step::Kind::Write:
       *syscall = "write";
       return sys::write_file(step.path, step.text) || (step.lenient && errno == ENOENT);
+    case Step::Kind::CreateFile: {
+      *syscall = "open";
+      Fd fd(open(step.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+      if (!fd) return false;
+      *syscall = "write";
+      return write(fd.get(), step.text.data(), step.text.size()) == static_cast<ssize_t>(step.text.size());
+    }
+    case Step::Kind::Symlink:
+      *syscall = "symlink";
+      return symlink(step.text.c_str(), step.path.c_str()) == 0 || (step.lenient && errno == EEXIST);
   }
   return false;
 }

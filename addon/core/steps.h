@@ -1,4 +1,4 @@
-// Small things done to the file system around a process, in order: cgroup directories and files, scratch directories.
+// Small things done to the file system around a process, in order: cgroups, scratch directories, bundles.
 #pragma once
 
 #include <string>
@@ -9,13 +9,18 @@
 namespace caisson {
 
 struct Step {
-  enum class Kind { MakeDirectory, Write };
+  enum class Kind {
+    MakeDirectory,
+    Write,       // to a file that exists, in one call, as kernel files want it
+    CreateFile,  // a new file
+    Symlink,     // `text` is the target
+  };
   Kind kind;
   std::string path;
   std::string text;
   // For the failure record.
   std::string stage;
-  // MakeDirectory: it may be there. Write: the file may be missing.
+  // MakeDirectory, Symlink: it may be there. Write: the file may be missing.
   bool lenient = false;
 };
 

@@ -19,7 +19,7 @@ namespace {
 
 class Watchdog : public Supervisor::Source {
  public:
-  explicit Watchdog(std::vector<std::string> directories) : directories_(std::move(directories)) {}
+  explicit Watchdog(std::vector<std::string> list) : list_(std::move(list)) {}
 
   Result<> start() {
     Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -27,7 +27,7 @@ class Watchdog : public Supervisor::Source {
     Fd list(static_cast<int>(syscall(SYS_memfd_create, "caisson-watch", MFD_CLOEXEC)));
     if (!null || !owner || !list) return failed("watchdog", "open");
     std::string text;
-    for (const std::string& path : directories_) text += path + "\n";
+    for (const std::string& line : list_) text += line + "\n";
     if (write(list.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
       return failed("watchdog", "write");
     SpawnOptions options;
@@ -51,14 +51,14 @@ class Watchdog : public Supervisor::Source {
   }
 
  private:
-  std::vector<std::string> directories_;
+  const std::vector<std::string> list_;
   Fd process_;
 };
 
 }  // namespace
 
-Result<> watchdog_start(std::vector<std::string> directories) {
-  auto* watchdog = new Watchdog(std::move(directories));  // lives as long as the process
+Result<> watchdog_start(std::vector<std::string> list) {
+  auto* watchdog = new Watchdog(std::move(list));  // lives as long as the process
   return watchdog->start();
 }
 

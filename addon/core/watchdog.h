@@ -8,8 +8,7 @@
 
 namespace caisson {
 
-// Starts it; it is restarted when it ends while this process lives. `directories` are cgroups of this process's own
-// containers. Blocks for a moment; call it on a worker thread that lives as long as the process.
-Result<> watchdog_start(std::vector<std::string> directories);
+// Starts it; it is restarted when it ends while this process lives. `list` says what to remove (init/watch.c). Blocks for a moment; call it on a worker thread that lives as long as the process.
+Result<> watchdog_start(std::vector<std::string> list);
 
 }  // namespace caisson

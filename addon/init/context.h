@@ -63,6 +63,9 @@ int control_send(struct context *c, const struct message *message, const int *fd
 /* Returns the number of fds received (at most `limit`), or a negative errno; E_CONNRESET when the owner is gone. */
 int control_receive(struct context *c, struct message *message, int *fds, u32 limit);
 int control_owner_gone(struct context *c);
+/* The same for packets of other forms; the size received, 0 at the end. One descriptor at most goes with a packet. */
+int control_send_bytes(struct context *c, const void *bytes, usize size, int fd);
+int control_receive_bytes(struct context *c, void *bytes, usize size);
 
 /* resolve.c: paths inside a root that may be hostile */
 #define RESOLVE_NO_SYMLINKS_FLAG 0x04 /* linux/openat2.h */
@@ -81,6 +84,9 @@ static inline void place_end(struct place *place) {
 }
 /* After pivot_root, chroot, or entering another mount namespace. */
 void resolve_new_root(void);
+
+/* remove.c: by descriptors from top to bottom, never through a link; 0, or a negative errno */
+int remove_tree(int above, const char *name);
 
 /* users.c */
 int users_lookup(struct context *c, const char *spec, u32 uid, u32 gid);
@@ -134,6 +140,8 @@ int op_no_new_privs(struct context *, const struct operation *);
 int op_seccomp(struct context *, const struct operation *);
 int op_parent_death(struct context *, const struct operation *);
 
+int op_open(struct context *, const struct operation *);
+int op_agent(struct context *, const struct operation *);
 int op_workdir(struct context *, const struct operation *);
 int op_reaper(struct context *, const struct operation *);
 int op_wait(struct context *, const struct operation *);

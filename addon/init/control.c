@@ -30,8 +30,8 @@ struct rights {
   int fd[FDS_MAX];
 };
 
-int control_send(struct context *c, const struct message *message, const int *fds, u32 count) {
-  struct io_vector vector = {(void *)message, sizeof *message};
+static int transmit(struct context *c, const void *bytes, usize size, const int *fds, u32 count) {
+  struct io_vector vector = {(void *)bytes, size};
   struct rights rights;
   struct message_header header = {.vectors = &vector, .vector_count = 1};
   if (c->control < 0 || count > FDS_MAX) return -E_INVAL;
@@ -47,6 +47,14 @@ int control_send(struct context *c, const struct message *message, const int *fd
   do r = SYS(sendmsg, c->control, &header, FLAG_NOSIGNAL);
   while (r == -E_INTR);
   return r < 0 ? (int)r : 0;
+}
+
+int control_send(struct context *c, const struct message *message, const int *fds, u32 count) {
+  return transmit(c, message, sizeof *message, fds, count);
+}
+
+int control_send_bytes(struct context *c, const void *bytes, usize size, int fd) {
+  return transmit(c, bytes, size, &fd, fd >= 0);
 }
 
 int control_receive(struct context *c, struct message *message, int *fds, u32 limit) {
@@ -69,6 +77,13 @@ int control_receive(struct context *c, struct message *message, int *fds, u32 li
     else
       close_fd(rights.fd[i]);
   return (int)(count < limit ? count : limit);
+}
+
+int control_receive_bytes(struct context *c, void *bytes, usize size) {
+  long r;
+  do r = SYS(recvfrom, c->control, bytes, size, 0, NULL, NULL);
+  while (r == -E_INTR);
+  return (int)r;
 }
 
 int control_owner_gone(struct context *c) {

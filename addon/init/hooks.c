@@ -60,10 +60,6 @@ int op_hook(struct context *c, const struct operation *op) {
   SYS(waitid, WAIT_PIDFD, pidfd, status, EXITED, NULL);
   SYS(close, pidfd);
   enum { CLD_EXITED_CODE = 1 };
-  if (status[2] != CLD_EXITED_CODE || status[6] != 0) {
-    char detail[216];
-    text_copy(detail, sizeof detail, path);
-    return (int)tried(c, status[6] == 127 ? "execve" : "hook", detail, -E_PERM);
-  }
-  return 0;
+  if (status[2] == CLD_EXITED_CODE && status[6] == 0) return 0;
+  return (int)tried(c, status[6] == 127 ? "execve" : "hook", path, -E_CANCELED);
 }

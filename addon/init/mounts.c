@@ -6,6 +6,7 @@
 
 #include <linux/mount.h>
 #include <linux/stat.h>
+#include <asm/statfs.h>
 
 enum {
   MNT_DETACH_FLAG = 2,
@@ -122,7 +123,17 @@ int op_overlay(struct context *c, const struct operation *op) {
     length += more_length;
   }
   options[length] = 0;
-  (void)work;
+
+  /* `volatile` leaves a mark against reuse after a crash of the machine, which these layers do not outlive anyway. */
+  char mark[4096];
+  usize work_length = strlen(work);
+  if (*upper && work_length + 32 < sizeof mark) {
+    memcpy(mark, work, work_length);
+    text_copy(mark + work_length, 32, "/work/incompat/volatile/dirty");
+    SYS(unlinkat, AT_FDCWD, mark, 0);
+    mark[work_length + sizeof "/work/incompat/volatile" - 1] = 0;
+    SYS(unlinkat, AT_FDCWD, mark, 0x200 /* AT_REMOVEDIR */);
+  }
 
   int r = (int)tried(c, "chdir", "/proc/self/fd", SYS(chdir, "/proc/self/fd"));
   if (r >= 0) {
@@ -157,6 +168,20 @@ int op_root(struct context *c, const struct operation *op) {
   if (r < 0) return r;
   resolve_new_root();
   return (int)tried(c, "chdir", "/", SYS(chdir, "/"));
+}
+
+/* For a kernel file system that must be the real one: nothing else can have been put in its place. */
+int op_open(struct context *c, const struct operation *op) {
+  const char *path = op->string;
+  int fd = (int)tried(c, "openat2", path, resolve_open(-1, path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS_FLAG));
+  if (fd < 0) return fd;
+  if (op->number[1]) {
+    struct statfs status;
+    int r = (int)tried(c, "fstatfs", path, SYS(fstatfs, fd, &status));
+    if (r >= 0 && (u64)status.f_type != op->number[1]) r = (int)tried(c, "fstatfs", path, -E_INVAL);
+    if (r < 0) return r;
+  }
+  return slot_set(c, op->number[0], fd);
 }
 
 int op_chroot(struct context *c, const struct operation *op) {

@@ -81,6 +81,13 @@ int op_fork(struct context *c, const struct operation *op) {
       .flags = CLONE_PARENT | CLONE_PIDFD | op->number[0],
       .pidfd = (u64)(usize)&pidfd,
   };
+  /* A cgroup namespace shows the cgroup that it was made in as its root; the program itself lives one below. */
+  if (op->number[1] != PLAN_NONE) {
+    int cgroup = slot_get(c, op->number[1]);
+    if (cgroup < 0) return cgroup;
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = (u64)cgroup;
+  }
   long pid = tried(c, "clone3", "", SYS(clone3, &args, sizeof args));
   if (pid < 0) return (int)pid;
   if (pid == 0) return 0;

@@ -48,7 +48,9 @@ static const operator_function operators[PLAN_OP_COUNT] = {
     [PLAN_NO_NEW_PRIVS] = op_no_new_privs,
     [PLAN_SECCOMP] = op_seccomp,
     [PLAN_PARENT_DEATH] = op_parent_death,
+    [PLAN_OPEN] = op_open,
     [PLAN_WAIT] = op_wait,
+    [PLAN_AGENT] = op_agent,
     [PLAN_EXEC] = op_exec,
 };
 
@@ -59,7 +61,7 @@ static const u8 strings_needed[PLAN_OP_COUNT] = {
     [PLAN_ATTACH] = 1,      [PLAN_SETATTR] = 1,  [PLAN_MASK] = 1,        [PLAN_READONLY] = 1,
     [PLAN_DIRECTORY] = 1,   [PLAN_NODE] = 1,     [PLAN_SYMLINK] = 2,     [PLAN_FILE] = 1,
     [PLAN_SYSCTL] = 2,      [PLAN_HOSTNAME] = 2, [PLAN_OOM_SCORE] = 1,   [PLAN_HOOK] = 3,
-    [PLAN_USER] = 1,        [PLAN_WORKDIR] = 1,  [PLAN_EXEC] = 1,
+    [PLAN_USER] = 1,        [PLAN_WORKDIR] = 1,  [PLAN_EXEC] = 1,        [PLAN_OPEN] = 1,
 };
 
 const char *op_text(const struct operation *op, u32 index) {

@@ -38,7 +38,7 @@ extern "C" {
   OP(UNSHARE)       /* namespace flags                       |                                             */ \
   OP(TIME)          /* -                                     | timens_offsets text, may be empty           */ \
   OP(SYNC)          /* kind, first slot for fds, 1: announce |                                             */ \
-  OP(FORK)          /* namespace flags                       |                                             */ \
+  OP(FORK)          /* namespace flags, slot of a v2 cgroup  |                                             */ \
   OP(BECOME_ROOT)   /* 1: setgroups is denied                |                                             */ \
   OP(UNDUMPABLE)    /*                                       |                                             */ \
   OP(PROPAGATION)   /* mount flags                           | path, empty: /                              */ \
@@ -76,7 +76,9 @@ extern "C" {
   OP(NO_NEW_PRIVS)  /*                                       |                                             */ \
   OP(SECCOMP)       /* filter flags                          |                               | BPF program */ \
   OP(PARENT_DEATH)  /*                                       |                                             */ \
+  OP(OPEN)          /* slot, type of file system to insist on | directory                                  */ \
   OP(WAIT)          /* first slot for fds                    |                                             */ \
+  OP(AGENT)         /* -                                     | - (agent.h)                                 */ \
   OP(EXEC)          /* argument count                        | args, env                                   */
 
 enum plan_op {

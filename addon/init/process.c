@@ -3,6 +3,7 @@
 
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
 #include <linux/stat.h>
@@ -39,6 +40,7 @@ static _Noreturn void reap(long child) {
   struct __user_cap_data_struct none[2];
   u64 set = all_signals();
   memset(none, 0, sizeof none);
+  SYS(prctl, PR_SET_NAME, "caisson-init", 0, 0, 0);
   SYS(close_range, 0, ~0u, 0);
   SYS(capset, &header, none);
   for (;;) {

@@ -83,6 +83,7 @@ enum {
   E_OPNOTSUPP = 95,
   E_CONNRESET = 104,
   E_TIMEDOUT = 110,
+  E_CANCELED = 125,
 };
 
 void *memcpy(void *to, const void *from, usize size);

@@ -3,12 +3,13 @@
  * is left in the owner's cgroups and removes them. A hostile PID 1 can clear its parent-death signal; it cannot leave
  * its cgroup.
  *
- * The list of directories is text, one a line, as they were created; later ones may lie in earlier ones.
+ * What to remove is text, a line each: `cgroup PATH`, `tree PATH` or `file PATH`, in this order.
  */
 #include "context.h"
 
 #include <linux/mman.h>
 #include <linux/poll.h>
+#include <linux/prctl.h>
 #include <linux/stat.h>
 
 struct directory_entry {
@@ -78,6 +79,7 @@ _Noreturn void watch(void) {
   struct statx status;
   u64 signals = ~0ull;
   SYS(rt_sigprocmask, 0, &signals, NULL, sizeof signals);
+  SYS(prctl, PR_SET_NAME, "caisson-watch", 0, 0, 0);
   SYS(setsid);
   SYS(chdir, "/");
   if (SYS(statx, 4, "", AT_EMPTY_PATH, STATX_SIZE, &status) < 0) quit(125);
@@ -94,8 +96,12 @@ _Noreturn void watch(void) {
   for (int attempt = 0, left = 1; left && attempt < ATTEMPTS; attempt++) {
     left = 0;
     for (usize at = 0; at < size; at += strlen(list + at) + 1)
-      if (list[at] && clear(AT_FDCWD, list + at, 0) != 0) left = 1;
+      if (text_starts(list + at, "cgroup ") && clear(AT_FDCWD, list + at + 7, 0) != 0) left = 1;
     if (left) pause_ms(attempt < 50 ? 2 : 20);
+  }
+  for (usize at = 0; at < size; at += strlen(list + at) + 1) {
+    if (text_starts(list + at, "tree ")) remove_tree(AT_FDCWD, list + at + 5);
+    if (text_starts(list + at, "file ")) SYS(unlinkat, AT_FDCWD, list + at + 5, 0);
   }
   quit(0);
 }

@@ -1,31 +1,11 @@
-/** The shape of a controller; one file each beside this one. */
-import type { Settings } from './settings.js'
+/** All controllers, in the order in which their limits are set. */
+import type { Controller } from './controller.js'
+import { cpu } from './cpu.js'
+import { cpuset } from './cpuset.js'
+import { devices } from './devices.js'
+import { hugetlb } from './hugetlb.js'
+import { io } from './io.js'
+import { memory } from './memory.js'
+import { pids } from './pids.js'
 
-/** One file of a cgroup directory and what to write to it. */
-export interface FileWrite {
-  file: string
-  text: string
-  /** The kernel may lack the file without the promise being broken. */
-  lenient?: boolean
-}
-
-export interface Controller {
-  /** The name in cgroup v2. */
-  name: string
-  /** The name in cgroup v1. */
-  legacy: string
-  /** Whether these settings need it; then a host without it is an error. */
-  needed(settings: Settings): boolean
-  unified(settings: Settings): FileWrite[]
-  legacyWrites(settings: Settings): FileWrite[]
-}
-
-/** `max` of cgroup v2. */
-export function max(value: number): string {
-  return value === Number.POSITIVE_INFINITY ? 'max' : String(value)
-}
-
-/** `-1` of cgroup v1. */
-export function minusOne(value: number): string {
-  return value === Number.POSITIVE_INFINITY ? '-1' : String(value)
-}
+export const CONTROLLERS: readonly Controller[] = [cpuset, cpu, io, memory, pids, hugetlb, devices]

@@ -1,4 +1,4 @@
-import { type Controller, type FileWrite, max, minusOne } from './controllers.js'
+import { type Controller, type FileWrite, max, minusOne } from './controller.js'
 
 /** Bandwidth and weight. v1's shares are v2's weight times 10.24: 1024 and 100 are the usual ones. */
 export const cpu: Controller = {

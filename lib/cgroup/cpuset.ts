@@ -1,4 +1,4 @@
-import type { Controller, FileWrite } from './controllers.js'
+import type { Controller, FileWrite } from './controller.js'
 
 function writes(cpus: string | undefined, mems: string | undefined): FileWrite[] {
   const list: FileWrite[] = []

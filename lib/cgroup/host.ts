@@ -68,7 +68,7 @@ export function readHost(mountinfo: string, procCgroup: string): CgroupHost {
 
 /** Paths of /proc/PID/cgroup begin at the hierarchy's root; a mount may show only a part of it. */
 function ownDirectory(mount: MountInfo, where: string): string {
-  if (mount.root === '/') return path.join(mount.mountpoint, where)
+  if (mount.root === '/') return path.join(mount.mountpoint, where).replace(/(?<=.)\/$/, '')
   const relative = path.relative(mount.root, where)
   return relative.startsWith('..') ? mount.mountpoint : path.join(mount.mountpoint, relative)
 }

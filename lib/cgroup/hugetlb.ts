@@ -1,4 +1,4 @@
-import type { Controller } from './controllers.js'
+import type { Controller } from './controller.js'
 
 /** Huge pages, by size. */
 export const hugetlb: Controller = {

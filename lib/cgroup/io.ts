@@ -1,4 +1,4 @@
-import type { Controller, FileWrite } from './controllers.js'
+import type { Controller, FileWrite } from './controller.js'
 import type { DeviceRate } from './settings.js'
 
 const LEGACY_FILES: Array<[keyof DeviceRate, string]> = [

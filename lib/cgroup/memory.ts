@@ -1,4 +1,4 @@
-import { type Controller, type FileWrite, max, minusOne } from './controllers.js'
+import { type Controller, type FileWrite, max, minusOne } from './controller.js'
 
 /** memory.max and its like; v1's memsw counts memory and swap together, v2 counts swap alone. */
 export const memory: Controller = {

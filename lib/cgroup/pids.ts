@@ -1,4 +1,4 @@
-import { type Controller, max } from './controllers.js'
+import { type Controller, max } from './controller.js'
 
 /** Processes and threads. */
 export const pids: Controller = {

@@ -1,7 +1,7 @@
 /** Limits in one form for both versions of cgroups: plain numbers, undefined where nothing was asked. */
 import { statSync } from 'node:fs'
 import { CaissonError, invalidArgument } from '../errors.js'
-import type { SpecResources } from '../spec/runtime.js'
+import type { SpecDeviceRule, SpecResources } from '../spec/runtime.js'
 import { parseSize, type Size } from '../util/units.js'
 
 /** Limits as the API takes them (docs/API: ContainerOptions.limits). */
@@ -68,6 +68,8 @@ export interface Settings {
   ioDevices?: DeviceRate[]
   hugepages?: Record<string, number>
   unified?: Record<string, string>
+  /** cgroup v1 only. */
+  devices?: readonly SpecDeviceRule[]
 }
 
 const PERIOD = 100_000

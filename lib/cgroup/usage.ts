@@ -1,6 +1,6 @@
-/** What a run or exec has used, read from the files that layout.ts names. */
+/** What a run or exec has used, read from the files that accounts.ts names. */
 import type { NativeReport } from '../native/addon.js'
-import type { AccountFiles } from './layout.js'
+import type { AccountFiles } from './accounts.js'
 
 /** Numbers, or null where the host cannot tell. */
 export interface Usage {

@@ -19,10 +19,15 @@ export interface NativeFailure {
   record: number
 }
 
-/** A directory to make, or (with `text`) a file to write in one call. */
+/** A directory to make; or a file to write in one call, a file to create, a symbolic link to make. */
 export interface NativeStep {
   path: string
+  /** For a file that is there. */
   text?: string
+  /** For a new file. */
+  content?: string
+  /** For a symbolic link. */
+  target?: string
   stage?: string
   lenient?: boolean
 }
@@ -31,6 +36,15 @@ export interface NativeCgroup {
   unified?: string
   legacy?: string[]
   freezer?: string
+}
+
+export interface NativeDeviceRule {
+  allow: boolean
+  type?: 'a' | 'b' | 'c'
+  major?: number
+  minor?: number
+  /** Of r, w and m. */
+  access?: string
 }
 
 export interface NativeIdMaps {
@@ -44,24 +58,43 @@ export interface NativeIdMaps {
 /** A descriptor (the addon takes it over), or what to do instead. */
 export type NativeStdio = number | 'null' | 'capture' | 'input'
 
-export interface NativeRequest {
+/** What a program is connected to and measured against. */
+export interface NativeRun {
   plan: Uint8Array
-  /** CLONE_NEW* flags. */
-  namespaces: number
-  cgroup?: NativeCgroup
-  prepare?: NativeStep[]
-  maps?: NativeIdMaps
   stdio: [NativeStdio, NativeStdio, NativeStdio]
   input?: Uint8Array
-  /** Descriptors for the plan's first slots; taken over. */
-  inherited?: number[]
+  /** Bytes of both outputs together; more ends the program with the cause `output`. */
   captureLimit?: number
   wallLimitMs?: number
   cpuLimitMs?: number
+}
+
+export interface NativeRequest extends NativeRun {
+  /** CLONE_NEW* flags. */
+  namespaces: number
+  cgroup?: NativeCgroup
+  /** Device access in the v2 cgroup: the last rule that fits decides, none denies. */
+  devices?: readonly NativeDeviceRule[]
+  prepare?: NativeStep[]
+  maps?: NativeIdMaps
+  /** Descriptors for the plan's first slots; taken over. */
+  inherited?: number[]
+  /** Opened with O_PATH after `prepare`; their slots follow. */
+  inheritedPaths?: string[]
+  /** A new network namespace, loopback up, goes into slot 0, before `inherited`. */
+  newNetwork?: boolean
+  /** A file that output goes to, line by line with times, instead of the report. */
+  log?: string
+  logLimit?: number
   cpuFile?: string
   oomControl?: string
   collect?: string[]
+  /** When it ends, everything in its cgroup is killed. */
   killRest?: boolean
+  /** It is PID 1 of a namespace of its own: then the kernel does that. */
+  ownPids?: boolean
+  /** The event loop does not wait for it. */
+  background?: boolean
 }
 
 export type NativeCause = '' | 'timeout' | 'cpu' | 'output' | 'aborted' | 'oom' | 'stopped'
@@ -93,6 +126,18 @@ export interface NativeProcess {
   readonly [handle]: true
 }
 
+declare const agentHandle: unique symbol
+export interface NativeAgent {
+  readonly [agentHandle]: true
+}
+
+export interface NativeAnswer {
+  /** -1: none. The caller closes it. */
+  fd: number
+  numbers: number[]
+  text: string
+}
+
 export interface Addon {
   readonly plan: {
     ops: Record<string, number>
@@ -105,11 +150,30 @@ export interface Addon {
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void
   signal(process: NativeProcess, signal: number): void
+  /** A descriptor of the process, for joining its namespaces; negative when it has ended. The caller closes it. */
+  pidfd(process: NativeProcess): number
   go(process: NativeProcess): void
+  /** The rest of the plan, for a process that is ready in WAIT; the event loop waits for it from now on. */
+  resume(process: NativeProcess, run: NativeRun): void
   detach(process: NativeProcess, stream: 0 | 1, done: (fd: number, bytes: Buffer) => void): void
+  readonly agentOps: Record<string, number>
+  /** The file agent of a process that is ready in AGENT; undefined when it has ended. */
+  agent(process: NativeProcess, done: (agent: NativeAgent | undefined) => void): void
+  agentCall(agent: NativeAgent, op: number, numbers: number[], first: string, second: string): Promise<NativeAnswer>
+  agentClose(agent: NativeAgent): void
+  /** Name and DT_* type alternately; the descriptor is taken over. */
+  readDirectory(fd: number): Promise<Array<string | number>>
+  /** Connects a socket (taken over) and gives it back. */
+  connect(fd: number, address: string, port: number, timeoutMs: number): Promise<number>
   perform(steps: NativeStep[]): Promise<void>
+  /** Kills every process in it and below. */
+  killCgroup(cgroup: NativeCgroup): Promise<void>
+  /** Kills, then removes. */
   removeCgroup(cgroup: NativeCgroup): Promise<void>
-  watch(directories: string[]): Promise<void>
+  /** Limits device access in a v2 cgroup and all below it; see NativeRequest.devices. */
+  restrictDevices(cgroup: string, rules: readonly NativeDeviceRule[]): Promise<void>
+  /** Starts the watchdog; lines `cgroup PATH`, `tree PATH`, `file PATH` say what it removes when this process ends. */
+  watch(list: string[]): Promise<void>
   /** The descriptor that holds the lock (flock(2)), or -1 when another process has it and we do not wait. */
   lock(path: string, exclusive: boolean, wait: boolean): Promise<number>
   /** [read end, write end], or a failure. Synchronous and instant. */

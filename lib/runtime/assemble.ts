@@ -1,17 +1,20 @@
 /** From options and an image to a workload: everything decided, nothing done yet. */
 import path from 'node:path'
-import { type CgroupPlan, planCgroup } from '../cgroup/layout.js'
+import { restricts } from '../cgroup/devices.js'
+import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
 import { invalidArgument } from '../errors.js'
 import type { ContainerOptions } from '../options.js'
+import { DEVICE_RULES } from '../spec/defaults.js'
 import type { ImageConfig } from '../spec/image.js'
-import type { RuntimeSpec } from '../spec/runtime.js'
+import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import { parseSize } from '../util/units.js'
 import type { Owner } from './owner.js'
 import { linuxSpec } from './spec-linux.js'
 import { mountsSpec } from './spec-mounts.js'
 import { commandLine, processSpec, userText } from './spec-process.js'
+import { chooseSeccomp } from './spec-seccomp.js'
 import type { HostTree, InjectedFile, JoinedNamespace, NamespaceType, Workload, Writable } from './workload.js'
 
 /** What an image is made of when it is run. */
@@ -44,9 +47,11 @@ export interface AssembleInput {
   options: ContainerOptions
   /** Where a writable layer on disk lies. */
   directory?: string
+  /** A container that programs will be executed in, and not just one run. */
+  kept?: boolean
 }
 
-export function assemble({ id, owner, image, command, options, directory }: AssembleInput): Assembled {
+export function assemble({ id, owner, image, command, options, directory, kept }: AssembleInput): Assembled {
   const { own, join } = namespaces(options)
   const hostname = options.hostname ?? id.slice(0, 12)
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
@@ -55,16 +60,28 @@ export function assemble({ id, owner, image, command, options, directory }: Asse
   const limits = options.limits ?? {}
   const settings = settingsFromLimits(limits)
   settings.pidsMax ??= pidsAvailable(owner) ? DEFAULT_PIDS : undefined
-  const cgroup = planCgroup(owner.cgroups, id, settings)
+  const linux = linuxSpec(options, own)
+  const rules = deviceRules(linux.resources?.devices ?? [], owner, own.has('user'))
+  settings.devices = rules.legacy
+  const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
+
+  const program = processSpec(args, image.config, options, hostname)
+  const seccomp = chooseSeccomp(options.security ?? {}, program.capabilities?.bounding ?? [])
 
   const spec: RuntimeSpec = {
     ociVersion: '1.0.2',
-    process: processSpec(args, image.config, options, hostname),
+    process: program,
     root: { path: 'rootfs', readonly: options.readOnly ?? false },
     hostname,
     ...(options.domainname ? { domainname: options.domainname } : {}),
     mounts: mountsSpec(options, { hostNet: !own.has('net'), userns: own.has('user') }),
-    linux: linuxSpec(options, own),
+    linux: {
+      ...linux,
+      // Only a config.json needs it; our own filter is compiled already.
+      get seccomp() {
+        return seccomp?.spec()
+      },
+    },
   }
   spec.linux?.maskedPaths?.push(...image.hidden)
   const disk = limits.disk === undefined ? undefined : parseSize(limits.disk, 'limits.disk')
@@ -83,10 +100,40 @@ export function assemble({ id, owner, image, command, options, directory }: Asse
       files: injectedFiles(options.files),
       etc: etcFiles(hostname, options),
       init: options.init ?? false,
-      cgroup: { join: cgroup.join, legacy: cgroup.shown, unified: cgroup.native.unified !== undefined },
+      filter: seccomp?.filter,
+      filterFlags: seccomp?.flags,
+      cgroup: {
+        join: cgroup.join,
+        legacy: cgroup.shown,
+        unified: cgroup.unified !== undefined,
+        leaf: cgroup.leaf,
+      },
       join,
+      devices: rules.unified,
+      stockNetwork: own.has('net') && !own.has('user') && process.geteuid?.() === 0,
     },
   }
+}
+
+/** How device access is enforced. */
+export interface DeviceRules {
+  /** The default rules: the container goes below a cgroup that has them. */
+  filtered: boolean
+  /** A program of its own, on its v2 cgroup. */
+  unified?: readonly SpecDeviceRule[]
+  /** Files of cgroup v1. */
+  legacy?: readonly SpecDeviceRule[]
+}
+
+/**
+ * In a user namespace the kernel already refuses to make or open device nodes, and without privileges nobody could
+ * enforce more.
+ */
+export function deviceRules(rules: readonly SpecDeviceRule[], { cgroups }: Owner, userns: boolean): DeviceRules {
+  if (userns || process.geteuid?.() !== 0 || !restricts(rules)) return { filtered: false }
+  if (!cgroups.unified) return { filtered: false, legacy: rules }
+  const usual = rules.length === DEVICE_RULES.length && rules.every((rule, i) => rule === DEVICE_RULES[i])
+  return usual && cgroups.filtered ? { filtered: true } : { filtered: false, unified: rules }
 }
 
 function pidsAvailable({ cgroups }: Owner): boolean {
@@ -106,7 +153,8 @@ function namespaces(options: ContainerOptions): { own: Set<NamespaceType>; join:
   return { own, join: [] }
 }
 
-function injectedFiles(files: ContainerOptions['files']): InjectedFile[] {
+/** Files of the options, checked. */
+export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] {
   return Object.entries(files ?? {}).map(([at, given]) => {
     const option = `files[${JSON.stringify(at)}]`
     const file = typeof given === 'string' || given instanceof Uint8Array ? { content: given } : given

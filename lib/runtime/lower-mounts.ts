@@ -1,4 +1,5 @@
 /** The mounts of a workload, as operations of a plan. */
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { DEFAULT_DEVICES, DEVICE_LINKS } from '../spec/defaults.js'
 import type { SpecDevice, SpecMount } from '../spec/runtime.js'
@@ -228,7 +229,8 @@ function populateDev(plan: Plan, { spec }: Workload, dev: number): void {
   for (const device of [...DEFAULT_DEVICES.filter((device) => !paths.has(device.path)), ...asked])
     if (device.path.startsWith('/dev/')) addDevice(plan, device, dev, device.path.slice(5))
   for (const [target, link] of DEVICE_LINKS)
-    plan.add('SYMLINK', stage, { flags: OPTIONAL, numbers: [dev], strings: [target, link] })
+    if (link !== 'core' || existsSync(target))
+      plan.add('SYMLINK', stage, { flags: OPTIONAL, numbers: [dev], strings: [target, link] })
 }
 
 const FILE_TYPES: Record<SpecDevice['type'], number> = { c: 0o020000, u: 0o020000, b: 0o060000, p: 0o010000 }

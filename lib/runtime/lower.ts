@@ -1,7 +1,9 @@
 /** Lowers a workload to a plan: the story of how a container comes to be, in order. */
 import { capabilityMask } from '../spec/capabilities.js'
+import { NETWORK_SYSCTLS } from '../spec/defaults.js'
 import { resourceNumber } from '../spec/rlimits.js'
 import type { SpecHook } from '../spec/runtime.js'
+import type { Hooks } from './hooks.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
 import { CREATE, NONE, Plan } from './plan.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
@@ -10,17 +12,21 @@ const SYNC_MAPS = 1
 const SYNC_HOOKS = 2
 
 export interface Lowered {
+  /** Slots that the program's part names. */
+  slots: MountSlots
   plan: Plan
   /** CLONE_NEW* for the process itself; the rest the plan does. */
   cloneFlags: number
+  /** The program is PID 1 of a namespace of its own. */
+  ownPids: boolean
   /** The id maps are to be written when the init program asks, not at once. */
   mapsOnRequest: boolean
 }
 
 export interface LowerOptions {
-  /** Stop before the program: its part comes later, as a plan of its own (`lowerProcess`). */
+  /** Stop before the program: its part comes later, as a plan of its own (`becomeProgram`). */
   parked?: boolean
-  hooks?: { runtime: boolean; container: readonly SpecHook[]; start: readonly SpecHook[]; state: [string, string] }
+  hooks?: Hooks
 }
 
 export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
@@ -30,23 +36,24 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
 
   if (workload.rootfs.kind !== 'inherited') {
     const mounts = prepareMounts(plan, workload)
-    if (options.hooks) runtimeHooks(plan, options.hooks)
+    if (options.hooks?.any) runtimeHooks(plan, options.hooks)
     slots = mounts.attach()
-  } else if (options.hooks) {
+  } else if (options.hooks?.any) {
     runtimeHooks(plan, options.hooks)
   }
   const { spec } = workload
   if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
     plan.add('HOSTNAME', 'hostname', { strings: [spec.hostname ?? '', spec.domainname ?? ''] })
-  if (hasOwn(workload, 'net')) plan.add('LOOPBACK', 'network')
+  if (hasOwn(workload, 'net') && !workload.stockNetwork) plan.add('LOOPBACK', 'network')
   for (const [name, value] of Object.entries(spec.linux?.sysctl ?? {}))
-    plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
+    if (!workload.stockNetwork || NETWORK_SYSCTLS[name] !== value)
+      plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
 
-  injectFiles(plan, workload)
+  injectFiles(plan, workload.files)
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
   else becomeProgram(plan, workload, slots, options.hooks)
-  return { plan, cloneFlags, mapsOnRequest }
+  return { plan, slots, cloneFlags, mapsOnRequest, ownPids: hasOwn(workload, 'pid') }
 }
 
 /** Namespaces that the workload gets for its own. */
@@ -62,17 +69,24 @@ function hasOwn(workload: Workload, type: NamespaceType): boolean {
  */
 function enterNamespaces(plan: Plan, workload: Workload): { cloneFlags: number; mapsOnRequest: boolean } {
   const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
-  const flags = own.reduce((sum, type) => sum + NAMESPACES[type].flag, 0)
+  const flags = own
+    .filter((type) => type !== 'net' || !workload.stockNetwork)
+    .reduce((sum, type) => sum + NAMESPACES[type].flag, 0)
   // Entered by steps of their own: time by setns, cgroup after the process is in its cgroups.
   const later = NAMESPACES.time.flag + NAMESPACES.cgroup.flag
   const early = flags & ~later
   const newUser = own.includes('user')
   const joins = workload.join
   const byClone = joins.length === 0
+  const { leaf } = workload.cgroup
+  const pidByFork =
+    (!byClone || leaf !== undefined) && (own.includes('pid') || joins.some((join) => join.type === 'pid'))
 
   for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
   const order = [...joins].sort((a, b) => Number(b.type === 'user') - Number(a.type === 'user'))
+  if (workload.stockNetwork) plan.add('SETNS', 'namespaces: net', { numbers: [plan.newNetwork(), NAMESPACES.net.flag] })
   const slots = order.map((join) => plan.inherit(join.fd))
+  const leafSlot = leaf === undefined ? NONE : plan.inheritPath(leaf)
   order.forEach((join, i) => {
     plan.add('SETNS', `namespaces: ${join.type}`, { numbers: [slots[i] as number, NAMESPACES[join.type].flag] })
   })
@@ -87,11 +101,14 @@ function enterNamespaces(plan: Plan, workload: Workload): { cloneFlags: number; 
   plan.add('UNDUMPABLE', 'process')
   if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
-  if (!byClone && (own.includes('pid') || joins.some((join) => join.type === 'pid')))
-    plan.add('FORK', 'namespaces: pid', { numbers: [own.includes('pid') ? NAMESPACES.pid.flag : 0] })
+  if (pidByFork || leaf !== undefined)
+    plan.add('FORK', 'namespaces: pid', { numbers: [own.includes('pid') ? NAMESPACES.pid.flag : 0, leafSlot] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')
-  return { cloneFlags: byClone ? early >>> 0 : 0, mapsOnRequest: !byClone && newUser }
+  return {
+    cloneFlags: byClone ? (pidByFork ? early & ~NAMESPACES.pid.flag : early) >>> 0 : 0,
+    mapsOnRequest: !byClone && newUser,
+  }
 }
 
 function timeOffsets({ spec }: Workload): string {
@@ -100,10 +117,10 @@ function timeOffsets({ spec }: Workload): string {
     .join('')
 }
 
-function runtimeHooks(plan: Plan, hooks: NonNullable<LowerOptions['hooks']>): void {
-  if (hooks.runtime || hooks.container.length > 0 || hooks.start.length > 0)
-    plan.add('SYNC', 'hooks', { numbers: [SYNC_HOOKS, 0, 1] })
-  for (const hook of hooks.container) addHook(plan, 'hooks: createContainer', hook, hooks.state)
+/** The owner runs its own while the init program waits, which thereby learns its process id for the others. */
+function runtimeHooks(plan: Plan, hooks: Hooks): void {
+  plan.add('SYNC', 'hooks', { numbers: [SYNC_HOOKS, 0, 1] })
+  for (const hook of hooks.container) addHook(plan, 'hooks: createContainer', hook, hooks.stateAround('creating'))
 }
 
 function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, string]): void {
@@ -114,8 +131,9 @@ function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, stri
   })
 }
 
-function injectFiles(plan: Plan, workload: Workload): void {
-  for (const file of workload.files)
+/** Written as the container's root, before the program is. */
+export function injectFiles(plan: Plan, files: Workload['files']): void {
+  for (const file of files)
     plan.add('FILE', `files: ${file.path}`, {
       numbers: [NONE, file.mode, (BigInt(file.uid) << 32n) | BigInt(file.gid)],
       strings: [file.path],
@@ -147,12 +165,11 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
     plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, ((width & 0xffff) << 16) | (height & 0xffff)] })
   }
   plan.add('WORKDIR', 'workdir', { flags: CREATE, strings: [process.cwd] })
-  for (const hook of hooks?.start ?? [])
-    addHook(plan, 'hooks: startContainer', hook, (hooks as NonNullable<typeof hooks>).state)
+  if (hooks) for (const hook of hooks.start) addHook(plan, 'hooks: startContainer', hook, hooks.stateAround('created'))
 
   const capabilities = process.capabilities ?? {}
   const filter = () => {
-    if (workload.filter) plan.add('SECCOMP', 'seccomp', { blob: workload.filter })
+    if (workload.filter) plan.add('SECCOMP', 'seccomp', { numbers: [workload.filterFlags ?? 0], blob: workload.filter })
   }
   plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
   // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.
@@ -163,7 +180,10 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
       capabilityMask(capabilities.effective),
       capabilityMask(capabilities.permitted),
       capabilityMask(capabilities.inheritable),
-      capabilityMask(capabilities.ambient),
+      // Only what is permitted and inheritable can be ambient (capabilities(7)); others leave the rest out too.
+      capabilityMask(capabilities.ambient) &
+        capabilityMask(capabilities.inheritable) &
+        capabilityMask(capabilities.permitted),
     ],
   })
   if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')

@@ -75,19 +75,18 @@ export function parseMountOptions(options: readonly string[] = []): MountOptions
     data: [],
   }
   for (const option of options) {
-    const plain = option.startsWith('r') && option.slice(1) in SET ? option.slice(1) : undefined
-    const plainClear = option.startsWith('r') && option.slice(1) in CLEAR ? option.slice(1) : undefined
+    // `rro`, `rnosuid`, `rslave`: the same for everything below.
+    const below = option.startsWith('r') ? option.slice(1) : ''
     if (option === 'bind') result.bind = true
     else if (option === 'rbind') result.bind = result.recursive = true
-    else if (option in SET) result.attributes |= SET[option] as number
-    else if (option in CLEAR) result.attributes &= ~(CLEAR[option] as number)
-    else if (plain) {
-      result.attributes |= SET[plain] as number
+    else if (Object.hasOwn(SET, option)) result.attributes |= SET[option] as number
+    else if (Object.hasOwn(CLEAR, option)) result.attributes &= ~(CLEAR[option] as number)
+    else if (Object.hasOwn(SET, below)) {
+      result.attributes |= SET[below] as number
       result.recursiveAttributes = true
-    } else if (plainClear) result.attributes &= ~(CLEAR[plainClear] as number)
-    else if (option in PROPAGATION) result.propagation = PROPAGATION[option as keyof typeof PROPAGATION]
-    else if (option.startsWith('r') && option.slice(1) in PROPAGATION)
-      result.propagation = PROPAGATION[option.slice(1) as keyof typeof PROPAGATION]
+    } else if (Object.hasOwn(CLEAR, below)) result.attributes &= ~(CLEAR[below] as number)
+    else if (Object.hasOwn(PROPAGATION, option)) result.propagation = PROPAGATION[option as keyof typeof PROPAGATION]
+    else if (Object.hasOwn(PROPAGATION, below)) result.propagation = PROPAGATION[below as keyof typeof PROPAGATION]
     else if (option === 'idmap' || option === 'ridmap') result.idmap = true
     else if (!IGNORED.has(option)) {
       const equals = option.indexOf('=')

@@ -5,8 +5,8 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { baseDirectories, type CgroupBase, createBase } from '../cgroup/base.js'
 import { cgroupHost } from '../cgroup/host.js'
-import { baseDirectories, type CgroupBase, createBase } from '../cgroup/layout.js'
 import { CaissonError } from '../errors.js'
 import { addon } from '../native/addon.js'
 import { roots } from '../util/roots.js'
@@ -51,7 +51,7 @@ async function create(): Promise<Owner> {
       cause: error as Error,
     })
   }
-  await sweep(owners, path.join(data, 'owners'))
+  await sweep(run, data)
 
   const id = `${process.pid}-${randomBytes(4).toString('hex')}`
   // The lock first: a directory without a held lock is a dead owner's.
@@ -64,28 +64,42 @@ async function create(): Promise<Owner> {
     cgroups: { host: cgroupHost(), legacy: [] },
   }
   await mkdir(made.staging, { recursive: true, mode: 0o711 })
-  made.cgroups = await createBase(cgroupHost(), cgroupName(id))
+  made.cgroups = await createBase(cgroupHost(), cgroupName(id), process.geteuid?.() === 0)
   const directories = baseDirectories(made.cgroups)
   await writeFile(path.join(made.run, 'cgroups'), directories.join('\n'))
-  await addon().watch(directories)
+  await addon().watch([
+    ...directories.map((directory) => `cgroup ${directory}`),
+    `tree ${made.run}`,
+    `file ${path.join(owners, `${id}.lock`)}`,
+  ])
   return made
 }
 
 /** Removes what owners left that have died. Those alive hold their locks. */
-async function sweep(runOwners: string, dataOwners: string): Promise<void> {
-  const found = new Set<string>()
-  for (const entry of await readdir(runOwners).catch(() => [])) found.add(entry.replace(/\.lock$/, ''))
-  for (const entry of await readdir(dataOwners).catch(() => [])) found.add(entry)
+async function sweep(run: string, data: string): Promise<void> {
+  const [runOwners, dataOwners, names] = [path.join(run, 'owners'), path.join(data, 'owners'), path.join(run, 'names')]
+  const list = (directory: string) => readdir(directory).catch(() => [])
+  const found = new Set((await list(runOwners)).map((entry) => entry.replace(/\.lock$/, '')))
+  for (const entry of await list(dataOwners)) found.add(entry)
+  const reserved = new Map<string, string>()
+  for (const name of await list(names)) {
+    const file = path.join(names, name)
+    reserved.set(file, (await readFile(file, 'utf8').catch(() => '')).split('\n')[0] as string)
+  }
+  for (const holder of reserved.values()) found.add(holder)
+  found.delete('')
+
   for (const id of found) {
     const file = path.join(runOwners, `${id}.lock`)
     const lock = await addon().lock(file, true, false)
     if (lock < 0) continue
     try {
-      const list = await readFile(path.join(runOwners, id, 'cgroups'), 'utf8').catch(() => '')
-      for (const directory of list.split('\n'))
+      const cgroups = await readFile(path.join(runOwners, id, 'cgroups'), 'utf8').catch(() => '')
+      for (const directory of cgroups.split('\n'))
         if (path.basename(directory) === cgroupName(id)) await addon().removeCgroup({ unified: directory })
       await rm(path.join(dataOwners, id), { recursive: true, force: true })
       await rm(path.join(runOwners, id), { recursive: true, force: true })
+      for (const [name, holder] of reserved) if (holder === id) await rm(name, { force: true })
       await rm(file, { force: true })
     } finally {
       addon().closeFd(lock)

@@ -1,5 +1,6 @@
 /** Encodes what the init program is to do; the layout is defined in addon/init/plan.h. */
 import { addon } from '../native/addon.js'
+import type { Note } from '../native/failure.js'
 
 /** No slot. */
 export const NONE = 0xffffffff
@@ -57,7 +58,9 @@ export type Operation =
   | 'NO_NEW_PRIVS'
   | 'SECCOMP'
   | 'PARENT_DEATH'
+  | 'OPEN'
   | 'WAIT'
+  | 'AGENT'
   | 'EXEC'
 
 export interface OperationDetails {
@@ -68,13 +71,6 @@ export interface OperationDetails {
   blob?: Uint8Array
 }
 
-/** What a record was for, to explain its failure. */
-export interface Note {
-  operation: Operation
-  stage: string
-  subject: string
-}
-
 /**
  * A plan being written. Slots are small numbers that name descriptors inside the init program; `inherited` of them
  * come with the process, the rest are filled by operations.
@@ -82,6 +78,8 @@ export interface Note {
 export class Plan {
   readonly notes: Note[] = []
   readonly inherited: number[] = []
+  readonly inheritedPaths: string[] = []
+  hasNewNetwork = false
   #buffer = Buffer.allocUnsafe(8192)
   #at: number
   #nextSlot = 0
@@ -90,9 +88,21 @@ export class Plan {
     this.#at = addon().plan.headerSize
   }
 
+  /** Names the network namespace that the addon takes from its stock. Before every `inherit`. */
+  newNetwork(): number {
+    this.hasNewNetwork = true
+    return this.#nextSlot++
+  }
+
   /** Names a descriptor that the process inherits. All of them before the first `slot()`. */
   inherit(fd: number): number {
     this.inherited.push(fd)
+    return this.#nextSlot++
+  }
+
+  /** Names a path that is opened when the process is made. After every `inherit`, before the first `slot()`. */
+  inheritPath(path: string): number {
+    this.inheritedPaths.push(path)
     return this.#nextSlot++
   }
 
@@ -142,7 +152,8 @@ export class Plan {
 
   finish(): Buffer {
     const { magic, version } = addon().plan
-    const header = [magic, version, this.#at, this.notes.length, this.inherited.length, 0, 0, 0]
+    const inherited = this.inherited.length + this.inheritedPaths.length + (this.hasNewNetwork ? 1 : 0)
+    const header = [magic, version, this.#at, this.notes.length, inherited, 0, 0, 0]
     header.forEach((value, i) => {
       this.#u32(i * 4, value)
     })

@@ -1,5 +1,13 @@
 /** A process in the care of the addon: its events as promises, its end as a report. */
-import { addon, type NativeCause, type NativeProcess, type NativeReport, type NativeRequest } from '../native/addon.js'
+import {
+  addon,
+  type NativeAgent,
+  type NativeCause,
+  type NativeProcess,
+  type NativeReport,
+  type NativeRequest,
+  type NativeRun,
+} from '../native/addon.js'
 
 export interface RunningEvents {
   started?(pid: number): void
@@ -11,10 +19,13 @@ export interface RunningEvents {
 
 export class Running {
   readonly ended: Promise<NativeReport>
+  /** Who is told; another one takes over when a parked process gets its program. */
+  events: RunningEvents
   readonly #process: NativeProcess
   #over = false
 
   constructor(request: NativeRequest, events: RunningEvents = {}) {
+    this.events = events
     let end: (report: NativeReport) => void
     this.ended = new Promise((resolve) => {
       end = resolve
@@ -22,13 +33,13 @@ export class Running {
     this.#process = addon().start(request, (...event) => {
       switch (event[0]) {
         case 'started':
-          return events.started?.(event[1])
+          return this.events.started?.(event[1])
         case 'synchronising':
-          return events.synchronising?.(event[1])
+          return this.events.synchronising?.(event[1])
         case 'ready':
-          return events.ready?.()
+          return this.events.ready?.()
         case 'console':
-          if (events.console) return events.console(event[1])
+          if (this.events.console) return this.events.console(event[1])
           return addon().closeFd(event[1])
         case 'ended':
           this.#over = true
@@ -50,9 +61,24 @@ export class Running {
     if (!this.#over) addon().signal(this.#process, number)
   }
 
+  /** The rest, for one that is parked. */
+  resume(run: NativeRun): void {
+    addon().resume(this.#process, run)
+  }
+
+  /** See Addon.pidfd. */
+  pidfd(): number {
+    return this.#over ? -1 : addon().pidfd(this.#process)
+  }
+
   /** Answers `synchronising`. */
   go(): void {
     if (!this.#over) addon().go(this.#process)
+  }
+
+  /** The file agent, of a process that is ready in AGENT; undefined when it has ended meanwhile. */
+  takeControl(): Promise<NativeAgent | undefined> {
+    return new Promise((resolve) => addon().agent(this.#process, resolve))
   }
 
   /** Takes a captured stream over: the pipe (-1 when it has ended) and what came so far. */

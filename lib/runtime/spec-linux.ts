@@ -2,7 +2,7 @@
 import { readdirSync, statSync } from 'node:fs'
 import { CaissonError, invalidArgument } from '../errors.js'
 import type { ContainerOptions } from '../options.js'
-import { DEVICE_RULES, MASKED_PATHS, READONLY_PATHS } from '../spec/defaults.js'
+import { DEVICE_RULES, MASKED_PATHS, NETWORK_SYSCTLS, READONLY_PATHS } from '../spec/defaults.js'
 import type { SpecDevice, SpecDeviceRule, SpecLinux } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import { NAMESPACES, type NamespaceType } from './workload.js'
@@ -60,11 +60,10 @@ const SYSCTLS: Array<[pattern: RegExp, namespace: NamespaceType]> = [
 
 function sysctls(asked: Record<string, string> | undefined, own: ReadonlySet<NamespaceType>): Record<string, string> {
   const result: Record<string, string> = {}
-  // As Docker: anyone may bind low ports and send echo requests in a network of its own.
-  if (own.has('net')) {
-    result['net.ipv4.ip_unprivileged_port_start'] = '0'
-    if (!own.has('user')) result['net.ipv4.ping_group_range'] = '0 2147483647'
-  }
+  if (own.has('net'))
+    // The range of groups cannot be said in a user namespace, where most groups have no id.
+    for (const [name, value] of Object.entries(NETWORK_SYSCTLS))
+      if (!own.has('user') || name !== 'net.ipv4.ping_group_range') result[name] = value
   for (const [given, value] of Object.entries(asked ?? {})) {
     const name = given.replaceAll('/', '.')
     if (!/^[a-z0-9_-]+(\.[A-Za-z0-9_:@-]+)+$/.test(name))

@@ -1,8 +1,9 @@
 /** The process part of a configuration: command, environment, user, capabilities, limits. */
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { invalidArgument } from '../errors.js'
 import type { ContainerOptions, Environment } from '../options.js'
-import { CAPABILITIES, chooseCapabilities } from '../spec/capabilities.js'
+import { chooseCapabilities, normalizeCapability, withinBounding } from '../spec/capabilities.js'
 import { DEFAULT_PATH } from '../spec/defaults.js'
 import type { ImageConfig } from '../spec/image.js'
 import { resourceName } from '../spec/rlimits.js'
@@ -86,9 +87,7 @@ export function processSpec(
 ): SpecProcess {
   const { security = {}, tty } = options
   const terminal = tty !== undefined && tty !== false
-  const capabilities = security.privileged
-    ? [...CAPABILITIES]
-    : chooseCapabilities(security.capabilities?.add, security.capabilities?.drop)
+  const capabilities = chosenCapabilities(security)
   return {
     terminal,
     ...(typeof tty === 'object' ? { consoleSize: { height: tty.rows, width: tty.columns } } : {}),
@@ -109,6 +108,15 @@ export function processSpec(
     noNewPrivileges: security.noNewPrivileges ?? !security.privileged,
     ...(options.oomScoreAdj === undefined ? {} : { oomScoreAdj: oomScore(options.oomScoreAdj) }),
   }
+}
+
+/** What is asked for by name must be given; "all" is what we have. */
+function chosenCapabilities({ privileged, capabilities = {} }: NonNullable<ContainerOptions['security']>): string[] {
+  const { add = [], drop = [] } = capabilities
+  const all = privileged || add.some((name) => normalizeCapability(name) === 'ALL')
+  if (!all) return chooseCapabilities(add, drop)
+  const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'
+  return withinBounding(chooseCapabilities(['ALL'], drop), bounding)
 }
 
 function oomScore(value: number): number {

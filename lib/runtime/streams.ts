@@ -84,11 +84,11 @@ export class TerminalStream extends ReadStream {
     return super.push(chunk, encoding)
   }
 
-  override _destroy(error: (Error & { code?: string }) | null, callback: (error?: Error | null) => void): void {
-    // Linux reports EIO on the master once no slave is open.
-    const hangup = error?.code === 'EIO'
-    if (hangup && !this.readableEnded) super.push(null)
-    super._destroy(hangup ? null : error, callback)
+  override destroy(error?: Error & { code?: string }): this {
+    // Linux reports EIO on the master once no slave is open: the end, not a failure.
+    if (error?.code !== 'EIO' || this.readableEnded) return super.destroy(error)
+    this.push(null)
+    return this
   }
 }
 

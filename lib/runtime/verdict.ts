@@ -1,11 +1,10 @@
 /** From the addon's report to the result that callers see. */
 import { constants } from 'node:os'
-import type { AccountFiles } from '../cgroup/layout.js'
+import type { AccountFiles } from '../cgroup/accounts.js'
 import { type Usage, usageFrom } from '../cgroup/usage.js'
 import { CaissonError } from '../errors.js'
 import type { NativeReport } from '../native/addon.js'
-import { errorFromFailure } from './failure.js'
-import type { Note } from './plan.js'
+import { errorFromFailure, type Note } from '../native/failure.js'
 
 /** Why a program ended. */
 export type Reason = 'exit' | 'signal' | 'oom' | 'timeout' | 'cpu' | 'output' | 'aborted'
@@ -79,15 +78,21 @@ export function verdict(report: NativeReport, files: AccountFiles, notes: readon
   })
 }
 
-/** Adds the texts, decoded when they are asked for: many callers want only one, and it can be large. */
+/** Bytes above which a text is only decoded when it is asked for. */
+const EAGER = 64 * 1024
+
+/** Adds the texts. Large ones are decoded late: many callers want only one of the two, or the bytes. */
 export function withText(result: Omit<ExecResult, 'stdout' | 'stderr'>): ExecResult {
-  const text = (bytes: 'stdoutBytes' | 'stderrBytes') => ({
-    enumerable: true,
-    configurable: true,
-    get(this: ExecResult) {
-      return this[bytes].toString('utf8')
-    },
-  })
+  const text = (bytes: 'stdoutBytes' | 'stderrBytes') =>
+    result[bytes].length <= EAGER
+      ? { enumerable: true, configurable: true, writable: true, value: result[bytes].toString('utf8') }
+      : {
+          enumerable: true,
+          configurable: true,
+          get(this: ExecResult) {
+            return this[bytes].toString('utf8')
+          },
+        }
   return Object.defineProperties(result, { stdout: text('stdoutBytes'), stderr: text('stderrBytes') }) as ExecResult
 }
 

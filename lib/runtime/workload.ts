@@ -1,5 +1,5 @@
 /** What is to run: an OCI configuration and what it cannot say, ready to be lowered to a plan. */
-import type { RuntimeSpec } from '../spec/runtime.js'
+import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
 
 export type NamespaceType = 'pid' | 'net' | 'mnt' | 'uts' | 'ipc' | 'user' | 'cgroup' | 'time'
 
@@ -51,6 +51,8 @@ export interface CgroupPlacement {
   legacy: readonly string[]
   /** False: there is no cgroup v2 on this host. */
   unified: boolean
+  /** A v2 cgroup to go on to, after the cgroup namespace was made one level above. */
+  leaf?: string
 }
 
 /** A namespace that the process enters instead of getting one of its own. */
@@ -75,6 +77,12 @@ export interface Workload {
   init: boolean
   cgroup: CgroupPlacement
   join: readonly JoinedNamespace[]
+  /** The private network namespace comes from the addon's stock; only root has one. */
+  stockNetwork: boolean
+  /** Device access, for the program that the addon attaches to the v2 cgroup. */
+  devices?: readonly SpecDeviceRule[]
   /** The compiled seccomp filter. */
   filter?: Uint8Array
+  /** SECCOMP_FILTER_FLAG_* to load it with. */
+  filterFlags?: number
 }

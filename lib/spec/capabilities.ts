@@ -88,6 +88,15 @@ export function normalizeCapability(name: string): string {
   return full
 }
 
+/**
+ * The capabilities among `names` that a process with this bounding set (CapBnd of /proc/PID/status, hexadecimal) can
+ * give: "all of them" means all that there are to give, also where we run with fewer than the kernel has.
+ */
+export function withinBounding(names: readonly string[], bounding: string): string[] {
+  const mask = BigInt(`0x${bounding}`)
+  return names.filter((name) => (mask >> (NUMBERS.get(name) ?? 64n)) & 1n)
+}
+
 /** Docker's rules: with ALL added, all but the dropped; with ALL dropped, just the added; else both on the defaults. */
 export function chooseCapabilities(add: readonly string[] = [], drop: readonly string[] = []): string[] {
   const added = new Set(add.map(normalizeCapability))

@@ -97,3 +97,9 @@ export const DEVICE_RULES: readonly SpecDeviceRule[] = [
   { allow: true, type: 'c', major: 5, minor: 2, access: 'rwm' },
   { allow: true, type: 'c', major: 136, access: 'rwm' },
 ]
+
+/** As Docker: anyone may bind low ports and send echo requests in a network of its own. */
+export const NETWORK_SYSCTLS: Readonly<Record<string, string>> = {
+  'net.ipv4.ip_unprivileged_port_start': '0',
+  'net.ipv4.ping_group_range': '0 2147483647',
+}

@@ -137,7 +137,7 @@ export interface SpecResources {
   unified?: Record<string, string>
 }
 
-/** linux.seccomp of the specification; Docker's profile format is turned into it (seccomp/docker.ts). */
+/** linux.seccomp of the specification; Docker's profile format can be turned into it (lib/seccomp). */
 export interface SpecSeccomp {
   defaultAction: string
   defaultErrnoRet?: number
@@ -156,8 +156,9 @@ export interface SpecSeccompRule {
 
 export interface SpecSeccompArgument {
   index: number
-  value: number
-  valueTwo?: number
+  /** Unsigned, 64 bits; a BigInt where a number is not exact. */
+  value: number | bigint
+  valueTwo?: number | bigint
   op: string
 }
 

@@ -44,10 +44,10 @@ export function parseMountInfo(text: string): MountInfo[] {
   return mounts
 }
 
-/** `\040` and the like; a backslash that does not begin three octal digits stays. */
+/** `\040` and the like, which the kernel writes for ASCII only; any other backslash stays. */
 export function unescapeOctal(text: string): string {
   if (!text.includes('\\')) return text
   const bytes = Buffer.from(text, 'utf8').toString('latin1')
-  const plain = bytes.replace(/\\([0-3][0-7]{2})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)))
+  const plain = bytes.replace(/\\([01][0-7]{2})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)))
   return Buffer.from(plain, 'latin1').toString('utf8')
 }

@@ -2,8 +2,14 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { CaissonError, type ErrorCode } from '../errors.js'
-import type { NativeFailure } from '../native/addon.js'
-import type { Note } from './plan.js'
+import type { NativeFailure } from './addon.js'
+
+/** What a record of a plan was for. */
+export interface Note {
+  operation: string
+  stage: string
+  subject: string
+}
 
 interface Advice {
   code: ErrorCode

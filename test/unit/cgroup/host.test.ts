@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { unifiedParent } from '../../lib/cgroup/host.js'
+import { unifiedParent } from '../../../lib/cgroup/host.js'
 
 describe('the directory of v2 below which containers go', () => {
   let mountpoint: string

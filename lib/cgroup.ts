@@ -1,0 +1,274 @@
+/** Groups of processes that are limited, watched and killed together; useful for any process, not only containers. */
+import { existsSync, readdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { CgroupBase } from './cgroup/base.js'
+import { CONTROLLERS } from './cgroup/controllers.js'
+import { freeze, isFrozen } from './cgroup/freezer.js'
+import { cgroupHost, readHost, readWords } from './cgroup/host.js'
+import { perform } from './cgroup/perform.js'
+import { type CgroupPlan, type LegacyPlace, nativeCgroup, planCgroup, planUpdate } from './cgroup/plan.js'
+import { type Limits, settingsFromLimits } from './cgroup/settings.js'
+import { readStats, type Stats, withRate } from './cgroup/stats.js'
+import { parseKeyed } from './cgroup/usage.js'
+import { CaissonError, invalidArgument } from './errors.js'
+import { addon, type NativeFailure } from './native/addon.js'
+import { errorFromFailure } from './native/failure.js'
+import { owner } from './runtime/owner.js'
+
+export type { Stats } from './cgroup/stats.js'
+
+/** What happens in a group. */
+export interface CgroupEvent {
+  type: 'populated' | 'empty' | 'frozen' | 'thawed' | 'oom' | 'removed'
+  time: Date
+}
+
+/** Milliseconds between looks for events. */
+const POLL = 20
+
+/** A group that is made belongs to this process: when that ends, the group's members are killed and it is removed. */
+export class Cgroup implements AsyncDisposable {
+  /** How this host has its hierarchies: all v2, controllers on v1 beside a v2, or only v1. */
+  readonly mode: 'unified' | 'hybrid' | 'legacy'
+  /** Path below the root of the hierarchies, as in /proc/PID/cgroup. */
+  readonly path: string
+  readonly #base: CgroupBase
+  readonly #plan: CgroupPlan
+  #before: { time: Date; cpuUserMs: number | null; cpuSystemMs: number | null } | undefined
+
+  private constructor(name: string, base: CgroupBase, plan: CgroupPlan) {
+    const { mode } = base.host
+    if (mode === 'none')
+      throw new CaissonError('ERR_CAISSON_CGROUP', 'this host has no cgroup hierarchy', {
+        stage: 'cgroup',
+        hint: 'Mount one: mount -t cgroup2 none /sys/fs/cgroup',
+      })
+    this.mode = mode
+    this.path = name
+    this.#base = base
+    this.#plan = plan
+  }
+
+  /** The root of the hierarchies as this process sees them. */
+  static async root(): Promise<Cgroup> {
+    return Cgroup.#at('/', () => '')
+  }
+
+  /** The group that a process is in. On v1 hosts it may be in a different one in each hierarchy. */
+  static async of(pid: number): Promise<Cgroup> {
+    if (!Number.isInteger(pid) || pid < 1) throw invalidArgument('pid', pid, 'a process id')
+    const text = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => {
+      throw new CaissonError('ERR_CAISSON_CGROUP', `there is no process ${pid}`, {
+        stage: 'cgroup',
+        hint: 'Check the process id.',
+      })
+    })
+    const host = readHost(await readFile('/proc/self/mountinfo', 'utf8'), text)
+    const unified = host.unified
+    const shown = unified ? path.relative(unified.mountpoint, unified.own) : ''
+    return Cgroup.#fromHost(
+      `/${shown}`,
+      host.unified?.own,
+      host.legacy.map((hierarchy) => ({ hierarchy, directory: hierarchy.own })),
+    )
+  }
+
+  /** A new group below this process's own ones; rejects when a limit cannot be had. */
+  static async create(name: string, limits: Limits = {}): Promise<Cgroup> {
+    if (
+      typeof name !== 'string' ||
+      !/^[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,200}$/.test(name) ||
+      /^(cgroup|memory|cpu|pids|io|cpuset|hugetlb)\./.test(name)
+    )
+      throw invalidArgument('name', name, 'letters, digits and "_.@:-", not a file name of the kernel')
+    const { cgroups } = await owner()
+    // Groups of containers are named by their ids; a prefix keeps the two apart.
+    const plan = planCgroup(cgroups, `group-${name}`, settingsFromLimits(limits))
+    const group = new Cgroup(relativePath(plan) ?? `/${name}`, cgroups, plan)
+    if ([...group.#directories()].some((directory) => existsSync(directory)))
+      throw new CaissonError('ERR_CAISSON_NAME_IN_USE', `there is a group ${name} already`, {
+        stage: 'cgroup',
+        hint: 'Remove it, or choose another name.',
+      })
+    try {
+      await perform(plan.prepare)
+    } catch (error) {
+      await addon()
+        .removeCgroup(nativeCgroup(plan))
+        .catch(() => undefined)
+      throw error
+    }
+    return group
+  }
+
+  static #at(name: string, below: (mountpoint: string) => string): Cgroup {
+    const host = cgroupHost()
+    const legacy = host.legacy.map((hierarchy) => ({
+      hierarchy,
+      directory: path.join(hierarchy.mountpoint, below(hierarchy.mountpoint)),
+    }))
+    return Cgroup.#fromHost(
+      name,
+      host.unified && path.join(host.unified.mountpoint, below(host.unified.mountpoint)),
+      legacy,
+    )
+  }
+
+  static #fromHost(name: string, unified: string | undefined, legacy: LegacyPlace[]): Cgroup {
+    const controllers = unified ? readWords(path.join(unified, 'cgroup.controllers')) : []
+    const plan: CgroupPlan = {
+      unified: unified ? { directory: unified, controllers } : undefined,
+      legacy,
+      prepare: [],
+      join: [],
+      shown: [],
+      files: {},
+    }
+    return new Cgroup(name, { host: cgroupHost(), legacy: [] }, plan)
+  }
+
+  /** The controllers that limit here, by their v2 names. */
+  get controllers(): string[] {
+    const { unified, legacy } = this.#plan
+    return CONTROLLERS.filter(
+      ({ name, legacy: old }) =>
+        unified?.controllers.includes(name) || legacy.some(({ hierarchy }) => hierarchy.controllers.includes(old)),
+    ).map(({ name }) => name)
+  }
+
+  /** Changes limits; those that are not named stay. */
+  async set(limits: Limits): Promise<void> {
+    await perform(planUpdate(this.#base, this.#plan, settingsFromLimits(limits)))
+  }
+
+  /** What it uses now; `cpus` since the call before. */
+  async stats(): Promise<Stats> {
+    const now = await readStats(this.#plan)
+    const stats = this.#before ? withRate(now, this.#before) : now
+    this.#before = now
+    return stats
+  }
+
+  /** Process ids of its members, those of its children not included. */
+  async procs(): Promise<number[]> {
+    const directory = this.#main()
+    const text = await readFile(path.join(directory, 'cgroup.procs'), 'utf8')
+    return text.split('\n').filter(Boolean).map(Number)
+  }
+
+  /** Moves a process into it, threads and all. Its children stay where they are. */
+  async add(pid: number): Promise<void> {
+    if (!Number.isInteger(pid) || pid < 1) throw invalidArgument('pid', pid, 'a process id')
+    await perform(
+      [...this.#directories()].map((directory) => ({
+        path: path.join(directory, 'cgroup.procs'),
+        text: String(pid),
+        stage: 'cgroup: add',
+      })),
+    )
+  }
+
+  async freeze(): Promise<void> {
+    await freeze(this.#plan, true)
+  }
+
+  async thaw(): Promise<void> {
+    await freeze(this.#plan, false)
+  }
+
+  /** SIGKILL for every process in it and below, frozen or not. Resolves when they are gone. */
+  async kill(): Promise<void> {
+    await addon().killCgroup(nativeCgroup(this.#plan))
+    for (let waited = 0; waited < 10_000 && (await this.#populated()); waited++) await sleep(1)
+  }
+
+  /** Groups directly below. */
+  async children(): Promise<Cgroup[]> {
+    const directory = this.#main()
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => this.#child(name))
+  }
+
+  /** Kills what is in it and removes it. */
+  async remove(): Promise<void> {
+    try {
+      await addon().removeCgroup(nativeCgroup(this.#plan))
+    } catch (failure) {
+      throw errorFromFailure(failure as NativeFailure)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remove()
+  }
+
+  /** What happens in it from now on; ends when it is removed, or with the signal. */
+  async *events(options: { signal?: AbortSignal } = {}): AsyncGenerator<CgroupEvent, void, undefined> {
+    const look = async () => {
+      const populated = await this.#populated()
+      const frozen = await isFrozen(this.#plan).catch(() => false)
+      return { populated, frozen, oom: await this.#oomKills() }
+    }
+    const event = (type: CgroupEvent['type']): CgroupEvent => ({ type, time: new Date() })
+    let before = await look()
+    while (!options.signal?.aborted) {
+      await sleep(POLL, undefined, { signal: options.signal }).catch(() => undefined)
+      if (!existsSync(this.#main())) {
+        yield event('removed')
+        return
+      }
+      const now = await look()
+      if (now.populated !== before.populated) yield event(now.populated ? 'populated' : 'empty')
+      if (now.frozen !== before.frozen) yield event(now.frozen ? 'frozen' : 'thawed')
+      if (now.oom > before.oom) yield event('oom')
+      before = now
+    }
+  }
+
+  #main(): string {
+    return this.#plan.unified?.directory ?? (this.#plan.legacy[0]?.directory as string)
+  }
+
+  *#directories(): Generator<string> {
+    if (this.#plan.unified) yield this.#plan.unified.directory
+    for (const { directory } of this.#plan.legacy) yield directory
+  }
+
+  #child(name: string): Cgroup {
+    const { unified, legacy } = this.#plan
+    return Cgroup.#fromHost(
+      path.join(this.path, name),
+      unified && path.join(unified.directory, name),
+      legacy
+        .map(({ hierarchy, directory }) => ({ hierarchy, directory: path.join(directory, name) }))
+        .filter(({ directory }) => existsSync(directory)),
+    )
+  }
+
+  async #populated(): Promise<boolean> {
+    const { unified } = this.#plan
+    if (unified) {
+      const text = await readFile(path.join(unified.directory, 'cgroup.events'), 'utf8').catch(() => '')
+      return /^populated 1$/m.test(text)
+    }
+    return (await this.procs().catch(() => [])).length > 0
+  }
+
+  async #oomKills(): Promise<number> {
+    const { unified, legacy } = this.#plan
+    const v1 = legacy.find(({ hierarchy }) => hierarchy.controllers.includes('memory'))
+    const file = unified?.controllers.includes('memory')
+      ? path.join(unified.directory, 'memory.events')
+      : v1 && path.join(v1.directory, 'memory.oom_control')
+    const text = file ? await readFile(file, 'utf8').catch(() => '') : ''
+    return parseKeyed(text).get('oom_kill') ?? 0
+  }
+}
+
+function relativePath({ unified }: CgroupPlan): string | undefined {
+  const mountpoint = cgroupHost().unified?.mountpoint
+  return unified && mountpoint !== undefined ? `/${path.relative(mountpoint, unified.directory)}` : undefined
+}

@@ -1,0 +1,223 @@
+/** What has to be done to make the cgroups of a container or exec, and where its accounts are read. */
+import path from 'node:path'
+import { CaissonError } from '../errors.js'
+import type { NativeCgroup, NativeStep } from '../native/addon.js'
+import { type AccountFiles, legacyAccounts, unifiedAccounts } from './accounts.js'
+import { type CgroupBase, entersAlways } from './base.js'
+import type { Controller, FileWrite } from './controller.js'
+import { CONTROLLERS } from './controllers.js'
+import { type Hierarchy, readWords } from './host.js'
+import type { Settings } from './settings.js'
+
+/** A directory in one v1 hierarchy. */
+export interface LegacyPlace {
+  hierarchy: Hierarchy
+  directory: string
+}
+
+export interface CgroupPlan {
+  /** The directory in v2, and the controllers that limit and count there. */
+  unified?: { directory: string; controllers: readonly string[] }
+  legacy: LegacyPlace[]
+  prepare: NativeStep[]
+  /** v1 `tasks` files that the init program enters by itself. */
+  join: string[]
+  /** v1 hierarchies that hold a limit of the caller's, by the names of their mounts: programs look there. */
+  shown: string[]
+  /** Where accounts are read. */
+  files: AccountFiles
+  /** v1: memory.oom_control of a group with a memory limit. */
+  oomControl?: string
+  /**
+   * The v2 cgroup of the program itself, one below the container's. Then each exec has one beside it with accounts of
+   * its own, which v2 forbids below a cgroup that has processes ("no internal processes").
+   */
+  leaf?: string
+}
+
+function emptyPlan(): CgroupPlan {
+  return { legacy: [], prepare: [], join: [], shown: [], files: {} }
+}
+
+/** The paths in the addon's form. */
+export function nativeCgroup(plan: CgroupPlan): NativeCgroup {
+  const freezer = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes('freezer'))
+  return {
+    unified: plan.unified?.directory,
+    legacy: plan.legacy.map(({ directory }) => directory),
+    freezer: freezer?.directory,
+  }
+}
+
+export interface PlanOptions {
+  /** A container that programs will be executed in. */
+  kept?: boolean
+  /** Below the directory that allows the default devices only. */
+  filtered?: boolean
+}
+
+/** Makes the plan for `name` below the owner's directories; an error names what the host cannot limit. */
+export function planCgroup(base: CgroupBase, name: string, settings: Settings, options: PlanOptions = {}): CgroupPlan {
+  for (const controller of CONTROLLERS)
+    if (controller.needed(settings) && !inUnified(base, controller) && !legacyOf(base, controller))
+      throw unavailable(base, controller)
+  const plan = emptyPlan()
+  const parent = options.filtered ? base.filtered : base.unified
+  if (parent) planUnified(plan, parent, name, settings, options.kept ?? false)
+  else if (settings.unified)
+    throw new CaissonError('ERR_CAISSON_LIMIT_UNAVAILABLE', 'limits.unified: this host has no cgroup v2', {
+      stage: 'cgroup',
+      hint: 'Use the named limits, or boot with systemd.unified_cgroup_hierarchy=1.',
+    })
+  for (const place of base.legacy) planLegacy(plan, base, place, name, settings)
+  return plan
+}
+
+function planUnified(
+  plan: CgroupPlan,
+  parent: { directory: string; controllers: readonly string[] },
+  name: string,
+  settings: Settings,
+  kept: boolean,
+): void {
+  const { controllers } = parent
+  const directory = path.join(parent.directory, name)
+  plan.unified = { directory, controllers }
+  plan.prepare.push({ path: directory, stage: 'cgroup' }, ...unifiedWrites(directory, controllers, settings))
+  Object.assign(plan.files, unifiedAccounts(directory, controllers))
+  if (!kept || controllers.length === 0) return
+  plan.leaf = path.join(directory, 'main')
+  const accounts = ['cpu', 'memory', 'pids', 'io'].filter((each) => controllers.includes(each))
+  const text = accounts.map((each) => `+${each}`).join(' ')
+  plan.prepare.push({ path: path.join(directory, 'cgroup.subtree_control'), text, stage: 'cgroup' })
+  plan.prepare.push({ path: plan.leaf, stage: 'cgroup' })
+}
+
+function unifiedWrites(directory: string, controllers: readonly string[], settings: Settings): NativeStep[] {
+  const writes = CONTROLLERS.filter(({ name }) => controllers.includes(name)).flatMap((controller) =>
+    steps(directory, controller.name, controller.unified(settings)),
+  )
+  for (const [file, text] of Object.entries(settings.unified ?? {}))
+    writes.push({ path: path.join(directory, file), text, stage: `cgroup: ${file}` })
+  return writes
+}
+
+function planLegacy(plan: CgroupPlan, base: CgroupBase, owner: LegacyPlace, name: string, settings: Settings): void {
+  const { hierarchy } = owner
+  const limiting = CONTROLLERS.filter(
+    (controller) => hierarchy.controllers.includes(controller.legacy) && controller.needed(settings),
+  )
+  const always = entersAlways(base.host, hierarchy.controllers)
+  if (!always && limiting.length === 0) return
+  const place = { hierarchy, directory: path.join(owner.directory, name) }
+  if (hierarchy.controllers.includes('cpuset')) plan.prepare.push(...fillCpuset(owner, place))
+  else {
+    if (!always) plan.prepare.push({ path: owner.directory, stage: 'cgroup', lenient: true })
+    plan.prepare.push({ path: place.directory, stage: 'cgroup' })
+  }
+  for (const controller of limiting)
+    plan.prepare.push(...steps(place.directory, controller.name, controller.legacyWrites(settings)))
+  enterLegacy(plan, place)
+  // Our own default for pids is no reason to show a hierarchy.
+  if (limiting.some((controller) => controller.name !== 'pids' || settings.pidsAsked))
+    plan.shown.push(path.basename(hierarchy.mountpoint))
+  if (hierarchy.controllers.includes('memory') && settings.memoryMax !== undefined)
+    plan.oomControl = path.join(place.directory, 'memory.oom_control')
+}
+
+function enterLegacy(plan: CgroupPlan, place: LegacyPlace): void {
+  plan.legacy.push(place)
+  plan.join.push(path.join(place.directory, 'tasks'))
+  plan.files = { ...legacyAccounts(place), ...plan.files }
+}
+
+/** For a program that is executed in a running container: cgroups of its own below the container's. */
+export function planExecCgroup(base: CgroupBase, container: CgroupPlan, name: string): CgroupPlan {
+  const plan = emptyPlan()
+  if (container.unified) {
+    const directory = path.join(container.unified.directory, name)
+    // Below a cgroup with processes there are no controllers, only tracking.
+    const controllers = container.leaf ? container.unified.controllers : []
+    plan.unified = { directory, controllers }
+    plan.prepare.push({ path: directory, stage: 'cgroup' })
+    plan.files = unifiedAccounts(directory, controllers)
+  }
+  for (const { hierarchy, directory } of container.legacy) {
+    if (!entersAlways(base.host, hierarchy.controllers)) {
+      plan.join.push(path.join(directory, 'tasks'))
+      continue
+    }
+    const place = { hierarchy, directory: path.join(directory, name) }
+    plan.prepare.push({ path: place.directory, stage: 'cgroup' })
+    enterLegacy(plan, place)
+  }
+  // When memory runs out it is the container's limit: its counter tells.
+  if (container.files.memoryEvents) plan.files.memoryEvents = container.files.memoryEvents
+  return plan
+}
+
+/** What has to be written to change the limits of a group that exists. */
+export function planUpdate(base: CgroupBase, plan: CgroupPlan, settings: Settings): NativeStep[] {
+  const writes: NativeStep[] = []
+  if (plan.unified) writes.push(...unifiedWrites(plan.unified.directory, plan.unified.controllers, settings))
+  for (const controller of CONTROLLERS) {
+    if (!controller.needed(settings) || plan.unified?.controllers.includes(controller.name)) continue
+    const place = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller.legacy))
+    if (!place) throw legacyOf(base, controller) ? notEntered(controller) : unavailable(base, controller)
+    writes.push(...steps(place.directory, controller.name, controller.legacyWrites(settings)))
+  }
+  return writes
+}
+
+function notEntered(controller: Controller): CaissonError {
+  return new CaissonError(
+    'ERR_CAISSON_LIMIT_UNAVAILABLE',
+    `the group is not in a ${controller.legacy} hierarchy, and cgroup v1 has no cheap way in later`,
+    { stage: `cgroup: ${controller.name}`, hint: 'Create it with a limit of this kind, then update that.' },
+  )
+}
+
+function inUnified(base: CgroupBase, controller: Controller): boolean {
+  return base.unified?.controllers.includes(controller.name) ?? false
+}
+
+function legacyOf(base: CgroupBase, controller: Controller): LegacyPlace | undefined {
+  return base.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller.legacy))
+}
+
+function steps(directory: string, controller: string, writes: FileWrite[]): NativeStep[] {
+  return writes.map(({ file, text, lenient }) => ({
+    path: path.join(directory, file),
+    text,
+    stage: `cgroup: ${controller}`,
+    lenient,
+  }))
+}
+
+/** A v1 cpuset starts empty, and an empty one takes no process: each level copies what its parent may use. */
+function fillCpuset({ hierarchy, directory: owner }: LegacyPlace, { directory }: LegacyPlace): NativeStep[] {
+  const read = (file: string) => readWords(path.join(hierarchy.own, file)).join('')
+  const cpus = read('cpuset.effective_cpus') || read('cpuset.cpus')
+  const mems = read('cpuset.effective_mems') || read('cpuset.mems')
+  const fill = (where: string, lenient: boolean): NativeStep[] => [
+    { path: where, stage: 'cgroup', lenient },
+    { path: path.join(where, 'cpuset.cpus'), text: cpus, stage: 'cgroup: cpuset' },
+    { path: path.join(where, 'cpuset.mems'), text: mems, stage: 'cgroup: cpuset' },
+  ]
+  return [...fill(owner, true), ...fill(directory, false)]
+}
+
+function unavailable(base: CgroupBase, controller: Controller): CaissonError {
+  const where = base.unified?.directory ?? base.host.unified?.own
+  const hint =
+    base.host.mode === 'none'
+      ? 'Mount a cgroup hierarchy at /sys/fs/cgroup.'
+      : process.getuid?.() === 0
+        ? `Make the controller available: it is not in cgroup.controllers of ${where ?? 'any hierarchy'}. Inside a container, start that with its cgroup namespace writable.`
+        : `Have the controller delegated: systemd-run --user --scope -p Delegate=yes node ..., or as root: mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload, then log in again.`
+  return new CaissonError(
+    'ERR_CAISSON_LIMIT_UNAVAILABLE',
+    `a ${controller.name} limit was asked for, and this host gives us no ${controller.name} controller`,
+    { stage: `cgroup: ${controller.name}`, hint },
+  )
+}

@@ -1,0 +1,191 @@
+/** Containers made ahead, each for one program. */
+import { CaissonError, invalidArgument } from './errors.js'
+import { Execution, type Launched, type LaunchRequest, limitsOf } from './execution.js'
+import { Image } from './image.js'
+import type { ContainerOptions, ExecOptions } from './options.js'
+import { type Assembled, assemble, injectedFiles } from './runtime/assemble.js'
+import { execProcess } from './runtime/exec.js'
+import { becomeProgram, injectFiles, type Lowered, lower } from './runtime/lower.js'
+import { owner } from './runtime/owner.js'
+import { Plan } from './runtime/plan.js'
+import type { Running } from './runtime/running.js'
+import { userText } from './runtime/spec-process.js'
+import { start } from './runtime/start.js'
+import { verdict } from './runtime/verdict.js'
+import type { SpecProcess } from './spec/runtime.js'
+import { deferred } from './util/deferred.js'
+import { newId } from './util/ids.js'
+
+export interface PoolOptions extends ContainerOptions {
+  /** Containers that wait; from 1. Each holds about 350 kB. */
+  size: number
+}
+
+/** What a program in a prepared container takes. */
+export interface PoolRunOptions extends ExecOptions {
+  /** Written before the program starts, by path inside; as for run(). */
+  files?: ContainerOptions['files']
+}
+
+/** A container in which everything is done but the program. */
+interface Prepared {
+  running: Running
+  lowered: Lowered
+  assembled: Assembled
+}
+
+/** Prepared at the same time, at most: the runs that are under way need the processors too. */
+const PREPARING_MAX = 2
+/** Milliseconds to the next try after one could not be prepared. */
+const RETRY = 250
+
+/**
+ * Keeps `size` containers ready. run() takes one, gives it its program, and another is prepared in the background; none
+ * is ever used twice.
+ */
+export class Pool implements AsyncDisposable {
+  readonly size: number
+  readonly #image: string | Image
+  readonly #options: ContainerOptions
+  readonly #idle: Prepared[] = []
+  readonly #waiting: Array<ReturnType<typeof deferred<Prepared>>> = []
+  #preparing = 0
+  #closed = false
+  #full = deferred<void>()
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(image: string | Image, options: PoolOptions) {
+    const { size, ...rest } = options
+    if (!Number.isInteger(size) || size < 1 || size > 1024)
+      throw invalidArgument('size', size, 'an integer from 1 to 1024')
+    this.size = size
+    this.#image = image
+    this.#options = rest
+    this.#fill()
+  }
+
+  /** Resolves when as many as asked for wait; rejects when one cannot be prepared. */
+  async ready(): Promise<void> {
+    if (this.#idle.length >= this.size) return
+    await this.#full.promise
+  }
+
+  /** Runs a program in a container of its own, as run() does. */
+  run(command: readonly string[], options: PoolRunOptions = {}): Execution {
+    return new Execution((request) => this.#launch(command, options, request), options)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#retry)
+    for (const waiter of this.#waiting.splice(0)) waiter.reject(closed())
+    this.#full.reject(closed())
+    const left = this.#idle.splice(0)
+    for (const { running } of left) running.kill('stopped')
+    await Promise.all(left.map(({ running }) => running.ended))
+  }
+
+  async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
+    const { running, lowered, assembled } = await this.#take()
+    try {
+      const { workload, cgroup } = assembled
+      const process = execProcess(workload.spec.process as SpecProcess, command, options)
+      const rest = new Plan()
+      injectFiles(rest, injectedFiles(options.files))
+      const user = options.user === undefined ? workload.user : userText(options.user, {})
+      becomeProgram(rest, { ...workload, spec: { ...workload.spec, process }, user }, lowered.slots)
+      running.events = request.events
+      running.resume({ ...limitsOf(request), plan: rest.finish() })
+      return {
+        running,
+        conclude(report) {
+          const result = verdict(report, cgroup.files, rest.notes)
+          if (result instanceof CaissonError) throw result
+          return result
+        },
+      }
+    } catch (error) {
+      running.kill('stopped')
+      throw error
+    }
+  }
+
+  async #take(): Promise<Prepared> {
+    if (this.#closed) throw closed()
+    // One that has died meanwhile is passed over.
+    for (let prepared = this.#idle.shift(); prepared; prepared = this.#idle.shift())
+      if (!prepared.running.over) {
+        this.#fill()
+        return prepared
+      }
+    const waiter = deferred<Prepared>()
+    this.#waiting.push(waiter)
+    this.#fill()
+    return waiter.promise
+  }
+
+  #fill(): void {
+    const missing = () => this.size + this.#waiting.length - this.#idle.length - this.#preparing
+    while (!this.#closed && this.#preparing < PREPARING_MAX && missing() > 0) {
+      this.#preparing++
+      this.#prepare().then(
+        (prepared) => this.#add(prepared),
+        (error) => this.#fail(error),
+      )
+    }
+  }
+
+  #add(prepared: Prepared): void {
+    this.#preparing--
+    const waiter = this.#waiting.shift()
+    if (this.#closed) prepared.running.kill('stopped')
+    else if (waiter) waiter.resolve(prepared)
+    else this.#idle.push(prepared)
+    if (this.#idle.length >= this.size) {
+      this.#full.resolve()
+      this.#full = deferred()
+    }
+    this.#fill()
+  }
+
+  /** Whoever waits is told; if it was only for a moment, the next try succeeds. */
+  #fail(error: unknown): void {
+    this.#preparing--
+    for (const waiter of this.#waiting.splice(0)) waiter.reject(error)
+    this.#full.reject(error)
+    this.#full = deferred()
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => this.#fill(), RETRY)
+    this.#retry.unref()
+  }
+
+  async #prepare(): Promise<Prepared> {
+    const holder = await owner()
+    const { root } = typeof this.#image === 'string' ? await Image.get(this.#image) : this.#image
+    // A command is needed to assemble; the one that is run comes later.
+    const assembled = assemble({ id: newId(), owner: holder, image: root, command: ['/'], options: this.#options })
+    const lowered = lower(assembled.workload, { parked: true })
+    const ready = deferred<void>()
+    const running = start(
+      lowered,
+      assembled.cgroup,
+      {
+        stdio: ['null', 'null', 'null'],
+        devices: assembled.workload.devices,
+        killRest: true,
+        background: true,
+      },
+      { ready: () => ready.resolve() },
+    )
+    void running.ended.then((report) => {
+      const outcome = verdict(report, assembled.cgroup.files, lowered.plan.notes)
+      ready.reject(outcome instanceof CaissonError ? outcome : closed())
+    })
+    await ready.promise
+    return { running, lowered, assembled }
+  }
+}
+
+function closed(): CaissonError {
+  return new CaissonError('ERR_CAISSON_INVALID_STATE', 'the pool is closed', { stage: 'pool', hint: 'Make a new one.' })
+}

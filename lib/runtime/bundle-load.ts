@@ -1,0 +1,110 @@
+/** Reads an OCI runtime bundle: config.json checked, and made into a workload. */
+import { openSync, statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
+import { type Settings, settingsFromSpec } from '../cgroup/settings.js'
+import { CaissonError } from '../errors.js'
+import { DEVICE_RULES } from '../spec/defaults.js'
+import type { RuntimeSpec } from '../spec/runtime.js'
+import { parseRuntimeSpec } from '../spec/runtime-parse.js'
+import { deviceRules } from './assemble.js'
+import { Hooks } from './hooks.js'
+import type { Owner } from './owner.js'
+import { seccompOfSpec } from './spec-seccomp.js'
+import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } from './workload.js'
+
+const SIZE_MAX = 16 * 1024 * 1024
+
+export interface LoadedBundle {
+  spec: RuntimeSpec
+  workload: Workload
+  cgroup: CgroupPlan
+  settings: Settings
+  hooks: Hooks
+}
+
+export async function loadBundle(directory: string, id: string, owner: Owner): Promise<LoadedBundle> {
+  const bundle = path.resolve(directory)
+  const spec = await readConfig(bundle)
+  const root = path.resolve(bundle, spec.root?.path ?? '')
+  if (!statSync(root, { throwIfNoEntry: false })?.isDirectory())
+    throw bundleError(
+      `${root} is not a directory`,
+      'root.path must be a directory, relative to the bundle or absolute.',
+    )
+  const settings = settingsFromSpec(spec.linux?.resources)
+  const userns = (spec.linux?.namespaces ?? []).some(({ type }) => type === 'user')
+  // The default devices are always allowed, as the other runtimes do.
+  const rules = deviceRules([...(spec.linux?.resources?.devices ?? []), ...DEVICE_RULES.slice(1)], owner, userns)
+  settings.devices = rules.legacy
+  const seccomp = seccompOfSpec(spec.linux?.seccomp, spec.process?.capabilities?.bounding ?? [])
+  const cgroup = planCgroup(owner.cgroups, id, settings, { kept: true })
+  return {
+    spec,
+    settings,
+    cgroup,
+    hooks: new Hooks(spec, id, bundle),
+    workload: {
+      spec,
+      rootfs: { kind: 'directory', path: root },
+      staging: owner.staging,
+      user: undefined,
+      groups: [],
+      files: [],
+      etc: {},
+      init: false,
+      cgroup: {
+        join: cgroup.join,
+        legacy: cgroup.shown,
+        unified: cgroup.unified !== undefined,
+        leaf: cgroup.leaf,
+      },
+      join: joined(spec),
+      devices: rules.unified,
+      filter: seccomp?.filter,
+      filterFlags: seccomp?.flags,
+      stockNetwork: false,
+    },
+  }
+}
+
+async function readConfig(bundle: string): Promise<RuntimeSpec> {
+  const file = path.join(bundle, 'config.json')
+  const size = statSync(file, { throwIfNoEntry: false })?.size
+  if (size === undefined) throw bundleError(`${file} does not exist`, 'Give the directory that holds config.json.')
+  if (size > SIZE_MAX) throw bundleError(`${file} is larger than 16 MiB`, 'No configuration needs that.')
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(await readFile(file, 'utf8'))
+  } catch (error) {
+    throw bundleError(`${file}: ${(error as Error).message}`, 'It must be valid JSON.')
+  }
+  try {
+    return parseRuntimeSpec(parsed)
+  } catch (error) {
+    if (!(error instanceof CaissonError)) throw error
+    throw bundleError(`${file}: ${error.message}`, error.hint)
+  }
+}
+
+/** Namespaces with a path are entered. The descriptors go to the addon with the process. */
+function joined(spec: RuntimeSpec): JoinedNamespace[] {
+  const types = Object.keys(NAMESPACES) as NamespaceType[]
+  return (spec.linux?.namespaces ?? []).flatMap((namespace) => {
+    const type = types.find((each) => NAMESPACES[each].spec === namespace.type)
+    if (!namespace.path || !type) return []
+    try {
+      return [{ type, fd: openSync(namespace.path, 'r') }]
+    } catch (error) {
+      throw bundleError(
+        `namespace ${namespace.type}: ${(error as Error).message}`,
+        'Its path must be a namespace file.',
+      )
+    }
+  })
+}
+
+function bundleError(message: string, hint: string): CaissonError {
+  return new CaissonError('ERR_CAISSON_BUNDLE', message, { stage: 'bundle', hint })
+}

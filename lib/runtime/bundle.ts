@@ -1,0 +1,175 @@
+/**
+ * An OCI runtime bundle of every container: config.json and rootfs, which other runtimes run unchanged.
+ *
+ * Nothing is mounted on the host, so the layers are put together by mounts in the configuration: one overlay for each
+ * directory at the top of the image (runc takes one at / as well, crun does not).
+ */
+import { constants } from 'node:fs'
+import { lstat, open, readdir, readlink } from 'node:fs/promises'
+import path from 'node:path'
+import { specFromSettings } from '../cgroup/settings.js'
+import { addon, type NativeFailure, type NativeStep } from '../native/addon.js'
+import { errorFromFailure } from '../native/failure.js'
+import type { RuntimeSpec, SpecMount } from '../spec/runtime.js'
+import type { Assembled, ImageRoot } from './assemble.js'
+import { parsePasswdUser } from './passwd.js'
+
+export interface BundleInput {
+  /** Where the bundle is to be; it is there and empty. */
+  directory: string
+  /** Of the writable layer; undefined: it is in memory, and the bundle gets one beside it. */
+  data: string | undefined
+  assembled: Assembled
+  image: ImageRoot
+}
+
+/** The kernel's own file systems come over these. */
+const COVERED = new Set(['proc', 'sys', 'dev'])
+
+export async function writeBundle({ directory, data, assembled, image }: BundleInput): Promise<void> {
+  const { workload } = assembled
+  const writable = data ?? directory
+  const top = await topOf(image)
+  const make = (at: string): NativeStep => ({ path: at, stage: 'bundle', lenient: true })
+  const steps: NativeStep[] = []
+  if (data) steps.push(...parents(data).map(make))
+  for (const name of ['upper', 'work', 'root']) steps.push(make(path.join(writable, name)))
+  for (const [name, content] of Object.entries(workload.etc))
+    steps.push({ path: path.join(writable, name), content, stage: 'bundle' })
+
+  const rootfs = path.join(directory, 'rootfs')
+  steps.push(make(rootfs))
+  const mounts: SpecMount[] = []
+  for (const [name, entry] of top) {
+    const at = path.join(rootfs, name)
+    if (entry.kind === 'link') steps.push({ path: at, target: entry.target, stage: 'bundle' })
+    else if (COVERED.has(name)) steps.push(make(at))
+    else {
+      const [upper, work] = [path.join(writable, 'upper', name), path.join(writable, 'work', `.${name}`)]
+      steps.push(make(at), make(upper), make(work))
+      const options = [`lowerdir=${entry.lower.map(escapePath).join(':')}`, `upperdir=${escapePath(upper)}`]
+      options.push(`workdir=${escapePath(work)}`)
+      mounts.push({ destination: `/${name}`, type: 'overlay', source: 'overlay', options })
+    }
+  }
+  for (const { source, target } of image.trees)
+    mounts.push({ destination: target, type: 'bind', source, options: ['rbind', 'ro', 'nosuid', 'nodev'] })
+  const spec = await bundleSpec(assembled, image, mounts, writable)
+  steps.push({
+    path: path.join(directory, 'config.json'),
+    content: toJson(spec),
+    stage: 'bundle',
+  })
+  try {
+    await addon().perform(steps)
+  } catch (failure) {
+    throw errorFromFailure(failure as NativeFailure)
+  }
+}
+
+/** Arguments of seccomp rules are 64-bit numbers, which JSON has no other way to say. */
+function toJson(spec: RuntimeSpec): string {
+  return `${JSON.stringify(spec, (_, value) => (typeof value === 'bigint' ? Number(value) : value), 2)}\n`
+}
+
+/** The directories of owner, containers and container, as far as they may be missing. */
+function parents(data: string): string[] {
+  const containers = path.dirname(data)
+  const owner = path.dirname(containers)
+  return [path.dirname(owner), owner, containers, data]
+}
+
+type TopEntry = { kind: 'directory'; lower: string[] } | { kind: 'link'; target: string }
+
+const tops = new WeakMap<ImageRoot, Promise<Map<string, TopEntry>>>()
+
+/** What lies at the top of an image, over all its layers; looked at once. Single files there are left out. */
+function topOf(image: ImageRoot): Promise<Map<string, TopEntry>> {
+  let top = tops.get(image)
+  if (!top) {
+    top = readTop(image)
+    tops.set(image, top)
+  }
+  return top
+}
+
+async function readTop(image: ImageRoot): Promise<Map<string, TopEntry>> {
+  const top = new Map<string, TopEntry>()
+  const covered = new Set<string>()
+  for (const layer of image.lower)
+    for (const name of await readdir(layer)) {
+      const known = top.get(name)
+      if (covered.has(name) || known?.kind === 'link') continue
+      const at = path.join(layer, name)
+      const status = await lstat(at)
+      if (status.isDirectory()) {
+        if (known?.kind === 'directory') known.lower.push(at)
+        else top.set(name, { kind: 'directory', lower: [at] })
+      } else if (known === undefined && status.isSymbolicLink())
+        top.set(name, { kind: 'link', target: await readlink(at) })
+      else covered.add(name) // a whiteout or a file hides what is below it
+    }
+  return top
+}
+
+/** Separators of overlay's options. */
+function escapePath(at: string): string {
+  return at.replace(/[\\:,]/g, '\\$&')
+}
+
+async function bundleSpec(
+  { workload, settings }: Assembled,
+  image: ImageRoot,
+  layers: SpecMount[],
+  writable: string,
+): Promise<RuntimeSpec> {
+  const { spec } = workload
+  const files = Object.keys(workload.etc).map((name) => ({
+    destination: `/etc/${name}`,
+    type: 'bind',
+    source: path.join(writable, name),
+    options: ['bind', 'nosuid', 'nodev', 'noexec'],
+  }))
+  const user = await parsePasswdUser(workload.user ?? '', (file) => readInLayers(image.lower, file))
+  return {
+    ...spec,
+    root: { path: 'rootfs', readonly: spec.root?.readonly },
+    process: spec.process && {
+      ...spec.process,
+      user: { ...user, umask: 0o022 },
+      env: [...(spec.process.env ?? []), ...(hasHome(spec.process.env) ? [] : [`HOME=${user.home}`])],
+    },
+    mounts: [...layers, ...(spec.mounts ?? []), ...files],
+    linux: {
+      ...spec.linux,
+      // Version 1.0 of the specification has no time namespace, and runtimes that follow it refuse one.
+      namespaces: spec.linux?.namespaces?.filter(({ type }) => type !== 'time'),
+      resources: { ...spec.linux?.resources, ...specFromSettings(settings) },
+    },
+  }
+}
+
+function hasHome(env: readonly string[] = []): boolean {
+  return env.some((variable) => variable.startsWith('HOME='))
+}
+
+const FILE_LIMIT = 1024 * 1024
+
+/** A small file of the image, from the topmost layer that has it; never through a link. */
+async function readInLayers(layers: readonly string[], file: string): Promise<string> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
+  for (const layer of layers) {
+    const at = path.join(layer, file)
+    const status = await lstat(at).catch(() => undefined)
+    if (!status) continue
+    if (!status.isFile() || status.size > FILE_LIMIT) return ''
+    const handle = await open(at, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined)
+    if (!handle) return ''
+    try {
+      return await handle.readFile('utf8')
+    } finally {
+      await handle.close()
+    }
+  }
+  return ''
+}

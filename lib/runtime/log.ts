@@ -1,0 +1,149 @@
+/** Reads what a container has printed (addon/core/log.h writes it). */
+import { type FileHandle, open } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface LogEntry {
+  /** When the line began. */
+  time: Date
+  stream: 'stdout' | 'stderr'
+  /** One line with its newline, however long (above 1 MiB it is cut). */
+  data: Buffer
+}
+
+export interface LogOptions {
+  /** Go on with what comes, until the container ends. */
+  follow?: boolean
+  /** Of what is there already, only the last so many lines. */
+  tail?: number
+  since?: Date | number
+  /** Put the time in front of each line's data, as RFC 3339. */
+  timestamps?: boolean
+  signal?: AbortSignal
+}
+
+/** Bytes of log that are kept for each container: the newest. */
+export const LOG_LIMIT = 64 * 1024 * 1024
+
+const HEADER = 16
+const CHUNK = 64 * 1024
+/** Milliseconds between looks at a log that is followed. */
+const POLL = 20
+
+/** `ended`: nothing more will be written. */
+export async function* readLog(
+  path: string,
+  options: LogOptions,
+  ended: () => boolean,
+): AsyncGenerator<LogEntry, void, undefined> {
+  const { tail, follow = false, signal, timestamps = false } = options
+  const since = options.since === undefined ? Number.NEGATIVE_INFINITY : Number(options.since)
+  const shown = (entry: LogEntry) => (timestamps ? withTime(entry) : entry)
+  const reader = new LogReader(path)
+  try {
+    const last: LogEntry[] = []
+    for (let atEnd = false; !atEnd; ) {
+      // Asked before the reading, so that what came between the two is still read.
+      const over = ended()
+      for (const entry of await reader.more()) {
+        if (entry.time.getTime() < since) continue
+        if (tail === undefined || reader.caughtUp) yield shown(entry)
+        else {
+          last.push(entry)
+          if (last.length > tail) last.shift()
+        }
+      }
+      if (reader.dry) {
+        if (!reader.caughtUp) {
+          reader.caughtUp = true
+          for (const entry of last) yield shown(entry)
+        }
+        atEnd = !follow || over
+        if (!atEnd) await sleep(POLL, undefined, { ref: true, signal }).catch(() => undefined)
+        if (signal?.aborted) return
+      }
+    }
+  } finally {
+    await reader.close()
+  }
+}
+
+function withTime(entry: LogEntry): LogEntry {
+  return { ...entry, data: Buffer.concat([Buffer.from(`${entry.time.toISOString()} `), entry.data]) }
+}
+
+/** Goes through the older file, then the newer, and on to the one that takes its place when it is full. */
+class LogReader {
+  readonly #path: string
+  #file: FileHandle | undefined
+  #started = false
+  #position = 0
+  #rest: Buffer = Buffer.alloc(0)
+  /** Nothing more is there now. */
+  dry = false
+  caughtUp = false
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  async more(): Promise<LogEntry[]> {
+    this.dry = false
+    this.#file ??= await this.#open()
+    if (!this.#file) {
+      this.dry = true
+      return []
+    }
+    const buffer = Buffer.allocUnsafe(CHUNK)
+    const { bytesRead } = await this.#file.read(buffer, 0, CHUNK, this.#position)
+    if (bytesRead === 0) {
+      if (await this.#replaced()) {
+        await this.close()
+        this.#rest = Buffer.alloc(0)
+      } else this.dry = true
+      return []
+    }
+    this.#position += bytesRead
+    return this.#parse(buffer.subarray(0, bytesRead))
+  }
+
+  async #open(): Promise<FileHandle | undefined> {
+    const older = this.#started ? undefined : await open(`${this.#path}.1`).catch(() => undefined)
+    const file = older ?? (await open(this.#path).catch(() => undefined))
+    if (file) this.#started = true
+    this.#position = 0
+    return file
+  }
+
+  /** The file that we hold is not (or no longer) the one that is written to. */
+  async #replaced(): Promise<boolean> {
+    const current = await open(this.#path).catch(() => undefined)
+    if (!current) return false
+    try {
+      const [a, b] = await Promise.all([current.stat(), (this.#file as FileHandle).stat()])
+      return a.ino !== b.ino
+    } finally {
+      await current.close()
+    }
+  }
+
+  #parse(bytes: Buffer): LogEntry[] {
+    const all = this.#rest.length > 0 ? Buffer.concat([this.#rest, bytes]) : bytes
+    const entries: LogEntry[] = []
+    let at = 0
+    while (all.length - at >= HEADER) {
+      const length = all.readUInt32LE(at)
+      if (all.length - at < HEADER + length) break
+      const stream = all[at + 4] === 1 ? 'stdout' : 'stderr'
+      const time = new Date(Number(all.readBigUInt64LE(at + 8) / 1000n) / 1000)
+      entries.push({ time, stream, data: Buffer.from(all.subarray(at + HEADER, at + HEADER + length)) })
+      at += HEADER + length
+    }
+    this.#rest = Buffer.from(all.subarray(at))
+    return entries
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close()
+    this.#file = undefined
+  }
+}

@@ -1,0 +1,50 @@
+/** The processes of a container, as ps would show them. */
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+
+export interface ProcessInfo {
+  /** As this process sees it. */
+  pid: number
+  ppid: number
+  /** As the container sees it. */
+  containerPid: number
+  uid: number
+  /** R, S, D, Z and so on, as in ps. */
+  state: string
+  threads: number
+  memoryBytes: number
+  command: string
+  args: string[]
+}
+
+/** The processes of a cgroup and of those below it. */
+export async function processesOf(directories: readonly string[]): Promise<ProcessInfo[]> {
+  const pids = new Set<string>()
+  for (const directory of directories)
+    for (const pid of (await read(directory, 'cgroup.procs'))?.split('\n') ?? []) if (pid) pids.add(pid)
+  const list = await Promise.all([...pids].map(processInfo))
+  return list.filter((info) => info !== undefined).sort((a, b) => a.pid - b.pid)
+}
+
+/** undefined when it has ended meanwhile. */
+async function processInfo(pid: string): Promise<ProcessInfo | undefined> {
+  const [status, cmdline] = await Promise.all([read(`/proc/${pid}`, 'status'), read(`/proc/${pid}`, 'cmdline')])
+  if (status === undefined) return undefined
+  const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? ''
+  const args = (cmdline ?? '').split('\0').slice(0, -1)
+  return {
+    pid: Number(pid),
+    ppid: Number(field('PPid')),
+    containerPid: Number(field('NSpid').split(/\s+/).at(-1) || pid),
+    uid: Number(field('Uid').split(/\s+/)[0]),
+    state: field('State').slice(0, 1),
+    threads: Number(field('Threads')),
+    memoryBytes: Number.parseInt(field('VmRSS') || '0', 10) * 1024,
+    command: field('Name'),
+    args,
+  }
+}
+
+async function read(directory: string, file: string): Promise<string | undefined> {
+  return readFile(path.join(directory, file), 'utf8').catch(() => undefined)
+}

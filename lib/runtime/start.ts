@@ -1,0 +1,42 @@
+/** Starts a workload: the one place where a plan becomes a request to the addon. */
+import { type CgroupPlan, nativeCgroup } from '../cgroup/plan.js'
+import { accountPaths } from '../cgroup/usage.js'
+import type { NativeRequest } from '../native/addon.js'
+import type { Lowered } from './lower.js'
+import { Running, type RunningEvents } from './running.js'
+
+export type StartRequest = Pick<
+  NativeRequest,
+  | 'stdio'
+  | 'input'
+  | 'captureLimit'
+  | 'log'
+  | 'logLimit'
+  | 'wallLimitMs'
+  | 'cpuLimitMs'
+  | 'maps'
+  | 'killRest'
+  | 'background'
+  | 'devices'
+>
+
+export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartRequest, events: RunningEvents): Running {
+  const { plan } = lowered
+  return new Running(
+    {
+      ...request,
+      plan: plan.finish(),
+      inherited: plan.inherited,
+      inheritedPaths: plan.inheritedPaths,
+      newNetwork: plan.hasNewNetwork,
+      namespaces: lowered.cloneFlags,
+      ownPids: lowered.ownPids,
+      cgroup: nativeCgroup(cgroup),
+      prepare: cgroup.prepare,
+      collect: accountPaths(cgroup.files),
+      cpuFile: cgroup.files.cpu,
+      oomControl: cgroup.oomControl,
+    },
+    events,
+  )
+}

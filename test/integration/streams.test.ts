@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { Readable } from 'node:stream'
+import { Image, run } from '../../lib/index.js'
+
+describe('streams of a run', () => {
+  let image: Image
+  beforeAll(async () => {
+    image = await Image.host()
+  })
+
+  test('input reaches the program whole, whatever its size and form', async () => {
+    const bytes = Buffer.alloc(3_000_000, 'abc\0\xff')
+    expect((await run(image, ['cat'], { input: 'text' })).stdout).toBe('text')
+    expect((await run(image, ['cat'], { input: bytes })).stdoutBytes.equals(bytes)).toBe(true)
+    expect((await run(image, ['wc', '-c'], { input: Readable.from([bytes, bytes]) })).stdout.trim()).toBe('6000000')
+  })
+
+  test('without input the program reads the end of file at once', async () => {
+    expect(await run(image, ['cat'])).toMatchObject({ stdout: '', exitCode: 0 })
+    const execution = run(image, ['cat'])
+    await execution.pid
+    expect(await execution).toMatchObject({ exitCode: 0 })
+  })
+
+  test('stdin is written to while the program runs', async () => {
+    const execution = run(image, ['sh', '-c', 'while read line; do echo "got $line"; done; echo end'])
+    execution.stdin.write('one\n')
+    const [first] = await once(execution.stdout, 'data')
+    expect(String(first)).toBe('got one\n')
+    execution.stdin.end('two\n')
+    const result = await execution
+    expect(result.stdout).toBe('got one\ngot two\nend\n')
+  })
+
+  test('stdin is opened late, after the program has started', async () => {
+    const execution = run(image, ['cat'])
+    await execution.pid
+    execution.stdin.end('late')
+    expect((await execution).stdout).toBe('late')
+  })
+
+  test('chunks of both outputs are iterated over', async () => {
+    const execution = run(image, ['sh', '-c', 'echo a; sleep 0.05; echo b >&2; sleep 0.05; echo c'])
+    const chunks: string[] = []
+    for await (const { stream, data } of execution) chunks.push(`${stream}:${data.toString().trim()}`)
+    expect(chunks).toEqual(['stdout:a', 'stderr:b', 'stdout:c'])
+    expect(await execution).toMatchObject({ exitCode: 0, stdout: 'a\nc\n', stderr: 'b\n' })
+  })
+
+  test('a stream that is asked for late has all that came before', async () => {
+    const execution = run(image, ['sh', '-c', 'echo early; sleep 0.2; echo late'])
+    await execution.pid
+    await new Promise((resolve) => setTimeout(resolve, 80))
+    let text = ''
+    for await (const chunk of execution.stdout) text += chunk
+    expect(text).toBe('early\nlate\n')
+    expect((await execution).stdout).toBe('early\nlate\n')
+  })
+
+  test('a reader that does not read stops the program, and memory stays flat', async () => {
+    const execution = run(image, ['sh', '-c', 'head -c 50000000 /dev/zero; echo done >&2'])
+    const { stdout } = execution
+    await execution.pid
+    const before = process.memoryUsage().rss
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(process.memoryUsage().rss - before).toBeLessThan(20_000_000)
+    let size = 0
+    for await (const chunk of stdout) size += chunk.length
+    expect(size).toBe(50_000_000)
+    expect(await execution).toMatchObject({ exitCode: 0, stderr: 'done\n' })
+  })
+
+  test('output over the bound ends the program', async () => {
+    const result = await run(image, ['sh', '-c', 'yes'], { maxOutput: '64k' })
+    expect(result).toMatchObject({ reason: 'output', truncated: true, exitCode: null, signal: 'SIGKILL' })
+    expect(result.stdoutBytes.length).toBe(65536)
+    const streamed = run(image, ['sh', '-c', 'yes'], { maxOutput: '64k' })
+    let size = 0
+    for await (const { data } of streamed) size += data.length
+    expect(size).toBeGreaterThanOrEqual(65536)
+    expect(await streamed).toMatchObject({ reason: 'output', truncated: true })
+  })
+
+  test('binary output is not touched', async () => {
+    const result = await run(image, ['sh', '-c', 'head -c 1000000 /dev/urandom | tee /tmp/x; sha256sum < /tmp/x >&2'])
+    expect(createHash('sha256').update(result.stdoutBytes).digest('hex')).toBe(result.stderr.slice(0, 64))
+  })
+
+  test('a terminal is a terminal, of the size that it is told', async () => {
+    const execution = run(
+      image,
+      ['sh', '-c', 'test -t 0 && test -t 1 && stty size && read x && stty size && echo "$x"'],
+      {
+        tty: { columns: 100, rows: 30 },
+      },
+    )
+    let text = ''
+    execution.stdout.on('data', (chunk) => {
+      text += chunk
+      if (text === '30 100\r\n') {
+        execution.resize(120, 40)
+        execution.stdin.write('word\n')
+      }
+    })
+    const result = await execution
+    expect(result.exitCode).toBe(0)
+    expect(text).toBe('30 100\r\nword\r\n40 120\r\nword\r\n')
+    expect(result.stdout).toBe(text)
+  })
+
+  test('a terminal nobody looks at still gives its text', async () => {
+    const result = await run(image, ['sh', '-c', 'tty; echo $TERM'], { tty: true })
+    expect(result).toMatchObject({ exitCode: 0, stdout: '/dev/pts/0\r\nxterm\r\n', stderr: '' })
+  })
+
+  test('the program sees the end when we stop reading', async () => {
+    const execution = run(image, ['sh', '-c', 'trap "" PIPE; while echo x; do :; done; echo broken >&2; exit 4'])
+    execution.stdout.once('data', () => execution.stdout.destroy())
+    expect(await execution).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('broken') })
+  })
+})

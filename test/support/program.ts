@@ -1,0 +1,18 @@
+/** Programs that tests run inside containers, from their C sources in test/support/programs. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+
+/** Compiles NAME.c to a static program and gives its bytes. */
+export function compileProgram(name: string): Buffer {
+  const directory = mkdtempSync(path.join(tmpdir(), 'caisson-program-'))
+  try {
+    const source = path.join(import.meta.dirname, 'programs', `${name}.c`)
+    const output = path.join(directory, name)
+    execFileSync('gcc', ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-s', '-o', output, source])
+    return readFileSync(output)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}

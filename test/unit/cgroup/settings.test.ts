@@ -1,0 +1,72 @@
+import { settingsFromLimits, settingsFromSpec, specFromSettings } from '../../../lib/cgroup/settings.js'
+
+test('limits become numbers', () => {
+  expect(
+    settingsFromLimits({
+      memory: '64m',
+      cpus: 1.5,
+      cpuWeight: 200,
+      cpuset: '0-1',
+      pids: 10,
+      hugepages: { '2MB': '4m' },
+    }),
+  ).toEqual({
+    memoryMax: 67108864,
+    memorySwapMax: 67108864,
+    swapImplied: true,
+    cpuPeriod: 100000,
+    cpuQuota: 150000,
+    cpuWeight: 200,
+    cpusetCpus: '0-1',
+    pidsMax: 10,
+    pidsAsked: true,
+    hugepages: { '2MB': 4194304 },
+  })
+  expect(settingsFromLimits({ memory: '64m', memorySwap: -1 })).toMatchObject({
+    memorySwapMax: Number.POSITIVE_INFINITY,
+    swapImplied: false,
+  })
+  expect(settingsFromLimits()).toEqual({})
+})
+
+test.each([
+  [{ memory: '1k' }],
+  [{ memory: '64m', memorySwap: '1m' }],
+  [{ cpus: -1 }],
+  [{ cpuWeight: 0 }],
+  [{ cpuset: '0,' }],
+  [{ pids: 0 }],
+  [{ hugepages: { '../2MB': 1 } }],
+  [{ unified: { 'cgroup.procs': '1' } }],
+  [{ unified: { 'memory.high': 5 as never } }],
+  [{ io: { weight: 0 } }],
+  [{ io: { devices: [{ path: '/etc/passwd', readBps: 1 }] } }],
+])('%p is refused', (limits) => {
+  expect(() => settingsFromLimits(limits)).toThrow(expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }))
+})
+
+test('linux.resources, and back', () => {
+  const settings = settingsFromSpec({
+    memory: { limit: 1 << 26, swap: -1, reservation: 1 << 20 },
+    cpu: { shares: 1024, quota: 50000, period: 100000, cpus: '0' },
+    pids: { limit: -1 },
+    blockIO: {
+      throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 100 }],
+      throttleWriteIOPSDevice: [{ major: 8, minor: 0, rate: 7 }],
+    },
+  })
+  expect(settings).toMatchObject({
+    memoryMax: 1 << 26,
+    memorySwapMax: Number.POSITIVE_INFINITY,
+    memoryLow: 1 << 20,
+    cpuWeight: 39,
+    cpuQuota: 50000,
+    pidsMax: Number.POSITIVE_INFINITY,
+    ioDevices: [{ major: 8, minor: 0, readBps: 100, writeIops: 7 }],
+  })
+  expect(specFromSettings(settings)).toMatchObject({
+    memory: { limit: 1 << 26, swap: -1 },
+    cpu: { quota: 50000, period: 100000, cpus: '0' },
+    pids: { limit: -1 },
+  })
+})
