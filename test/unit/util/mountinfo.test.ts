@@ -28,8 +28,8 @@ test('what has no such form is left out', () => {
 })
 
 cases('mountinfo', (sets) => {
-  const unescape = sets.find((set) => set.name === 'unescape')
-  test.each((unescape?.cases ?? []) as Array<{ input: string; output?: string; error?: unknown }>)(
+  const escapes = sets.find((set) => set.name === 'unescape')
+  test.each((escapes?.cases ?? []) as Array<{ input: string; output?: string; error?: unknown }>)(
     'octal escapes of $input',
     ({ input, output }) => {
       if (output !== undefined) expect(unescapeOctal(input)).toBe(output)
