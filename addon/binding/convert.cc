@@ -59,6 +59,7 @@ CgroupPaths cgroup_paths(const Napi::Value& value) {
   if (!value.IsObject()) return paths;
   auto object = value.As<Napi::Object>();
   paths.unified = text_or(object, "unified");
+  paths.entered = text_or(object, "entered");
   paths.legacy = texts(object.Get("legacy"));
   paths.freezer = text_or(object, "freezer");
   return paths;

@@ -133,7 +133,7 @@ Result<> Process::create() {
 
   SpawnOptions spawning;
   spawning.namespaces = options_.namespaces;
-  spawning.cgroup = options_.cgroup.unified;
+  spawning.cgroup = options_.cgroup.entered.empty() ? options_.cgroup.unified : options_.cgroup.entered;
   spawning.fds = {stdio[0].get(), stdio[1].get(), stdio[2].get(), theirs.get(), plan_.get()};
   Fd network;
   if (options_.new_network) {

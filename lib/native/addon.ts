@@ -34,6 +34,8 @@ export interface NativeStep {
 
 export interface NativeCgroup {
   unified?: string
+  /** Where in `unified` the process is born, when not at its top. */
+  entered?: string
   legacy?: string[]
   freezer?: string
 }

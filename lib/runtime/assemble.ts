@@ -106,7 +106,7 @@ export function assemble({ id, owner, image, command, options, directory, kept }
         join: cgroup.join,
         legacy: cgroup.shown,
         unified: cgroup.unified !== undefined,
-        leaf: cgroup.leaf,
+        shown: own.has('cgroup') && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join,
       devices: rules.unified,

@@ -34,6 +34,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       'root.path must be a directory, relative to the bundle or absolute.',
     )
   const settings = settingsFromSpec(spec.linux?.resources)
+  const ownCgroups = (spec.linux?.namespaces ?? []).some((each) => each.type === 'cgroup' && !each.path)
   const userns = (spec.linux?.namespaces ?? []).some(({ type }) => type === 'user')
   // The default devices are always allowed, as the other runtimes do.
   const rules = deviceRules([...(spec.linux?.resources?.devices ?? []), ...DEVICE_RULES.slice(1)], owner, userns)
@@ -58,7 +59,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
         join: cgroup.join,
         legacy: cgroup.shown,
         unified: cgroup.unified !== undefined,
-        leaf: cgroup.leaf,
+        shown: ownCgroups && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join: joined(spec),
       devices: rules.unified,

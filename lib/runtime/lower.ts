@@ -78,15 +78,12 @@ function enterNamespaces(plan: Plan, workload: Workload): { cloneFlags: number; 
   const newUser = own.includes('user')
   const joins = workload.join
   const byClone = joins.length === 0
-  const { leaf } = workload.cgroup
-  const pidByFork =
-    (!byClone || leaf !== undefined) && (own.includes('pid') || joins.some((join) => join.type === 'pid'))
+  const pidByFork = !byClone && (own.includes('pid') || joins.some((join) => join.type === 'pid'))
 
   for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
   const order = [...joins].sort((a, b) => Number(b.type === 'user') - Number(a.type === 'user'))
   if (workload.stockNetwork) plan.add('SETNS', 'namespaces: net', { numbers: [plan.newNetwork(), NAMESPACES.net.flag] })
   const slots = order.map((join) => plan.inherit(join.fd))
-  const leafSlot = leaf === undefined ? NONE : plan.inheritPath(leaf)
   order.forEach((join, i) => {
     plan.add('SETNS', `namespaces: ${join.type}`, { numbers: [slots[i] as number, NAMESPACES[join.type].flag] })
   })
@@ -101,12 +98,11 @@ function enterNamespaces(plan: Plan, workload: Workload): { cloneFlags: number; 
   plan.add('UNDUMPABLE', 'process')
   if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
-  if (pidByFork || leaf !== undefined)
-    plan.add('FORK', 'namespaces: pid', { numbers: [own.includes('pid') ? NAMESPACES.pid.flag : 0, leafSlot] })
+  if (pidByFork) plan.add('FORK', 'namespaces: pid', { numbers: [own.includes('pid') ? NAMESPACES.pid.flag : 0, NONE] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')
   return {
-    cloneFlags: byClone ? (pidByFork ? early & ~NAMESPACES.pid.flag : early) >>> 0 : 0,
+    cloneFlags: byClone ? early >>> 0 : 0,
     mapsOnRequest: !byClone && newUser,
   }
 }

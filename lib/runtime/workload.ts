@@ -43,7 +43,7 @@ export interface InjectedFile {
   gid: number
 }
 
-/** Where the process goes in the hierarchies, besides being born in its v2 cgroup. */
+/** Where the process goes in the hierarchies, besides being born in its v2 cgroup, and what it sees of them. */
 export interface CgroupPlacement {
   /** `tasks` files of cgroup v1. */
   join: readonly string[]
@@ -51,8 +51,8 @@ export interface CgroupPlacement {
   legacy: readonly string[]
   /** False: there is no cgroup v2 on this host. */
   unified: boolean
-  /** A v2 cgroup to go on to, after the cgroup namespace was made one level above. */
-  leaf?: string
+  /** The v2 cgroup to show, when it is not the one that the process is born in but the one above, with the limits. */
+  shown?: string
 }
 
 /** A namespace that the process enters instead of getting one of its own. */
