@@ -1,7 +1,7 @@
 /** What only cgroup v2 can do; on a hybrid host these run in the virtual machine (docs/testing.md). */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cgroupHost } from '../../lib/cgroup/host.js'
@@ -30,6 +30,8 @@ const MIB = 1 << 20
     ['memory.oom.group', '1', { memory: '64m' }],
     ['memory.high', '33554432', { memoryHigh: '32m' }],
     ['memory.low', '1048576', { unified: { 'memory.low': '1048576' } }],
+    ['memory.oom.group', '0', { memory: '64m', unified: { 'memory.oom.group': '0' } }],
+    ['cgroup.max.depth', '1', { unified: { 'cgroup.max.depth': '1' } }],
     ['cpu.max', '50000 100000', { cpus: 0.5 }],
     ['cpu.weight', '200', { cpuWeight: 200 }],
     ['cpuset.cpus', '0', { cpuset: '0' }],
@@ -45,6 +47,35 @@ const MIB = 1 << 20
     const { stdout } = await shell('cat /sys/fs/cgroup/io.max', { limits: { io: { devices } } })
     const { rdev } = statSync(`/dev/${disk}`)
     expect(stdout).toBe(`${rdev >> 8}:${rdev & 0xff} rbps=1048576 wbps=max riops=max wiops=100\n`)
+  })
+
+  ;(disk ? test : test.skip)('slows down what reads more than its rate', async () => {
+    const read = 'dd if=$1 of=/dev/null iflag=direct bs=65536 count=24 status=none'
+    const options = { devices: [`/dev/${disk}:/dev/${disk}:r`] }
+    const script = ['sh', '-c', read, 'sh', `/dev/${disk}`]
+    const free = await run(image, script, options)
+    expect(free).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(free.usage.ioReadBytes).toBeGreaterThanOrEqual(24 * 65536)
+    const limits = { io: { devices: [{ path: `/dev/${disk}`, readBps: '1m' }] } }
+    const slow = await run(image, script, { ...options, limits })
+    expect(slow).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(slow.durationMs).toBeGreaterThan(1000)
+  })
+
+  test('a key that is none, or a value that the kernel refuses, is an error that names it', async () => {
+    await expect(shell('true', { limits: { unified: { 'memory.no': '1' } } })).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_CAISSON_/),
+      stage: 'cgroup: memory.no',
+    })
+    await expect(shell('true', { limits: { unified: { 'memory.low': 'much' } } })).rejects.toMatchObject({
+      stage: 'cgroup: memory.low',
+      cause: { code: 'EINVAL' },
+    })
+  })
+
+  ;(existsSync('/proc/pressure/memory') ? test : test.skip)('shows its pressure', async () => {
+    const { stdout } = await shell('cat /sys/fs/cgroup/memory.pressure')
+    expect(stdout).toMatch(/^some avg10=/)
   })
 
   test('ends every process when memory runs out', async () => {
@@ -126,7 +157,7 @@ const MIB = 1 << 20
     await Promise.all(Array.from({ length: 8 }, () => shell('setsid sleep 100 & sleep 0.1')))
     const own = cgroups(`caisson-${process.pid}-`)
     expect(own).toHaveLength(1)
-    expect(cgroups('', own[0])).toEqual([])
+    expect(cgroups('', own[0])).toEqual([`${own[0]}/containers`])
   })
 
   test('leaves nothing behind when its process is killed', async () => {
