@@ -31,7 +31,7 @@ const MIB = 1 << 20
     ['memory.high', '33554432', { memoryHigh: '32m' }],
     ['memory.low', '1048576', { unified: { 'memory.low': '1048576' } }],
     ['memory.oom.group', '0', { memory: '64m', unified: { 'memory.oom.group': '0' } }],
-    ['cgroup.max.depth', '1', { unified: { 'cgroup.max.depth': '1' } }],
+    ['cpu.idle', '1', { unified: { 'cpu.idle': '1' } }],
     ['cpu.max', '50000 100000', { cpus: 0.5 }],
     ['cpu.weight', '200', { cpuWeight: 200 }],
     ['cpuset.cpus', '0', { cpuset: '0' }],
