@@ -17,6 +17,7 @@ import type { ContainerOptions, ExecOptions, Limits } from './options.js'
 import { type Assembled, assemble } from './runtime/assemble.js'
 import { writeBundle } from './runtime/bundle.js'
 import { loadBundle } from './runtime/bundle-load.js'
+import { type ChosenNamespaces, chooseNamespaces } from './runtime/choose-namespaces.js'
 import { ContainerAgent } from './runtime/container-agent.js'
 import type { ContainerFs } from './runtime/container-fs.js'
 import { planExec } from './runtime/exec.js'
@@ -53,6 +54,8 @@ interface Parts {
   options: CreateOptions
   owner: Owner
   assembled: Assembled
+  /** Open until it is removed: each start enters them anew. */
+  namespaces: ChosenNamespaces
   /** State, log and bundle; gone with the owner. */
   run: string
   /** The writable layer. */
@@ -115,38 +118,43 @@ export class Container extends EventEmitter implements AsyncDisposable {
       )
     const data = options.storage === 'memory' ? undefined : path.join(holder.data, 'containers', id)
     const run = path.join(holder.run, 'containers', id)
-    const assembled = assemble({
-      id,
-      owner: holder,
-      image: made.root,
-      command: options.command,
-      options,
-      directory: data,
-      kept: true,
-    })
-    const container = new Container({
-      id,
-      name,
-      image: typeof image === 'string' ? image : image.id,
-      options,
-      owner: holder,
-      assembled,
-      run,
-      data,
-      imageConfig: made.config,
-    })
-    await reserveName(name, holder, id)
+    const namespaces = await chooseNamespaces(options)
+    const undo = [async () => namespaces.close()]
     try {
+      const assembled = assemble({
+        id,
+        owner: holder,
+        image: made.root,
+        command: options.command,
+        options,
+        namespaces,
+        directory: data,
+        kept: true,
+      })
+      const container = new Container({
+        id,
+        name,
+        image: typeof image === 'string' ? image : image.id,
+        options,
+        owner: holder,
+        assembled,
+        namespaces,
+        run,
+        data,
+        imageConfig: made.config,
+      })
+      await reserveName(name, holder, id)
+      undo.push(() => releaseName(name, id))
+      undo.push(() => rm(run, { recursive: true, force: true }))
       await mkdir(run, { recursive: true, mode: 0o711 })
       await writeBundle({ directory: run, data, assembled, image: made.root })
       await container.#record()
+      containers.set(id, container)
+      return container
     } catch (error) {
-      await releaseName(name, id)
-      await rm(run, { recursive: true, force: true })
+      for (const step of undo) await step()
       throw error
     }
-    containers.set(id, container)
-    return container
   }
 
   /**
@@ -157,7 +165,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     if (typeof directory !== 'string') throw invalidArgument('bundle', directory, 'a path of a directory')
     const holder = await owner()
     const id = newId()
-    const { spec, hooks, ...assembled } = await loadBundle(directory, id, holder)
+    const { spec, hooks, namespaces, ...assembled } = await loadBundle(directory, id, holder)
     const run = path.join(holder.run, 'containers', id)
     const container = new Container({
       id,
@@ -166,6 +174,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       options: { labels: spec.annotations },
       owner: holder,
       assembled,
+      namespaces,
       run,
       data: undefined,
       imageConfig: {},
@@ -467,7 +476,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#life.setState('removed')
     await this.#agent.release()
     containers.delete(this.id)
-    const { run, data, name, id } = this.#parts
+    const { run, data, name, id, namespaces } = this.#parts
+    namespaces.close()
     await rm(run, { recursive: true, force: true })
     if (data) await rm(data, { recursive: true, force: true })
     await releaseName(name, id)

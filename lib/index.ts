@@ -1,9 +1,11 @@
 /** The public surface of caisson; re-exports only. */
 export { Cgroup, type CgroupEvent, type Stats } from './cgroup.js'
 export { Container, type ContainerInfo, type CreateOptions } from './container.js'
+export { doctor, type Finding, type FindingState, type Report } from './doctor.js'
 export { CaissonError, type CaissonErrorOptions, type ErrorCode, type SystemCause } from './errors.js'
 export { type ExecResult, Execution, type Reason } from './execution.js'
 export { Image } from './image.js'
+export { Namespace, type NamespaceFilter, type NamespaceInfo, type NamespaceOptions } from './namespace.js'
 export type * from './options.js'
 export { Pool, type PoolOptions, type PoolRunOptions } from './pool.js'
 export { run } from './run.js'

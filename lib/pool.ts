@@ -4,6 +4,7 @@ import { Execution, type Launched, type LaunchRequest, limitsOf } from './execut
 import { Image } from './image.js'
 import type { ContainerOptions, ExecOptions } from './options.js'
 import { type Assembled, assemble, injectedFiles } from './runtime/assemble.js'
+import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { execProcess } from './runtime/exec.js'
 import { becomeProgram, injectFiles, type Lowered, lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
@@ -163,7 +164,9 @@ export class Pool implements AsyncDisposable {
     const holder = await owner()
     const { root } = typeof this.#image === 'string' ? await Image.get(this.#image) : this.#image
     // A command is needed to assemble; the one that is run comes later.
-    const assembled = assemble({ id: newId(), owner: holder, image: root, command: ['/'], options: this.#options })
+    const options = this.#options
+    const namespaces = await chooseNamespaces(options)
+    const assembled = assemble({ id: newId(), owner: holder, image: root, command: ['/'], options, namespaces })
     const lowered = lower(assembled.workload, { parked: true })
     const ready = deferred<void>()
     const running = start(

@@ -4,6 +4,7 @@ import { Execution, type Launched, type LaunchRequest, limitsOf } from './execut
 import { Image } from './image.js'
 import type { RunOptions } from './options.js'
 import { assemble } from './runtime/assemble.js'
+import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
 import { start } from './runtime/start.js'
@@ -27,20 +28,25 @@ async function launch(
 ): Promise<Launched> {
   const holder = await owner()
   const { root } = typeof image === 'string' ? await Image.get(image) : image
-  const { workload, cgroup } = assemble({ id: newId(), owner: holder, image: root, command, options })
-  const lowered = lower(workload)
-  const running = start(
-    lowered,
-    cgroup,
-    { ...limitsOf(request), devices: workload.devices, killRest: true },
-    request.events,
-  )
-  return {
-    running,
-    conclude(report) {
-      const result = verdict(report, cgroup.files, lowered.plan.notes)
-      if (result instanceof CaissonError) throw result
-      return result
-    },
+  const namespaces = await chooseNamespaces(options)
+  try {
+    const { workload, cgroup } = assemble({ id: newId(), owner: holder, image: root, command, options, namespaces })
+    const lowered = lower(workload)
+    const running = start(
+      lowered,
+      cgroup,
+      { ...limitsOf(request), devices: workload.devices, killRest: true },
+      request.events,
+    )
+    return {
+      running,
+      conclude(report) {
+        const result = verdict(report, cgroup.files, lowered.plan.notes)
+        if (result instanceof CaissonError) throw result
+        return result
+      },
+    }
+  } finally {
+    namespaces.close()
   }
 }

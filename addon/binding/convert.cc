@@ -65,6 +65,26 @@ CgroupPaths cgroup_paths(const Napi::Value& value) {
   return paths;
 }
 
+IdMaps id_maps(const Napi::Value& value) {
+  IdMaps maps;
+  if (!value.IsObject()) return maps;
+  auto object = value.As<Napi::Object>();
+  maps.uid = text_or(object, "uid");
+  maps.gid = text_or(object, "gid");
+  maps.deny_setgroups = truth(object, "denySetgroups");
+  maps.uid_helper = text_or(object, "uidHelper");
+  maps.gid_helper = text_or(object, "gidHelper");
+  return maps;
+}
+
+std::vector<Fd> descriptors(const Napi::Value& value) {
+  std::vector<Fd> fds;
+  if (!value.IsArray()) return fds;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) fds.emplace_back(static_cast<int>(number(array[i])));
+  return fds;
+}
+
 namespace {
 
 Stdio stdio(const Napi::Value& value) {
@@ -129,25 +149,9 @@ ProcessOptions process_options(const Napi::Object& request) {
   options.cgroup = cgroup_paths(request.Get("cgroup"));
   options.devices = device_rules(request.Get("devices"));
   options.prepare = steps(request.Get("prepare"));
-  Napi::Value maps = request.Get("maps");
-  if (maps.IsObject()) {
-    auto object = maps.As<Napi::Object>();
-    options.maps.uid = text_or(object, "uid");
-    options.maps.gid = text_or(object, "gid");
-    options.maps.deny_setgroups = truth(object, "denySetgroups");
-    options.maps.uid_helper = text_or(object, "uidHelper");
-    options.maps.gid_helper = text_or(object, "gidHelper");
-    options.maps.on_request = truth(object, "onRequest");
-  }
   options.stdio = stdio_of(request);
   options.input = bytes_or_empty(request.Get("input"));
-  Napi::Value inherited = request.Get("inherited");
-  if (inherited.IsArray()) {
-    auto array = inherited.As<Napi::Array>();
-    for (uint32_t i = 0; i < array.Length(); i++)
-      options.inherited.emplace_back(static_cast<int>(number(array[i])));
-  }
-  options.inherited_paths = texts(request.Get("inheritedPaths"));
+  options.inherited = descriptors(request.Get("inherited"));
   options.new_network = truth(request, "newNetwork");
   options.limits = run_limits(request);
   options.log = text_or(request, "log");

@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include "core/idmap.h"
 #include "core/process.h"
 #include "core/result.h"
 #include "core/steps.h"
@@ -25,6 +26,9 @@ std::vector<DeviceRule> device_rules(const Napi::Value& value);
 std::string bytes_or_empty(const Napi::Value& value);
 std::array<Stdio, 3> stdio_of(const Napi::Object& request);
 RunLimits run_limits(const Napi::Object& request);
+IdMaps id_maps(const Napi::Value& value);
+// Takes them over.
+std::vector<Fd> descriptors(const Napi::Value& value);
 ProcessOptions process_options(const Napi::Object& request);
 
 Napi::Object to_object(Napi::Env env, const Failure& failure);

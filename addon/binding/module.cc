@@ -6,6 +6,7 @@
 
 #include "binding/agent.h"
 #include "binding/convert.h"
+#include "binding/namespace.h"
 #include "binding/process.h"
 #include "binding/promise.h"
 #include "core/lock.h"
@@ -77,8 +78,13 @@ Napi::Object plan(Napi::Env env) {
 #define SET_OP(name) ops.Set(#name, Napi::Number::New(env, PLAN_##name));
   PLAN_OPS(SET_OP)
 #undef SET_OP
+  auto probes = Napi::Object::New(env);
+#define SET_PROBE(name) probes.Set(#name, Napi::Number::New(env, PLAN_PROBE_##name));
+  PLAN_PROBES(SET_PROBE)
+#undef SET_PROBE
   auto object = Napi::Object::New(env);
   object.Set("ops", ops);
+  object.Set("probes", probes);
   object.Set("magic", Napi::Number::New(env, PLAN_MAGIC));
   object.Set("version", Napi::Number::New(env, PLAN_VERSION));
   object.Set("headerSize", Napi::Number::New(env, sizeof(plan_header)));
@@ -90,6 +96,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("plan", plan(env));
   export_process(exports);
   export_agent(exports);
+  export_namespace(exports);
   exports.Set("perform", Napi::Function::New(env, do_steps, "perform"));
   exports.Set("removeCgroup", Napi::Function::New(env, remove_cgroup, "removeCgroup"));
   exports.Set("killCgroup", Napi::Function::New(env, kill_cgroup, "killCgroup"));

@@ -14,7 +14,6 @@ struct IdMaps {
   std::string uid, gid;  // texts for /proc/PID/uid_map and gid_map; both empty: no user namespace
   bool deny_setgroups = false;
   std::string uid_helper, gid_helper;  // paths of newuidmap and newgidmap; empty: written directly
-  bool on_request = false;             // the namespace is only there when the init program says so
 };
 
 Result<> write_id_maps(pid_t pid, const IdMaps& maps);

@@ -13,7 +13,6 @@
 #include <charconv>
 #include <cstddef>
 
-#include "core/idmap.h"
 #include "core/message.h"
 #include "core/netns.h"
 #include "core/spawn.h"
@@ -75,18 +74,6 @@ Result<> Process::connect(std::array<Fd, 3>* stdio) {
   return Nothing{};
 }
 
-// Then the init program, which waits for them, goes on; or, without them, is killed.
-void Process::map_ids() {
-  if (options_.maps.uid.empty()) return;
-  message go = {};
-  go.type = MESSAGE_GO;
-  go.value = static_cast<uint32_t>(pid_);
-  auto done = write_id_maps(pid_, options_.maps);
-  if (done && send_message(control_.fd.get(), go)) return;
-  report_.failure = done ? failed("process", "sendmsg", "go") : done.failure();
-  sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
-}
-
 // cgroup v1 kills one process when memory runs out; as with memory.oom.group of v2, the rest follows.
 Result<> Process::watch_oom() {
   if (options_.oom_control.empty()) return Nothing{};
@@ -142,10 +129,6 @@ Result<> Process::create() {
     network = std::move(*taken);
     spawning.fds.push_back(network.get());
   }
-  for (const std::string& path : options_.inherited_paths) {
-    options_.inherited.emplace_back(open(path.c_str(), O_PATH | O_CLOEXEC));
-    if (!options_.inherited.back()) return failed("process", "open", path);
-  }
   for (const Fd& fd : options_.inherited) spawning.fds.push_back(fd.get());
   auto spawned = spawn(spawning);
   if (!spawned) return spawned.failure();
@@ -156,7 +139,6 @@ Result<> Process::create() {
     exit_.fd = std::move(spawned->pidfd);
   }
 
-  if (!options_.maps.on_request) map_ids();
   return Nothing{};
 }
 
@@ -217,10 +199,7 @@ void Process::read_control() {
         report_.failure = Failure{"setup", what.syscall, what.error, what.detail, static_cast<int>(what.record)};
         break;
       case MESSAGE_SYNC:
-        if (what.value == PLAN_SYNC_MAPS)
-          map_ids();
-        else
-          listener_->synchronising(pid_);
+        listener_->synchronising(pid_);
         break;
       case MESSAGE_READY:
         parked_ = true;

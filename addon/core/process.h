@@ -14,7 +14,6 @@
 #include "core/cgroup.h"
 #include "core/devices.h"
 #include "core/fd.h"
-#include "core/idmap.h"
 #include "core/log.h"
 #include "core/result.h"
 #include "core/steps.h"
@@ -48,11 +47,9 @@ struct ProcessOptions {
   CgroupPaths cgroup;
   std::vector<DeviceRule> devices;  // enforced on cgroup.unified; none: all that others allow
   std::vector<Step> prepare;
-  IdMaps maps;
   std::array<Stdio, 3> stdio;
   std::string input;
   std::vector<Fd> inherited;
-  std::vector<std::string> inherited_paths;  // opened when all is prepared, with O_PATH; they follow `inherited`
   bool new_network = false;  // the first inherited descriptor is to be a new network namespace, from the stock
   RunLimits limits;
   std::string log;             // a file that output goes to instead of the report; see log.h
@@ -127,7 +124,6 @@ class Process : public std::enable_shared_from_this<Process> {
   // On a worker thread.
   void launch();
   Result<> connect(std::array<Fd, 3>* stdio);
-  void map_ids();
   Result<> watch_oom();
   Result<> create();
   Result<Fd> make_plan(const std::string& plan);

@@ -22,6 +22,8 @@ struct context {
   int terminal;  /* 0, 1, 2 are a terminal of ours */
   int empty_dir; /* mount of an empty directory, shared by all masks; -1 until the first */
   int as_pid1;   /* this process is the PID 1 of the container and not its child */
+  int self;      /* our /proc/self, kept when another mount namespace is entered; -1: by its path */
+  int no_groups; /* the user namespace denies setgroups */
 };
 
 /* One record, checked and taken apart. */
@@ -142,6 +144,8 @@ int op_parent_death(struct context *, const struct operation *);
 
 int op_open(struct context *, const struct operation *);
 int op_agent(struct context *, const struct operation *);
+int op_probe(struct context *, const struct operation *);
+int op_hold(struct context *, const struct operation *);
 int op_workdir(struct context *, const struct operation *);
 int op_reaper(struct context *, const struct operation *);
 int op_wait(struct context *, const struct operation *);

@@ -13,9 +13,14 @@ struct rlimit64 {
 };
 
 int op_rlimit(struct context *c, const struct operation *op) {
-  struct rlimit64 limit = {op->number[1], op->number[2]};
+  struct rlimit64 limit = {op->number[1], op->number[2]}, now;
   char detail[24];
   detail[text_number(detail, op->number[0])] = 0;
+  if (op->number[3]) {
+    int r = (int)tried(c, "prlimit64", detail, SYS(prlimit64, 0, op->number[0], NULL, &now));
+    if (r < 0 || now.hard >= limit.hard) return r;
+    limit.soft = now.soft;
+  }
   return (int)tried(c, "prlimit64", detail, SYS(prlimit64, 0, op->number[0], &limit, NULL));
 }
 
@@ -89,7 +94,7 @@ int op_bounding(struct context *c, const struct operation *op) {
 
 int op_credentials(struct context *c, const struct operation *op) {
   long r = c->uid ? tried(c, "prctl", "PR_SET_KEEPCAPS", SYS(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0)) : 0;
-  if (r >= 0 && !op->number[1]) r = tried(c, "setgroups", "", SYS(setgroups, c->groups, c->group));
+  if (r >= 0 && !op->number[1] && !c->no_groups) r = tried(c, "setgroups", "", SYS(setgroups, c->groups, c->group));
   if (r >= 0) r = tried(c, "setresgid", "", SYS(setresgid, c->gid, c->gid, c->gid));
   if (r >= 0) r = tried(c, "setresuid", "", SYS(setresuid, c->uid, c->uid, c->uid));
   if (r >= 0 && c->uid) r = tried(c, "prctl", "PR_SET_KEEPCAPS", SYS(prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0));

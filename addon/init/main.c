@@ -15,6 +15,7 @@ static _Noreturn void run(void) {
   SYS(umask, 0); /* modes are given in full; CREDENTIALS sets the program's */
   c.control = PLAN_FD_CONTROL;
   c.empty_dir = -1;
+  c.self = -1;
   for (u32 i = 0; i < PLAN_SLOTS; i++) c.slot[i] = -1;
   int r = plan_open(&c, PLAN_FD_PLAN);
   if (r < 0) fail(&c, -r);

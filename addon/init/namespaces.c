@@ -20,9 +20,22 @@ int op_cgroup_join(struct context *c, const struct operation *op) {
   return r < 0 ? (int)r : 0;
 }
 
+/* Below /proc/self, by the procfs of this process's own pid namespace even when another one is mounted by now. */
+static int open_self(struct context *c, const char *name, u64 flags) {
+  int self = c->self;
+  if (self < 0)
+    self = (int)tried(c, "openat", "/proc/self", SYS(openat, AT_FDCWD, "/proc/self", O_PATH | O_CLOEXEC));
+  if (self < 0) return self;
+  int fd = (int)tried(c, "openat", name, SYS(openat, self, name, flags | O_CLOEXEC));
+  if (self != c->self) SYS(close, self);
+  return fd;
+}
+
 int op_setns(struct context *c, const struct operation *op) {
   int fd = slot_get(c, op->number[0]);
   if (fd < 0) return fd;
+  if (op->number[1] & CLONE_NEWNS && c->self < 0)
+    c->self = (int)SYS(openat, AT_FDCWD, "/proc/self", O_PATH | O_CLOEXEC);
   /* A namespace that another process shares the file system attributes with cannot be left for another. */
   if (op->number[1] & CLONE_NEWNS) SYS(unshare, CLONE_FS);
   resolve_new_root();
@@ -30,25 +43,24 @@ int op_setns(struct context *c, const struct operation *op) {
 }
 
 int op_unshare(struct context *c, const struct operation *op) {
+  resolve_new_root(); /* a new mount namespace has other mounts in the same places */
   return (int)tried(c, "unshare", "", SYS(unshare, op->number[0]));
 }
 
 /* A new time namespace is only entered by children or by setns; offsets must be written before that. */
 int op_time(struct context *c, const struct operation *op) {
-  const char *offsets = op->string;
+  const char *offsets = op->string, *path = "timens_offsets";
   long r = tried(c, "unshare", "time namespace", SYS(unshare, CLONE_NEWTIME));
   if (r < 0) return (int)r;
+  int fd;
   if (*offsets) {
-    const char *path = "/proc/self/timens_offsets";
-    long fd = tried(c, "openat", path, SYS(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC));
-    if (fd < 0) return (int)fd;
+    if ((fd = open_self(c, path, O_WRONLY)) < 0) return fd;
     r = tried(c, "write", path, SYS(write, fd, offsets, strlen(offsets)));
     SYS(close, fd);
     if (r < 0) return (int)r;
   }
-  const char *path = "/proc/self/ns/time_for_children";
-  long fd = tried(c, "openat", path, SYS(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
-  if (fd < 0) return (int)fd;
+  path = "ns/time_for_children";
+  if ((fd = open_self(c, path, O_RDONLY)) < 0) return fd;
   r = tried(c, "setns", path, SYS(setns, fd, CLONE_NEWTIME));
   SYS(close, fd);
   return (int)r;
@@ -76,33 +88,46 @@ int op_sync(struct context *c, const struct operation *op) {
  * never of the owner's; it is made a child of the owner itself, so that the owner learns of its end.
  */
 int op_fork(struct context *c, const struct operation *op) {
-  int pidfd = -1;
+  int pidfd = -1, told[2];
+  char byte = 0;
+  int r = (int)tried(c, "pipe2", "", SYS(pipe2, told, O_CLOEXEC));
+  if (r < 0) return r;
   struct clone_args args = {
       .flags = CLONE_PARENT | CLONE_PIDFD | op->number[0],
       .pidfd = (u64)(usize)&pidfd,
   };
-  /* A cgroup namespace shows the cgroup that it was made in as its root; the program itself lives one below. */
-  if (op->number[1] != PLAN_NONE) {
-    int cgroup = slot_get(c, op->number[1]);
-    if (cgroup < 0) return cgroup;
-    args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = (u64)cgroup;
-  }
   long pid = tried(c, "clone3", "", SYS(clone3, &args, sizeof args));
   if (pid < 0) return (int)pid;
-  if (pid == 0) return 0;
+  if (pid == 0) {
+    /* The owner hears of this process before it hears from it. */
+    SYS(close, told[1]);
+    r = SYS(read, told[0], &byte, 1) == 1 ? 0 : (int)tried(c, "read", "fork", -E_CONNRESET);
+    SYS(close, told[0]);
+    return r;
+  }
   struct message message = {.type = MESSAGE_PROCESS, .value = (u32)pid};
-  control_send(c, &message, &pidfd, 1);
+  if (control_send(c, &message, &pidfd, 1) == 0) SYS(write, told[1], &byte, 1);
   quit(0);
 }
 
-/* After the id maps are written: take uid and gid 0 of the new user namespace. */
+/* Whether nobody may drop groups in this user namespace (user_namespaces(7), "The /proc/PID/setgroups file"). */
+static int groups_denied(struct context *c) {
+  char text[8];
+  int fd = open_self(c, "setgroups", O_RDONLY);
+  if (fd < 0) return fd;
+  long n = SYS(read, fd, text, sizeof text);
+  SYS(close, fd);
+  return n > 0 && text[0] == 'd';
+}
+
+/* Take uid and gid 0 of the user namespace that was made or entered; its id maps are written. */
 int op_become_root(struct context *c, const struct operation *op) {
-  if (!op->number[0]) {
-    long r = tried(c, "setgroups", "", SYS(setgroups, 0, NULL));
-    if (r < 0) return (int)r;
-  }
-  long r = tried(c, "setresgid", "0", SYS(setresgid, 0, 0, 0));
+  int denied = op->number[0] == 2 ? groups_denied(c) : op->number[0] == 1;
+  if (denied < 0) return denied;
+  c->no_groups = denied;
+  long r = denied ? 0 : tried(c, "setgroups", "", SYS(setgroups, 0, NULL));
+  if (r < 0) return (int)r;
+  r = tried(c, "setresgid", "0", SYS(setresgid, 0, 0, 0));
   if (r < 0) return (int)r;
   return (int)tried(c, "setresuid", "0", SYS(setresuid, 0, 0, 0));
 }

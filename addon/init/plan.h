@@ -38,8 +38,8 @@ extern "C" {
   OP(UNSHARE)       /* namespace flags                       |                                             */ \
   OP(TIME)          /* -                                     | timens_offsets text, may be empty           */ \
   OP(SYNC)          /* kind, first slot for fds, 1: announce |                                             */ \
-  OP(FORK)          /* namespace flags, slot of a v2 cgroup  |                                             */ \
-  OP(BECOME_ROOT)   /* 1: setgroups is denied                |                                             */ \
+  OP(FORK)          /* namespace flags                       |                                             */ \
+  OP(BECOME_ROOT)   /* 1: setgroups is denied, 2: perhaps    |                                             */ \
   OP(UNDUMPABLE)    /*                                       |                                             */ \
   OP(PROPAGATION)   /* mount flags                           | path, empty: /                              */ \
   OP(TREE)          /* slot, propagation, attr set, idmap slot | path                                      */ \
@@ -58,7 +58,7 @@ extern "C" {
   OP(SYSCTL)        /* proc slot                             | path below /proc/sys, value                 */ \
   OP(HOSTNAME)      /*                                       | host name, domain name or empty             */ \
   OP(LOOPBACK)      /*                                       |                                             */ \
-  OP(RLIMIT)        /* resource, soft, hard                  |                                             */ \
+  OP(RLIMIT)        /* resource, soft, hard, 1: only raise the hard one |                                  */ \
   OP(CONSOLE)       /* devpts slot, /dev slot, columns << 16 | rows |                                      */ \
   OP(OOM_SCORE)     /*                                       | value                                       */ \
   OP(SCHEDULER)     /* policy, nice, priority, flags         |                                             */ \
@@ -77,6 +77,8 @@ extern "C" {
   OP(SECCOMP)       /* filter flags                          |                               | BPF program */ \
   OP(PARENT_DEATH)  /*                                       |                                             */ \
   OP(OPEN)          /* slot, type of file system to insist on | directory                                  */ \
+  OP(PROBE)         /* enum plan_probe                       |                                             */ \
+  OP(HOLD)          /* 1: kept as root of its user namespace |                                             */ \
   OP(WAIT)          /* first slot for fds                    |                                             */ \
   OP(AGENT)         /* -                                     | - (agent.h)                                 */ \
   OP(EXEC)          /* argument count                        | args, env                                   */
@@ -100,8 +102,22 @@ enum plan_flag {
 
 /* Kinds of SYNC. */
 enum plan_sync {
-  PLAN_SYNC_MAPS = 1,  /* the owner writes the id maps, then answers */
+  PLAN_SYNC_MAPS = 1,  /* of an errand: the owner writes the id maps, then answers */
   PLAN_SYNC_HOOKS = 2, /* the owner runs hooks, then answers */
+};
+
+/* System calls that PROBE makes in a way that changes nothing; the answer is a MESSAGE_PROBED. */
+#define PLAN_PROBES(PROBE)                                                     \
+  PROBE(clone3) PROBE(pidfd_open) PROBE(pidfd_send_signal) PROBE(openat2)      \
+  PROBE(open_tree) PROBE(move_mount) PROBE(fsopen) PROBE(mount_setattr)        \
+  PROBE(close_range) PROBE(execveat) PROBE(memfd_create) PROBE(pivot_root)     \
+  PROBE(seccomp) PROBE(landlock_create_ruleset)
+
+enum plan_probe {
+#define PLAN_PROBE_ENUM(name) PLAN_PROBE_##name,
+  PLAN_PROBES(PLAN_PROBE_ENUM)
+#undef PLAN_PROBE_ENUM
+      PLAN_PROBE_COUNT
 };
 
 struct plan_header {
@@ -132,9 +148,10 @@ enum message_type {
   MESSAGE_SYNC,       /* to the owner: value = kind; answered by MESSAGE_GO */
   MESSAGE_PROCESS,    /* to the owner: value = pid, with a pidfd: the process to watch from now on */
   MESSAGE_CONSOLE,    /* to the owner, with the master side of the terminal */
-  MESSAGE_READY,      /* to the owner: waiting in WAIT */
+  MESSAGE_READY,      /* to the owner: waiting in WAIT or HOLD */
   MESSAGE_GO,         /* from the owner: value = pid as the owner sees it; may carry fds */
   MESSAGE_REPLY,      /* to the owner: answer of the file agent, may carry one fd */
+  MESSAGE_PROBED,     /* to the owner: error = 0 when the call is there, value = what it returned */
 };
 
 struct message {

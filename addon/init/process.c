@@ -64,6 +64,8 @@ static _Noreturn void reap(long child) {
 int op_reaper(struct context *c, const struct operation *op) {
   (void)op;
   u64 set = all_signals();
+  /* In a pid namespace that others made, orphans would go to its PID 1. */
+  SYS(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   SYS(rt_sigprocmask, 0 /* SIG_BLOCK */, &set, NULL, sizeof set);
   struct clone_args args = {.exit_signal = 17};
   long child = tried(c, "clone3", "init", SYS(clone3, &args, sizeof args));

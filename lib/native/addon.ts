@@ -81,8 +81,6 @@ export interface NativeRequest extends NativeRun {
   maps?: NativeIdMaps
   /** Descriptors for the plan's first slots; taken over. */
   inherited?: number[]
-  /** Opened with O_PATH after `prepare`; their slots follow. */
-  inheritedPaths?: string[]
   /** A new network namespace, loopback up, goes into slot 0, before `inherited`. */
   newNetwork?: boolean
   /** A file that output goes to, line by line with times, instead of the report. */
@@ -123,6 +121,59 @@ export type NativeEvent =
   | ['console', number]
   | ['ended', NativeReport]
 
+/** A namespace's descriptor, which the receiver closes, with its kind as a CLONE_NEW* flag. */
+export interface NativeNamespace {
+  fd: number
+  flag: number
+  inode: number
+}
+
+/** What the kernel says of a namespace: inodes; 0, none and -1 where it says nothing. */
+export interface NativeNamespaceFacts {
+  parent: number
+  /** The user namespace that it belongs to, then that one's parents. */
+  owners: number[]
+  ownerUid: number
+}
+
+export interface NativeNamespaceRow {
+  flag: number
+  inode: number
+  processes: number
+  /** 0: no process is in it. */
+  pid: number
+  ppid: number
+  uid: number
+  user: string
+  command: string
+  /** A file that leads to it, or ''. */
+  path: string
+  facts: NativeNamespaceFacts
+}
+
+/** A plan for a short-lived process, which ends with HOLD (addon/core/errand.h). */
+export interface NativeErrandRequest {
+  plan: Uint8Array
+  namespaces?: number
+  cgroup?: string
+  maps?: NativeIdMaps
+  /** Taken over. */
+  inherited?: number[]
+  /** Names below /proc/PID. */
+  open?: string[]
+  read?: string[]
+  keep?: boolean
+}
+
+export interface NativeErrand {
+  opened: number[]
+  /** For each PROBE: errno 0 when the call is there, and what it returned. */
+  probed: Array<{ errno: number; value: number }>
+  texts: string[]
+  /** The process ends when this descriptor is closed; -1 when it was not to be kept. */
+  hold: number
+}
+
 declare const handle: unique symbol
 export interface NativeProcess {
   readonly [handle]: true
@@ -143,6 +194,8 @@ export interface NativeAnswer {
 export interface Addon {
   readonly plan: {
     ops: Record<string, number>
+    /** System calls that PROBE knows. */
+    probes: Record<string, number>
     magic: number
     version: number
     headerSize: number
@@ -181,6 +234,14 @@ export interface Addon {
   /** [read end, write end], or a failure. Synchronous and instant. */
   pipe(): [number, number] | NativeFailure
   closeFd(fd: number): void
+  /** A duplicate that is closed on exec, or a failure. */
+  dup(fd: number): number | NativeFailure
+  openNamespace(path: string): Promise<NativeNamespace>
+  namespaceFacts(fd: number): NativeNamespaceFacts
+  /** Those of the kinds in `flags` by inode; `pid` 0: of all processes. */
+  listNamespaces(flags: number, pid: number): Promise<NativeNamespaceRow[]>
+  persistNamespace(fd: number, path: string): Promise<void>
+  errand(request: NativeErrandRequest): Promise<NativeErrand>
   /** Sets the size of a terminal. */
   resize(fd: number, columns: number, rows: number): void
 }

@@ -88,6 +88,11 @@ function advise(failure: NativeFailure, note: Note | undefined, stage: string): 
       code: 'ERR_CAISSON_TIMEOUT',
       hint: 'A mount source or a hook did not answer; look at the stage that is named.',
     }
+  if (errno === EINVAL && syscall === 'mount_setattr' && /^(root|image|writable layer)/.test(stage))
+    return {
+      code: 'ERR_CAISSON_UNSUPPORTED',
+      hint: 'A user namespace needs id-mapped mounts of the image, and its file system (or an older kernel) has none: keep CAISSON_ROOT on ext4, xfs or btrfs; tmpfs has them from Linux 6.3 on.',
+    }
   const rule = RULES.find(([pattern]) => pattern.test(stage))
   if (rule) return rule[1](failure, note)
   if (errno === EPERM || errno === EACCES)
@@ -140,7 +145,7 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
         }
       return {
         code: 'ERR_CAISSON_NAMESPACE',
-        hint: 'This process may not create or enter namespaces here; "caisson doctor" names the setting that forbids it.',
+        hint: 'This process may not create or enter namespaces here (an ordinary user first needs a user namespace of its own); "caisson doctor" names the setting that forbids it.',
       }
     },
   ],

@@ -1,21 +1,23 @@
 /** From options and an image to a workload: everything decided, nothing done yet. */
+import os from 'node:os'
 import path from 'node:path'
 import { restricts } from '../cgroup/devices.js'
 import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
-import { invalidArgument } from '../errors.js'
+import { CaissonError, invalidArgument } from '../errors.js'
 import type { ContainerOptions } from '../options.js'
 import { DEVICE_RULES } from '../spec/defaults.js'
 import type { ImageConfig } from '../spec/image.js'
 import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import { parseSize } from '../util/units.js'
+import type { ChosenNamespaces } from './choose-namespaces.js'
 import type { Owner } from './owner.js'
 import { linuxSpec } from './spec-linux.js'
 import { mountsSpec } from './spec-mounts.js'
 import { commandLine, processSpec, userText } from './spec-process.js'
 import { chooseSeccomp } from './spec-seccomp.js'
-import type { HostTree, InjectedFile, JoinedNamespace, NamespaceType, Workload, Writable } from './workload.js'
+import type { HostTree, InjectedFile, NamespaceType, Workload, Writable } from './workload.js'
 
 /** What an image is made of when it is run. */
 export interface ImageRoot {
@@ -36,32 +38,34 @@ export interface Assembled {
 /** Processes and threads of a container that sets no limit of its own: a fork bomb ends there (Podman's value). */
 const DEFAULT_PIDS = 2048
 
-/** Namespaces that a container gets unless it says otherwise. */
-const DEFAULT_PRIVATE: readonly NamespaceType[] = ['mnt', 'pid', 'uts', 'ipc', 'net', 'cgroup', 'time']
-
 export interface AssembleInput {
   id: string
   owner: Owner
   image: ImageRoot
   command?: readonly string[]
   options: ContainerOptions
+  namespaces: ChosenNamespaces
   /** Where a writable layer on disk lies. */
   directory?: string
   /** A container that programs will be executed in, and not just one run. */
   kept?: boolean
 }
 
-export function assemble({ id, owner, image, command, options, directory, kept }: AssembleInput): Assembled {
-  const { own, join } = namespaces(options)
-  const hostname = options.hostname ?? id.slice(0, 12)
+export function assemble(input: AssembleInput): Assembled {
+  const { id, owner, image, command, options, namespaces, directory, kept } = input
+  const { own, join } = namespaces
+  checkShared(options, own)
+  const isHost = (type: NamespaceType) => !own.has(type) && !join.some((joined) => joined.type === type)
+  const hostname = options.hostname ?? (isHost('uts') ? os.hostname() : id.slice(0, 12))
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
     throw invalidArgument('hostname', hostname, 'at most 64 letters, digits, ".", "-" and "_"')
   const args = commandLine(image.config, options.entrypoint, command)
   const limits = options.limits ?? {}
   const settings = settingsFromLimits(limits)
   settings.pidsMax ??= pidsAvailable(owner) ? DEFAULT_PIDS : undefined
-  const linux = linuxSpec(options, own)
-  const rules = deviceRules(linux.resources?.devices ?? [], owner, own.has('user'))
+  const userns = namespaces.idMaps !== undefined
+  const linux = linuxSpec(options, namespaces)
+  const rules = deviceRules(linux.resources?.devices ?? [], owner, userns)
   settings.devices = rules.legacy
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
 
@@ -74,7 +78,11 @@ export function assemble({ id, owner, image, command, options, directory, kept }
     root: { path: 'rootfs', readonly: options.readOnly ?? false },
     hostname,
     ...(options.domainname ? { domainname: options.domainname } : {}),
-    mounts: mountsSpec(options, { hostNet: !own.has('net'), userns: own.has('user') }),
+    mounts: mountsSpec(options, {
+      ownNet: own.has('net'),
+      hostIpc: isHost('ipc'),
+      userns,
+    }),
     linux: {
       ...linux,
       // Only a config.json needs it; our own filter is compiled already.
@@ -109,8 +117,9 @@ export function assemble({ id, owner, image, command, options, directory, kept }
         shown: own.has('cgroup') && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join,
+      idMaps: namespaces.idMaps,
       devices: rules.unified,
-      stockNetwork: own.has('net') && !own.has('user') && process.geteuid?.() === 0,
+      stockNetwork: own.has('net') && !userns && process.geteuid?.() === 0,
     },
   }
 }
@@ -136,21 +145,41 @@ export function deviceRules(rules: readonly SpecDeviceRule[], { cgroups }: Owner
   return usual && cgroups.filtered ? { filtered: true } : { filtered: false, unified: rules }
 }
 
+/** What a container cannot have in a namespace that it shares: an error, as it would be dropped or change others. */
+function checkShared(options: ContainerOptions, own: ReadonlySet<NamespaceType>): void {
+  const needs: Array<[NamespaceType, keyof ContainerOptions]> = [
+    ['uts', 'hostname'],
+    ['uts', 'domainname'],
+    ['mnt', 'mounts'],
+    ['mnt', 'readOnly'],
+    ['mnt', 'devices'],
+    ['mnt', 'files'],
+    ['mnt', 'shmSize'],
+    ['mnt', 'dns'],
+    ['mnt', 'extraHosts'],
+  ]
+  for (const [type, name] of needs)
+    if (isGiven(options[name]) && !own.has(type))
+      throw new CaissonError(
+        'ERR_CAISSON_INVALID_ARGUMENT',
+        `${name} needs a ${type} namespace of the container's own`,
+        {
+          stage: 'options',
+          hint: `Leave ${name} out, or give namespaces: { ${type}: 'private' }.`,
+        },
+      )
+}
+
+function isGiven(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0
+  return value !== undefined && value !== false
+}
+
 function pidsAvailable({ cgroups }: Owner): boolean {
   return (
     (cgroups.unified?.controllers.includes('pids') ?? false) ||
     cgroups.legacy.some(({ hierarchy }) => hierarchy.controllers.includes('pids'))
   )
-}
-
-function namespaces(options: ContainerOptions): { own: Set<NamespaceType>; join: JoinedNamespace[] } {
-  const own = new Set<NamespaceType>(DEFAULT_PRIVATE)
-  if (options.network === 'host') own.delete('net')
-  for (const [type, choice] of Object.entries(options.namespaces ?? {}) as Array<[NamespaceType, unknown]>) {
-    if (choice === 'host') own.delete(type)
-    else if (choice === 'private') own.add(type)
-  }
-  return { own, join: [] }
 }
 
 /** Files of the options, checked. */

@@ -1,5 +1,5 @@
 /** Reads an OCI runtime bundle: config.json checked, and made into a workload. */
-import { openSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
@@ -9,10 +9,11 @@ import { DEVICE_RULES } from '../spec/defaults.js'
 import type { RuntimeSpec } from '../spec/runtime.js'
 import { parseRuntimeSpec } from '../spec/runtime-parse.js'
 import { deviceRules } from './assemble.js'
+import { type Choice, type ChosenNamespaces, openNamespaces } from './choose-namespaces.js'
 import { Hooks } from './hooks.js'
 import type { Owner } from './owner.js'
 import { seccompOfSpec } from './spec-seccomp.js'
-import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } from './workload.js'
+import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 
 const SIZE_MAX = 16 * 1024 * 1024
 
@@ -21,6 +22,7 @@ export interface LoadedBundle {
   workload: Workload
   cgroup: CgroupPlan
   settings: Settings
+  namespaces: ChosenNamespaces
   hooks: Hooks
 }
 
@@ -34,8 +36,9 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       'root.path must be a directory, relative to the bundle or absolute.',
     )
   const settings = settingsFromSpec(spec.linux?.resources)
+  const namespaces = await bundleNamespaces(spec)
   const ownCgroups = (spec.linux?.namespaces ?? []).some((each) => each.type === 'cgroup' && !each.path)
-  const userns = (spec.linux?.namespaces ?? []).some(({ type }) => type === 'user')
+  const userns = namespaces.idMaps !== undefined
   // The default devices are always allowed, as the other runtimes do.
   const rules = deviceRules([...(spec.linux?.resources?.devices ?? []), ...DEVICE_RULES.slice(1)], owner, userns)
   settings.devices = rules.legacy
@@ -45,6 +48,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
     spec,
     settings,
     cgroup,
+    namespaces,
     hooks: new Hooks(spec, id, bundle),
     workload: {
       spec,
@@ -61,7 +65,8 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
         unified: cgroup.unified !== undefined,
         shown: ownCgroups && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
-      join: joined(spec),
+      join: namespaces.join,
+      idMaps: namespaces.idMaps,
       devices: rules.unified,
       filter: seccomp?.filter,
       filterFlags: seccomp?.flags,
@@ -89,21 +94,21 @@ async function readConfig(bundle: string): Promise<RuntimeSpec> {
   }
 }
 
-/** Namespaces with a path are entered. The descriptors go to the addon with the process. */
-function joined(spec: RuntimeSpec): JoinedNamespace[] {
+/** Namespaces with a path are entered; a user namespace without one gets the maps of the configuration. */
+async function bundleNamespaces({ linux }: RuntimeSpec): Promise<ChosenNamespaces> {
   const types = Object.keys(NAMESPACES) as NamespaceType[]
-  return (spec.linux?.namespaces ?? []).flatMap((namespace) => {
+  const choices = new Map<NamespaceType, Choice>()
+  for (const namespace of linux?.namespaces ?? []) {
     const type = types.find((each) => NAMESPACES[each].spec === namespace.type)
-    if (!namespace.path || !type) return []
-    try {
-      return [{ type, fd: openSync(namespace.path, 'r') }]
-    } catch (error) {
-      throw bundleError(
-        `namespace ${namespace.type}: ${(error as Error).message}`,
-        'Its path must be a namespace file.',
-      )
-    }
-  })
+    if (type) choices.set(type, namespace.path ? { path: namespace.path } : 'private')
+  }
+  const maps = { uidMap: linux?.uidMappings ?? [], gidMap: linux?.gidMappings ?? [] }
+  try {
+    return await openNamespaces(choices, maps.uidMap.length > 0 ? maps : undefined)
+  } catch (error) {
+    if (!(error instanceof CaissonError)) throw error
+    throw bundleError(`namespaces: ${error.message}`, error.hint)
+  }
 }
 
 function bundleError(message: string, hint: string): CaissonError {

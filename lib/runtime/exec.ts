@@ -41,7 +41,7 @@ export function planExec(
   plan.add('UNDUMPABLE', 'process')
   const flags = types.reduce((sum, type) => sum + NAMESPACES[type].flag, 0)
   if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
-  if (types.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [0, NONE] })
+  if (types.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [0] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')
   const slots = { dev: NONE, pts: NONE, proc: NONE }
@@ -60,7 +60,7 @@ export function planExec(
     },
     slots,
   )
-  return { lowered: { plan, slots, cloneFlags: 0, mapsOnRequest: false, ownPids: false }, cgroup }
+  return { lowered: { plan, slots, cloneFlags: 0, ownPids: false }, cgroup }
 }
 
 /** The namespaces of the container that are not the host's. */

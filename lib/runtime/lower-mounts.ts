@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { DEFAULT_DEVICES, DEVICE_LINKS } from '../spec/defaults.js'
 import type { SpecDevice, SpecMount } from '../spec/runtime.js'
+import { hostId } from './id-maps.js'
 import { ATTR, type MountOptions, MS_REC, PROPAGATION, parseMountOptions } from './mount-options.js'
 import { CREATE, EXCLUSIVE, NO_SYMLINKS, NONE, OPTIONAL, type Plan, RECURSIVE, TOP } from './plan.js'
-import type { Rootfs, Workload } from './workload.js'
+import type { Workload } from './workload.js'
 
 /** Targets that carry the container's own kernel interfaces; a link there would move them (CVE-2019-19921). */
 const STRICT_TARGETS = new Set(['/proc', '/sys', '/dev'])
@@ -16,8 +17,6 @@ interface Prepared {
   mount: SpecMount
   slot: number
   options: MountOptions
-  /** The source may be missing. */
-  optional: boolean
 }
 
 export interface MountSlots {
@@ -26,8 +25,18 @@ export interface MountSlots {
   proc: number
 }
 
-/** Everything up to the new root: sources are opened while the host's tree is still there. */
-export function prepareMounts(plan: Plan, workload: Workload): { attach: () => MountSlots } {
+/**
+ * Everything up to the new root: sources are opened while the host's tree is still there.
+ *
+ * With a user namespace (`user` is its slot) the first part is done with the owner's rights, as is everything that the
+ * container is not to have a say in: its files get their owners by id-mapped mounts, and devices can be made. What
+ * belongs to the container's own namespaces (/proc, /sys, terminals) follows in `prepareInside`.
+ */
+export function prepareMounts(
+  plan: Plan,
+  workload: Workload,
+  user = NONE,
+): { prepareInside: () => void; attach: () => MountSlots } {
   const { spec, rootfs, staging } = workload
   const mounts = (spec.mounts ?? []).map((mount) => ({ mount, options: parseMountOptions(mount.options) }))
   const slots: MountSlots = { dev: NONE, pts: NONE, proc: NONE }
@@ -36,28 +45,43 @@ export function prepareMounts(plan: Plan, workload: Workload): { attach: () => M
   const prepared: Prepared[] = mounts.map(({ mount, options }) => {
     const slot = plan.slot()
     if (options.bind || mount.type === 'bind') prepareBind(plan, mount, options, slot)
-    return { mount, options, slot, optional: false }
+    return { mount, options, slot }
   })
   const trees = rootfs.kind === 'overlay' ? rootfs.trees.map((tree) => ({ tree, slot: plan.slot() })) : []
   for (const { tree, slot } of trees)
     plan.add('TREE', `image: ${tree.target}`, {
       flags: RECURSIVE | OPTIONAL,
-      numbers: [slot, PROPAGATION.private, ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV, NONE],
+      numbers: [slot, PROPAGATION.private, ATTR.RDONLY | ATTR.NOSUID | ATTR.NODEV, user],
       strings: [tree.source],
     })
 
   plan.add('PROPAGATION', 'mounts: /', { numbers: [MS_REC | rootPropagation(workload)], strings: [''] })
-  const root = prepareRoot(plan, rootfs, staging, workload.etc)
-  prepared.forEach(({ mount, slot, options }, i) => {
+  const root = prepareRoot(plan, workload, user)
+  const inside: Prepared[] = []
+  prepared.forEach((each, i) => {
+    const { mount, slot, options } = each
     if (options.bind || mount.type === 'bind') return
     if (isHostOverlay(mount, options))
       prepareHostOverlay(plan, mount, options, slot, path.join(root.base, `overlay${i}`))
-    else prepareFilesystem(plan, workload, mount, options, slot, slots)
+    else if (isDev(mount)) prepareDev(plan, workload, mount, options, slot)
+    else inside.push(each)
+    if (isDev(mount)) slots.dev = slot
   })
+  const outside = (spec.linux?.devices ?? []).filter((device) => !device.path.startsWith('/dev/') || slots.dev === NONE)
+  const nodes = user === NONE ? [] : prepareNodes(plan, workload, outside, root.base)
+  // The staging directory may have no name that the container's root can follow.
+  if (user !== NONE) plan.add('WORKDIR', 'root', { strings: [staging] })
 
   return {
+    prepareInside() {
+      if (slots.dev !== NONE) populateDev(plan, workload, slots.dev)
+      for (const { mount, slot, options } of inside) prepareFilesystem(plan, workload, mount, options, slot, slots)
+    },
     attach() {
-      plan.add('ROOT', 'root', { numbers: [root.slot, root.mounted ? 1 : 0], strings: [root.at] })
+      plan.add('ROOT', 'root', {
+        numbers: [root.slot, root.mounted ? 1 : 0],
+        strings: [user === NONE ? root.at : '.'],
+      })
       for (const { tree, slot } of trees)
         plan.add('ATTACH', `image: ${tree.target}`, {
           flags: CREATE | OPTIONAL,
@@ -71,13 +95,18 @@ export function prepareMounts(plan: Plan, workload: Workload): { attach: () => M
           strings: [mount.destination],
         })
       }
-      for (const device of spec.linux?.devices ?? [])
-        if (!device.path.startsWith('/dev/') || slots.dev === NONE) addDevice(plan, device, NONE, device.path)
+      if (user === NONE) for (const device of outside) addDevice(plan, workload, device, NONE, device.path)
+      for (const { path: at, slot } of nodes)
+        plan.add('ATTACH', 'devices', { flags: CREATE, numbers: [slot, NONE], strings: [at] })
       for (const [name, slot] of root.etc)
         plan.add('ATTACH', `mounts: /etc/${name}`, { flags: CREATE, numbers: [slot, NONE], strings: [`/etc/${name}`] })
       return slots
     },
   }
+}
+
+function isDev(mount: SpecMount): boolean {
+  return mount.destination === '/dev' && mount.type === 'tmpfs'
 }
 
 function rootPropagation({ spec }: Workload): number {
@@ -95,59 +124,109 @@ function prepareBind(plan: Plan, mount: SpecMount, options: MountOptions, slot: 
   })
 }
 
-/** The root as a mount in a slot, and the files for /etc beside it. */
-function prepareRoot(
-  plan: Plan,
-  rootfs: Rootfs,
-  staging: string,
-  etc: Readonly<Record<string, string>>,
-): { slot: number; at: string; base: string; mounted: boolean; etc: Map<string, number> } {
+interface PreparedRoot {
+  slot: number
+  at: string
+  /** A directory of the host, out of sight, for what else is put together. */
+  base: string
+  /** It is mounted at `at`. */
+  mounted: boolean
+  /** Files to mount at /etc/NAME. */
+  etc: Map<string, number>
+}
+
+function prepareRoot(plan: Plan, workload: Workload, user: number): PreparedRoot {
+  const { rootfs, staging, etc } = workload
   const slot = plan.slot()
-  const files = new Map<string, number>()
   if (rootfs.kind === 'directory') {
     plan.add('TREE', 'root', {
       flags: RECURSIVE,
       numbers: [slot, PROPAGATION.private, 0, NONE],
       strings: [rootfs.path],
     })
-    return { slot, at: staging, base: staging, mounted: false, etc: files }
+    return { slot, at: staging, base: staging, mounted: false, etc: new Map() }
   }
   if (rootfs.kind === 'inherited') throw new Error('a kept mount namespace has its root')
 
   const { writable } = rootfs
-  let base = writable.kind === 'disk' ? writable.directory : staging
-  if (writable.kind === 'memory') {
-    const memory = plan.slot()
-    plan.add('FILESYSTEM', 'writable layer', {
-      numbers: [memory, ATTR.NODEV],
-      strings: ['tmpfs', 'mode', '0755', ...(writable.size === undefined ? [] : ['size', String(writable.size)])],
-    })
-    for (const name of ['upper', 'work', 'root'])
-      plan.add('DIRECTORY', 'writable layer', { numbers: [memory, 0o755], strings: [name] })
-    for (const [name, content] of Object.entries(etc))
-      plan.add('FILE', `mounts: /etc/${name}`, {
-        flags: EXCLUSIVE,
-        numbers: [memory, 0o644],
-        strings: [name],
-        blob: Buffer.from(content),
-      })
-    plan.add('ATTACH', 'writable layer', { numbers: [memory, NONE], strings: [staging] })
-    base = staging
+  const inMemory = writable.kind === 'memory'
+  if (inMemory || user !== NONE) prepareStaging(plan, workload, user)
+  const base = inMemory || user !== NONE ? staging : writable.directory
+  const files = inMemory ? staging : writable.directory
+  let { lower } = rootfs
+  let upper = base
+  if (user !== NONE) {
+    // On disk the ids are the container's own: a commit finds them right, and another range can be used next time.
+    if (!inMemory) {
+      upper = path.join(base, 'disk')
+      mapDirectory(plan, 'writable layer', writable.directory, upper, user)
+    }
+    lower = rootfs.lower.map((layer, i) => mapDirectory(plan, 'root', layer, path.join(base, `lower${i}`), user))
   }
+  const mounted = new Map<string, number>()
   for (const name of Object.keys(etc)) {
     const file = plan.slot()
-    files.set(name, file)
+    mounted.set(name, file)
     plan.add('TREE', `mounts: /etc/${name}`, {
-      numbers: [file, PROPAGATION.private, HIDDEN, NONE],
-      strings: [`${base}/${name}`],
+      numbers: [file, PROPAGATION.private, HIDDEN, inMemory ? NONE : user],
+      strings: [`${files}/${name}`],
     })
   }
   plan.add('OVERLAY', 'root', {
     numbers: [slot, 0],
     // volatile: no sync of the host's whole file system when a throwaway container ends.
-    strings: [`${base}/root`, `${base}/upper`, `${base}/work`, 'volatile', ...rootfs.lower],
+    strings: [`${base}/root`, `${upper}/upper`, `${upper}/work`, 'volatile', ...lower],
   })
-  return { slot, at: `${base}/root`, base, mounted: true, etc: files }
+  // A copy of the mount, which is not bound to the mount namespace that is left behind.
+  if (user !== NONE)
+    plan.add('TREE', 'root', { numbers: [slot, PROPAGATION.private, 0, NONE], strings: [`${base}/root`] })
+  return { slot, at: `${base}/root`, base, mounted: user === NONE, etc: mounted }
+}
+
+/** A tmpfs at the staging directory: the writable layer when that is in memory, and places to mount things at. */
+function prepareStaging(plan: Plan, workload: Workload, user: number): void {
+  const { rootfs, staging, etc } = workload
+  if (rootfs.kind !== 'overlay') return
+  const { writable } = rootfs
+  const stage = 'writable layer'
+  const memory = plan.slot()
+  const size = writable.kind === 'memory' && writable.size !== undefined ? ['size', String(writable.size)] : []
+  plan.add('FILESYSTEM', stage, {
+    numbers: [memory, user === NONE ? ATTR.NODEV : 0],
+    strings: ['tmpfs', 'mode', '0755', ...size],
+  })
+  const directories = ['root']
+  if (user !== NONE) directories.push(...rootfs.lower.map((_, i) => `lower${i}`))
+  if (writable.kind === 'memory') directories.push('upper', 'work')
+  else directories.push('disk')
+  for (const name of directories)
+    plan.add('DIRECTORY', stage, { numbers: [memory, 0o755, ownerOf(workload)], strings: [name] })
+  if (writable.kind === 'memory')
+    for (const [name, content] of Object.entries(etc))
+      plan.add('FILE', `mounts: /etc/${name}`, {
+        flags: EXCLUSIVE,
+        numbers: [memory, 0o644, ownerOf(workload)],
+        strings: [name],
+        blob: Buffer.from(content),
+      })
+  plan.add('ATTACH', stage, { numbers: [memory, NONE], strings: [staging] })
+}
+
+/**
+ * Shows a directory at `at` with the owners that its ids are in the user namespace (mount_setattr(2),
+ * MOUNT_ATTR_IDMAP; overlay takes such layers from Linux 5.19 on, and detached ones only from 6.15 on).
+ */
+function mapDirectory(plan: Plan, stage: string, directory: string, at: string, user: number): string {
+  const slot = plan.slot()
+  plan.add('TREE', stage, { numbers: [slot, PROPAGATION.private, 0, user], strings: [directory] })
+  plan.add('ATTACH', stage, { numbers: [slot, NONE], strings: [at] })
+  return at
+}
+
+/** What an owner inside is on the host, as a number of a record. An id without one stays the host's root. */
+function ownerOf({ idMaps }: Workload, uid = 0, gid = 0): bigint {
+  if (!idMaps) return (BigInt(uid) << 32n) | BigInt(gid)
+  return (BigInt(hostId(idMaps.uidMap, uid) ?? 0) << 32n) | BigInt(hostId(idMaps.gidMap, gid) ?? 0)
 }
 
 function prepareFilesystem(
@@ -161,7 +240,6 @@ function prepareFilesystem(
   const type = mount.type ?? 'none'
   const stage = `mounts: ${mount.destination}`
   if (mount.destination === '/proc' && type === 'proc') slots.proc = slot
-  if (mount.destination === '/dev' && type === 'tmpfs') slots.dev = slot
   if (mount.destination === '/dev/pts') slots.pts = slot
   if (type === 'cgroup' || type === 'cgroup2') {
     prepareCgroup(plan, workload, mount, options, slot)
@@ -171,7 +249,6 @@ function prepareFilesystem(
     numbers: [slot, options.attributes],
     strings: [type, ...sourceOf(type, mount), ...options.data.flat()],
   })
-  if (slot === slots.dev) populateDev(plan, workload, slot)
 }
 
 /** Ours: a directory of the host under a writable layer. One with `lowerdir` is a bundle's own, taken as it is. */
@@ -223,31 +300,57 @@ function prepareCgroup(plan: Plan, workload: Workload, mount: SpecMount, options
     plan.add('DIRECTORY', stage, { numbers: [slot, 0o755], strings: [name] })
 }
 
-/** Nodes, links and directories of a /dev of our own, before it is attached: the image has no say in it. */
+/** A /dev of our own and its nodes; the image has no say in it. A user namespace could make none (mknod(2)). */
+function prepareDev(plan: Plan, workload: Workload, mount: SpecMount, options: MountOptions, dev: number): void {
+  const { spec, idMaps } = workload
+  const owner = idMaps && ['uid', String(hostId(idMaps.uidMap, 0)), 'gid', String(hostId(idMaps.gidMap, 0))]
+  plan.add('FILESYSTEM', `mounts: ${mount.destination}`, {
+    numbers: [dev, options.attributes],
+    strings: ['tmpfs', ...sourceOf('tmpfs', mount), ...options.data.flat(), ...(owner ?? [])],
+  })
+  const asked = spec.linux?.devices ?? []
+  const paths = new Set(asked.map((device) => device.path))
+  for (const device of [...DEFAULT_DEVICES.filter((device) => !paths.has(device.path)), ...asked])
+    if (device.path.startsWith('/dev/')) addDevice(plan, workload, device, dev, device.path.slice(5))
+}
+
+/** Links and directories of /dev, before it is attached. */
 function populateDev(plan: Plan, { spec }: Workload, dev: number): void {
   const stage = 'devices'
   for (const { destination } of spec.mounts ?? [])
     if (/^\/dev\/[^/]+$/.test(destination))
       plan.add('DIRECTORY', stage, { numbers: [dev, 0o755], strings: [destination.slice(5)] })
-  const asked = spec.linux?.devices ?? []
-  const paths = new Set(asked.map((device) => device.path))
-  for (const device of [...DEFAULT_DEVICES.filter((device) => !paths.has(device.path)), ...asked])
-    if (device.path.startsWith('/dev/')) addDevice(plan, device, dev, device.path.slice(5))
   for (const [target, link] of DEVICE_LINKS)
     if (link !== 'core' || existsSync(target))
       plan.add('SYMLINK', stage, { flags: OPTIONAL, numbers: [dev], strings: [target, link] })
 }
 
+/** Nodes for places outside of /dev, to be mounted there. */
+function prepareNodes(
+  plan: Plan,
+  workload: Workload,
+  devices: readonly SpecDevice[],
+  base: string,
+): Array<{ path: string; slot: number }> {
+  return devices.map((device, i) => {
+    const at = path.join(base, `node${i}`)
+    const slot = plan.slot()
+    addDevice(plan, workload, device, NONE, at)
+    plan.add('TREE', 'devices', { numbers: [slot, PROPAGATION.private, ATTR.NOEXEC, NONE], strings: [at] })
+    return { path: device.path, slot }
+  })
+}
+
 const FILE_TYPES: Record<SpecDevice['type'], number> = { c: 0o020000, u: 0o020000, b: 0o060000, p: 0o010000 }
 
-function addDevice(plan: Plan, device: SpecDevice, base: number, at: string): void {
+function addDevice(plan: Plan, workload: Workload, device: SpecDevice, base: number, at: string): void {
   plan.add('NODE', 'devices', {
     flags: OPTIONAL,
     numbers: [
       base,
       FILE_TYPES[device.type] | (device.fileMode ?? 0o666),
       makeDevice(device.major ?? 0, device.minor ?? 0),
-      (BigInt(device.uid ?? 0) << 32n) | BigInt(device.gid ?? 0),
+      ownerOf(workload, device.uid, device.gid),
     ],
     strings: [at],
   })

@@ -5,22 +5,21 @@ import { resourceNumber } from '../spec/rlimits.js'
 import type { SpecHook } from '../spec/runtime.js'
 import type { Hooks } from './hooks.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
+import { enterNamespaces, hasOwn } from './lower-namespaces.js'
 import { CREATE, NONE, Plan } from './plan.js'
-import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
+import type { Workload } from './workload.js'
 
-const SYNC_MAPS = 1
 const SYNC_HOOKS = 2
 
 export interface Lowered {
   /** Slots that the program's part names. */
   slots: MountSlots
+  /** Descriptors in `plan.inherited` are its own until the addon takes them over; else call `plan.abandon()`. */
   plan: Plan
   /** CLONE_NEW* for the process itself; the rest the plan does. */
   cloneFlags: number
   /** The program is PID 1 of a namespace of its own. */
   ownPids: boolean
-  /** The id maps are to be written when the init program asks, not at once. */
-  mapsOnRequest: boolean
 }
 
 export interface LowerOptions {
@@ -31,15 +30,29 @@ export interface LowerOptions {
 
 export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   const plan = new Plan()
-  const { cloneFlags, mapsOnRequest } = enterNamespaces(plan, workload)
-  let slots: MountSlots = { dev: NONE, pts: NONE, proc: NONE }
+  try {
+    return { plan, ...lowerTo(plan, workload, options), ownPids: hasOwn(workload, 'pid') }
+  } catch (error) {
+    plan.abandon()
+    throw error
+  }
+}
+
+function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Pick<Lowered, 'slots' | 'cloneFlags'> {
+  const entry = enterNamespaces(plan, workload)
+  let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc }
 
   if (workload.rootfs.kind !== 'inherited') {
-    const mounts = prepareMounts(plan, workload)
+    const mounts = prepareMounts(plan, workload, entry.user?.slot)
+    if (entry.user) ownersLimits(plan, workload)
+    entry.user?.enter()
+    mounts.prepareInside()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
     slots = mounts.attach()
-  } else if (options.hooks?.any) {
-    runtimeHooks(plan, options.hooks)
+  } else {
+    if (entry.user) ownersLimits(plan, workload)
+    entry.user?.enter()
+    if (options.hooks?.any) runtimeHooks(plan, options.hooks)
   }
   const { spec } = workload
   if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
@@ -53,64 +66,16 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
   else becomeProgram(plan, workload, slots, options.hooks)
-  return { plan, slots, cloneFlags, mapsOnRequest, ownPids: hasOwn(workload, 'pid') }
+  return { cloneFlags: entry.cloneFlags, slots }
 }
 
-/** Namespaces that the workload gets for its own. */
-function hasOwn(workload: Workload, type: NamespaceType): boolean {
-  return (workload.spec.linux?.namespaces ?? []).some(
-    (namespace) => namespace.type === NAMESPACES[type].spec && namespace.path === undefined,
-  )
-}
-
-/**
- * New namespaces come with the process, in one call. When others are joined they come first (their owner may be
- * another user namespace), and the new ones follow in the init program.
- */
-function enterNamespaces(plan: Plan, workload: Workload): { cloneFlags: number; mapsOnRequest: boolean } {
-  const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
-  const flags = own
-    .filter((type) => type !== 'net' || !workload.stockNetwork)
-    .reduce((sum, type) => sum + NAMESPACES[type].flag, 0)
-  // Entered by steps of their own: time by setns, cgroup after the process is in its cgroups.
-  const later = NAMESPACES.time.flag + NAMESPACES.cgroup.flag
-  const early = flags & ~later
-  const newUser = own.includes('user')
-  const joins = workload.join
-  const byClone = joins.length === 0
-  const pidByFork = !byClone && (own.includes('pid') || joins.some((join) => join.type === 'pid'))
-
-  for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
-  const order = [...joins].sort((a, b) => Number(b.type === 'user') - Number(a.type === 'user'))
-  if (workload.stockNetwork) plan.add('SETNS', 'namespaces: net', { numbers: [plan.newNetwork(), NAMESPACES.net.flag] })
-  const slots = order.map((join) => plan.inherit(join.fd))
-  order.forEach((join, i) => {
-    plan.add('SETNS', `namespaces: ${join.type}`, { numbers: [slots[i] as number, NAMESPACES[join.type].flag] })
-  })
-  if (!byClone) {
-    const now = early & ~NAMESPACES.pid.flag
-    if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now >>> 0] })
-  }
-  if (newUser) {
-    plan.add('SYNC', 'user namespace', { numbers: [SYNC_MAPS, 0, byClone ? 0 : 1] })
-    plan.add('BECOME_ROOT', 'user namespace', { numbers: [0] })
-  }
-  plan.add('UNDUMPABLE', 'process')
-  if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
-  if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
-  if (pidByFork) plan.add('FORK', 'namespaces: pid', { numbers: [own.includes('pid') ? NAMESPACES.pid.flag : 0, NONE] })
-  plan.add('PARENT_DEATH', 'process')
-  plan.add('KEYRING', 'process')
-  return {
-    cloneFlags: byClone ? early >>> 0 : 0,
-    mapsOnRequest: !byClone && newUser,
-  }
-}
-
-function timeOffsets({ spec }: Workload): string {
-  return Object.entries(spec.linux?.timeOffsets ?? {})
-    .map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`)
-    .join('')
+/** What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. */
+function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
+  for (const limit of process?.rlimits ?? [])
+    plan.add('RLIMIT', `ulimits: ${limit.type}`, {
+      numbers: [resourceNumber(limit.type), 0, rlimitValue(limit.hard), 1],
+    })
+  if (process?.oomScoreAdj !== undefined) plan.add('OOM_SCORE', 'oom score', { strings: [String(process.oomScoreAdj)] })
 }
 
 /** The owner runs its own while the init program waits, which thereby learns its process id for the others. */
@@ -144,11 +109,7 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
   const process = workload.spec.process
   if (!process?.args?.length) throw new Error('a process needs args')
   if (workload.init) plan.add('REAPER', 'init')
-  for (const limit of process.rlimits ?? [])
-    plan.add('RLIMIT', `ulimits: ${limit.type}`, {
-      numbers: [resourceNumber(limit.type), rlimitValue(limit.soft), rlimitValue(limit.hard)],
-    })
-  if (process.oomScoreAdj !== undefined) plan.add('OOM_SCORE', 'oom score', { strings: [String(process.oomScoreAdj)] })
+  if (!workload.idMaps) ownersLimits(plan, workload)
 
   const { uid, gid, additionalGids = [], umask = 0o022 } = process.user
   const ids = (BigInt(uid) << 32n) | BigInt(gid)
@@ -160,7 +121,11 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
     const { height, width } = process.consoleSize ?? CONSOLE_SIZE
     plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, ((width & 0xffff) << 16) | (height & 0xffff)] })
   }
-  plan.add('WORKDIR', 'workdir', { flags: CREATE, strings: [process.cwd] })
+  // A missing one is made in the container's root, but not in one that others live in.
+  plan.add('WORKDIR', 'workdir', {
+    flags: workload.rootfs.kind === 'inherited' ? 0 : CREATE,
+    strings: [process.cwd],
+  })
   if (hooks) for (const hook of hooks.start) addHook(plan, 'hooks: startContainer', hook, hooks.stateAround('created'))
 
   const capabilities = process.capabilities ?? {}
@@ -168,6 +133,11 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
     if (workload.filter) plan.add('SECCOMP', 'seccomp', { numbers: [workload.filterFlags ?? 0], blob: workload.filter })
   }
   plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
+  // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
+  for (const limit of process.rlimits ?? [])
+    plan.add('RLIMIT', `ulimits: ${limit.type}`, {
+      numbers: [resourceNumber(limit.type), rlimitValue(limit.soft), rlimitValue(limit.hard)],
+    })
   // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.
   if (!process.noNewPrivileges) filter()
   plan.add('CREDENTIALS', 'user', { numbers: [umask, 0] })

@@ -59,6 +59,8 @@ export type Operation =
   | 'SECCOMP'
   | 'PARENT_DEATH'
   | 'OPEN'
+  | 'PROBE'
+  | 'HOLD'
   | 'WAIT'
   | 'AGENT'
   | 'EXEC'
@@ -78,7 +80,6 @@ export interface OperationDetails {
 export class Plan {
   readonly notes: Note[] = []
   readonly inherited: number[] = []
-  readonly inheritedPaths: string[] = []
   hasNewNetwork = false
   #buffer = Buffer.allocUnsafe(8192)
   #at: number
@@ -100,14 +101,13 @@ export class Plan {
     return this.#nextSlot++
   }
 
-  /** Names a path that is opened when the process is made. After every `inherit`, before the first `slot()`. */
-  inheritPath(path: string): number {
-    this.inheritedPaths.push(path)
+  slot(): number {
     return this.#nextSlot++
   }
 
-  slot(): number {
-    return this.#nextSlot++
+  /** Closes what was to be inherited, when the plan is not carried out. */
+  abandon(): void {
+    for (const fd of this.inherited.splice(0)) addon().closeFd(fd)
   }
 
   add(operation: Operation, stage: string, details: OperationDetails = {}): void {
@@ -152,7 +152,7 @@ export class Plan {
 
   finish(): Buffer {
     const { magic, version } = addon().plan
-    const inherited = this.inherited.length + this.inheritedPaths.length + (this.hasNewNetwork ? 1 : 0)
+    const inherited = this.inherited.length + (this.hasNewNetwork ? 1 : 0)
     const header = [magic, version, this.#at, this.notes.length, inherited, 0, 0, 0]
     header.forEach((value, i) => {
       this.#u32(i * 4, value)

@@ -5,20 +5,24 @@ import type { ContainerOptions } from '../options.js'
 import { DEVICE_RULES, MASKED_PATHS, NETWORK_SYSCTLS, READONLY_PATHS } from '../spec/defaults.js'
 import type { SpecDevice, SpecDeviceRule, SpecLinux } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
+import type { ChosenNamespaces } from './choose-namespaces.js'
 import { NAMESPACES, type NamespaceType } from './workload.js'
 
-export function linuxSpec(options: ContainerOptions, own: ReadonlySet<NamespaceType>): SpecLinux {
+export function linuxSpec(options: ContainerOptions, chosen: ChosenNamespaces): SpecLinux {
   const { security = {} } = options
   const devices = (options.devices ?? []).map((device) => deviceSpec(device))
+  const { idMaps, privateUser } = chosen
+  const types: NamespaceType[] = [...chosen.own, ...(privateUser ? ['user' as const] : [])]
   return {
-    namespaces: [...own].map((type) => ({ type: NAMESPACES[type].spec as never })),
+    namespaces: types.map((type) => ({ type: NAMESPACES[type].spec as never })),
+    ...(idMaps && privateUser ? { uidMappings: [...idMaps.uidMap], gidMappings: [...idMaps.gidMap] } : {}),
     devices: devices.map((device) => device.spec),
     resources: {
       devices: security.privileged
         ? [{ allow: true, access: 'rwm' }]
         : [...DEVICE_RULES, ...devices.map((device) => device.rule)],
     },
-    sysctl: sysctls(options.sysctls, own),
+    sysctl: sysctls(options.sysctls, chosen.own, idMaps !== undefined),
     ...(security.privileged
       ? { maskedPaths: [], readonlyPaths: [] }
       : {
@@ -58,12 +62,16 @@ const SYSCTLS: Array<[pattern: RegExp, namespace: NamespaceType]> = [
   [/^kernel\.ns_last_pid$/, 'pid'],
 ]
 
-function sysctls(asked: Record<string, string> | undefined, own: ReadonlySet<NamespaceType>): Record<string, string> {
+function sysctls(
+  asked: Record<string, string> | undefined,
+  own: ReadonlySet<NamespaceType>,
+  userns: boolean,
+): Record<string, string> {
   const result: Record<string, string> = {}
   if (own.has('net'))
     // The range of groups cannot be said in a user namespace, where most groups have no id.
     for (const [name, value] of Object.entries(NETWORK_SYSCTLS))
-      if (!own.has('user') || name !== 'net.ipv4.ping_group_range') result[name] = value
+      if (!userns || name !== 'net.ipv4.ping_group_range') result[name] = value
   for (const [given, value] of Object.entries(asked ?? {})) {
     const name = given.replaceAll('/', '.')
     if (!/^[a-z0-9_-]+(\.[A-Za-z0-9_:@-]+)+$/.test(name))

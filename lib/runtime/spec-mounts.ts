@@ -11,7 +11,14 @@ import { parseSize } from '../util/units.js'
 /** Kernel interfaces that a mount of the caller may not replace or cover. */
 const RESERVED = ['/proc', '/sys', '/dev/pts']
 
-export function mountsSpec(options: ContainerOptions, context: { hostNet: boolean; userns: boolean }): SpecMount[] {
+/** What the mounts depend on. */
+interface Context {
+  ownNet: boolean
+  hostIpc: boolean
+  userns: boolean
+}
+
+export function mountsSpec(options: ContainerOptions, context: Context): SpecMount[] {
   const shm = options.shmSize === undefined ? DEFAULT_SHM_SIZE : parseSize(options.shmSize, 'shmSize')
   const asked = (options.mounts ?? []).map((mount, i) => mountSpec(mount, `mounts[${i}]`))
   const replaced = new Set(asked.map((mount) => mount.destination))
@@ -26,12 +33,15 @@ function depth(destination: string): number {
   return destination === '/' ? 0 : destination.split('/').length
 }
 
-function adapt(mount: SpecMount, options: ContainerOptions, context: { hostNet: boolean; userns: boolean }): SpecMount {
+function adapt(mount: SpecMount, options: ContainerOptions, context: Context): SpecMount {
   if (options.security?.privileged && (mount.type === 'sysfs' || mount.type === 'cgroup'))
     return { ...mount, options: mount.options?.filter((option) => option !== 'ro') }
   // A user namespace may mount sysfs only with a network namespace of its own; else the host's is shown.
-  if (mount.type === 'sysfs' && context.hostNet && context.userns)
+  if (mount.type === 'sysfs' && !context.ownNet && context.userns)
     return { ...mount, type: 'bind', source: '/sys', options: ['rbind', 'rro', 'nosuid', 'noexec', 'nodev'] }
+  // POSIX shared memory and message queues are files: sharing the ipc namespace is meant to share them too.
+  if (mount.destination === '/dev/shm' && context.hostIpc && options.shmSize === undefined)
+    return { ...mount, type: 'bind', source: '/dev/shm', options: ['rbind', 'nosuid', 'noexec', 'nodev'] }
   return mount
 }
 

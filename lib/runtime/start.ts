@@ -14,7 +14,6 @@ export type StartRequest = Pick<
   | 'logLimit'
   | 'wallLimitMs'
   | 'cpuLimitMs'
-  | 'maps'
   | 'killRest'
   | 'background'
   | 'devices'
@@ -27,7 +26,6 @@ export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartReques
       ...request,
       plan: plan.finish(),
       inherited: plan.inherited,
-      inheritedPaths: plan.inheritedPaths,
       newNetwork: plan.hasNewNetwork,
       namespaces: lowered.cloneFlags,
       ownPids: lowered.ownPids,

@@ -64,6 +64,8 @@ export function verdict(report: NativeReport, files: AccountFiles, notes: readon
   if (report.cause !== '' && report.cause !== 'stopped') reason = report.cause
   // A kill that we did not send, in a cgroup where memory ran out, was the kernel's.
   else if (killed && report.cause === '' && (usage.oomKills ?? 0) > 0) reason = 'oom'
+  // With cgroup v1 ours may have come before the kernel's.
+  if (reason === 'oom' && usage.oomKills === 0) usage.oomKills = 1
   // Output over the bound may come and be read after the program has ended by itself.
   if (reason === 'output' && exited && !report.truncated) reason = 'exit'
   return withText({

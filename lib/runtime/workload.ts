@@ -1,5 +1,6 @@
 /** What is to run: an OCI configuration and what it cannot say, ready to be lowered to a plan. */
 import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
+import type { IdMapPair } from './id-maps.js'
 
 export type NamespaceType = 'pid' | 'net' | 'mnt' | 'uts' | 'ipc' | 'user' | 'cgroup' | 'time'
 
@@ -58,7 +59,10 @@ export interface CgroupPlacement {
 /** A namespace that the process enters instead of getting one of its own. */
 export interface JoinedNamespace {
   type: NamespaceType
-  fd: number
+  /** Open until the process is started; it gets a duplicate. */
+  handle: { readonly fd: number }
+  /** It belongs to the user namespace that is joined too, so only from inside of that it can be entered by others. */
+  inUser: boolean
 }
 
 export interface Workload {
@@ -76,7 +80,10 @@ export interface Workload {
   /** A PID 1 that reaps. */
   init: boolean
   cgroup: CgroupPlacement
+  /** A private user namespace is made before the process, and joined like any other. */
   join: readonly JoinedNamespace[]
+  /** Of the user namespace in `join`. */
+  idMaps?: IdMapPair
   /** The private network namespace comes from the addon's stock; only root has one. */
   stockNetwork: boolean
   /** Device access, for the program that the addon attaches to the v2 cgroup. */

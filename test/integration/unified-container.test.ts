@@ -30,6 +30,13 @@ const EAT = 'a = []\nwhile True: a.append(bytearray(1 << 20))'
     expect(write.stderr).toMatch(/Read-only file system/)
   })
 
+  test('sees them in a user namespace too', async () => {
+    await using container = await sleeper({ limits: { memory: '64m' }, security: { userns: 'auto' } })
+    expect(await print(container, 'cat /sys/fs/cgroup/memory.max /proc/1/cgroup')).toBe(`${64 * MIB}\n0::/\n`)
+    const write = await container.exec(['sh', '-c', 'echo max > /sys/fs/cgroup/memory.max'])
+    expect(write.stderr).toMatch(/Read-only file system/)
+  })
+
   test('has changed limits in force at once', async () => {
     await using container = await sleeper({ limits: { memory: '32m' } })
     const use = ['sh', '-c', 'head -c 60M /dev/zero | tail | wc -c']

@@ -10,9 +10,23 @@ export interface CaseSet {
 
 const directory = process.env.CAISSON_CASES ?? path.resolve(__dirname, '../../../shared/cases')
 
+/** Why there are none, or undefined. */
+export const missingCases = existsSync(directory) ? undefined : `no ${directory}; set CAISSON_CASES`
+
+function readSets(table: string): CaseSet[] {
+  return JSON.parse(readFileSync(path.join(directory, `${table}.json`), 'utf8')).sets
+}
+
 /** Tests over `NAME.json`; where it is absent, one test that says so. */
 export function cases(name: string, define: (sets: CaseSet[]) => void): void {
-  const file = path.join(directory, `${name}.json`)
-  if (existsSync(file)) describe(`cases of ${name}`, () => define(JSON.parse(readFileSync(file, 'utf8')).sets))
-  else test(`no cases of ${name} here (CAISSON_CASES)`, () => expect(existsSync(file)).toBe(false))
+  if (!missingCases) describe(`cases of ${name}`, () => define(readSets(name)))
+  else test(`no cases of ${name} here (CAISSON_CASES)`, () => expect(existsSync(directory)).toBe(false))
+}
+
+/** One set of a table; of one that maps texts to answers, the pairs. Empty where the tables are not. */
+export function casesOf<Case>(table: string, set: string): Case[] {
+  if (missingCases) return []
+  const found = readSets(table).find(({ name }) => name === set)
+  if (!found) throw new Error(`${table}.json has no set ${set}`)
+  return (Array.isArray(found.cases) ? found.cases : Object.entries(found.cases)) as Case[]
 }

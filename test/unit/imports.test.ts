@@ -7,6 +7,7 @@ const LEVELS: Array<[name: string, pattern: RegExp]> = [
   ['index', /^index\.ts$/],
   ['engine, cluster, build', /^(engine|cluster|build)\//],
   ['what users import', /^[a-z]+\.ts$/],
+  ['doctor', /^doctor\//],
   ['runtime', /^runtime\//],
   ['snapshot, layer, network, cgroup, image', /^(snapshot|layer|network|cgroup|image|registry|store)\//],
   ['native', /^native\//],

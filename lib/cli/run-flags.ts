@@ -1,0 +1,262 @@
+/** The flags of `caisson run`, and what they mean in options of run(). */
+import type { RunOptions } from '../index.js'
+import type { Flag, Flags } from './flags.js'
+import { parseMount, parseTmpfs, parseVolume } from './mount-values.js'
+import { securityOptions } from './security-values.js'
+import { usageError } from './usage.js'
+import {
+  parseDevice,
+  parseEnv,
+  parseEnvFile,
+  parseHost,
+  parseLabel,
+  parseNumber,
+  parsePair,
+  parseRate,
+  parseUlimit,
+  readText,
+} from './values.js'
+
+const list = (name: string, help: string, value?: string, short?: string): Flag => ({
+  name,
+  kind: 'list',
+  help,
+  value,
+  short,
+})
+const text = (name: string, help: string, value?: string, short?: string): Flag => ({
+  name,
+  kind: 'text',
+  help,
+  value,
+  short,
+})
+const boolean = (name: string, help: string, short?: string): Flag => ({ name, kind: 'boolean', help, short })
+
+export const RUN_FLAGS: readonly Flag[] = [
+  list('add-host', 'Add a line to /etc/hosts (name:address)'),
+  text('blkio-weight', 'Share of block IO against others, 10 to 1000', 'weight'),
+  list('cap-add', 'Add a capability, as NET_ADMIN, or ALL'),
+  list('cap-drop', 'Take a capability away, or ALL'),
+  text('cgroupns', 'Cgroup namespace: private or host', 'mode'),
+  text('cpu-shares', 'Share of processor time against others; 1024 is usual', 'shares', 'c'),
+  text('cpu-timeout', 'End it after so much processor time, as 10s', 'duration'),
+  text('cpus', 'Processors worth of time, as 1.5', 'number'),
+  text('cpuset-cpus', 'Processors it may run on, as 0-2,4'),
+  list('device', 'Give it a device of the host (/dev/host[:/dev/inside][:rwm])'),
+  list('device-read-bps', 'Bytes a second it may read of a device (/dev/sda:1mb)'),
+  list('device-read-iops', 'Reads a second of a device (/dev/sda:1000)'),
+  list('device-write-bps', 'Bytes a second it may write to a device'),
+  list('device-write-iops', 'Writes a second to a device'),
+  list('dns', 'Name servers'),
+  text('domainname', 'Domain name'),
+  text('entrypoint', "Program to use instead of the image's entry point"),
+  list('env', 'Set a variable (NAME=value, or NAME as it is here)', undefined, 'e'),
+  list('env-file', 'Read variables from a file'),
+  list('group-add', 'Join a further group'),
+  text('hostname', 'Host name', undefined, 'h'),
+  boolean('init', 'Run a PID 1 that reaps and passes signals on'),
+  boolean('interactive', 'Pass the standard input on', 'i'),
+  text('ipc', 'Ipc namespace: private or host', 'mode'),
+  list('label', 'Set a label (key=value)', undefined, 'l'),
+  text('memory', 'Limit of memory, as 64m', 'bytes', 'm'),
+  text('memory-swap', 'Limit of memory and swap together; -1: as much swap as there is', 'bytes'),
+  list('mount', 'Mount something (type=bind,source=...,target=...)', 'mount'),
+  text('name', 'Name of the container'),
+  { ...text('network', 'Network: none, bridge or host'), alias: 'net' },
+  text('oom-score-adj', 'Score of the out-of-memory killer, -1000 to 1000', 'int'),
+  text('pid', 'Pid namespace: private or host', 'mode'),
+  text('pids-limit', 'Limit of processes; -1: none', 'int'),
+  text('platform', 'Platform of the image, as linux/arm64'),
+  boolean('privileged', 'Take all protections away'),
+  text('pull', 'Pull the image: missing, always or never', 'policy'),
+  boolean('read-only', "Make the container's root read-only"),
+  boolean('rm', 'Remove the container at its end; always so'),
+  list('security-opt', 'seccomp=..., no-new-privileges, systempaths=unconfined'),
+  text('shm-size', 'Size of /dev/shm', 'bytes'),
+  text('stop-signal', 'Signal that asks it to end'),
+  text('stop-timeout', 'Seconds until it is killed', 'int'),
+  list('storage-opt', 'size=10g: bytes that it may write'),
+  list('sysctl', 'Set a kernel parameter of its namespaces (name=value)'),
+  text('timeout', 'End it after so long, as 90s or 5m', 'duration'),
+  list('tmpfs', 'Mount a tmpfs (/path[:size=64m])'),
+  boolean('tty', 'Give it a terminal', 't'),
+  list('ulimit', 'Set a limit (name=soft[:hard])'),
+  text('user', 'User, as name|uid[:group|gid]', undefined, 'u'),
+  text('userns', 'User namespace: private or host', 'mode'),
+  text('uts', 'Uts namespace: private or host', 'mode'),
+  list('volume', 'Mount a directory of the host (/host/path:/path[:ro])', undefined, 'v'),
+  text('workdir', 'Working directory', undefined, 'w'),
+]
+
+/** Keys without a value are left out, so that defaults stay what they are. */
+export function runOptions(flags: Flags): RunOptions {
+  if (flags.boolean('rm') === false)
+    throw usageError('--rm=false: a container of "caisson run" is always removed', 'Leave --rm out.')
+  const options: RunOptions = {
+    name: flags.text('name'),
+    hostname: flags.text('hostname'),
+    domainname: flags.text('domainname'),
+    env: environment(flags),
+    workdir: flags.text('workdir'),
+    user: flags.text('user'),
+    entrypoint: entrypoint(flags.text('entrypoint')),
+    labels: pairs(flags.list('label')?.map(parseLabel)),
+    init: flags.boolean('init'),
+    mounts: mounts(flags),
+    readOnly: flags.boolean('read-only'),
+    limits: defined({
+      memory: flags.text('memory'),
+      memorySwap: flags.text('memory-swap') === '-1' ? -1 : flags.text('memory-swap'),
+      cpus: number(flags, 'cpus', false),
+      cpuWeight: cpuWeight(flags),
+      cpuset: flags.text('cpuset-cpus'),
+      pids: pids(flags),
+      io: blockIo(flags),
+      disk: disk(flags),
+    }),
+    ulimits: pairs(flags.list('ulimit')?.map(parseUlimit)),
+    sysctls: pairs(flags.list('sysctl')?.map((each) => parsePair(each, '--sysctl'))),
+    devices: flags
+      .list('device')
+      ?.map(parseDevice)
+      .map(({ source, target, access }) => `${source}:${target}:${access}`),
+    shmSize: flags.text('shm-size'),
+    network: network(flags.text('network')),
+    dns: flags.list('dns'),
+    extraHosts: flags
+      .list('add-host')
+      ?.map(parseHost)
+      .map(({ name, address }) => `${name}=${address}`),
+    namespaces: namespaces(flags),
+    security: defined({
+      capabilities: defined({ add: flags.list('cap-add'), drop: flags.list('cap-drop') }),
+      privileged: flags.boolean('privileged'),
+      ...securityOptions(flags.list('security-opt') ?? []),
+    }),
+    stopSignal: flags.text('stop-signal'),
+    stopTimeout: seconds(number(flags, 'stop-timeout', true)),
+    groups: flags.list('group-add'),
+    oomScoreAdj: number(flags, 'oom-score-adj', true),
+    pull: flags.text('pull') as RunOptions['pull'],
+    platform: flags.text('platform'),
+    timeout: duration(flags.text('timeout')),
+    cpuTimeout: duration(flags.text('cpu-timeout')),
+  }
+  return defined(options) ?? {}
+}
+
+/** Without keys that have no value; nothing when none is left. */
+function defined<T extends object>(object: T): T | undefined {
+  const entries = Object.entries(object).filter(([, value]) => value !== undefined)
+  return entries.length > 0 ? (Object.fromEntries(entries) as T) : undefined
+}
+
+function pairs<T>(list: Array<[string, T]> | undefined): Record<string, T> | undefined {
+  return list && Object.fromEntries(list)
+}
+
+function environment(flags: Flags): Record<string, string | undefined> | undefined {
+  const files = flags.list('env-file')?.flatMap((file) => parseEnvFile(readText(file, '--env-file'))) ?? []
+  const given = flags.list('env')?.map((each) => parseEnv(each)) ?? []
+  return pairs(files.length + given.length > 0 ? [...files, ...given] : undefined)
+}
+
+/** An empty one takes the image's away. */
+function entrypoint(program: string | undefined): string[] | undefined {
+  if (program === undefined) return undefined
+  return program === '' ? [] : [program]
+}
+
+function mounts(flags: Flags): RunOptions['mounts'] {
+  const all = [
+    ...(flags.list('mount')?.map(parseMount) ?? []),
+    ...(flags.list('volume')?.map(parseVolume) ?? []),
+    ...(flags.list('tmpfs')?.map(parseTmpfs) ?? []),
+  ]
+  return all.length > 0 ? all : undefined
+}
+
+function number(flags: Flags, name: string, whole: boolean): number | undefined {
+  const given = flags.text(name)
+  return given === undefined ? undefined : parseNumber(given, `--${name}`, whole)
+}
+
+/** Shares have 1024 where weights have 100; 0 is the usual share. */
+function cpuWeight(flags: Flags): number | undefined {
+  const shares = number(flags, 'cpu-shares', true)
+  if (!shares) return undefined
+  return Math.min(10_000, Math.max(1, Math.round(shares / 10.24)))
+}
+
+/** The most that the kernel numbers. */
+const PIDS_MAX = 4_194_304
+
+function pids(flags: Flags): number | undefined {
+  const limit = number(flags, 'pids-limit', true)
+  return limit !== undefined && limit <= 0 ? PIDS_MAX : limit
+}
+
+type IoLimits = NonNullable<NonNullable<RunOptions['limits']>['io']>
+type DeviceLimits = NonNullable<IoLimits['devices']>[number]
+
+function blockIo(flags: Flags): IoLimits | undefined {
+  const weight = number(flags, 'blkio-weight', true)
+  if (weight !== undefined && weight !== 0 && (weight < 10 || weight > 1000))
+    throw usageError(`--blkio-weight: ${weight} is out of range`, 'Give a weight from 10 to 1000.')
+  const devices: DeviceLimits[] = []
+  for (const [flag, key] of [
+    ['device-read-bps', 'readBps'],
+    ['device-write-bps', 'writeBps'],
+    ['device-read-iops', 'readIops'],
+    ['device-write-iops', 'writeIops'],
+  ] as const)
+    for (const each of flags.list(flag) ?? []) {
+      const whole = key.endsWith('Iops')
+      const { path, rate } = parseRate(each, `--${flag}`, whole)
+      devices.push({ path, [key]: whole ? Number(rate) : rate })
+    }
+  return defined({
+    weight: weight ? Math.round(1 + ((weight - 10) * 9999) / 990) : undefined,
+    devices: devices.length > 0 ? devices : undefined,
+  })
+}
+
+function disk(flags: Flags): string | undefined {
+  let size: string | undefined
+  for (const option of flags.list('storage-opt') ?? []) {
+    const [key, value] = parsePair(option, '--storage-opt')
+    if (key !== 'size') throw usageError(`--storage-opt: there is no option ${key}`, 'Write --storage-opt size=10g.')
+    size = value
+  }
+  return size
+}
+
+function network(name: string | undefined): RunOptions['network'] {
+  if (name === undefined || name === 'none' || name === 'bridge' || name === 'host') return name
+  throw usageError(`--network: there is no network ${JSON.stringify(name)}`, 'Give none, bridge or host.')
+}
+
+function namespaces(flags: Flags): RunOptions['namespaces'] {
+  const choose = (flag: string) => {
+    const mode = flags.text(flag)
+    if (mode === undefined || mode === 'private' || mode === 'host') return mode
+    throw usageError(`--${flag}: there is no mode ${JSON.stringify(mode)}`, 'Give private or host.')
+  }
+  return defined({
+    pid: choose('pid'),
+    ipc: choose('ipc'),
+    uts: choose('uts'),
+    user: choose('userns'),
+    cgroup: choose('cgroupns'),
+  })
+}
+
+function seconds(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : value * 1000
+}
+
+/** A bare number is seconds, as for timeout(1). */
+function duration(given: string | undefined): string | undefined {
+  return given !== undefined && /^\d+(\.\d+)?$/.test(given) ? `${given}s` : given
+}

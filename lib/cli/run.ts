@@ -1,0 +1,105 @@
+/** `caisson run`: a program in a container, with this process's standard streams. */
+import { constants } from 'node:os'
+import { type ExecResult, type Execution, Image, type RunOptions, run } from '../index.js'
+import type { Command } from './command.js'
+import { RUN_FLAGS, runOptions } from './run-flags.js'
+import { attachTerminal, terminalSize } from './terminal.js'
+import { usageError } from './usage.js'
+
+/** A Linux program cannot exit with it by accident: docker's own code for its own errors. */
+export const OWN_ERROR = 125
+
+export const runCommand: Command = {
+  summary: 'Run a program in a new container',
+  usage: 'run [FLAGS] IMAGE [COMMAND] [ARGUMENT...]',
+  description: `Runs a program in a new container, which is removed when the program has ended. IMAGE is the name of an image, or
+"host": the programs of this machine, read-only, and nothing else of it.`,
+  flags: RUN_FLAGS,
+  exits: `Exits with the program's own code; 128 and the number of the signal that ended it; 127 when the program is not there,
+126 when it cannot be executed, and 125 when caisson itself failed.`,
+
+  async run(flags, rest) {
+    const [name, ...command] = rest
+    if (name === undefined) throw usageError('there is no image', 'Write caisson run [FLAGS] IMAGE [COMMAND...].')
+    const tty = flags.boolean('tty') ?? false
+    const interactive = flags.boolean('interactive') ?? false
+    if (tty && interactive && !process.stdin.isTTY)
+      throw usageError('--tty: the standard input is not a terminal', 'Leave -t out, or run it in a terminal.')
+    const options: RunOptions = {
+      ...runOptions(flags),
+      // A session at a terminal may last, and what it printed is not kept.
+      ...(tty ? { tty: terminalSize(), maxOutput: Number.MAX_SAFE_INTEGER } : {}),
+    }
+    const image = name === 'host' ? await Image.host() : name
+    const execution = run(image, command.length > 0 ? command : undefined, options)
+    return follow(execution, { tty, interactive })
+  },
+}
+
+/** Connects the streams, and gives the exit code. */
+async function follow(
+  execution: Execution,
+  { tty, interactive }: { tty: boolean; interactive: boolean },
+): Promise<number> {
+  const forgetSignals = forwardSignals(execution)
+  const detach = tty ? attachTerminal(execution, interactive) : undefined
+  let printed = 0
+  try {
+    for (const name of ['stdout', 'stderr'] as const) {
+      const from = execution[name]
+      const to = process[name]
+      // Nobody reads us any more: then the program is told the same way.
+      to.on('error', () => from.destroy())
+      from.on('error', () => undefined)
+      if (name === 'stderr') from.on('data', (chunk: Buffer) => (printed += chunk.length))
+      from.pipe(to, { end: false })
+    }
+    if (interactive) {
+      execution.stdin.on('error', () => undefined)
+      process.stdin.pipe(execution.stdin)
+    }
+    const result = await execution
+    // What caisson itself has to say of the program is in the result alone.
+    if (!tty && !result.truncated) process.stderr.write(result.stderrBytes.subarray(printed))
+    if (tty && result.exitCode !== null && result.stderrBytes.length > 0) process.stderr.write(result.stderrBytes)
+    const why = explanation(result)
+    if (why) process.stderr.write(`caisson: ${why}\n`)
+    return exitCodeOf(result)
+  } finally {
+    detach?.()
+    forgetSignals()
+    if (interactive) process.stdin.destroy()
+  }
+}
+
+export function exitCodeOf({ exitCode, signal }: Pick<ExecResult, 'exitCode' | 'signal'>): number {
+  if (exitCode !== null) return exitCode
+  const realtime = /^SIGRTMIN\+(\d+)$/.exec(signal ?? '')
+  const number = realtime ? 34 + Number(realtime[1]) : constants.signals[signal as NodeJS.Signals]
+  return 128 + (number ?? constants.signals.SIGKILL)
+}
+
+function explanation({ reason }: ExecResult): string | undefined {
+  const reasons: Partial<Record<ExecResult['reason'], string>> = {
+    timeout: 'ended, as --timeout has passed',
+    cpu: 'ended, as --cpu-timeout was used up',
+    oom: 'ended, as its memory ran out (--memory)',
+  }
+  return reasons[reason]
+}
+
+const FORWARDED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2']
+/** So often someone has to ask until it is done by force: a PID 1 without a handler ignores signals. */
+const PATIENCE = 3
+
+function forwardSignals(execution: Execution): () => void {
+  let asked = 0
+  const forward = (signal: NodeJS.Signals) => {
+    if (signal === 'SIGINT' || signal === 'SIGTERM') asked++
+    execution.kill(asked >= PATIENCE ? 'SIGKILL' : signal)
+  }
+  for (const signal of FORWARDED) process.on(signal, forward)
+  return () => {
+    for (const signal of FORWARDED) process.off(signal, forward)
+  }
+}

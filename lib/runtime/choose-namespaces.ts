@@ -1,0 +1,146 @@
+/** Which namespaces a container gets for its own, which it joins, and which stay the host's. */
+import { statSync } from 'node:fs'
+import { CaissonError, invalidArgument } from '../errors.js'
+import { addon } from '../native/addon.js'
+import type { ContainerOptions } from '../options.js'
+import { checkIdMap, defaultIdMaps, hostId, type IdMapPair } from './id-maps.js'
+import {
+  checkNamespaceType,
+  createNamespace,
+  idMapsOf,
+  type NamespaceHandle,
+  type OpenedNamespace,
+  openNamespace,
+} from './namespaces.js'
+import type { JoinedNamespace, NamespaceType } from './workload.js'
+
+/** Namespaces that a container gets unless it says otherwise. */
+const DEFAULT_PRIVATE: readonly NamespaceType[] = ['mnt', 'pid', 'uts', 'ipc', 'net', 'cgroup', 'time']
+
+export interface ChosenNamespaces {
+  /** Made for the container; `user` is among `join` even then. */
+  own: ReadonlySet<NamespaceType>
+  join: readonly JoinedNamespace[]
+  /** Of the user namespace in `join`. */
+  idMaps?: IdMapPair
+  /** The user namespace was made for this container. */
+  privateUser: boolean
+  /** Gives back what was opened for it; once the process is started. */
+  close(): void
+}
+
+/** A namespace of another process or file is opened; a handle stays its owner's. */
+export type Choice = 'private' | 'host' | NamespaceHandle | { pid: number } | { path: string }
+
+/** Opens and makes what is needed. `close()` must be called, whatever comes after. */
+export async function chooseNamespaces(options: ContainerOptions): Promise<ChosenNamespaces> {
+  return openNamespaces(readChoices(options), askedMaps(options))
+}
+
+/** As chooseNamespaces, for choices that are made; a type that has none stays the host's. */
+export async function openNamespaces(choices: Map<NamespaceType, Choice>, maps?: IdMapPair): Promise<ChosenNamespaces> {
+  const own = new Set<NamespaceType>()
+  const joined = new Map<NamespaceType, NamespaceHandle>()
+  const opened: OpenedNamespace[] = []
+  const close = () => {
+    for (const { fd } of opened.splice(0)) addon().closeFd(fd)
+  }
+  try {
+    for (const [type, choice] of choices) {
+      if (choice === 'host') continue
+      if (choice !== 'private') {
+        const handle = 'fd' in choice ? choice : await openOf(choice, type, opened)
+        // Where we are already, nobody needs to go; of a user namespace the kernel would refuse it.
+        if (handle.inode !== statSync(`/proc/self/ns/${type}`).ino) joined.set(type, handle)
+      } else if (type !== 'user') own.add(type)
+    }
+    const privateUser = choices.get('user') === 'private'
+    let idMaps: IdMapPair | undefined
+    if (privateUser) {
+      idMaps = maps ?? defaultIdMaps()
+      const made = await createNamespace('user', { idMaps })
+      opened.push(made)
+      joined.set('user', made)
+    }
+    const user = joined.get('user')
+    if (user) idMaps ??= await idMapsOf(user)
+    if (idMaps && (hostId(idMaps.uidMap, 0) === undefined || hostId(idMaps.gidMap, 0) === undefined))
+      throw new CaissonError('ERR_CAISSON_NAMESPACE', 'the user namespace has no user or group 0', {
+        stage: 'namespaces: user',
+        hint: 'A container is set up by the root of its user namespace; map id 0 in both maps.',
+      })
+    const join = [...joined].map(([type, handle]): JoinedNamespace => {
+      const inUser =
+        user !== undefined && type !== 'user' && addon().namespaceFacts(handle.fd).owners.includes(user.inode)
+      return { type, inUser, handle }
+    })
+    return { own, join, idMaps, privateUser, close }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+async function openOf(
+  choice: { pid: number } | { path: string },
+  type: NamespaceType,
+  opened: OpenedNamespace[],
+): Promise<NamespaceHandle> {
+  const handle = await openNamespace('path' in choice ? choice.path : `/proc/${choice.pid}/ns/${type}`)
+  opened.push(handle)
+  if (handle.type !== type) throw invalidArgument(`namespaces.${type}`, handle.type, `a namespace of the kind ${type}`)
+  return handle
+}
+
+function readChoices(options: ContainerOptions): Map<NamespaceType, Choice> {
+  const choices = new Map<NamespaceType, Choice>(DEFAULT_PRIVATE.map((type) => [type, 'private']))
+  const { network, namespaces = {}, security } = options
+  if (network === 'host') choices.set('net', 'host')
+  else if (typeof network === 'object') choices.set('net', checkChoice('net', network, 'network'))
+  if (security?.userns === 'auto')
+    throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'security.userns: "auto" is not there yet', {
+      stage: 'options',
+      hint: "Give namespaces: { user: 'private' }, or the maps themselves.",
+    })
+  if (askedMaps(options)) choices.set('user', 'private')
+  for (const [key, choice] of Object.entries(namespaces)) {
+    if (choice === undefined) continue
+    const type = checkNamespaceType(key, 'namespaces')
+    choices.set(type, checkChoice(type, choice, `namespaces.${type}`))
+  }
+  if (security?.userns !== undefined && namespaces.user !== undefined) {
+    const agree = security.userns === 'host' ? 'host' : 'private'
+    if (choices.get('user') !== agree)
+      throw invalidArgument('namespaces.user', namespaces.user, `"${agree}", as security.userns says`)
+  }
+  return choices
+}
+
+function checkChoice(type: NamespaceType, choice: unknown, option: string): Choice {
+  if (choice === 'private' || choice === 'host') return choice
+  if (typeof choice === 'object' && choice !== null) {
+    if ('type' in choice && 'inode' in choice && 'fd' in choice) {
+      if (choice.type === type) return choice as NamespaceHandle
+      throw invalidArgument(option, choice.type, `a namespace of the kind ${type}`)
+    }
+    if ('pid' in choice) {
+      if (typeof choice.pid === 'number' && choice.pid > 0) return { pid: choice.pid }
+      throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${option}: the container is not running`, {
+        stage: 'options',
+        hint: 'Start it first; a namespace to join needs a process in it.',
+      })
+    }
+  }
+  throw invalidArgument(option, choice, 'private, host, a Namespace or a running Container')
+}
+
+function askedMaps({ security }: ContainerOptions): IdMapPair | undefined {
+  const userns = security?.userns
+  if (userns === undefined || userns === 'host' || userns === 'auto') return undefined
+  if (typeof userns !== 'object' || userns === null)
+    throw invalidArgument('security.userns', userns, 'auto, host or { uidMap, gidMap }')
+  return {
+    uidMap: checkIdMap(userns.uidMap, 'security.userns.uidMap'),
+    gidMap: checkIdMap(userns.gidMap, 'security.userns.gidMap'),
+  }
+}

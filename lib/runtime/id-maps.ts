@@ -1,0 +1,142 @@
+/** Id maps of user namespaces (user_namespaces(7)): defaults, checks, and the kernel's text for them. */
+import { existsSync, readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import path from 'node:path'
+import { invalidArgument } from '../errors.js'
+import type { NativeIdMaps } from '../native/addon.js'
+import type { IdMapping } from '../spec/runtime.js'
+
+export interface IdMapPair {
+  uidMap: readonly IdMapping[]
+  gidMap: readonly IdMapping[]
+}
+
+/** Ids that a container gets when nobody says how many: enough for nobody (65534) and every account below it. */
+const RANGE = 65_536
+/** The host's first id of a range that no file grants; below it are accounts of people (login.defs). */
+const FIRST = 100_000
+const ID_MAX = 0xffffffff
+/** Lines that the kernel takes. */
+const LINES_MAX = 340
+
+/** A line of /etc/subuid: `name:first:count`. */
+export interface Grant {
+  name: string
+  first: number
+  count: number
+}
+
+export function parseSubIds(text: string): Grant[] {
+  return text
+    .split('\n')
+    .map((line) => /^([^#:][^:]*):(\d+):(\d+)$/.exec(line.trim()))
+    .filter((match) => match !== null)
+    .map(([, name, first, count]) => ({ name: name as string, first: Number(first), count: Number(count) }))
+}
+
+export function readSubIds(file: string): Grant[] {
+  try {
+    return parseSubIds(readFileSync(file, 'utf8'))
+  } catch {
+    return []
+  }
+}
+
+/** The ranges that a file grants to a user, by name or number. */
+export function grantsOf(grants: readonly Grant[], user: { username: string; uid: number }): Grant[] {
+  return grants.filter(({ name, count }) => count > 0 && (name === user.username || name === String(user.uid)))
+}
+
+/**
+ * Root: one range of 65536 ids, granted in /etc/subuid or from 100000 on. Another user: itself as root, and what the
+ * file grants from id 1 on, as far as newuidmap is there to map it.
+ */
+export function defaultIdMaps(): IdMapPair {
+  const user = account()
+  const of = (file: string, own: number): IdMapping[] => {
+    const grants = grantsOf(readSubIds(file), user)
+    if (user.uid === 0) {
+      const first = grants.find(({ count }) => count >= RANGE)?.first ?? FIRST
+      return [{ containerID: 0, hostID: first, size: RANGE }]
+    }
+    const map = [{ containerID: 0, hostID: own, size: 1 }]
+    let next = 1
+    for (const { first, count } of idMapHelpers() ? grants : []) {
+      map.push({ containerID: next, hostID: first, size: count })
+      next += count
+    }
+    return map
+  }
+  return { uidMap: of('/etc/subuid', user.uid), gidMap: of('/etc/subgid', user.gid) }
+}
+
+/** Who we are; an account may have no name. */
+export function account(): { username: string; uid: number; gid: number } {
+  const ids = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+  try {
+    return { ...ids, username: userInfo().username }
+  } catch {
+    return { ...ids, username: '' }
+  }
+}
+
+/** The set-id programs that write maps for ordinary users. */
+export function idMapHelpers(): { uid: string; gid: string } | undefined {
+  const places = ['/usr/bin', '/usr/sbin', '/bin', '/usr/local/bin', '/run/wrappers/bin']
+  for (const place of places) {
+    const [uid, gid] = ['newuidmap', 'newgidmap'].map((name) => path.join(place, name)) as [string, string]
+    if (existsSync(uid) && existsSync(gid)) return { uid, gid }
+  }
+  return undefined
+}
+
+/** Whole numbers in range, nothing mapped twice; `option` names it in the error. */
+export function checkIdMap(map: unknown, option: string): IdMapping[] {
+  const wanted = 'a list of { containerID, hostID, size } that do not overlap'
+  if (!Array.isArray(map) || map.length === 0 || map.length > LINES_MAX) throw invalidArgument(option, map, wanted)
+  const id = (value: unknown) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < ID_MAX
+  for (const { containerID, hostID, size } of map as IdMapping[])
+    if (!id(containerID) || !id(hostID) || !id(size) || size < 1 || Math.max(containerID, hostID) + size > ID_MAX)
+      throw invalidArgument(option, { containerID, hostID, size }, wanted)
+  for (const side of ['containerID', 'hostID'] as const) {
+    const sorted = [...(map as IdMapping[])].sort((a, b) => a[side] - b[side])
+    for (let i = 1; i < sorted.length; i++) {
+      const [before, here] = [sorted[i - 1] as IdMapping, sorted[i] as IdMapping]
+      if (before[side] + before.size > here[side]) throw invalidArgument(option, map, wanted)
+    }
+  }
+  return (map as IdMapping[]).map(({ containerID, hostID, size }) => ({ containerID, hostID, size }))
+}
+
+/** For the addon. An ordinary user writes a map of its own id alone directly; more goes through the helpers. */
+export function nativeIdMaps({ uidMap, gidMap }: IdMapPair): NativeIdMaps {
+  const maps: NativeIdMaps = { uid: idMapText(uidMap), gid: idMapText(gidMap) }
+  if (process.geteuid?.() === 0) return maps
+  const alone = (map: readonly IdMapping[], own: number | undefined) =>
+    map.length === 1 && map[0]?.size === 1 && map[0].hostID === own
+  const helpers = idMapHelpers()
+  if (!alone(uidMap, process.geteuid?.())) maps.uidHelper = helpers?.uid
+  if (!alone(gidMap, process.getegid?.())) maps.gidHelper = helpers?.gid
+  else maps.denySetgroups = true
+  return maps
+}
+
+export function idMapText(map: readonly IdMapping[]): string {
+  return map.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join('')
+}
+
+/** The text of /proc/PID/uid_map. */
+export function parseIdMap(text: string): IdMapping[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .filter((numbers) => numbers.length === 3 && numbers.every(Number.isInteger))
+    .map(([containerID = 0, hostID = 0, size = 0]) => ({ containerID, hostID, size }))
+}
+
+/** What an id inside is on the host; undefined when it is not mapped. */
+export function hostId(map: readonly IdMapping[], id: number): number | undefined {
+  const range = map.find(({ containerID, size }) => id >= containerID && id < containerID + size)
+  return range && range.hostID + (id - range.containerID)
+}

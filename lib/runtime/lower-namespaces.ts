@@ -1,0 +1,108 @@
+/** How a process comes into its namespaces, in an order that the kernel accepts. */
+import { duplicate } from './namespaces.js'
+import { NONE, type Plan, RECURSIVE } from './plan.js'
+import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } from './workload.js'
+
+export interface Entry {
+  /** CLONE_NEW* for the process itself. */
+  cloneFlags: number
+  /** Slot of the host's /proc, for sysctls where the container's root is not ours to mount one in. */
+  proc: number
+  /** With a user namespace the process is still outside of it, and has the owner's rights, until `enter()`. */
+  user?: { slot: number; enter(): void }
+}
+
+/** Namespaces that the workload gets for its own. */
+export function hasOwn(workload: Workload, type: NamespaceType): boolean {
+  return (
+    (workload.spec.linux?.namespaces ?? []).some(
+      (namespace) => namespace.type === NAMESPACES[type].spec && namespace.path === undefined,
+    ) && !workload.join.some((join) => join.type === type)
+  )
+}
+
+/**
+ * Without a user namespace: new namespaces come with the process, in one call, and the joined ones are entered. A
+ * process is moved to another pid namespace only by being born in it, so joining one takes a second process.
+ *
+ * With one (user_namespaces(7)): what belongs to it must be made, or joined, from inside, where the process has no
+ * rights over anything of the host any more. Hence three parts: joins that lie outside of it; then, by the caller,
+ * mounts, in a mount namespace that is still the owner's; then the user namespace and all that belongs to it, the mount
+ * namespace once more among it, and at last the process that is born in the pid namespace.
+ */
+export function enterNamespaces(plan: Plan, workload: Workload): Entry {
+  const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
+  const stock = workload.stockNetwork ? plan.newNetwork() : NONE
+  const slots = new Map(workload.join.map((join) => [join, plan.inherit(duplicate(join.handle.fd))]))
+  const setns = (join: JoinedNamespace) =>
+    plan.add('SETNS', `namespaces: ${join.type}`, {
+      numbers: [slots.get(join) as number, NAMESPACES[join.type].flag],
+    })
+  // The mount namespace last: /proc and the files of cgroups are named as the host names them.
+  const order = [...workload.join].sort((a, b) => Number(a.type === 'mnt') - Number(b.type === 'mnt'))
+  const user = order.find((join) => join.type === 'user')
+  const joinsPid = order.some((join) => join.type === 'pid')
+
+  for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
+  if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
+  if (!user) {
+    plan.add('UNDUMPABLE', 'process')
+    const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
+    if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
+    if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
+    for (const join of order) setns(join)
+    if (joinsPid) fork(plan, false)
+    ready(plan)
+    const later: NamespaceType[] = ['cgroup', 'time']
+    if (stock !== NONE) later.push('net')
+    return { proc, cloneFlags: flagsOf(own.filter((type) => !later.includes(type))) }
+  }
+
+  plan.add('UNDUMPABLE', 'process')
+  const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
+  for (const join of order) if (join !== user && !join.inUser) setns(join)
+  return {
+    proc,
+    cloneFlags: own.includes('mnt') ? NAMESPACES.mnt.flag : 0,
+    user: {
+      slot: slots.get(user) as number,
+      enter() {
+        setns(user)
+        // Its file in /proc is ours only as long as we are who we were.
+        if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
+        plan.add('BECOME_ROOT', 'user namespace', { numbers: [2] })
+        const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time'))
+        if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
+        for (const join of order) if (join.inUser) setns(join)
+        if (own.includes('pid') || joinsPid) fork(plan, own.includes('pid'))
+        ready(plan)
+      },
+    },
+  }
+}
+
+function fork(plan: Plan, newPids: boolean): void {
+  plan.add('FORK', 'namespaces: pid', { numbers: [newPids ? NAMESPACES.pid.flag : 0] })
+}
+
+/** /proc/sys shows the namespaces of whoever looks, whichever procfs it is. */
+function hostProc(plan: Plan): number {
+  const slot = plan.slot()
+  plan.add('TREE', 'sysctl', { flags: RECURSIVE, numbers: [slot, 0, 0, NONE], strings: ['/proc'] })
+  return slot
+}
+
+function ready(plan: Plan): void {
+  plan.add('PARENT_DEATH', 'process')
+  plan.add('KEYRING', 'process')
+}
+
+function flagsOf(types: readonly NamespaceType[]): number {
+  return types.reduce((sum, type) => sum + NAMESPACES[type].flag, 0) >>> 0
+}
+
+function timeOffsets({ spec }: Workload): string {
+  return Object.entries(spec.linux?.timeOffsets ?? {})
+    .map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`)
+    .join('')
+}

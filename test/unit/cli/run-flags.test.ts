@@ -1,0 +1,259 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { describeFlags, parseFlags } from '../../../lib/cli/flags.js'
+import { parseMount, parseTmpfs, parseVolume } from '../../../lib/cli/mount-values.js'
+import { exitCodeOf } from '../../../lib/cli/run.js'
+import { RUN_FLAGS, runOptions } from '../../../lib/cli/run-flags.js'
+import { securityOptions } from '../../../lib/cli/security-values.js'
+import { parseEnvFile } from '../../../lib/cli/values.js'
+
+function parse(...args: string[]) {
+  const { flags, rest } = parseFlags(RUN_FLAGS, args)
+  return { options: runOptions(flags), rest, flags }
+}
+
+const refused = expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT', stage: expect.any(String) })
+
+describe('flags', () => {
+  test('end at the image; what follows is the program’s', () => {
+    const { options, rest } = parse('--init', 'host', 'ls', '-la', '--init=false', '--', '-x')
+    expect(options).toEqual({ init: true })
+    expect(rest).toEqual(['host', 'ls', '-la', '--init=false', '--', '-x'])
+  })
+
+  test('end at two dashes', () => {
+    expect(parse('--init', '--', '--odd-image', '-x').rest).toEqual(['--odd-image', '-x'])
+  })
+
+  test('have short forms, together and with their values', () => {
+    const { flags, options, rest } = parse('-it', '-m64m', '-e', 'A=1', '-eB=2', '-w/tmp', '-c=512', 'host')
+    expect([flags.boolean('interactive'), flags.boolean('tty')]).toEqual([true, true])
+    expect(options).toEqual({ env: { A: '1', B: '2' }, workdir: '/tmp', limits: { memory: '64m', cpuWeight: 50 } })
+    expect(rest).toEqual(['host'])
+    expect(parse('-ite', 'A=1', 'host').options).toEqual({ env: { A: '1' } })
+  })
+
+  test('take values that begin with a dash, as docker does', () => {
+    expect(parse('--memory', '64m', '--memory-swap', '-1', 'host').options).toEqual({
+      limits: { memory: '64m', memorySwap: -1 },
+    })
+  })
+
+  test.each(['true', 'TRUE', 't', '1'])('are true as %s', (value) => {
+    expect(parse(`--read-only=${value}`).options).toEqual({ readOnly: true })
+  })
+
+  test.each(['false', 'F', '0'])('are false as %s', (value) => {
+    expect(parse(`--read-only=${value}`).options).toEqual({ readOnly: false })
+  })
+
+  test.each([
+    [['--nonsense', 'host']],
+    [['-Z', 'host']],
+    [['--memory']],
+    [['--init=perhaps', 'host']],
+    [['--cpus', 'many', 'host']],
+    [['--pids-limit', '1.5', 'host']],
+    [['--network', 'mine', 'host']],
+    [['--userns', 'auto', 'host']],
+    [['--rm=false', 'host']],
+    [['--blkio-weight', '5', 'host']],
+    [['--storage-opt', 'speed=1', 'host']],
+    [['--sysctl', 'net.core.somaxconn', 'host']],
+    [['--env-file', '/nonexistent', 'host']],
+  ])('%j are refused', (args) => {
+    expect(() => parse(...args)).toThrow(refused)
+  })
+
+  test('are all in the help text, on lines of their own', () => {
+    const lines = describeFlags(RUN_FLAGS).split('\n')
+    expect(lines).toHaveLength(RUN_FLAGS.length)
+    for (const { name } of RUN_FLAGS) expect(lines.filter((line) => line.includes(`--${name} `))).toHaveLength(1)
+    expect([...RUN_FLAGS].map(({ name }) => name)).toEqual([...RUN_FLAGS].map(({ name }) => name).sort())
+  })
+})
+
+test('nothing given is nothing said, so that defaults hold', () => {
+  expect(parse('host').options).toEqual({})
+})
+
+test('every flag has its option', () => {
+  const { options } = parse(
+    ...'--name n --hostname h --domainname d --user 1:2 --entrypoint sh --label a=b --label c --init'.split(' '),
+    ...'--cpus 1.5 --cpuset-cpus 0-1 --pids-limit 10 --ulimit nofile=1:2 --sysctl net.a.b=1 --device /dev/fuse'.split(
+      ' ',
+    ),
+    ...'--shm-size 1m --net none --read-only --cap-add NET_ADMIN --cap-drop ALL --stop-signal INT'.split(' '),
+    ...'--stop-timeout 5 --group-add 7 --add-host a:1.2.3.4 --dns 8.8.8.8 --timeout 90 --cpu-timeout 1.5s'.split(' '),
+    ...'--pid host --ipc host --uts private --userns private --cgroupns host --oom-score-adj 10 --privileged'.split(
+      ' ',
+    ),
+    ...'--storage-opt size=10g --blkio-weight 500 --device-read-bps /dev/sda:1mb --device-write-iops /dev/sda:5'.split(
+      ' ',
+    ),
+    ...'--pull never --platform linux/arm64 --tmpfs /t --security-opt no-new-privileges=false'.split(' '),
+  )
+  expect(options).toEqual({
+    name: 'n',
+    hostname: 'h',
+    domainname: 'd',
+    user: '1:2',
+    entrypoint: ['sh'],
+    labels: { a: 'b', c: '' },
+    init: true,
+    limits: {
+      cpus: 1.5,
+      cpuset: '0-1',
+      pids: 10,
+      disk: '10g',
+      io: {
+        weight: 4950,
+        devices: [
+          { path: '/dev/sda', readBps: '1mb' },
+          { path: '/dev/sda', writeIops: 5 },
+        ],
+      },
+    },
+    ulimits: { nofile: { soft: 1, hard: 2 } },
+    sysctls: { 'net.a.b': '1' },
+    devices: ['/dev/fuse:/dev/fuse:rwm'],
+    shmSize: '1m',
+    network: 'none',
+    readOnly: true,
+    security: { capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] }, privileged: true, noNewPrivileges: false },
+    stopSignal: 'INT',
+    stopTimeout: 5000,
+    groups: ['7'],
+    extraHosts: ['a=1.2.3.4'],
+    dns: ['8.8.8.8'],
+    timeout: '90s',
+    cpuTimeout: '1.5s',
+    namespaces: { pid: 'host', ipc: 'host', uts: 'private', user: 'private', cgroup: 'host' },
+    oomScoreAdj: 10,
+    pull: 'never',
+    platform: 'linux/arm64',
+    mounts: [{ type: 'tmpfs', target: '/t' }],
+  })
+})
+
+test('an empty entry point takes the image’s away', () => {
+  expect(parse('--entrypoint=', 'host').options).toEqual({ entrypoint: [] })
+})
+
+test('no limit of processes is the most that the kernel numbers', () => {
+  expect(parse('--pids-limit', '-1', 'host').options).toEqual({ limits: { pids: 4_194_304 } })
+})
+
+describe('environment files', () => {
+  test('hold a variable a line, unquoted, with comments', () => {
+    const text = '\uFEFF# comment\nA=1\n\n  B="two words" \r\nHERE\nGONE\nC=#x\n'
+    expect(parseEnvFile(text, { HERE: 'value' })).toEqual([
+      ['A', '1'],
+      ['B', '"two words" '],
+      ['HERE', 'value'],
+      ['GONE', undefined],
+      ['C', '#x'],
+    ])
+  })
+
+  test.each(['=x', 'A B=x', 'A =x'])('do not hold %j', (line) => {
+    expect(() => parseEnvFile(line)).toThrow(refused)
+  })
+
+  test('come before --env, whatever the order', () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
+    try {
+      const file = path.join(directory, 'env')
+      writeFileSync(file, 'A=file\nB=file\n')
+      expect(parse('-e', 'A=flag', '--env-file', file).options).toEqual({ env: { A: 'flag', B: 'file' } })
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
+})
+
+describe('mounts', () => {
+  test('of all three kinds of flags', () => {
+    expect(parseMount('type=bind,src=/a,dst=/b,ro,bind-propagation=rslave')).toEqual({
+      type: 'bind',
+      source: '/a',
+      target: '/b',
+      readOnly: true,
+      propagation: 'rslave',
+    })
+    expect(parseMount('type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777')).toEqual({
+      type: 'tmpfs',
+      target: '/t',
+      size: '1m',
+    })
+    expect(parseMount('type=bind,"source=/a,b""c",target=/d')).toMatchObject({ source: '/a,b"c', target: '/d' })
+    expect(parseVolume('./here:/b:ro,z')).toEqual({
+      type: 'bind',
+      source: path.resolve('here'),
+      target: '/b',
+      readOnly: true,
+    })
+    expect(parseTmpfs('/t:size=64m,ro,noexec')).toEqual({ type: 'tmpfs', target: '/t', size: '64m', readOnly: true })
+  })
+
+  test.each([
+    ['mount', parseMount, 'type=volume,source=name,target=/b'],
+    ['mount', parseMount, 'source=name,target=/b'],
+    ['mount', parseMount, 'type=image,source=name,target=/b'],
+    ['mount', parseMount, 'type=tmpfs,target=/t,tmpfs-mode=700'],
+    ['mount', parseMount, 'type=bind,source=/a'],
+    ['mount', parseMount, 'type=bind,"source=/a,target=/b'],
+    ['volume', parseVolume, 'name:/b'],
+    ['volume', parseVolume, '/b'],
+    ['volume', parseVolume, '/a:/b:odd'],
+    ['volume', parseVolume, '/a:/b:ro:more'],
+    ['tmpfs', parseTmpfs, '/t:exec'],
+    ['tmpfs', parseTmpfs, '/t:mode=700'],
+  ])('--%s refuses what caisson cannot do', (_, parser, text) => {
+    expect(() => parser(text)).toThrow(refused)
+  })
+})
+
+describe('--security-opt', () => {
+  test('takes docker’s words', () => {
+    expect(securityOptions(['seccomp=unconfined', 'no-new-privileges', 'apparmor=unconfined'])).toEqual({
+      seccomp: 'unconfined',
+      noNewPrivileges: true,
+    })
+    expect(securityOptions(['seccomp:builtin', 'no-new-privileges:false', 'label:disable'])).toEqual({
+      seccomp: 'default',
+      noNewPrivileges: false,
+    })
+    expect(securityOptions(['systempaths=unconfined'])).toEqual({ maskedPaths: [], readonlyPaths: [] })
+  })
+
+  test('reads a profile from a file', () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
+    try {
+      const [good, bad] = ['good', 'bad'].map((name) => path.join(directory, name)) as [string, string]
+      writeFileSync(good, '{"defaultAction":"SCMP_ACT_ALLOW"}')
+      writeFileSync(bad, '{')
+      expect(securityOptions([`seccomp=${good}`])).toEqual({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })
+      expect(() => securityOptions([`seccomp=${bad}`])).toThrow(refused)
+      expect(() => securityOptions([`seccomp=${directory}/none`])).toThrow(refused)
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
+
+  test.each(['apparmor=mine', 'label=user:x', 'seccomp', 'no-new-privileges=perhaps', ''])('refuses %j', (option) => {
+    expect(() => securityOptions([option])).toThrow(refused)
+  })
+})
+
+test.each([
+  [{ exitCode: 3, signal: null }, 3],
+  [{ exitCode: 0, signal: null }, 0],
+  [{ exitCode: null, signal: 'SIGKILL' }, 137],
+  [{ exitCode: null, signal: 'SIGTERM' }, 143],
+  [{ exitCode: null, signal: 'SIGRTMIN+2' }, 164],
+  [{ exitCode: null, signal: null }, 137],
+])('%j exits with %i', (result, code) => {
+  expect(exitCodeOf(result)).toBe(code)
+})

@@ -1,0 +1,85 @@
+import fc from 'fast-check'
+import { checkIdMap, grantsOf, hostId, idMapText, parseIdMap, parseSubIds } from '../../../lib/runtime/id-maps.js'
+
+describe('/etc/subuid', () => {
+  test('is read line by line; what has another form is left out', () => {
+    const text = 'root:100000:65536\n# comment\n\nada:165536:65536\n1000:300000:10\nbroken:1\n:1:2\nx:y:3\nada:9:0\n'
+    expect(parseSubIds(text)).toEqual([
+      { name: 'root', first: 100000, count: 65536 },
+      { name: 'ada', first: 165536, count: 65536 },
+      { name: '1000', first: 300000, count: 10 },
+      { name: 'ada', first: 9, count: 0 },
+    ])
+  })
+
+  test('grants ranges by name and by number', () => {
+    const grants = parseSubIds('ada:165536:65536\n1000:300000:10\nbob:1:1\nada:9:0\n')
+    expect(grantsOf(grants, { username: 'ada', uid: 1000 }).map(({ first }) => first)).toEqual([165536, 300000])
+    expect(grantsOf(grants, { username: 'eve', uid: 7 })).toEqual([])
+  })
+})
+
+describe('id maps', () => {
+  const map = [
+    { containerID: 0, hostID: 1000, size: 1 },
+    { containerID: 1, hostID: 100000, size: 65536 },
+  ]
+
+  test('give the host id of an id inside', () => {
+    expect(hostId(map, 0)).toBe(1000)
+    expect(hostId(map, 1)).toBe(100000)
+    expect(hostId(map, 65536)).toBe(165535)
+    expect(hostId(map, 65537)).toBeUndefined()
+  })
+
+  test('pass through the text of the kernel', () => {
+    expect(idMapText(map)).toBe('0 1000 1\n1 100000 65536\n')
+    expect(parseIdMap('         0       1000          1\n         1     100000      65536\n')).toEqual(map)
+    expect(parseIdMap('')).toEqual([])
+  })
+
+  test('are what was written, whatever the ranges', () => {
+    const range = fc.record({ containerID: fc.nat(), hostID: fc.nat(), size: fc.integer({ min: 1, max: 1 << 20 }) })
+    fc.assert(
+      fc.property(fc.array(range, { minLength: 1 }), (ranges) => {
+        expect(parseIdMap(idMapText(ranges))).toEqual(ranges)
+      }),
+    )
+  })
+
+  test.each([
+    ['nothing', []],
+    ['no list', { containerID: 0 }],
+    ['a size of 0', [{ containerID: 0, hostID: 1, size: 0 }]],
+    ['a negative id', [{ containerID: -1, hostID: 1, size: 1 }]],
+    ['a fraction', [{ containerID: 0, hostID: 1.5, size: 1 }]],
+    ['an end above the last id', [{ containerID: 0, hostID: 0xfffffff0, size: 100 }]],
+    [
+      'an id inside mapped twice',
+      [
+        { containerID: 0, hostID: 1, size: 2 },
+        { containerID: 1, hostID: 9, size: 1 },
+      ],
+    ],
+    [
+      'an id outside mapped twice',
+      [
+        { containerID: 0, hostID: 1, size: 9 },
+        { containerID: 20, hostID: 5, size: 1 },
+      ],
+    ],
+    ['too many lines', Array.from({ length: 341 }, (_, i) => ({ containerID: i, hostID: i, size: 1 }))],
+  ])('with %s are refused', (_, given) => {
+    expect(() => checkIdMap(given, 'security.userns.uidMap')).toThrow(
+      expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }),
+    )
+  })
+
+  test('that touch are fine, in any order', () => {
+    const touching = [
+      { containerID: 1, hostID: 100001, size: 5 },
+      { containerID: 0, hostID: 100000, size: 1 },
+    ]
+    expect(checkIdMap(touching, 'map')).toEqual(touching)
+  })
+})
