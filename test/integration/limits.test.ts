@@ -53,7 +53,7 @@ describe('limits and verdicts', () => {
     while (Date.now() < until);
     const result = await execution
     expect(result.reason).toBe('timeout')
-    expect(result.durationMs).toBeLessThan(300)
+    expect(result.durationMs).toBeLessThan(500)
   })
 
   test('processes: a fork bomb ends at the bound', async () => {

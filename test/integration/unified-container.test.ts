@@ -31,7 +31,7 @@ const EAT = 'a = []\nwhile True: a.append(bytearray(1 << 20))'
   })
 
   test('sees them in a user namespace too', async () => {
-    await using container = await sleeper({ limits: { memory: '64m' }, security: { userns: 'auto' } })
+    await using container = await sleeper({ limits: { memory: '64m' }, namespaces: { user: 'private' } })
     expect(await print(container, 'cat /sys/fs/cgroup/memory.max /proc/1/cgroup')).toBe(`${64 * MIB}\n0::/\n`)
     const write = await container.exec(['sh', '-c', 'echo max > /sys/fs/cgroup/memory.max'])
     expect(write.stderr).toMatch(/Read-only file system/)
