@@ -1,13 +1,12 @@
 /** Containers that are kept: created, started, stopped, looked into, and removed by their owner. */
 import { EventEmitter } from 'node:events'
-import { mkdir, readdir, rm } from 'node:fs/promises'
-import { Socket } from 'node:net'
+import { mkdir, rm } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { freeze } from './cgroup/freezer.js'
 import { planUpdate } from './cgroup/plan.js'
 import { settingsFromLimits } from './cgroup/settings.js'
-import { readStats, type Stats, withRate } from './cgroup/stats.js'
+import { readStats, type Stats, statsEvery, withRate } from './cgroup/stats.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution, limitsOf } from './execution.js'
 import { Image } from './image.js'
@@ -18,20 +17,23 @@ import { type Assembled, assemble } from './runtime/assemble.js'
 import { writeBundle } from './runtime/bundle.js'
 import { loadBundle } from './runtime/bundle-load.js'
 import { type ChosenNamespaces, chooseNamespaces } from './runtime/choose-namespaces.js'
+import { connectInside } from './runtime/connect.js'
 import { ContainerAgent } from './runtime/container-agent.js'
 import type { ContainerFs } from './runtime/container-fs.js'
+import { announceExit, announceStart, type Subject } from './runtime/events.js'
 import { planExec } from './runtime/exec.js'
 import { type Health, healthPlan } from './runtime/health.js'
 import type { Hooks } from './runtime/hooks.js'
+import { type ContainerInspection, inspection } from './runtime/inspect.js'
 import { type ContainerState, Life } from './runtime/life.js'
 import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
 import { type Owner, owner } from './runtime/owner.js'
-import { type ProcessInfo, processesOf } from './runtime/processes.js'
-import { type ContainerInfo, readStates, releaseName, reserveName, writeState } from './runtime/registry.js'
+import { type ProcessInfo, processesIn } from './runtime/processes.js'
+import { type ContainerInfo, readStates, releaseName, takeName, writeState } from './runtime/registry.js'
 import { checkRestart } from './runtime/restart.js'
 import { start } from './runtime/start.js'
 import { signalNumber, verdict } from './runtime/verdict.js'
-import { newId, randomName } from './util/ids.js'
+import { newId } from './util/ids.js'
 import { type Duration, parseDuration } from './util/units.js'
 import { type Wait, waitFor } from './wait.js'
 
@@ -45,7 +47,6 @@ export interface CreateOptions extends ContainerOptions {
 const containers = new Map<string, Container>()
 
 const STOP_GRACE = 10_000
-const CONNECT_TIMEOUT = 10_000
 
 interface Parts {
   id: string
@@ -95,7 +96,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       hooks: parts.hooks,
       beforeStart: () => this.#agent.release(),
       events: {
-        started: (pid) => this.emit('start', pid),
+        started: (pid) => this.#onStart(pid),
         ended: (result) => this.#onEnd(result),
         health: (status) => this.emit('health', status),
         changed: () => void this.#record(),
@@ -109,13 +110,6 @@ export class Container extends EventEmitter implements AsyncDisposable {
     const holder = await owner()
     const made = typeof image === 'string' ? await Image.get(image) : image
     const id = newId()
-    const name = options.name ?? randomName()
-    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(name))
-      throw invalidArgument(
-        'name',
-        name,
-        'at most 128 letters, digits, "_", "." and "-", beginning with a letter or digit',
-      )
     const data = options.storage === 'memory' ? undefined : path.join(holder.data, 'containers', id)
     const run = path.join(holder.run, 'containers', id)
     const namespaces = await chooseNamespaces(options)
@@ -131,6 +125,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
         directory: data,
         kept: true,
       })
+      const name = await takeName(options.name, holder, id)
+      undo.push(() => releaseName(name, id))
       const container = new Container({
         id,
         name,
@@ -143,8 +139,6 @@ export class Container extends EventEmitter implements AsyncDisposable {
         data,
         imageConfig: made.config,
       })
-      await reserveName(name, holder, id)
-      undo.push(() => releaseName(name, id))
       undo.push(() => rm(run, { recursive: true, force: true }))
       await mkdir(run, { recursive: true, mode: 0o711 })
       await writeBundle({ directory: run, data, assembled, image: made.root })
@@ -317,6 +311,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       const running = start(planned.lowered, planned.cgroup, limitsOf(request), request.events)
       return {
         running,
+        subject: { kind: 'exec', container: this.id, command },
         conclude: (report) => {
           const result = verdict(report, planned.cgroup.files, planned.lowered.plan.notes)
           if (result instanceof CaissonError) throw this.#life.running ? result : this.#wrongState('exec')
@@ -340,7 +335,13 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }): Promise<Stats> | AsyncGenerator<Stats, void, undefined> {
     const { assembled } = this.#parts
     const sample = () => readStats(assembled.cgroup)
-    if (options) return this.#statsEvery(parseDuration(options.interval, 'interval'), sample, options.signal)
+    if (options)
+      return statsEvery(
+        parseDuration(options.interval, 'interval'),
+        sample,
+        () => this.#life.running !== undefined,
+        options.signal,
+      )
     this.#mustRun('stats')
     const begin = { time: this.#life.startedAt ?? new Date(), cpuUserMs: 0, cpuSystemMs: 0 }
     return sample().then((stats) => withRate(stats, begin))
@@ -349,58 +350,12 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Its processes. */
   async top(): Promise<ProcessInfo[]> {
     this.#mustRun('top')
-    const { unified, legacy } = this.#parts.assembled.cgroup
-    const root = unified?.directory ?? legacy[0]?.directory
-    // The program's cgroup, and those of execs below it.
-    return root === undefined ? [] : processesOf(await this.#subtree(root))
+    return processesIn(this.#parts.assembled.cgroup)
   }
 
-  inspect() {
-    const { options, assembled, run, data } = this.#parts
-    const { spec } = assembled.workload
-    const result = this.#life.result
-    return {
-      id: this.id,
-      name: this.name,
-      image: this.image,
-      created: this.created,
-      labels: this.labels,
-      state: {
-        status: this.state,
-        running: this.state === 'running' || this.state === 'paused',
-        paused: this.state === 'paused',
-        pid: this.pid,
-        exitCode: result ? exitStatus(result) : null,
-        reason: result?.reason ?? null,
-        oomKilled: result?.reason === 'oom',
-        health: this.health,
-        startedAt: this.#life.startedAt ?? null,
-        finishedAt: this.#life.finishedAt ?? null,
-        restarts: this.#life.restarts,
-      },
-      command: spec.process?.args ?? [],
-      env: spec.process?.env ?? [],
-      workdir: spec.process?.cwd ?? '/',
-      user: assembled.workload.user ?? '',
-      hostname: spec.hostname ?? '',
-      tty: spec.process?.terminal ?? false,
-      mounts: (options.mounts ?? []).map((mount) => ({ ...mount })),
-      limits: { ...options.limits },
-      network: options.network ?? 'none',
-      namespaces: (spec.linux?.namespaces ?? []).map((namespace) => namespace.type),
-      capabilities: spec.process?.capabilities?.bounding ?? [],
-      /** What keeps it apart: see doctor(). */
-      tier: 'namespaces' as const,
-      /** An OCI bundle of it: config.json and rootfs. */
-      bundle: run,
-      /** Its writable layer, when that is on disk. */
-      upper: data === undefined ? null : path.join(data, 'upper'),
-      cgroup: {
-        unified: assembled.cgroup.unified?.directory ?? null,
-        legacy: assembled.cgroup.legacy.map(({ directory }) => directory),
-      },
-      log: this.#logFile,
-    }
+  /** All that is known of it. */
+  inspect(): ContainerInspection {
+    return inspection({ ...this.#parts, created: this.created, labels: this.labels, log: this.#logFile }, this.#life)
   }
 
   /** Changes limits while it runs, or for its next start. */
@@ -434,39 +389,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** A TCP connection to a port inside it; nothing needs to be published. */
   async connect(port: number, options: { timeout?: Duration } = {}): Promise<Socket> {
-    if (!Number.isInteger(port) || port < 1 || port > 65535)
-      throw invalidArgument('port', port, 'a port from 1 to 65535')
     this.#mustRun('connect')
-    const timeout = parseDuration(options.timeout ?? CONNECT_TIMEOUT, 'timeout')
-    const AF_INET = 2
-    const SOCK_STREAM = 1
-    const { fd } = await this.#agent.network('SOCKET', [AF_INET, SOCK_STREAM])
-    try {
-      const connected = await addon().connect(fd, '127.0.0.1', port, timeout)
-      return new Socket({ fd: connected, readable: true, writable: true })
-    } catch (failure) {
-      throw errorFromFailure({ ...(failure as NativeFailure), stage: 'connect' })
-    }
-  }
-
-  async *#statsEvery(
-    interval: number,
-    sample: () => Promise<Stats>,
-    signal?: AbortSignal,
-  ): AsyncGenerator<Stats, void, undefined> {
-    let before: { time: Date; cpuUserMs: number | null; cpuSystemMs: number | null } | undefined
-    while (this.#life.running && !signal?.aborted) {
-      const now = await sample()
-      if (!this.#life.running) return
-      yield before ? withRate(now, before) : now
-      before = now
-      await sleep(interval, undefined, { signal }).catch(() => undefined)
-    }
-  }
-
-  async #subtree(root: string): Promise<string[]> {
-    const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
-    return [root, ...entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(root, entry.name))]
+    return connectInside(this.#agent, port, options.timeout)
   }
 
   async #remove(): Promise<void> {
@@ -486,7 +410,17 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.emit('remove')
   }
 
+  get #subject(): Subject {
+    return { kind: 'container', container: this.id, command: this.#parts.assembled.workload.spec.process?.args ?? [] }
+  }
+
+  #onStart(pid: number): void {
+    announceStart(this.#subject, pid)
+    this.emit('start', pid)
+  }
+
   #onEnd(result: ExecResult): void {
+    announceExit(this.#subject, result)
     if (result.reason === 'oom') this.emit('oom')
     this.emit('exit', result)
   }
@@ -531,9 +465,4 @@ function stopSignal(signal: string | undefined): number {
   const number = signalNumber(signal ?? 'SIGTERM')
   if (number === undefined) throw invalidArgument('stopSignal', signal, 'the name or number of a signal')
   return number
-}
-
-/** As a shell and Docker number it: 128 and the signal for one that was killed. */
-function exitStatus(result: ExecResult): number {
-  return result.exitCode ?? 128 + (signalNumber(result.signal ?? 'SIGKILL') ?? 9)
 }

@@ -3,10 +3,11 @@ import { PassThrough, type Readable, Writable } from 'node:stream'
 import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeReport, type NativeStdio } from './native/addon.js'
 import type { ExecOptions, OutputChunk } from './options.js'
+import { announceError, announceExit, announceStart, type Subject } from './runtime/events.js'
 import type { Running, RunningEvents } from './runtime/running.js'
 import type { StartRequest } from './runtime/start.js'
-import { lateReader, makePipe, PipeReader, pipeWriter, Tally, TerminalStream } from './runtime/streams.js'
-import { type ExecResult, signalNumber } from './runtime/verdict.js'
+import { closedInput, lateReader, makePipe, PipeReader, pipeWriter, Tally, TerminalStream } from './runtime/streams.js'
+import { commandFailed, type ExecResult, signalNumber } from './runtime/verdict.js'
 import { parseDuration, parseSize } from './util/units.js'
 
 export type { ExecResult, Reason } from './runtime/verdict.js'
@@ -33,6 +34,8 @@ export function limitsOf({ stdio, input, captureLimit, wallLimitMs, cpuLimitMs }
 
 export interface Launched {
   running: Running
+  /** For those who watch. */
+  subject: Subject
   /** Builds the result when the report is there; throws what went wrong. */
   conclude(report: NativeReport): Promise<ExecResult> | ExecResult
 }
@@ -189,14 +192,17 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
 
   async #launch(launch: Launcher, wallLimitMs: number, cpuLimitMs: number): Promise<ExecResult> {
     const input = this.#inputBytes()
-    const { running, conclude } = await launch({
+    const { running, subject, conclude } = await launch({
       stdio: this.#connect(input !== undefined),
       input,
       captureLimit: this.#maxOutput ?? DEFAULT_MAX_OUTPUT,
       wallLimitMs,
       cpuLimitMs,
       events: {
-        started: (pid) => this.#gotPid(pid),
+        started: (pid) => {
+          this.#gotPid(pid)
+          announceStart(subject, pid)
+        },
         console: (fd) => this.#attachConsole(fd),
       },
     })
@@ -206,10 +212,21 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     const report = await running.ended
     await this.#settleStreams()
     this.#addStreamed(report)
-    const result = await conclude(report)
+    const result = await this.#conclude(subject, () => conclude(report))
     this.#gotPid(-1)
     if (this.#options.throwOnError && (result.exitCode !== 0 || result.reason !== 'exit')) throw commandFailed(result)
     return result
+  }
+
+  async #conclude(subject: Subject, conclude: () => Promise<ExecResult> | ExecResult): Promise<ExecResult> {
+    try {
+      const result = await conclude()
+      announceExit(subject, result)
+      return result
+    } catch (error) {
+      announceError(subject, error)
+      throw error
+    }
   }
 
   /** The program's ends of the three streams, as far as they are decided. */
@@ -373,36 +390,9 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   }
 }
 
-/** For a program whose input was closed before anybody wrote. */
-function closedInput(): Writable {
-  const stream = new Writable({
-    write(_chunk, _encoding, done) {
-      done(Object.assign(new Error('the standard input is closed'), { code: 'EPIPE' }))
-    },
-  })
-  stream.on('error', () => undefined)
-  return stream
-}
-
 function abortedBeforeStart(signal: AbortSignal): CaissonError {
   return new CaissonError('ERR_CAISSON_ABORTED', 'aborted before the program started', {
     stage: 'start',
     cause: signal.reason instanceof Error ? signal.reason : undefined,
   })
-}
-
-/** For `throwOnError`; the result is on the error. */
-function commandFailed(result: ExecResult): CaissonError {
-  const how =
-    result.reason === 'exit'
-      ? `exited with ${result.exitCode}`
-      : result.reason === 'signal'
-        ? `was ended by ${result.signal}`
-        : `was ended: ${result.reason}`
-  const tail = result.stderr.trim().split('\n').slice(-3).join('\n')
-  const error = new CaissonError('ERR_CAISSON_COMMAND_FAILED', `the program ${how}${tail ? `\n${tail}` : ''}`, {
-    stage: 'run',
-    hint: 'See the result on this error, stderr above all.',
-  })
-  return Object.assign(error, { result })
 }

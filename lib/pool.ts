@@ -30,6 +30,7 @@ export interface PoolRunOptions extends ExecOptions {
 
 /** A container in which everything is done but the program. */
 interface Prepared {
+  id: string
   running: Running
   lowered: Lowered
   assembled: Assembled
@@ -87,7 +88,7 @@ export class Pool implements AsyncDisposable {
   }
 
   async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
-    const { running, lowered, assembled } = await this.#take()
+    const { id, running, lowered, assembled } = await this.#take()
     try {
       const { workload, cgroup } = assembled
       const process = execProcess(workload.spec.process as SpecProcess, command, options)
@@ -99,6 +100,7 @@ export class Pool implements AsyncDisposable {
       running.resume({ ...limitsOf(request), plan: rest.finish() })
       return {
         running,
+        subject: { kind: 'pool', container: id, command },
         conclude(report) {
           const result = verdict(report, cgroup.files, rest.notes)
           if (result instanceof CaissonError) throw result
@@ -166,7 +168,8 @@ export class Pool implements AsyncDisposable {
     // A command is needed to assemble; the one that is run comes later.
     const options = this.#options
     const namespaces = await chooseNamespaces(options)
-    const assembled = assemble({ id: newId(), owner: holder, image: root, command: ['/'], options, namespaces })
+    const id = newId()
+    const assembled = assemble({ id, owner: holder, image: root, command: ['/'], options, namespaces })
     const lowered = lower(assembled.workload, { parked: true })
     const ready = deferred<void>()
     const running = start(
@@ -185,7 +188,7 @@ export class Pool implements AsyncDisposable {
       ready.reject(outcome instanceof CaissonError ? outcome : closed())
     })
     await ready.promise
-    return { running, lowered, assembled }
+    return { id, running, lowered, assembled }
   }
 }
 

@@ -30,7 +30,8 @@ async function launch(
   const { root } = typeof image === 'string' ? await Image.get(image) : image
   const namespaces = await chooseNamespaces(options)
   try {
-    const { workload, cgroup } = assemble({ id: newId(), owner: holder, image: root, command, options, namespaces })
+    const id = newId()
+    const { workload, cgroup } = assemble({ id, owner: holder, image: root, command, options, namespaces })
     const lowered = lower(workload)
     const running = start(
       lowered,
@@ -40,6 +41,7 @@ async function launch(
     )
     return {
       running,
+      subject: { kind: 'run', container: id, command: workload.spec.process?.args ?? [] },
       conclude(report) {
         const result = verdict(report, cgroup.files, lowered.plan.notes)
         if (result instanceof CaissonError) throw result

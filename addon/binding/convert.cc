@@ -147,11 +147,13 @@ ProcessOptions process_options(const Napi::Object& request) {
   options.plan = bytes_or_empty(request.Get("plan"));
   options.namespaces = static_cast<uint64_t>(number_or(request, "namespaces", 0));
   options.cgroup = cgroup_paths(request.Get("cgroup"));
+  options.born_outside = truth(request, "bornOutside");
   options.devices = device_rules(request.Get("devices"));
   options.prepare = steps(request.Get("prepare"));
   options.stdio = stdio_of(request);
   options.input = bytes_or_empty(request.Get("input"));
   options.inherited = descriptors(request.Get("inherited"));
+  options.inherited_paths = texts(request.Get("inheritedPaths"));
   options.new_network = truth(request, "newNetwork");
   options.limits = run_limits(request);
   options.log = text_or(request, "log");

@@ -120,7 +120,8 @@ Result<> Process::create() {
 
   SpawnOptions spawning;
   spawning.namespaces = options_.namespaces;
-  spawning.cgroup = options_.cgroup.entered.empty() ? options_.cgroup.unified : options_.cgroup.entered;
+  const CgroupPaths& cgroup = options_.cgroup;
+  if (!options_.born_outside) spawning.cgroup = cgroup.entered.empty() ? cgroup.unified : cgroup.entered;
   spawning.fds = {stdio[0].get(), stdio[1].get(), stdio[2].get(), theirs.get(), plan_.get()};
   Fd network;
   if (options_.new_network) {
@@ -128,6 +129,10 @@ Result<> Process::create() {
     if (!taken) return taken.failure();
     network = std::move(*taken);
     spawning.fds.push_back(network.get());
+  }
+  for (const std::string& path : options_.inherited_paths) {
+    options_.inherited.emplace_back(open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!options_.inherited.back()) return failed("process", "open", path);
   }
   for (const Fd& fd : options_.inherited) spawning.fds.push_back(fd.get());
   auto spawned = spawn(spawning);
@@ -214,9 +219,22 @@ void Process::read_control() {
         }
         listener_->console(std::move(fds[0]));
         break;
+      case MESSAGE_CHILD: {
+        if (fds.empty()) break;
+        std::lock_guard lock(pidfd_mutex_);
+        program_ = std::move(fds[0]);
+        pid_ = static_cast<pid_t>(what.value);
+        break;
+      }
       case MESSAGE_PROCESS: {
         // The first process only went ahead; the one to watch was born in the pid namespace.
         if (fds.empty()) break;
+        if (program_) {
+          std::lock_guard lock(pidfd_mutex_);
+          program_ = std::move(fds[0]);
+          pid_ = static_cast<pid_t>(what.value);
+          break;
+        }
         siginfo_t info;
         waitid(static_cast<idtype_t>(3) /* P_PIDFD */, exit_.fd.get(), &info, WEXITED);
         std::lock_guard lock(pidfd_mutex_);
@@ -299,7 +317,12 @@ void Process::kill_now(Cause cause) {
     return;
   }
   if (report_.cause == Cause::None) report_.cause = cause;
-  if (!cgroup_kill(options_.cgroup) && exit_.fd) sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
+  if (!cgroup_kill(options_.cgroup)) send_signal(SIGKILL);
+}
+
+bool Process::send_signal(int number) {
+  const Fd& to = program_ ? program_ : exit_.fd;
+  return to && sys::pidfd_send_signal(to.get(), number);
 }
 
 void Process::on_exit(uint32_t) {
@@ -323,6 +346,7 @@ void Process::finish() {
   {
     std::lock_guard lock(pidfd_mutex_);
     exit_.stop();
+    program_.reset();
   }
   control_.stop();
   input_.stop();
@@ -381,15 +405,16 @@ void Process::signal(int number) {
   Supervisor::shared().post([process = shared_from_this(), number] {
     if (!process->attached_) {
       process->pending_signals_.push_back(number);
-    } else if (process->exit_.fd) {
-      sys::pidfd_send_signal(process->exit_.fd.get(), number);
+    } else {
+      process->send_signal(number);
     }
   });
 }
 
 int Process::duplicate_pidfd() {
   std::lock_guard lock(pidfd_mutex_);
-  return exit_.fd ? fcntl(exit_.fd.get(), F_DUPFD_CLOEXEC, 0) : -1;
+  const Fd& of = program_ ? program_ : exit_.fd;
+  return of ? fcntl(of.get(), F_DUPFD_CLOEXEC, 0) : -1;
 }
 
 void Process::go() {

@@ -45,11 +45,13 @@ struct ProcessOptions {
   std::string plan;
   uint64_t namespaces = 0;
   CgroupPaths cgroup;
+  bool born_outside = false;  // the plan takes it into its v2 cgroup
   std::vector<DeviceRule> devices;  // enforced on cgroup.unified; none: all that others allow
   std::vector<Step> prepare;
   std::array<Stdio, 3> stdio;
   std::string input;
   std::vector<Fd> inherited;
+  std::vector<std::string> inherited_paths;  // opened when all is prepared, with O_PATH; they follow `inherited`
   bool new_network = false;  // the first inherited descriptor is to be a new network namespace, from the stock
   RunLimits limits;
   std::string log;             // a file that output goes to instead of the report; see log.h
@@ -140,6 +142,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void on_executed();
   void on_output(int stream, const char* bytes, size_t size);
   void kill_now(Cause cause);
+  bool send_signal(int number);
   void check_cpu();
   bool executed();
   void finish();
@@ -151,10 +154,11 @@ class Process : public std::enable_shared_from_this<Process> {
   std::shared_ptr<Process> self_;  // until it has ended
 
   pid_t pid_ = -1;
-  std::mutex pidfd_mutex_;  // around changes of exit_.fd
+  std::mutex pidfd_mutex_;  // around changes of exit_.fd and program_
   Fd plan_;
   Watch<&Process::on_control> control_{this};
   Watch<&Process::on_exit> exit_{this};
+  Fd program_;  // where the watched process only attends to the program
   Watch<&Process::on_input> input_{this};
   Watch<&Process::on_oom> oom_{this};
   std::array<Capture, 2> output_;

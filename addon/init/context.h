@@ -94,6 +94,9 @@ int remove_tree(int above, const char *name);
 int users_lookup(struct context *c, const char *spec, u32 uid, u32 gid);
 int users_add_group(struct context *c, const char *name);
 
+/* reap.c: waits for the process that FORK made, and ends as it does */
+_Noreturn void attend(struct context *c, long child);
+
 /* The operations, by file. */
 int op_cgroup_join(struct context *, const struct operation *);
 int op_setns(struct context *, const struct operation *);

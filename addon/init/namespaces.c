@@ -85,17 +85,26 @@ int op_sync(struct context *c, const struct operation *op) {
 
 /*
  * A process enters a pid namespace only by being born in it. The child's memory is a copy of this small program,
- * never of the owner's; it is made a child of the owner itself, so that the owner learns of its end.
+ * never of the owner's. It is made a child of the owner itself, so that the owner learns of its end; or it is attended.
  */
 int op_fork(struct context *c, const struct operation *op) {
   int pidfd = -1, told[2];
   char byte = 0;
   int r = (int)tried(c, "pipe2", "", SYS(pipe2, told, O_CLOEXEC));
   if (r < 0) return r;
+  int attended = op->number[2] != 0;
   struct clone_args args = {
-      .flags = CLONE_PARENT | CLONE_PIDFD | op->number[0],
+      .flags = (attended ? 0 : CLONE_PARENT) | CLONE_PIDFD | op->number[0],
       .pidfd = (u64)(usize)&pidfd,
+      .exit_signal = attended ? 17 : 0,
   };
+  /* The one that goes on is born in its cgroup; this one is not in it. */
+  if (op->number[1] != PLAN_NONE) {
+    int cgroup = slot_get(c, op->number[1]);
+    if (cgroup < 0) return cgroup;
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = (u64)cgroup;
+  }
   long pid = tried(c, "clone3", "", SYS(clone3, &args, sizeof args));
   if (pid < 0) return (int)pid;
   if (pid == 0) {
@@ -105,8 +114,9 @@ int op_fork(struct context *c, const struct operation *op) {
     SYS(close, told[0]);
     return r;
   }
-  struct message message = {.type = MESSAGE_PROCESS, .value = (u32)pid};
+  struct message message = {.type = attended ? MESSAGE_CHILD : MESSAGE_PROCESS, .value = (u32)pid};
   if (control_send(c, &message, &pidfd, 1) == 0) SYS(write, told[1], &byte, 1);
+  if (attended) attend(c, pid);
   quit(0);
 }
 

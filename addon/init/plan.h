@@ -38,7 +38,7 @@ extern "C" {
   OP(UNSHARE)       /* namespace flags                       |                                             */ \
   OP(TIME)          /* -                                     | timens_offsets text, may be empty           */ \
   OP(SYNC)          /* kind, first slot for fds, 1: announce |                                             */ \
-  OP(FORK)          /* namespace flags                       |                                             */ \
+  OP(FORK)          /* namespace flags, slot of a v2 cgroup, 1: attend |                                   */ \
   OP(BECOME_ROOT)   /* 1: setgroups is denied, 2: perhaps    |                                             */ \
   OP(UNDUMPABLE)    /*                                       |                                             */ \
   OP(PROPAGATION)   /* mount flags                           | path, empty: /                              */ \
@@ -147,6 +147,7 @@ enum message_type {
   MESSAGE_FAILED = 1, /* to the owner: an operation failed, the program ends */
   MESSAGE_SYNC,       /* to the owner: value = kind; answered by MESSAGE_GO */
   MESSAGE_PROCESS,    /* to the owner: value = pid, with a pidfd: the process to watch from now on */
+  MESSAGE_CHILD,      /* to the owner: value = pid, with a pidfd: the program; who is watched ends as it does */
   MESSAGE_CONSOLE,    /* to the owner, with the master side of the terminal */
   MESSAGE_READY,      /* to the owner: waiting in WAIT or HOLD */
   MESSAGE_GO,         /* from the owner: value = pid as the owner sees it; may carry fds */

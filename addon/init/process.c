@@ -1,13 +1,8 @@
-/* The last steps: where the program runs, who reaps for it, and its execution. */
+/* The last steps: where the program runs, and its execution. */
 #include "context.h"
 
-#include <linux/capability.h>
 #include <linux/close_range.h>
-#include <linux/prctl.h>
-#include <linux/sched.h>
-#include <linux/signal.h>
 #include <linux/stat.h>
-#include <linux/wait.h>
 #include <asm/ioctls.h>
 
 /*
@@ -29,49 +24,6 @@ int op_workdir(struct context *c, const struct operation *op) {
   r = (int)tried(c, "getcwd", path, SYS(getcwd, where, sizeof where));
   if (r >= 0 && where[0] != '/') r = (int)tried(c, "getcwd", path, -E_NOENT);
   return r < 0 ? r : 0;
-}
-
-static u64 all_signals(void) { return ~0ull; }
-
-/* PID 1 for programs that do not reap: forwards signals, collects orphans, ends with the program's status. */
-static _Noreturn void reap(long child) {
-  enum { SIGNAL_CHILD = 17, SIGNAL_KILL = 9 };
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct none[2];
-  u64 set = all_signals();
-  memset(none, 0, sizeof none);
-  SYS(prctl, PR_SET_NAME, "caisson-init", 0, 0, 0);
-  SYS(close_range, 0, ~0u, 0);
-  SYS(capset, &header, none);
-  for (;;) {
-    long signal = SYS(rt_sigtimedwait, &set, NULL, NULL, sizeof set);
-    if (signal < 0) continue;
-    if (signal != SIGNAL_CHILD) {
-      SYS(kill, child, signal);
-      continue;
-    }
-    for (;;) {
-      int status;
-      long pid = SYS(wait4, -1, &status, WNOHANG, NULL);
-      if (pid <= 0) break;
-      if (pid != child) continue;
-      int by = status & 0x7f;
-      quit(by ? 128 + by : status >> 8 & 0xff);
-    }
-  }
-}
-
-int op_reaper(struct context *c, const struct operation *op) {
-  (void)op;
-  u64 set = all_signals();
-  /* In a pid namespace that others made, orphans would go to its PID 1. */
-  SYS(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  SYS(rt_sigprocmask, 0 /* SIG_BLOCK */, &set, NULL, sizeof set);
-  struct clone_args args = {.exit_signal = 17};
-  long child = tried(c, "clone3", "init", SYS(clone3, &args, sizeof args));
-  if (child < 0) return (int)child;
-  if (child) reap(child);
-  return 0;
 }
 
 static int path_missing(int error) {

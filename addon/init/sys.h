@@ -68,6 +68,7 @@ enum {
   E_INTR = 4,
   E_2BIG = 7,
   E_NOEXEC = 8,
+  E_CHILD = 10,
   E_AGAIN = 11,
   E_NOMEM = 12,
   E_ACCES = 13,

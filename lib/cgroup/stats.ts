@@ -1,6 +1,7 @@
 /** What a group uses now. */
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { CgroupPlan } from './plan.js'
 import { parseIo, parseKeyed, type Usage } from './usage.js'
 
@@ -82,4 +83,21 @@ export function withRate(
   if (now.cpuUserMs === null || now.cpuSystemMs === null || elapsed <= 0) return now
   const used = now.cpuUserMs + now.cpuSystemMs - (before.cpuUserMs ?? 0) - (before.cpuSystemMs ?? 0)
   return { ...now, cpus: Math.max(0, used / elapsed) }
+}
+
+/** A sample every `interval` milliseconds, as long as there is something to measure. */
+export async function* statsEvery(
+  interval: number,
+  sample: () => Promise<Stats>,
+  goesOn: () => boolean,
+  signal?: AbortSignal,
+): AsyncGenerator<Stats, void, undefined> {
+  let before: Stats | undefined
+  while (goesOn() && !signal?.aborted) {
+    const now = await sample()
+    if (!goesOn()) return
+    yield before ? withRate(now, before) : now
+    before = now
+    await sleep(interval, undefined, { signal }).catch(() => undefined)
+  }
 }

@@ -62,7 +62,7 @@ export async function examineMounts(data: string): Promise<Finding[]> {
     }),
     await tryMount(SUBJECTS.proc, 'missing', (plan) => {
       enterMountNamespace(plan)
-      plan.add('FORK', 'pid', { numbers: [NAMESPACES.pid.flag] })
+      plan.add('FORK', 'pid', { numbers: [NAMESPACES.pid.flag, NONE] })
       plan.add('FILESYSTEM', 'proc', { numbers: [plan.slot(), 0], strings: ['proc'] })
     }),
     await tryMount(SUBJECTS.sysfs, 'warning', (plan) => {

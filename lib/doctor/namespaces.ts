@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import { account, defaultIdMaps, grantsOf, idMapHelpers, nativeIdMaps, readSubIds } from '../runtime/id-maps.js'
 import type { Plan } from '../runtime/plan.js'
+import { NONE } from '../runtime/plan.js'
 import { NAMESPACES, type NamespaceType } from '../runtime/workload.js'
 import { bad, type Finding, ok, type Subject, unknown } from './finding.js'
 import { attempt, isRoot, type Refusal, setting, unshare } from './trial.js'
@@ -37,7 +38,7 @@ export async function examineNamespaces(): Promise<Finding[]> {
 
 function make(plan: Plan, type: NamespaceType): void {
   if (type === 'time') plan.add('TIME', type, { strings: [''] })
-  else if (type === 'pid') plan.add('FORK', type, { numbers: [NAMESPACES.pid.flag] })
+  else if (type === 'pid') plan.add('FORK', type, { numbers: [NAMESPACES.pid.flag, NONE] })
   else unshare(plan, type)
 }
 

@@ -75,12 +75,16 @@ export interface NativeRequest extends NativeRun {
   /** CLONE_NEW* flags. */
   namespaces: number
   cgroup?: NativeCgroup
+  /** The plan takes it into its v2 cgroup; else it is born there. */
+  bornOutside?: boolean
   /** Device access in the v2 cgroup: the last rule that fits decides, none denies. */
   devices?: readonly NativeDeviceRule[]
   prepare?: NativeStep[]
   maps?: NativeIdMaps
   /** Descriptors for the plan's first slots; taken over. */
   inherited?: number[]
+  /** Opened with O_PATH after `prepare`; their slots follow. */
+  inheritedPaths?: string[]
   /** A new network namespace, loopback up, goes into slot 0, before `inherited`. */
   newNetwork?: boolean
   /** A file that output goes to, line by line with times, instead of the report. */
@@ -159,6 +163,8 @@ export interface NativeErrandRequest {
   maps?: NativeIdMaps
   /** Taken over. */
   inherited?: number[]
+  /** Opened with O_PATH after `prepare`; their slots follow. */
+  inheritedPaths?: string[]
   /** Names below /proc/PID. */
   open?: string[]
   read?: string[]

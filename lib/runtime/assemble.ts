@@ -113,7 +113,7 @@ export function assemble(input: AssembleInput): Assembled {
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,
-        unified: cgroup.unified !== undefined,
+        unified: cgroup.leaf ?? cgroup.unified?.directory,
         shown: own.has('cgroup') && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join,

@@ -62,7 +62,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,
-        unified: cgroup.unified !== undefined,
+        unified: cgroup.leaf ?? cgroup.unified?.directory,
         shown: ownCgroups && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join: namespaces.join,

@@ -5,6 +5,7 @@ import type { ExecOptions } from '../options.js'
 import type { SpecProcess } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import { becomeProgram, type Lowered } from './lower.js'
+import { enterPids } from './lower-namespaces.js'
 import type { Owner } from './owner.js'
 import { NONE, Plan } from './plan.js'
 import { mergeEnvironment, userText } from './spec-process.js'
@@ -37,11 +38,16 @@ export function planExec(
   const plan = new Plan()
   const types = entered(workload)
   const slot = plan.inherit(target.pidfd)
-  for (const file of cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [file] })
+  const attended = types.includes('pid')
+  const unified = attended && cgroup.unified ? plan.inheritPath(cgroup.unified.directory) : NONE
   plan.add('UNDUMPABLE', 'process')
-  const flags = types.reduce((sum, type) => sum + NAMESPACES[type].flag, 0)
+  if (attended) {
+    plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
+    enterPids(plan, unified)
+  }
+  for (const file of cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [file] })
+  const flags = types.reduce((sum, type) => (type === 'pid' ? sum : sum + NAMESPACES[type].flag), 0)
   if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
-  if (types.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [0] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')
   const slots = { dev: NONE, pts: NONE, proc: NONE }
@@ -60,7 +66,7 @@ export function planExec(
     },
     slots,
   )
-  return { lowered: { plan, slots, cloneFlags: 0, ownPids: false }, cgroup }
+  return { lowered: { plan, slots, attended, cloneFlags: 0, ownPids: false }, cgroup }
 }
 
 /** The namespaces of the container that are not the host's. */

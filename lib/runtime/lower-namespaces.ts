@@ -6,6 +6,8 @@ import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } f
 export interface Entry {
   /** CLONE_NEW* for the process itself. */
   cloneFlags: number
+  /** See Lowered. */
+  attended: boolean
   /** Slot of the host's /proc, for sysctls where the container's root is not ours to mount one in. */
   proc: number
   /** With a user namespace the process is still outside of it, and has the owner's rights, until `enter()`. */
@@ -41,28 +43,35 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
   // The mount namespace last: /proc and the files of cgroups are named as the host names them.
   const order = [...workload.join].sort((a, b) => Number(a.type === 'mnt') - Number(b.type === 'mnt'))
   const user = order.find((join) => join.type === 'user')
-  const joinsPid = order.some((join) => join.type === 'pid')
+  const pid = order.find((join) => join.type === 'pid')
+  const attended = pid !== undefined
+  const { unified } = workload.cgroup
+  const unifiedSlot = attended && unified ? plan.inheritPath(unified) : NONE
 
+  plan.add('UNDUMPABLE', 'process')
+  if (pid) {
+    setns(pid)
+    enterPids(plan, unifiedSlot)
+  }
   for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
   if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
   if (!user) {
-    plan.add('UNDUMPABLE', 'process')
     const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
     if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
-    for (const join of order) setns(join)
-    if (joinsPid) fork(plan, false)
+    for (const join of order) if (join !== pid) setns(join)
     ready(plan)
     const later: NamespaceType[] = ['cgroup', 'time']
     if (stock !== NONE) later.push('net')
-    return { proc, cloneFlags: flagsOf(own.filter((type) => !later.includes(type))) }
+    return { proc, attended, cloneFlags: flagsOf(own.filter((type) => !later.includes(type))) }
   }
 
-  plan.add('UNDUMPABLE', 'process')
   const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
-  for (const join of order) if (join !== user && !join.inUser) setns(join)
+  const others = order.filter((join) => join !== user && join !== pid)
+  for (const join of others) if (!join.inUser) setns(join)
   return {
     proc,
+    attended,
     cloneFlags: own.includes('mnt') ? NAMESPACES.mnt.flag : 0,
     user: {
       slot: slots.get(user) as number,
@@ -73,16 +82,18 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
         plan.add('BECOME_ROOT', 'user namespace', { numbers: [2] })
         const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time'))
         if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
-        for (const join of order) if (join.inUser) setns(join)
-        if (own.includes('pid') || joinsPid) fork(plan, own.includes('pid'))
+        for (const join of others) if (join.inUser) setns(join)
+        if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
         ready(plan)
       },
     },
   }
 }
 
-function fork(plan: Plan, newPids: boolean): void {
-  plan.add('FORK', 'namespaces: pid', { numbers: [newPids ? NAMESPACES.pid.flag : 0] })
+/** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */
+export function enterPids(plan: Plan, cgroup: number): void {
+  const ATTEND = 1
+  plan.add('FORK', 'namespaces: pid', { numbers: [0, cgroup, ATTEND] })
 }
 
 /** /proc/sys shows the namespaces of whoever looks, whichever procfs it is. */

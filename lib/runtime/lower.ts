@@ -18,6 +18,8 @@ export interface Lowered {
   plan: Plan
   /** CLONE_NEW* for the process itself; the rest the plan does. */
   cloneFlags: number
+  /** Another process, outside of the cgroups, waits for it: it lives in a pid namespace that is not its own. */
+  attended: boolean
   /** The program is PID 1 of a namespace of its own. */
   ownPids: boolean
 }
@@ -38,7 +40,11 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   }
 }
 
-function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Pick<Lowered, 'slots' | 'cloneFlags'> {
+function lowerTo(
+  plan: Plan,
+  workload: Workload,
+  options: LowerOptions,
+): Pick<Lowered, 'slots' | 'cloneFlags' | 'attended'> {
   const entry = enterNamespaces(plan, workload)
   let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc }
 
@@ -66,7 +72,7 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Pick<Lo
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
   else becomeProgram(plan, workload, slots, options.hooks)
-  return { cloneFlags: entry.cloneFlags, slots }
+  return { cloneFlags: entry.cloneFlags, attended: entry.attended, slots }
 }
 
 /** What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. */

@@ -5,7 +5,7 @@ import { addon, type NativeFailure, type NativeNamespace } from '../native/addon
 import { errorFromFailure, type Note } from '../native/failure.js'
 import { type IdMapPair, nativeIdMaps, parseIdMap } from './id-maps.js'
 import { ATTR, MS_REC, PROPAGATION } from './mount-options.js'
-import { Plan } from './plan.js'
+import { NONE, Plan } from './plan.js'
 import { NAMESPACES, type NamespaceType } from './workload.js'
 
 export const NAMESPACE_TYPES = Object.keys(NAMESPACES) as NamespaceType[]
@@ -128,7 +128,7 @@ function becomeEmpty(plan: Plan, stage: string): void {
     strings: ['tmpfs', 'size', '4k', 'nr_inodes', '1'],
   })
   plan.add('ROOT', stage, { numbers: [slot, 0], strings: ['/'] })
-  plan.add('FORK', stage, { numbers: [NAMESPACES.pid.flag] })
+  plan.add('FORK', stage, { numbers: [NAMESPACES.pid.flag, NONE] })
 }
 
 function offsetsText(offsets: CreateOptions['timeOffsets'] = {}): string {

@@ -80,6 +80,7 @@ export interface OperationDetails {
 export class Plan {
   readonly notes: Note[] = []
   readonly inherited: number[] = []
+  readonly inheritedPaths: string[] = []
   hasNewNetwork = false
   #buffer = Buffer.allocUnsafe(8192)
   #at: number
@@ -98,6 +99,12 @@ export class Plan {
   /** Names a descriptor that the process inherits. All of them before the first `slot()`. */
   inherit(fd: number): number {
     this.inherited.push(fd)
+    return this.#nextSlot++
+  }
+
+  /** Names a path that is opened when the process is made. After every `inherit`, before the first `slot()`. */
+  inheritPath(path: string): number {
+    this.inheritedPaths.push(path)
     return this.#nextSlot++
   }
 
@@ -152,7 +159,7 @@ export class Plan {
 
   finish(): Buffer {
     const { magic, version } = addon().plan
-    const inherited = this.inherited.length + (this.hasNewNetwork ? 1 : 0)
+    const inherited = this.inherited.length + this.inheritedPaths.length + (this.hasNewNetwork ? 1 : 0)
     const header = [magic, version, this.#at, this.notes.length, inherited, 0, 0, 0]
     header.forEach((value, i) => {
       this.#u32(i * 4, value)

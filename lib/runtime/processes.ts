@@ -1,6 +1,7 @@
 /** The processes of a container, as ps would show them. */
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
+import type { CgroupPlan } from '../cgroup/plan.js'
 
 export interface ProcessInfo {
   /** As this process sees it. */
@@ -17,8 +18,16 @@ export interface ProcessInfo {
   args: string[]
 }
 
-/** The processes of a cgroup and of those below it. */
-export async function processesOf(directories: readonly string[]): Promise<ProcessInfo[]> {
+/** The program's, and those of execs, whose cgroups lie below the container's. */
+export async function processesIn({ unified, legacy }: CgroupPlan): Promise<ProcessInfo[]> {
+  const root = unified?.directory ?? legacy[0]?.directory
+  if (root === undefined) return []
+  const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
+  const below = entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(root, entry.name))
+  return processesOf([root, ...below])
+}
+
+async function processesOf(directories: readonly string[]): Promise<ProcessInfo[]> {
   const pids = new Set<string>()
   for (const directory of directories)
     for (const pid of (await read(directory, 'cgroup.procs'))?.split('\n') ?? []) if (pid) pids.add(pid)

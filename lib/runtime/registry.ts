@@ -1,8 +1,9 @@
 /** Which containers there are: those of this process as objects, those of others as what they wrote down. */
 import { link, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { CaissonError } from '../errors.js'
+import { CaissonError, invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
+import { randomName } from '../util/ids.js'
 import { roots } from '../util/roots.js'
 import type { Owner } from './owner.js'
 
@@ -49,7 +50,7 @@ export async function readStates(): Promise<ContainerInfo[]> {
  * Reserves a name on this machine. The reservation is a file that holds the owner's id and the container's; one of a
  * dead owner does not count.
  */
-export async function reserveName(name: string, owner: Owner, id: string): Promise<void> {
+async function reserveName(name: string, owner: Owner, id: string): Promise<void> {
   const names = path.join(roots().run, 'names')
   await mkdir(names, { recursive: true, mode: 0o711 })
   const file = path.join(names, name)
@@ -79,6 +80,30 @@ export async function reserveName(name: string, owner: Owner, id: string): Promi
     throw new CaissonError('ERR_CAISSON_NAME_IN_USE', `the name ${name} cannot be had`, { stage: 'create' })
   } finally {
     await rm(mine, { force: true })
+  }
+}
+
+/** The name that was asked for, or a free one. */
+export async function takeName(asked: string | undefined, owner: Owner, id: string): Promise<string> {
+  if (asked !== undefined) {
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(asked))
+      throw invalidArgument(
+        'name',
+        asked,
+        'at most 128 letters, digits, "_", "." and "-", beginning with a letter or digit',
+      )
+    await reserveName(asked, owner, id)
+    return asked
+  }
+  for (let attempt = 0; ; attempt++) {
+    // Two words are easily remembered, and soon all taken.
+    const name = attempt < 3 ? randomName() : `${randomName()}_${id.slice(0, 8)}`
+    try {
+      await reserveName(name, owner, id)
+      return name
+    } catch (error) {
+      if (!(error instanceof CaissonError) || attempt > 5) throw error
+    }
   }
 }
 

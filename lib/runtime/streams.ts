@@ -1,6 +1,6 @@
 /** The ends of a program's pipes that we hold, as Node streams made only when somebody wants them. */
 import { Socket } from 'node:net'
-import { PassThrough, type Readable } from 'node:stream'
+import { PassThrough, type Readable, Writable } from 'node:stream'
 import { ReadStream } from 'node:tty'
 import { CaissonError } from '../errors.js'
 import { addon } from '../native/addon.js'
@@ -106,5 +106,16 @@ export function lateReader(taking: Promise<{ fd: number; bytes: Buffer }>, tally
     },
     (error) => stream.destroy(error),
   )
+  return stream
+}
+
+/** For a program whose input was closed before anybody wrote. */
+export function closedInput(): Writable {
+  const stream = new Writable({
+    write(_chunk, _encoding, done) {
+      done(Object.assign(new Error('the standard input is closed'), { code: 'EPIPE' }))
+    },
+  })
+  stream.on('error', () => undefined)
   return stream
 }

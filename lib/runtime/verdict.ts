@@ -64,8 +64,8 @@ export function verdict(report: NativeReport, files: AccountFiles, notes: readon
   if (report.cause !== '' && report.cause !== 'stopped') reason = report.cause
   // A kill that we did not send, in a cgroup where memory ran out, was the kernel's.
   else if (killed && report.cause === '' && (usage.oomKills ?? 0) > 0) reason = 'oom'
-  // With cgroup v1 ours may have come before the kernel's.
-  if (reason === 'oom' && usage.oomKills === 0) usage.oomKills = 1
+  // On cgroup v1 our kill may be faster than the kernel's, which then has none to count.
+  if (reason === 'oom') usage.oomKills = Math.max(1, usage.oomKills ?? 0)
   // Output over the bound may come and be read after the program has ended by itself.
   if (reason === 'output' && exited && !report.truncated) reason = 'exit'
   return withText({
@@ -123,4 +123,20 @@ function shellResult(
     durationMs: report.durationMs,
     usage: usageFrom(files, report),
   })
+}
+
+/** For `throwOnError`; the result is on the error. */
+export function commandFailed(result: ExecResult): CaissonError {
+  const how =
+    result.reason === 'exit'
+      ? `exited with ${result.exitCode}`
+      : result.reason === 'signal'
+        ? `was ended by ${result.signal}`
+        : `was ended: ${result.reason}`
+  const tail = result.stderr.trim().split('\n').slice(-3).join('\n')
+  const error = new CaissonError('ERR_CAISSON_COMMAND_FAILED', `the program ${how}${tail ? `\n${tail}` : ''}`, {
+    stage: 'run',
+    hint: 'See the result on this error, stderr above all.',
+  })
+  return Object.assign(error, { result })
 }

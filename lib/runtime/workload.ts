@@ -50,9 +50,9 @@ export interface CgroupPlacement {
   join: readonly string[]
   /** v1 hierarchies to show at /sys/fs/cgroup; none: only v2. */
   legacy: readonly string[]
-  /** False: there is no cgroup v2 on this host. */
-  unified: boolean
-  /** The v2 cgroup to show, when it is not the one that the process is born in but the one above, with the limits. */
+  /** The v2 cgroup that it is born in; none: there is no cgroup v2 on this host. */
+  unified?: string
+  /** The v2 cgroup to show, when it is not that one but the one above, with the limits. */
   shown?: string
 }
 
