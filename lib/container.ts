@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import { mkdir, rm } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import path from 'node:path'
+import type { Readable } from 'node:stream'
 import { freeze } from './cgroup/freezer.js'
 import { planUpdate } from './cgroup/plan.js'
 import { settingsFromLimits } from './cgroup/settings.js'
@@ -10,6 +11,8 @@ import { readStats, type Stats, statsEvery, withRate } from './cgroup/stats.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution, limitsOf } from './execution.js'
 import { Image } from './image.js'
+import type { Change } from './layer/diff.js'
+import { removeTree } from './layer/tree.js'
 import { addon, type NativeFailure } from './native/addon.js'
 import { errorFromFailure } from './native/failure.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
@@ -19,6 +22,7 @@ import { loadBundle } from './runtime/bundle-load.js'
 import { type ChosenNamespaces, chooseNamespaces } from './runtime/choose-namespaces.js'
 import { connectInside } from './runtime/connect.js'
 import { ContainerAgent } from './runtime/container-agent.js'
+import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container-archive.js'
 import type { ContainerFs } from './runtime/container-fs.js'
 import { announceExit, announceStart, type Subject } from './runtime/events.js'
 import { planExec } from './runtime/exec.js'
@@ -75,6 +79,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   readonly #parts: Parts
   readonly #life: Life
   readonly #agent: ContainerAgent
+  readonly #archive: ContainerArchive
   #removing: Promise<void> | undefined
 
   private constructor(parts: Parts) {
@@ -86,6 +91,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     const { options, assembled, imageConfig } = parts
     this.labels = { ...imageConfig.Labels, ...options.labels }
     this.#agent = new ContainerAgent(assembled.workload, () => this.#life.running, parts.data !== undefined)
+    this.#archive = new ContainerArchive(this.#agent, assembled.workload, options.security?.privileged ?? false)
     this.#life = new Life({
       assembled,
       log: this.#logFile,
@@ -387,6 +393,35 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return this.#agent.fs
   }
 
+  /**
+   * Unpacks a tar archive (plain, gzip or zstd) into a directory of it, as PUT /containers/ID/archive of Docker: owners
+   * are the numbers of the archive, what is there is replaced, and links on the way stay inside the container. Device
+   * nodes are refused unless the container is privileged. What was unpacked before a failure stays.
+   */
+  async putArchive(path: string, tar: ArchiveSource, options: PutArchiveOptions = {}): Promise<void> {
+    this.#mustExist('putArchive')
+    await this.#archive.put(path, tar, options)
+  }
+
+  /**
+   * A tar archive of a file or directory of it, which is named by the last part of the path, as GET
+   * /containers/ID/archive of Docker. A link is packed as a link; with `/` behind the path the directory that it leads
+   * to, with `/.` what is in that. A failure destroys the stream.
+   */
+  getArchive(path: string, options: { signal?: AbortSignal } = {}): Readable {
+    this.#mustExist('getArchive')
+    return this.#archive.get(path, options)
+  }
+
+  /**
+   * What differs from its image, sorted by path, as `docker diff`: a directory is modified when something in it is. What
+   * is mounted in it does not count.
+   */
+  async diff(options: { signal?: AbortSignal } = {}): Promise<Change[]> {
+    this.#mustExist('diff')
+    return this.#archive.diff(options)
+  }
+
   /** A TCP connection to a port inside it; nothing needs to be published. */
   async connect(port: number, options: { timeout?: Duration } = {}): Promise<Socket> {
     this.#mustRun('connect')
@@ -403,7 +438,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     const { run, data, name, id, namespaces } = this.#parts
     namespaces.close()
     await rm(run, { recursive: true, force: true })
-    if (data) await rm(data, { recursive: true, force: true })
+    if (data) await removeTree(data)
     await releaseName(name, id)
     const { hooks } = this.#parts
     await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))

@@ -31,6 +31,9 @@ export type ErrorCode =
   | 'ERR_CAISSON_BUNDLE'
   | 'ERR_CAISSON_HOOK'
   | 'ERR_CAISSON_WAIT'
+  | 'ERR_CAISSON_LAYER'
+  | 'ERR_CAISSON_LAYER_LIMIT'
+  | 'ERR_CAISSON_DIGEST'
   | 'ERR_CAISSON_SYSTEM'
 
 /** The system call behind an error, in the shape of Node's own system errors. */

@@ -2,9 +2,12 @@
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import { CaissonError, invalidArgument } from './errors.js'
+import { CaissonError } from './errors.js'
 import { hostRoot } from './image/host.js'
+import { type UnpackOptions, unpackRoot } from './image/unpack.js'
 import type { ImageRoot } from './runtime/assemble.js'
+import { type ArchiveSource, archiveChunks } from './runtime/container-archive.js'
+import { owner } from './runtime/owner.js'
 import type { ImageConfig } from './spec/image.js'
 import { roots } from './util/roots.js'
 
@@ -36,21 +39,44 @@ export class Image {
   }
 
   /**
-   * A directory as the root of containers. It is used in place, below their writable layers: it is never written to, and
-   * must not change while they run.
+   * A root file system: a directory, or a tar archive of one (a path of a file, a stream or bytes; plain, gzip or zstd),
+   * as `docker export` and debootstrap make them.
+   *
+   * A directory is used in place, below the writable layers of containers: it is never written to, and must not change
+   * while they run. An archive is unpacked to a place that is removed when this process ends; device nodes in it are left
+   * out.
    */
-  static async fromRootfs(directory: string, config: ImageConfig = {}): Promise<Image> {
-    if (typeof directory !== 'string') throw invalidArgument('rootfs', directory, 'a path of a directory')
-    const absolute = path.resolve(directory)
+  static async fromRootfs(
+    source: string | ArchiveSource,
+    config: ImageConfig = {},
+    options: UnpackOptions = {},
+  ): Promise<Image> {
+    if (typeof source !== 'string') return Image.#fromArchive(archiveChunks(source, 'rootfs'), config, options)
+    const absolute = path.resolve(source)
     const status = await stat(absolute).catch(() => undefined)
+    if (status?.isFile()) return Image.#fromArchive(absolute, config, options)
     if (!status?.isDirectory())
-      throw new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', `${absolute} is not a directory`, {
+      throw new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', `${absolute} is neither a directory nor an archive`, {
         stage: 'image',
-        hint: 'Give the directory that holds bin, lib and so on.',
+        hint: 'Give the directory that holds bin, lib and so on, or a tar archive of it.',
       })
     const identity = JSON.stringify({ absolute, ino: status.ino, dev: status.dev, config })
+    return Image.#ofDirectory(absolute, identity, config)
+  }
+
+  static async #fromArchive(
+    source: string | AsyncIterable<Uint8Array>,
+    config: ImageConfig,
+    options: UnpackOptions,
+  ): Promise<Image> {
+    const { data } = await owner()
+    const { root, diffId } = await unpackRoot(path.join(data, 'images'), source, options)
+    return Image.#ofDirectory(root, JSON.stringify({ diffId, config }), config)
+  }
+
+  static #ofDirectory(directory: string, identity: string, config: ImageConfig): Image {
     const id = `sha256:${createHash('sha256').update(identity).digest('hex')}`
-    return new Image(id, { lower: [absolute], trees: [], hidden: [], config })
+    return new Image(id, { lower: [directory], trees: [], hidden: [], config })
   }
 
   static async get(ref: string): Promise<Image> {

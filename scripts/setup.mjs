@@ -20,6 +20,9 @@ const PEERS = {
   newuidmap: 'uidmap',
   ip: 'iproute2',
   lsns: 'util-linux',
+  bsdtar: 'libarchive-tools',
+  zstd: 'zstd',
+  setfattr: 'attr',
 }
 /** For the virtual machine of test/vm, which is made for x64. */
 const MACHINE = {

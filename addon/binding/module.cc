@@ -6,6 +6,7 @@
 
 #include "binding/agent.h"
 #include "binding/convert.h"
+#include "binding/layer.h"
 #include "binding/namespace.h"
 #include "binding/process.h"
 #include "binding/promise.h"
@@ -96,6 +97,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("plan", plan(env));
   export_process(exports);
   export_agent(exports);
+  export_layer(exports);
   export_namespace(exports);
   exports.Set("perform", Napi::Function::New(env, do_steps, "perform"));
   exports.Set("removeCgroup", Napi::Function::New(env, remove_cgroup, "removeCgroup"));

@@ -3,6 +3,7 @@
 
 #include "context.h"
 
+#include <linux/mount.h>
 #include <linux/stat.h>
 
 enum { REMOVE_DIRECTORY_FLAG = 0x200 };
@@ -193,6 +194,9 @@ static int perform(struct context *c, int *error) {
       break;
     case AGENT_ROOT:
       r = fd = (int)SYS(openat, AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      break;
+    case AGENT_LAYERS:
+      r = fd = (int)SYS(open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
       break;
     case AGENT_MKDIR:
       r = do_mkdir(c, a, n[0], n[1]);

@@ -17,6 +17,7 @@ extern "C" {
 #define AGENT_OPS(OP)                                                                    \
   OP(OPEN)      /* flags, mode | path            -> a descriptor of a file or directory */ \
   OP(ROOT)      /*             |                 -> a descriptor of the root           */ \
+  OP(LAYERS)    /*             |                 -> the same, without what is mounted in it */ \
   OP(MKDIR)     /* mode, 1: with parents | path                                        */ \
   OP(REMOVE)    /* 1: recursively, 2: missing is fine | path                           */ \
   OP(RENAME)    /*             | from, to                                              */ \

@@ -12,6 +12,7 @@ import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 export type AgentOperation =
   | 'OPEN'
   | 'ROOT'
+  | 'LAYERS'
   | 'MKDIR'
   | 'REMOVE'
   | 'RENAME'
@@ -25,6 +26,18 @@ export type AgentOperation =
 
 /** Milliseconds without a request after which an agent is let go. */
 const IDLE = 2000
+
+const LONG = 2 ** 30
+
+/** Waits for a process that does not keep the event loop alive by itself. */
+async function awake<T>(promise: Promise<T>): Promise<T> {
+  const timer = setInterval(() => undefined, LONG)
+  try {
+    return await promise
+  } finally {
+    clearInterval(timer)
+  }
+}
 
 export class Agent {
   readonly #running: Running
@@ -79,9 +92,9 @@ export class Agent {
       running = new Running(request, { ready: () => running.takeControl().then(resolve) })
       void running.ended.then(() => resolve(undefined))
     })
-    const agent = await ready
+    const agent = await awake(ready)
     if (agent) return new Agent(running, agent)
-    const report = await running.ended
+    const report = await awake(running.ended)
     throw errorFromFailure(
       report.failure ?? { stage: 'files', syscall: '', errno: 104, path: '', record: -1 },
       plan.notes,
@@ -94,11 +107,19 @@ export class Agent {
 
   /** Paths are absolute, inside the container. */
   async call(op: AgentOperation, numbers: number[] = [], first = '', second = ''): Promise<NativeAnswer> {
-    clearTimeout(this.#timer)
-    this.#busy++
+    const done = this.keep()
     try {
       return await addon().agentCall(this.#agent, addon().agentOps[op] as number, numbers, first, second)
     } finally {
+      done()
+    }
+  }
+
+  /** It stays until the function that this gives is called: what was opened through it may need its mounts. */
+  keep(): () => void {
+    clearTimeout(this.#timer)
+    this.#busy++
+    return () => {
       if (--this.#busy === 0) this.#rest()
     }
   }
@@ -110,7 +131,7 @@ export class Agent {
       this.#closed = true
       addon().agentClose(this.#agent)
     }
-    await this.#running.ended
+    await awake(this.#running.ended)
   }
 
   #rest(): void {

@@ -29,11 +29,16 @@ const COVERED = new Set(['proc', 'sys', 'dev'])
 export async function writeBundle({ directory, data, assembled, image }: BundleInput): Promise<void> {
   const { workload } = assembled
   const writable = data ?? directory
+  // Of another runtime that runs the bundle: in the container's own, these directories would hide the image's modes.
+  const layers = data ? path.join(data, 'bundle') : directory
   const top = await topOf(image)
   const make = (at: string): NativeStep => ({ path: at, stage: 'bundle', lenient: true })
   const steps: NativeStep[] = []
-  if (data) steps.push(...parents(data).map(make))
-  for (const name of ['upper', 'work', 'root']) steps.push(make(path.join(writable, name)))
+  if (data) {
+    steps.push(...parents(data).map(make))
+    for (const name of ['upper', 'work', 'root', 'bundle']) steps.push(make(path.join(data, name)))
+  }
+  for (const name of ['upper', 'work']) steps.push(make(path.join(layers, name)))
   for (const [name, content] of Object.entries(workload.etc))
     steps.push({ path: path.join(writable, name), content, stage: 'bundle' })
 
@@ -45,7 +50,7 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
     if (entry.kind === 'link') steps.push({ path: at, target: entry.target, stage: 'bundle' })
     else if (COVERED.has(name)) steps.push(make(at))
     else {
-      const [upper, work] = [path.join(writable, 'upper', name), path.join(writable, 'work', `.${name}`)]
+      const [upper, work] = [path.join(layers, 'upper', name), path.join(layers, 'work', `.${name}`)]
       steps.push(make(at), make(upper), make(work))
       const options = [`lowerdir=${entry.lower.map(escapePath).join(':')}`, `upperdir=${escapePath(upper)}`]
       options.push(`workdir=${escapePath(work)}`)

@@ -1,12 +1,22 @@
 /** The file agents of one container: started when they are needed, in the running container or over its layers. */
 import { CaissonError } from '../errors.js'
-import type { NativeAnswer, NativeFailure } from '../native/addon.js'
+import { addon, type NativeAnswer, type NativeFailure } from '../native/addon.js'
+import { type Deferred, deferred } from '../util/deferred.js'
 import { Agent, type AgentOperation } from './agent.js'
 import { ContainerFs } from './container-fs.js'
 import type { Running } from './running.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 
 const ECONNRESET = 104
+
+/** A descriptor in a container's tree, for work outside the agent. */
+export interface Lent {
+  fd: number
+  /** The container is to be started or removed: the work must stop. */
+  signal: AbortSignal
+  /** When no duplicate of the descriptor is in use any more. Closes it. */
+  end: () => void
+}
 
 export class ContainerAgent {
   readonly fs: ContainerFs
@@ -16,6 +26,7 @@ export class ContainerAgent {
   #current: Promise<Agent> | undefined
   /** The run that the current one is in; undefined: over the layers of a stopped container. */
   #of: Running | undefined
+  readonly #lent = new Set<{ abort: AbortController; ended: Deferred<void> }>()
 
   constructor(workload: Workload, running: () => Running | undefined, onDisk: boolean) {
     this.#workload = workload
@@ -29,8 +40,35 @@ export class ContainerAgent {
     return this.#call(op, numbers)
   }
 
+  get running(): boolean {
+    return this.#running() !== undefined
+  }
+
+  /**
+   * Opens something for work outside the agent. Until its end the agent stays, and with it what is mounted in the tree;
+   * release() stops the work and waits for that.
+   */
+  async lend(op: 'ROOT' | 'LAYERS' | 'OPEN', numbers: number[], path: string): Promise<Lent> {
+    const { agent, fd } = await this.#with(async (agent) => ({ agent, fd: (await agent.call(op, numbers, path)).fd }))
+    const done = agent.keep()
+    const lent = { abort: new AbortController(), ended: deferred<void>() }
+    // Let go between the answer and now.
+    if (agent.closed) lent.abort.abort()
+    this.#lent.add(lent)
+    const end = () => {
+      if (!this.#lent.delete(lent)) return
+      addon().closeFd(fd)
+      done()
+      lent.ended.resolve()
+    }
+    return { fd, signal: lent.abort.signal, end }
+  }
+
   /** Ends the agent and its mounts: the program's own mount of the writable layer must be the only one. */
   async release(): Promise<void> {
+    const lent = [...this.#lent]
+    for (const { abort } of lent) abort.abort()
+    await Promise.all(lent.map(({ ended }) => ended.promise))
     const current = this.#current
     this.#current = undefined
     await current?.then(
@@ -39,11 +77,15 @@ export class ContainerAgent {
     )
   }
 
-  async #call(op: AgentOperation, numbers: number[] = [], first = '', second = ''): Promise<NativeAnswer> {
+  #call(op: AgentOperation, numbers: number[] = [], first = '', second = ''): Promise<NativeAnswer> {
+    return this.#with((agent) => agent.call(op, numbers, first, second))
+  }
+
+  async #with<T>(work: (agent: Agent) => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       const agent = await this.#agent()
       try {
-        return await agent.call(op, numbers, first, second)
+        return await work(agent)
       } catch (error) {
         // It was just let go, or the container has ended: once more with a new one.
         if ((error as NativeFailure).errno !== ECONNRESET || attempt === 2) throw error

@@ -266,7 +266,7 @@ const CALLS: Partial<Record<AgentOperation, string>> = {
   UTIMES: 'utimes',
 }
 
-function fileError(failure: NativeFailure, op: AgentOperation, path: string): CaissonError {
+export function fileError(failure: NativeFailure, op: AgentOperation, path: string): CaissonError {
   return errorFromFailure({ ...failure, stage: `files: ${path}`, syscall: failure.syscall || (CALLS[op] ?? ''), path })
 }
 

@@ -8,6 +8,7 @@ import path from 'node:path'
 import { baseDirectories, type CgroupBase, createBase } from '../cgroup/base.js'
 import { cgroupHost } from '../cgroup/host.js'
 import { CaissonError } from '../errors.js'
+import { removeTree } from '../layer/tree.js'
 import { addon } from '../native/addon.js'
 import { roots } from '../util/roots.js'
 
@@ -15,7 +16,7 @@ export interface Owner {
   id: string
   /** State of running containers; gone with the owner. */
   run: string
-  /** Writable layers that are on disk; swept after the owner. */
+  /** Writable layers that are on disk, and images made of archives; swept after the owner. */
   data: string
   /** An empty directory for putting roots together, inside each container's own mount namespace. */
   staging: string
@@ -70,6 +71,7 @@ async function create(): Promise<Owner> {
   await addon().watch([
     ...directories.map((directory) => `cgroup ${directory}`),
     `tree ${made.run}`,
+    `tree ${made.data}`,
     `file ${path.join(owners, `${id}.lock`)}`,
   ])
   return made
@@ -97,7 +99,8 @@ async function sweep(run: string, data: string): Promise<void> {
       const cgroups = await readFile(path.join(runOwners, id, 'cgroups'), 'utf8').catch(() => '')
       for (const directory of cgroups.split('\n'))
         if (path.basename(directory) === cgroupName(id)) await addon().removeCgroup({ unified: directory })
-      await rm(path.join(dataOwners, id), { recursive: true, force: true })
+      // Of any depth: a container may have made paths that are too long for a name.
+      await removeTree(path.join(dataOwners, id))
       await rm(path.join(runOwners, id), { recursive: true, force: true })
       for (const [name, holder] of reserved) if (holder === id) await rm(name, { force: true })
       await rm(file, { force: true })

@@ -1,10 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { type Dirent, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 
 const root = path.resolve(__dirname, '../..')
 const ROUNDS = Number(process.env.CAISSON_KILL_ROUNDS ?? 200)
+
+/** Of a cgroup of somebody else, which may go at any time. */
+function entriesOf(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+  } catch {
+    return []
+  }
+}
 
 /** What the owners with these process ids could have left: processes, cgroups, mounts, directories. */
 function leftovers(directory: string, pids: ReadonlySet<number>) {
@@ -22,7 +31,7 @@ function leftovers(directory: string, pids: ReadonlySet<number>) {
     })
   const cgroups: string[] = []
   const walk = (at: string, depth: number) => {
-    for (const entry of readdirSync(at, { withFileTypes: true })) {
+    for (const entry of entriesOf(at)) {
       if (!entry.isDirectory()) continue
       const full = path.join(at, entry.name)
       if (ours(entry.name)) cgroups.push(full)
