@@ -4,6 +4,7 @@
  */
 #include "context.h"
 
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/stat.h>
 #include <asm/statfs.h>
@@ -91,6 +92,20 @@ int op_filesystem(struct context *c, const struct operation *op) {
  * for a separator, hundreds of layers fit in the one page of options, and /proc/mounts inside the container shows
  * no path of the host. The classic call is used because older kernels cut the new one's values at 256 bytes.
  */
+/*
+ * Overlay works on its directories with the ids of whoever mounted it, and through an id-mapped mount only mapped ones
+ * can own a file (overlayfs.rst, "Permission model"). Leaving id 0 drops the rights over files; they are taken again.
+ */
+static void act_as(u64 owner) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct rights[2];
+  SYS(setfsgid, owner_gid(owner));
+  SYS(setfsuid, owner_uid(owner));
+  if (!owner || SYS(capget, &header, rights) < 0) return;
+  for (int i = 0; i < 2; i++) rights[i].effective = rights[i].permitted;
+  SYS(capset, &header, rights);
+}
+
 int op_overlay(struct context *c, const struct operation *op) {
   const char *staging = op_text(op, 0), *upper = op_text(op, 1), *work = op_text(op, 2);
   const char *more = op_text(op, 3);
@@ -137,7 +152,9 @@ int op_overlay(struct context *c, const struct operation *op) {
 
   int r = (int)tried(c, "chdir", "/proc/self/fd", SYS(chdir, "/proc/self/fd"));
   if (r >= 0) {
+    if (op->number[2]) act_as(op->number[2]);
     r = (int)tried(c, "mount", staging, SYS(mount, "overlay", staging, "overlay", 0, options));
+    if (op->number[2]) act_as(0);
     SYS(chdir, "/");
   }
   for (u32 i = 0; i < count; i++) SYS(close, opened[i]);
@@ -146,6 +163,11 @@ int op_overlay(struct context *c, const struct operation *op) {
   struct mount_attr attributes = {.attr_set = op->number[1]};
   int mount = (int)tried(c, "open_tree", staging, SYS(open_tree, AT_FDCWD, staging, OPEN_TREE_CLOEXEC));
   if (mount < 0) return mount;
+  /* Where overlay cannot use the upper directory, it warns in the kernel's log and mounts read-only. */
+  struct statfs status;
+  r = (int)tried(c, "fstatfs", staging, SYS(fstatfs, mount, &status));
+  if (r >= 0 && *upper && status.f_flags & 1 /* ST_RDONLY */) r = (int)tried(c, "mount", upper, -E_ROFS);
+  if (r < 0) return r;
   if (attributes.attr_set && (r = set_attributes(c, mount, staging, 0, &attributes)) < 0) return r;
   return slot_set(c, op->number[0], mount);
 }

@@ -44,7 +44,7 @@ extern "C" {
   OP(PROPAGATION)   /* mount flags                           | path, empty: /                              */ \
   OP(TREE)          /* slot, propagation, attr set, idmap slot | path                                      */ \
   OP(FILESYSTEM)    /* slot, mount attributes                | type, then key and value alternately        */ \
-  OP(OVERLAY)       /* slot, mount attributes                | staging, upper, work, options, lower...     */ \
+  OP(OVERLAY)       /* slot, mount attributes, owner to work as | staging, upper, work, options, lower...     */ \
   OP(ROOT)          /* slot, 1: is mounted there already     | staging directory                           */ \
   OP(CHROOT)        /*                                       | path                                        */ \
   OP(ATTACH)        /* slot, base slot                       | path                                        */ \

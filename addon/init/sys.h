@@ -77,6 +77,7 @@ enum {
   E_ISDIR = 21,
   E_INVAL = 22,
   E_FBIG = 27,
+  E_ROFS = 30,
   E_NAMETOOLONG = 36,
   E_NOSYS = 38,
   E_LOOP = 40,

@@ -173,7 +173,7 @@ function prepareRoot(plan: Plan, workload: Workload, user: number): PreparedRoot
     })
   }
   plan.add('OVERLAY', 'root', {
-    numbers: [slot, 0],
+    numbers: [slot, 0, inMemory || user === NONE ? 0 : ownerOf(workload)],
     // volatile: no sync of the host's whole file system when a throwaway container ends.
     strings: [`${base}/root`, `${upper}/upper`, `${upper}/work`, 'volatile', ...lower],
   })

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { Image, type RunOptions, run } from '../../lib/index.js'
+import { Container, Image, type RunOptions, run } from '../../lib/index.js'
 import { roots } from '../../lib/util/roots.js'
 import { background } from '../support/background.js'
 import { isRoot, testIf } from '../support/needs.js'
@@ -31,6 +31,16 @@ describe('a private user namespace', () => {
     expect(first).toBeGreaterThanOrEqual(1000)
     expect(status).toContain(`Uid:\t${first}\t${first}\t${first}\t${first}\n`)
     expect(status).toContain(`Groups:\t${first} \n`)
+  })
+
+  asRoot('keeps what it writes on disk, with owners that another start finds again', async () => {
+    await using container = await Container.create(image, { ...PRIVATE, command: ['sleep', '1000'] })
+    await container.start()
+    const written = await container.exec(['sh', '-c', 'echo kept >/file; chown 7:8 /file; mkdir /sub; rm -r /srv'])
+    expect(written).toMatchObject({ exitCode: 0, stderr: '' })
+    await container.restart({ timeout: 0 })
+    const found = await container.exec(['sh', '-c', 'cat /file; stat -c %u:%g /file; test -d /srv || echo gone'])
+    expect(found).toMatchObject({ stdout: 'kept\n7:8\ngone\n', stderr: '' })
   })
 
   asRoot('shows files with the owners that they have in the image', async () => {
