@@ -37,7 +37,7 @@ import { type ProcessInfo, processesIn } from './runtime/processes.js'
 import { type ContainerInfo, readStates, releaseName, takeName, writeState } from './runtime/registry.js'
 import { checkRestart } from './runtime/restart.js'
 import { start } from './runtime/start.js'
-import { signalNumber, verdict } from './runtime/verdict.js'
+import { endedWith, signalNumber, verdict } from './runtime/verdict.js'
 import { newId } from './util/ids.js'
 import { type Duration, parseDuration } from './util/units.js'
 import { type Wait, waitFor } from './wait.js'
@@ -318,14 +318,15 @@ export class Container extends EventEmitter implements AsyncDisposable {
       if (pidfd < 0) throw this.#wrongState('exec')
       const { assembled, owner } = this.#parts
       const planned = planExec({ ...assembled, owner, pidfd }, command, options)
+      const whole = this.#life.exit
       const running = start(planned.lowered, planned.cgroup, limitsOf(request), request.events)
       return {
         running,
         subject: { kind: 'exec', container: this.id, command },
-        conclude: (report) => {
+        conclude: async (report) => {
           const result = verdict(report, planned.cgroup.files, planned.lowered.plan.notes)
           if (result instanceof CaissonError) throw this.#life.running ? result : this.#wrongState('exec')
-          return result
+          return endedWith(result, planned.cgroup.files, whole)
         },
       }
     }, options)

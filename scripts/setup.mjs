@@ -24,7 +24,16 @@ const PEERS = {
   zstd: 'zstd',
   setfattr: 'attr',
 }
-const wanted = { demo: BUILD, test: { ...BUILD, ...PEERS }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
+/** For the virtual machine of test/vm, which is made for x64. */
+const MACHINE = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  mke2fs: 'e2fsprogs',
+  depmod: 'kmod',
+  cpio: 'cpio',
+}
+const machine = process.arch === 'x64' ? MACHINE : {}
+const wanted =
+  { demo: BUILD, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
 
 function found(command) {
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']

@@ -59,6 +59,7 @@ CgroupPaths cgroup_paths(const Napi::Value& value) {
   if (!value.IsObject()) return paths;
   auto object = value.As<Napi::Object>();
   paths.unified = text_or(object, "unified");
+  paths.entered = text_or(object, "entered");
   paths.legacy = texts(object.Get("legacy"));
   paths.freezer = text_or(object, "freezer");
   return paths;
@@ -219,7 +220,6 @@ Napi::Object to_object(Napi::Env env, ProcessReport& report) {
   object.Set("durationMs", report.duration_ms);
   object.Set("userMs", milliseconds(report.usage.ru_utime));
   object.Set("systemMs", milliseconds(report.usage.ru_stime));
-  object.Set("maxRssBytes", static_cast<double>(report.usage.ru_maxrss) * 1024);
   object.Set("stdout", to_buffer(env, std::move(report.output[0])));
   object.Set("stderr", to_buffer(env, std::move(report.output[1])));
   object.Set("truncated", report.truncated);

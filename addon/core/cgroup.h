@@ -9,6 +9,7 @@ namespace caisson {
 // The directories of one container or exec, in every hierarchy that it is in.
 struct CgroupPaths {
   std::string unified;              // cgroup v2, also on hybrid hosts; may be empty
+  std::string entered;              // where in `unified` the process is born, when not at its top
   std::vector<std::string> legacy;  // cgroup v1
   std::string freezer;              // the one of `legacy` that freezes, if any
 };

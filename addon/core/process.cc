@@ -120,7 +120,8 @@ Result<> Process::create() {
 
   SpawnOptions spawning;
   spawning.namespaces = options_.namespaces;
-  if (!options_.born_outside) spawning.cgroup = options_.cgroup.unified;
+  const CgroupPaths& cgroup = options_.cgroup;
+  if (!options_.born_outside) spawning.cgroup = cgroup.entered.empty() ? cgroup.unified : cgroup.entered;
   spawning.fds = {stdio[0].get(), stdio[1].get(), stdio[2].get(), theirs.get(), plan_.get()};
   Fd network;
   if (options_.new_network) {

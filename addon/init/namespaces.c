@@ -98,7 +98,7 @@ int op_fork(struct context *c, const struct operation *op) {
       .pidfd = (u64)(usize)&pidfd,
       .exit_signal = attended ? 17 : 0,
   };
-  /* A cgroup namespace shows the cgroup that it was made in as its root; the program itself lives one below. */
+  /* The one that goes on is born in its cgroup; this one is not in it. */
   if (op->number[1] != PLAN_NONE) {
     int cgroup = slot_get(c, op->number[1]);
     if (cgroup < 0) return cgroup;

@@ -49,9 +49,10 @@ export async function createBase(host: CgroupHost, name: string, filter: boolean
   const parent = host.unified && unifiedParent(host.unified)
   if (parent) {
     const directory = path.join(parent.directory, name)
-    const wanted = parent.controllers.filter((controller) => CONTROLLERS.some(({ name }) => name === controller))
+    let enabled = parent.controllers.filter((controller) => CONTROLLERS.some(({ name }) => name === controller))
     // On a hybrid host the v2 root is others' too, and some (crun) refuse to work when it hands controllers down.
-    const enabled = host.mode === 'unified' ? await handDown(parent.directory, wanted) : []
+    if (host.mode !== 'unified') enabled = []
+    for (const level of parent.chain) enabled = await handDown(level, enabled)
     await mkdir(directory)
     base.unified = { directory, controllers: await handDown(directory, enabled) }
     if (filter) base.filtered = await createFiltered(base.unified)

@@ -92,32 +92,50 @@ export function readWords(file: string): string[] {
   }
 }
 
+/** Where containers go in v2. */
+export interface UnifiedParent {
+  directory: string
+  /** Directories that have to hand controllers down, the topmost that we may write to first, `directory` last. */
+  chain: string[]
+  /** Those of the topmost. */
+  controllers: string[]
+}
+
 /**
  * The directory of v2 below which containers go: the nearest one, from our own cgroup upwards, that we may write to
  * and whose children can have controllers. A cgroup with processes in it cannot hand controllers down
  * ("no internal processes"), the root of the machine excepted.
  */
-export function unifiedParent(hierarchy: Hierarchy): { directory: string; controllers: string[] } | undefined {
+export function unifiedParent(hierarchy: Hierarchy): UnifiedParent | undefined {
   const forced = process.env.CAISSON_CGROUP
   if (forced) {
     const directory = path.join(hierarchy.mountpoint, path.resolve('/', forced))
-    return existsSync(directory)
-      ? { directory, controllers: readWords(path.join(directory, 'cgroup.controllers')) }
-      : undefined
+    const controllers = readWords(path.join(directory, 'cgroup.controllers'))
+    return existsSync(directory) ? { directory, chain: [directory], controllers } : undefined
   }
-  let fallback: { directory: string; controllers: string[] } | undefined
+  const writable = writableLevels(hierarchy)
+  const top = writable.at(-1)
+  if (top === undefined) return undefined
+  const controllers = readWords(path.join(top, 'cgroup.controllers'))
+  const index = controllers.length === 0 ? -1 : writable.findIndex(canHandDown)
+  // Without controllers a cgroup still tracks, freezes and kills.
+  if (index < 0) return { directory: writable[0] as string, chain: [], controllers: [] }
+  return { directory: writable[index] as string, chain: writable.slice(index).reverse(), controllers }
+}
+
+/** From the nearest to our own cgroup upwards, without a gap. */
+function writableLevels(hierarchy: Hierarchy): string[] {
+  const levels: string[] = []
   for (let directory = hierarchy.own; ; directory = path.dirname(directory)) {
-    if (isWritable(directory)) {
-      const available = readWords(path.join(directory, 'cgroup.controllers'))
-      const machineRoot = !existsSync(path.join(directory, 'cgroup.type'))
-      const empty = readWords(path.join(directory, 'cgroup.procs')).length === 0
-      // Without controllers a cgroup still tracks, freezes and kills.
-      fallback ??= { directory, controllers: [] }
-      if (available.length === 0) return fallback
-      if (machineRoot || empty) return { directory, controllers: available }
-    }
-    if (directory === hierarchy.mountpoint || directory === '/') return fallback
+    if (isWritable(directory)) levels.push(directory)
+    else if (levels.length > 0) return levels
+    if (directory === hierarchy.mountpoint || directory === '/') return levels
   }
+}
+
+function canHandDown(directory: string): boolean {
+  const machineRoot = !existsSync(path.join(directory, 'cgroup.type'))
+  return machineRoot || readWords(path.join(directory, 'cgroup.procs')).length === 0
 }
 
 /** Whether we may make cgroups in it and move processes there. */

@@ -44,6 +44,7 @@ export function nativeCgroup(plan: CgroupPlan): NativeCgroup {
   const freezer = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes('freezer'))
   return {
     unified: plan.unified?.directory,
+    entered: plan.leaf,
     legacy: plan.legacy.map(({ directory }) => directory),
     freezer: freezer?.directory,
   }

@@ -1,4 +1,4 @@
-/** What a run or exec has used, read from the files that layout.ts names. */
+/** What a run or exec has used, read from the files that accounts.ts names. */
 import type { NativeReport } from '../native/addon.js'
 import type { AccountFiles } from './accounts.js'
 
@@ -55,12 +55,15 @@ export function usageFrom(files: AccountFiles, report: NativeReport): Usage {
   for (const name of ACCOUNTS) if (files[name] !== undefined) texts[name] = report.collected[next++] ?? ''
   const cpu = texts.cpu === undefined ? undefined : parseKeyed(texts.cpu)
   const events = texts.memoryEvents === undefined ? undefined : parseKeyed(texts.memoryEvents)
-  const io = texts.io === undefined || texts.io === '' ? undefined : parseIo(texts.io)
+  // Without any traffic io.stat of v2 is empty; the file of v1 ends with a total, and is empty only when unreadable.
+  const counted = texts.io !== undefined && (texts.io !== '' || files.io?.endsWith('/io.stat'))
+  const io = counted ? parseIo(texts.io ?? '') : undefined
   const throttled = cpu?.get('throttled_usec')
   return {
     cpuUserMs: (cpu?.get('user_usec') ?? report.userMs * 1000) / 1000,
     cpuSystemMs: (cpu?.get('system_usec') ?? report.systemMs * 1000) / 1000,
-    memoryPeakBytes: (texts.memoryPeak === undefined ? null : single(texts.memoryPeak)) ?? report.maxRssBytes,
+    // Not ru_maxrss without a cgroup: exec counts the memory that the process had before it, which is the owner's.
+    memoryPeakBytes: texts.memoryPeak === undefined ? null : single(texts.memoryPeak),
     pidsPeak: texts.pidsPeak === undefined ? null : single(texts.pidsPeak),
     oomKills: events?.get('oom_kill') ?? null,
     ioReadBytes: io?.read ?? null,

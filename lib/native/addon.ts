@@ -35,6 +35,8 @@ export interface NativeStep {
 
 export interface NativeCgroup {
   unified?: string
+  /** Where in `unified` the process is born, when not at its top. */
+  entered?: string
   legacy?: string[]
   freezer?: string
 }
@@ -111,7 +113,6 @@ export interface NativeReport {
   durationMs: number
   userMs: number
   systemMs: number
-  maxRssBytes: number
   stdout: Buffer
   stderr: Buffer
   truncated: boolean
@@ -163,6 +164,8 @@ export interface NativeErrandRequest {
   maps?: NativeIdMaps
   /** Taken over. */
   inherited?: number[]
+  /** Opened with O_PATH after `prepare`; their slots follow. */
+  inheritedPaths?: string[]
   /** Names below /proc/PID. */
   open?: string[]
   read?: string[]

@@ -113,8 +113,8 @@ export function assemble(input: AssembleInput): Assembled {
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,
-        unified: cgroup.unified?.directory,
-        leaf: cgroup.leaf,
+        unified: cgroup.leaf ?? cgroup.unified?.directory,
+        shown: own.has('cgroup') && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join,
       idMaps: namespaces.idMaps,

@@ -37,6 +37,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
     )
   const settings = settingsFromSpec(spec.linux?.resources)
   const namespaces = await bundleNamespaces(spec)
+  const ownCgroups = (spec.linux?.namespaces ?? []).some((each) => each.type === 'cgroup' && !each.path)
   const userns = namespaces.idMaps !== undefined
   // The default devices are always allowed, as the other runtimes do.
   const rules = deviceRules([...(spec.linux?.resources?.devices ?? []), ...DEVICE_RULES.slice(1)], owner, userns)
@@ -61,8 +62,8 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,
-        unified: cgroup.unified?.directory,
-        leaf: cgroup.leaf,
+        unified: cgroup.leaf ?? cgroup.unified?.directory,
+        shown: ownCgroups && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join: namespaces.join,
       idMaps: namespaces.idMaps,

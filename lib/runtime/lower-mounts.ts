@@ -282,7 +282,12 @@ function sourceOf(type: string, mount: SpecMount): string[] {
 /** What the container sees of its cgroups: v2 alone, or on v1 hosts a directory with one mount per hierarchy. */
 function prepareCgroup(plan: Plan, workload: Workload, mount: SpecMount, options: MountOptions, slot: number): void {
   const stage = `mounts: ${mount.destination}`
-  const { unified, legacy } = workload.cgroup
+  const { unified, legacy, shown } = workload.cgroup
+  if (shown !== undefined) {
+    // Programs look here for their limits: for the root of their cgroup namespace ("/") in this directory.
+    plan.add('TREE', stage, { numbers: [slot, PROPAGATION.private, options.attributes, NONE], strings: [shown] })
+    return
+  }
   if (legacy.length === 0 && unified) {
     plan.add('FILESYSTEM', stage, { numbers: [slot, options.attributes], strings: ['cgroup2'] })
     return

@@ -1,5 +1,4 @@
 /** How a process comes into its namespaces, in an order that the kernel accepts. */
-import path from 'node:path'
 import { duplicate } from './namespaces.js'
 import { NONE, type Plan, RECURSIVE } from './plan.js'
 import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } from './workload.js'
@@ -46,9 +45,8 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
   const user = order.find((join) => join.type === 'user')
   const pid = order.find((join) => join.type === 'pid')
   const attended = pid !== undefined
-  const { leaf, unified } = workload.cgroup
+  const { unified } = workload.cgroup
   const unifiedSlot = attended && unified ? plan.inheritPath(unified) : NONE
-  const leafSlot = !user && leaf ? plan.inheritPath(leaf) : NONE
 
   plan.add('UNDUMPABLE', 'process')
   if (pid) {
@@ -62,17 +60,12 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
     if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
     for (const join of order) if (join !== pid) setns(join)
-    // One is born in the leaf: a cgroup namespace shows the cgroup that it was made in as its root.
-    const bornWithPids = own.includes('pid') && leafSlot !== NONE
-    if (leafSlot !== NONE) plan.add('FORK', 'cgroup', { numbers: [bornWithPids ? NAMESPACES.pid.flag : 0, leafSlot] })
     ready(plan)
-    const later: NamespaceType[] = ['cgroup', 'time', ...(bornWithPids ? ['pid' as const] : [])]
+    const later: NamespaceType[] = ['cgroup', 'time']
     if (stock !== NONE) later.push('net')
     return { proc, attended, cloneFlags: flagsOf(own.filter((type) => !later.includes(type))) }
   }
 
-  // From inside it could not be entered any more; the cgroup namespace shows it as its root then.
-  if (leaf !== undefined) plan.add('CGROUP_JOIN', 'cgroup', { strings: [path.join(leaf, 'cgroup.procs')] })
   const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
   const others = order.filter((join) => join !== user && join !== pid)
   for (const join of others) if (!join.inUser) setns(join)

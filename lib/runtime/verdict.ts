@@ -80,6 +80,24 @@ export function verdict(report: NativeReport, files: AccountFiles, notes: readon
   })
 }
 
+/**
+ * Of an exec that the kernel killed together with its container: that may have ended first and taken the counters with
+ * it, so its result tells why. `whole` is only waited for when they are gone.
+ */
+export async function endedWith(
+  result: ExecResult,
+  files: AccountFiles,
+  whole: Promise<ExecResult>,
+): Promise<ExecResult> {
+  const gone = files.memoryEvents !== undefined && result.usage.oomKills === null
+  if (!gone || result.reason !== 'signal' || result.signal !== 'SIGKILL') return result
+  const container = await whole.catch(() => undefined)
+  if (container?.reason !== 'oom') return result
+  result.reason = 'oom'
+  result.usage.oomKills = container.usage.oomKills
+  return result
+}
+
 /** Bytes above which a text is only decoded when it is asked for. */
 const EAGER = 64 * 1024
 

@@ -44,16 +44,16 @@ export interface InjectedFile {
   gid: number
 }
 
-/** Where the process goes in the hierarchies, besides being born in its v2 cgroup. */
+/** Where the process goes in the hierarchies, besides being born in its v2 cgroup, and what it sees of them. */
 export interface CgroupPlacement {
   /** `tasks` files of cgroup v1. */
   join: readonly string[]
   /** v1 hierarchies to show at /sys/fs/cgroup; none: only v2. */
   legacy: readonly string[]
-  /** Its v2 cgroup; none: there is no cgroup v2 on this host. */
+  /** The v2 cgroup that it is born in; none: there is no cgroup v2 on this host. */
   unified?: string
-  /** A v2 cgroup to go on to, after the cgroup namespace was made one level above. */
-  leaf?: string
+  /** The v2 cgroup to show, when it is not that one but the one above, with the limits. */
+  shown?: string
 }
 
 /** A namespace that the process enters instead of getting one of its own. */

@@ -53,7 +53,7 @@ describe('limits and verdicts', () => {
     while (Date.now() < until);
     const result = await execution
     expect(result.reason).toBe('timeout')
-    expect(result.durationMs).toBeLessThan(300)
+    expect(result.durationMs).toBeLessThan(500)
   })
 
   test('processes: a fork bomb ends at the bound', async () => {
@@ -86,11 +86,12 @@ describe('limits and verdicts', () => {
   })
 
   test('part of a processor', async () => {
-    const burn = 'import time\nt=time.time()\nwhile time.time()-t<0.6: pass\nprint(time.process_time())'
+    const burn =
+      'import time\nt=time.time()\nused=time.process_time()\nwhile time.time()-t<1: pass\nprint(time.process_time()-used)'
     const result = await python(burn, { limits: { cpus: 0.2 } })
-    expect(Number(result.stdout)).toBeLessThan(0.2)
+    expect(Number(result.stdout)).toBeLessThan(0.35)
     const whole = await python(burn)
-    expect(Number(whole.stdout)).toBeGreaterThan(0.25)
+    expect(Number(whole.stdout)).toBeGreaterThan(0.4)
   })
 
   test('processors to run on', async () => {

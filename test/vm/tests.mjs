@@ -1,0 +1,90 @@
+// The integration tests that cgroups matter to, in the virtual machine.
+import { existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { Writable } from 'node:stream'
+import { cacheDirectory, Unavailable } from './cache.mjs'
+import { runInGuest } from './guest.mjs'
+
+/** By file, those of cgroup v2 first. seccomp needs a compiler, and cares as little as the rest for cgroups. */
+export const FILES = [
+  'unified',
+  'unified-container',
+  'limits',
+  'cgroup',
+  'container',
+  'pool',
+  'isolation',
+  'streams',
+  'bundle',
+  'bad-input',
+  'run',
+]
+/** For one test, and for all. Without KVM they take two to three minutes on two processors. */
+const TEST_MS = 60_000
+const ALL_MS = 480_000
+const CONSOLE_LINES = 40
+
+/**
+ * Runs them. Gives `{ results, problem, accelerator, kernel }`: a result for each test, `{ file, name, status, why }`,
+ * and what kept the machine from running them all, if anything did. Throws Unavailable when this machine cannot run it.
+ */
+export async function testInGuest() {
+  const results = []
+  const running = new Map()
+  let complete = false
+  const record = (event) => {
+    const key = `${event.file}: ${event.begins ?? event.name}`
+    if (event.begins !== undefined) running.set(key, Date.now())
+    if (event.name !== undefined) {
+      running.delete(key)
+      results.push(event)
+    }
+    if (event.error) results.push({ file: event.file, name: '(the file itself)', status: 'failed', why: [event.error] })
+    complete ||= event.complete === true
+  }
+  const files = `integration/(${FILES.join('|')})\\.test`
+  const jest = ['node_modules/jest/bin/jest.js', '--selectProjects', 'integration', '--cacheDirectory', '.cache/jest']
+  jest.push('--reporters', './test/vm/reporter.mjs', '--runInBand', '--testTimeout', String(TEST_MS), files)
+  const errors = []
+  const stderr = lines((line) => errors.push(line))
+  let problem
+  let machine = {}
+  try {
+    const ended = await runInGuest(['node', ...jest], { timeoutMs: ALL_MS, stdout: lines(parse(record)), stderr })
+    machine = { accelerator: ended.accelerator, kernel: ended.kernel }
+    if (!complete) problem = `jest ended early, with ${ended.exitCode}:\n${errors.join('\n')}`
+  } catch (error) {
+    if (error instanceof Unavailable) throw error
+    problem = error.message
+  }
+  if (problem !== undefined) problem = [problem, ...lastWords(running)].join('\n')
+  return { results, problem, ...machine }
+}
+
+/** What was running, and what the guest said at its end. */
+function lastWords(running) {
+  const at = path.join(cacheDirectory, 'console.log')
+  const said = existsSync(at) ? readFileSync(at, 'utf8').trimEnd().split('\n').slice(-CONSOLE_LINES) : []
+  const now = Date.now()
+  return [...[...running].map(([name, since]) => `for ${Math.round((now - since) / 1000)} s: ${name}`), ...said]
+}
+
+function parse(record) {
+  return (line) => {
+    // A test may print too.
+    if (line.startsWith('{"file":') || line === '{"complete":true}') record(JSON.parse(line))
+  }
+}
+
+function lines(take) {
+  let rest = ''
+  return new Writable({
+    decodeStrings: false,
+    write(chunk, _encoding, done) {
+      const parts = (rest + chunk.toString('utf8')).split('\n')
+      rest = parts.pop()
+      for (const part of parts) take(part.trimEnd())
+      done()
+    },
+  })
+}
