@@ -1,14 +1,17 @@
 /** One call: run a program in a container of its own, which is gone when the program has ended. */
+import type { AccountFiles } from './cgroup/accounts.js'
 import { CaissonError, invalidArgument } from './errors.js'
-import { Execution, type Launched, type LaunchRequest, limitsOf } from './execution.js'
+import { type ExecResult, Execution, type Launched, type LaunchRequest, limitsOf } from './execution.js'
 import { Image } from './image.js'
+import type { NativeReport } from './native/addon.js'
+import type { Note } from './native/failure.js'
 import type { RunOptions } from './options.js'
 import { assemble } from './runtime/assemble.js'
-import { checkContainerOptions } from './runtime/check-options.js'
 import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
 import { start } from './runtime/start.js'
+import { templateFor } from './runtime/template.js'
 import { verdict } from './runtime/verdict.js'
 import { newId } from './util/ids.js'
 
@@ -27,9 +30,14 @@ async function launch(
   options: RunOptions,
   request: LaunchRequest,
 ): Promise<Launched> {
-  checkContainerOptions(options)
   const holder = await owner()
   const { root } = typeof image === 'string' ? await Image.get(image) : image
+  const template = await templateFor(holder, root, options)
+  if (template) {
+    const { id, args, running, files, notes } = template.start(command, options, limitsOf(request), request.events)
+    const subject = { kind: 'run' as const, container: id, command: args }
+    return { running, subject, conclude: (report) => concluded(report, files, report.failure ? notes() : []) }
+  }
   const namespaces = await chooseNamespaces(options)
   try {
     const id = newId()
@@ -41,16 +49,15 @@ async function launch(
       { ...limitsOf(request), devices: workload.devices, killRest: true },
       request.events,
     )
-    return {
-      running,
-      subject: { kind: 'run', container: id, command: workload.spec.process?.args ?? [] },
-      conclude(report) {
-        const result = verdict(report, cgroup.files, lowered.plan.notes)
-        if (result instanceof CaissonError) throw result
-        return result
-      },
-    }
+    const subject = { kind: 'run' as const, container: id, command: workload.spec.process?.args ?? [] }
+    return { running, subject, conclude: (report) => concluded(report, cgroup.files, lowered.plan.notes) }
   } finally {
     namespaces.close()
   }
+}
+
+function concluded(report: NativeReport, files: AccountFiles, notes: readonly Note[]): ExecResult {
+  const result = verdict(report, files, notes)
+  if (result instanceof CaissonError) throw result
+  return result
 }

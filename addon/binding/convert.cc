@@ -142,27 +142,32 @@ RunLimits run_limits(const Napi::Object& request) {
   return limits;
 }
 
-ProcessOptions process_options(const Napi::Object& request) {
-  ProcessOptions options;
+Blueprint blueprint(const Napi::Object& request) {
+  Blueprint options;
   options.plan = bytes_or_empty(request.Get("plan"));
   options.namespaces = static_cast<uint64_t>(number_or(request, "namespaces", 0));
   options.cgroup = cgroup_paths(request.Get("cgroup"));
   options.born_outside = truth(request, "bornOutside");
   options.devices = device_rules(request.Get("devices"));
   options.prepare = steps(request.Get("prepare"));
-  options.stdio = stdio_of(request);
-  options.input = bytes_or_empty(request.Get("input"));
-  options.inherited = descriptors(request.Get("inherited"));
   options.inherited_paths = texts(request.Get("inheritedPaths"));
   options.new_network = truth(request, "newNetwork");
-  options.limits = run_limits(request);
-  options.log = text_or(request, "log");
-  options.log_limit = static_cast<uint64_t>(number_or(request, "logLimit", 0));
   options.cpu_file = text_or(request, "cpuFile");
   options.oom_control = text_or(request, "oomControl");
   options.collect = texts(request.Get("collect"));
   options.kill_rest = truth(request, "killRest");
   options.own_pids = truth(request, "ownPids");
+  return options;
+}
+
+ProcessOptions process_options(const Napi::Object& request) {
+  ProcessOptions options(blueprint(request));
+  options.stdio = stdio_of(request);
+  options.input = bytes_or_empty(request.Get("input"));
+  options.inherited = descriptors(request.Get("inherited"));
+  options.limits = run_limits(request);
+  options.log = text_or(request, "log");
+  options.log_limit = static_cast<uint64_t>(number_or(request, "logLimit", 0));
   return options;
 }
 

@@ -29,6 +29,7 @@ RunLimits run_limits(const Napi::Object& request);
 IdMaps id_maps(const Napi::Value& value);
 // Takes them over.
 std::vector<Fd> descriptors(const Napi::Value& value);
+Blueprint blueprint(const Napi::Object& request);
 ProcessOptions process_options(const Napi::Object& request);
 
 Napi::Object to_object(Napi::Env env, const Failure& failure);

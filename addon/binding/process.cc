@@ -3,6 +3,7 @@
 #include "binding/convert.h"
 #include "binding/mailbox.h"
 #include "core/process.h"
+#include "core/template.h"
 
 namespace caisson {
 
@@ -62,9 +63,30 @@ class Reporter : public Process::Listener {
 
 Process& process(const Napi::CallbackInfo& info) { return *process_of(info[0]); }
 
+// (request): what many processes have in common.
+Napi::Value make_template(const Napi::CallbackInfo& info) {
+  auto request = info[0].As<Napi::Object>();
+  auto* made = new Template(blueprint(request), text(request.Get("placeholder")),
+                            static_cast<size_t>(number(request.Get("insertAt"))));
+  return Napi::External<Template>::New(info.Env(), made, [](Napi::Env, Template* data) { delete data; });
+}
+
+ProcessOptions from_template(const Napi::Object& request, const Template& shared) {
+  std::string id = text(request.Get("id"));
+  std::string inserted = bytes_or_empty(request.Get("inserted")), appended = bytes_or_empty(request.Get("appended"));
+  auto records = static_cast<uint32_t>(number(request.Get("records")));
+  ProcessOptions options(shared.instantiate({id, inserted, appended, records}));
+  options.stdio = stdio_of(request);
+  options.input = bytes_or_empty(request.Get("input"));
+  options.limits = run_limits(request);
+  return options;
+}
+
 Napi::Value start(const Napi::CallbackInfo& info) {
   auto request = info[0].As<Napi::Object>();
-  auto options = process_options(request);
+  Napi::Value shared = request.Get("template");
+  auto options = shared.IsExternal() ? from_template(request, *shared.As<Napi::External<Template>>().Data())
+                                     : process_options(request);
   auto holds = std::make_shared<bool>(!truth(request, "background"));
   auto reporter = std::make_unique<Reporter>(Mailbox::of(info.Env()), holds, info[1].As<Napi::Function>());
   auto started = Process::start(std::move(options), std::move(reporter));
@@ -125,6 +147,7 @@ std::shared_ptr<Process> process_of(const Napi::Value& value) {
 
 void export_process(Napi::Object exports) {
   Napi::Env env = exports.Env();
+  exports.Set("template", Napi::Function::New(env, make_template, "template"));
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("kill", Napi::Function::New(env, kill, "kill"));
   exports.Set("signal", Napi::Function::New(env, signal, "signal"));

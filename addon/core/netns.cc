@@ -21,7 +21,7 @@ namespace caisson {
 namespace {
 
 // Each holds about 200 kB of kernel memory.
-constexpr size_t STOCK_MAX = 8;
+constexpr size_t STOCK_MIN = 2, STOCK_MAX = 8;
 constexpr auto IDLE = std::chrono::seconds(5);
 
 Result<Fd> make() {
@@ -44,7 +44,8 @@ Result<Fd> make() {
   return fd;
 }
 
-// A thread that changes its namespace over and over, and does nothing else.
+// A thread that changes its namespace over and over, and does nothing else. It works when nobody else wants the
+// processor (SCHED_IDLE, sched(7)), unless somebody waits for what it makes.
 class Stock {
  public:
   Result<Fd> take() {
@@ -55,8 +56,9 @@ class Stock {
     }
     waiting_++;
     last_ = std::chrono::steady_clock::now();
-    target_ = std::clamp(stock_.empty() ? target_ * 2 : target_, size_t{1}, STOCK_MAX);
+    target_ = std::clamp(stock_.empty() ? target_ * 2 : target_, STOCK_MIN, STOCK_MAX);
     work_.notify_one();
+    if (stock_.empty()) yield_to_others(false);
     made_.wait(lock, [this] { return !stock_.empty(); });
     waiting_--;
     Result<Fd> first = std::move(stock_.front());
@@ -68,10 +70,12 @@ class Stock {
  private:
   void run() {
     std::unique_lock lock(mutex_);
+    thread_ = gettid();
     for (;;) {
+      yield_to_others(waiting_ == 0);
       bool idle = !work_.wait_for(lock, IDLE, [this] { return stock_.size() < std::max(target_, waiting_); });
       if (idle && std::chrono::steady_clock::now() - last_ > IDLE) {
-        target_ = 1;
+        target_ = STOCK_MIN;
         while (stock_.size() > target_) stock_.pop_back();
       }
       if (idle) continue;
@@ -86,12 +90,19 @@ class Stock {
     }
   }
 
+  void yield_to_others(bool yield) {
+    if (yield == yields_ || thread_ == 0) return;
+    sched_param none = {};
+    if (sched_setscheduler(thread_, yield ? SCHED_IDLE : SCHED_OTHER, &none) == 0) yields_ = yield;
+  }
+
   std::mutex mutex_;
   std::condition_variable work_, made_;
   std::deque<Result<Fd>> stock_;
   std::chrono::steady_clock::time_point last_;
-  size_t target_ = 1, waiting_ = 0;
-  bool running_ = false;
+  size_t target_ = STOCK_MIN, waiting_ = 0;
+  bool running_ = false, yields_ = false;
+  pid_t thread_ = 0;
 };
 
 }  // namespace

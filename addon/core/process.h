@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/capture.h"
@@ -41,26 +42,33 @@ struct RunLimits {
   double cpu_ms = 0;
 };
 
-struct ProcessOptions {
+// What does not depend on one start: text, so that it can be kept and used again.
+struct Blueprint {
   std::string plan;
   uint64_t namespaces = 0;
   CgroupPaths cgroup;
-  bool born_outside = false;  // the plan takes it into its v2 cgroup
+  bool born_outside = false;        // the plan takes it into its v2 cgroup
   std::vector<DeviceRule> devices;  // enforced on cgroup.unified; none: all that others allow
   std::vector<Step> prepare;
-  std::array<Stdio, 3> stdio;
-  std::string input;
-  std::vector<Fd> inherited;
   std::vector<std::string> inherited_paths;  // opened when all is prepared, with O_PATH; they follow `inherited`
   bool new_network = false;  // the first inherited descriptor is to be a new network namespace, from the stock
-  RunLimits limits;
-  std::string log;             // a file that output goes to instead of the report; see log.h
-  uint64_t log_limit = 0;
-  std::string cpu_file;     // cpu.stat of v2, or cpuacct.usage of v1
-  std::string oom_control;  // memory.oom_control of v1: its event stands in for memory.oom.group
+  std::string cpu_file;      // cpu.stat of v2, or cpuacct.usage of v1
+  std::string oom_control;   // memory.oom_control of v1: its event stands in for memory.oom.group
   std::vector<std::string> collect;  // files to read when it has ended
   bool kill_rest = false;            // when it ends, so does everything in its cgroup; otherwise that may live on
   bool own_pids = false;             // it is PID 1 of its namespace: the kernel already ends the rest
+};
+
+struct ProcessOptions : Blueprint {
+  ProcessOptions() = default;
+  explicit ProcessOptions(Blueprint blueprint) : Blueprint(std::move(blueprint)) {}
+
+  std::array<Stdio, 3> stdio;
+  std::string input;
+  std::vector<Fd> inherited;
+  RunLimits limits;
+  std::string log;  // a file that output goes to instead of the report; see log.h
+  uint64_t log_limit = 0;
 };
 
 // Why it was killed by us; the first cause wins.

@@ -281,7 +281,11 @@ int op_mask(struct context *c, const struct operation *op) {
   if (target < 0) return (int)tried(c, "openat2", path, target);
   i64 type = file_type(target);
   int cover, r;
-  if (type == S_IFDIR) {
+  if (type == S_IFDIR && op->number[1] != PLAN_NONE) {
+    int empty = slot_get(c, op->number[1]);
+    if (empty < 0) return empty;
+    cover = clone_tree(c, empty, NULL, EMPTY);
+  } else if (type == S_IFDIR) {
     if (c->empty_dir < 0) {
       struct operation empty = {.string = "tmpfs\0size\0" "4k\0nr_inodes\0" "1\0mode\0" "755", .strings = 7};
       empty.number[0] = PLAN_SLOTS - 1;

@@ -49,7 +49,7 @@ extern "C" {
   OP(CHROOT)        /*                                       | path                                        */ \
   OP(ATTACH)        /* slot, base slot                       | path                                        */ \
   OP(SETATTR)       /* attributes to set, to clear, propagation | path                                     */ \
-  OP(MASK)          /* slot of /dev's tmpfs                  | path                                        */ \
+  OP(MASK)          /* slot of /dev's tmpfs, of an empty directory | path                                        */ \
   OP(READONLY)      /*                                       | path                                        */ \
   OP(DIRECTORY)     /* base slot, mode, uid << 32 | gid      | path                                        */ \
   OP(NODE)          /* base slot, mode, device, owner        | path                                        */ \

@@ -102,6 +102,29 @@ export interface NativeRequest extends NativeRun {
   background?: boolean
 }
 
+/** What many processes have in common: a request in which `placeholder` stands for the id. */
+export interface NativeTemplateRequest extends Omit<NativeRequest, keyof NativeRun | 'inherited' | 'log' | 'logLimit'> {
+  plan: Uint8Array
+  placeholder: string
+  /** An offset in the plan, between two records. */
+  insertAt: number
+}
+
+declare const templateHandle: unique symbol
+export interface NativeTemplate {
+  readonly [templateHandle]: true
+}
+
+/** One of them: its id, as long as the placeholder, and records for the plan's middle and end. */
+export interface NativeInstance extends Omit<NativeRun, 'plan'> {
+  template: NativeTemplate
+  id: string
+  inserted?: Uint8Array
+  appended: Uint8Array
+  /** In both together. */
+  records: number
+}
+
 export type NativeCause = '' | 'timeout' | 'cpu' | 'output' | 'aborted' | 'oom' | 'stopped'
 
 export interface NativeReport {
@@ -208,7 +231,8 @@ export interface Addon {
     headerSize: number
     recordSize: number
   }
-  start(request: NativeRequest, listener: (...event: NativeEvent) => void): NativeProcess
+  template(request: NativeTemplateRequest): NativeTemplate
+  start(request: NativeRequest | NativeInstance, listener: (...event: NativeEvent) => void): NativeProcess
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void
   signal(process: NativeProcess, signal: number): void

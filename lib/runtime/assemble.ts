@@ -107,6 +107,7 @@ export function assemble(input: AssembleInput): Assembled {
       groups: (options.groups ?? []).map(String),
       files: injectedFiles(options.files),
       etc: etcFiles(hostname, options),
+      thrownAway: !kept,
       init: options.init ?? false,
       filter: seccomp?.filter,
       filterFlags: seccomp?.flags,

@@ -58,6 +58,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       groups: [],
       files: [],
       etc: {},
+      thrownAway: false,
       init: false,
       cgroup: {
         join: cgroup.join,

@@ -50,7 +50,7 @@ export function planExec(
   if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')
-  const slots = { dev: NONE, pts: NONE, proc: NONE }
+  const slots = { dev: NONE, pts: NONE, proc: NONE, empty: NONE }
   const process = execProcess(workload.spec.process as SpecProcess, command, options)
   if (process.terminal) {
     slots.pts = plan.slot()

@@ -5,6 +5,7 @@ import { DEFAULT_DEVICES, DEVICE_LINKS } from '../spec/defaults.js'
 import type { SpecDevice, SpecMount } from '../spec/runtime.js'
 import { hostId } from './id-maps.js'
 import { ATTR, type MountOptions, MS_REC, PROPAGATION, parseMountOptions } from './mount-options.js'
+import { type EtcDirectory, plainEtc } from './plain-etc.js'
 import { CREATE, EXCLUSIVE, NO_SYMLINKS, NONE, OPTIONAL, type Plan, RECURSIVE, TOP } from './plan.js'
 import type { Workload } from './workload.js'
 
@@ -23,6 +24,8 @@ export interface MountSlots {
   dev: number
   pts: number
   proc: number
+  /** An empty directory to hide others; NONE: one is made when it is needed. */
+  empty: number
 }
 
 /**
@@ -39,7 +42,7 @@ export function prepareMounts(
 ): { prepareInside: () => void; attach: () => MountSlots } {
   const { spec, rootfs, staging } = workload
   const mounts = (spec.mounts ?? []).map((mount) => ({ mount, options: parseMountOptions(mount.options) }))
-  const slots: MountSlots = { dev: NONE, pts: NONE, proc: NONE }
+  const slots: MountSlots = { dev: NONE, pts: NONE, proc: NONE, empty: NONE }
 
   // Bind sources before the host's propagation is cut: a shared or slave bind keeps its peer.
   const prepared: Prepared[] = mounts.map(({ mount, options }) => {
@@ -57,6 +60,7 @@ export function prepareMounts(
 
   plan.add('PROPAGATION', 'mounts: /', { numbers: [MS_REC | rootPropagation(workload)], strings: [''] })
   const root = prepareRoot(plan, workload, user)
+  slots.empty = root.empty
   const inside: Prepared[] = []
   prepared.forEach((each, i) => {
     const { mount, slot, options } = each
@@ -133,6 +137,8 @@ interface PreparedRoot {
   mounted: boolean
   /** Files to mount at /etc/NAME. */
   etc: Map<string, number>
+  /** An empty directory, read-only, to hide others. */
+  empty: number
 }
 
 function prepareRoot(plan: Plan, workload: Workload, user: number): PreparedRoot {
@@ -144,13 +150,14 @@ function prepareRoot(plan: Plan, workload: Workload, user: number): PreparedRoot
       numbers: [slot, PROPAGATION.private, 0, NONE],
       strings: [rootfs.path],
     })
-    return { slot, at: staging, base: staging, mounted: false, etc: new Map() }
+    return { slot, at: staging, base: staging, mounted: false, etc: new Map(), empty: NONE }
   }
   if (rootfs.kind === 'inherited') throw new Error('a kept mount namespace has its root')
 
   const { writable } = rootfs
   const inMemory = writable.kind === 'memory'
-  if (inMemory || user !== NONE) prepareStaging(plan, workload, user)
+  const plain = inMemory && user === NONE ? plainEtc(workload) : undefined
+  const empty = inMemory || user !== NONE ? prepareStaging(plan, workload, user, plain) : NONE
   const base = inMemory || user !== NONE ? staging : writable.directory
   const files = inMemory ? staging : writable.directory
   let { lower } = rootfs
@@ -164,7 +171,7 @@ function prepareRoot(plan: Plan, workload: Workload, user: number): PreparedRoot
     lower = rootfs.lower.map((layer, i) => mapDirectory(plan, 'root', layer, path.join(base, `lower${i}`), user))
   }
   const mounted = new Map<string, number>()
-  for (const name of Object.keys(etc)) {
+  for (const name of plain ? [] : Object.keys(etc)) {
     const file = plan.slot()
     mounted.set(name, file)
     plan.add('TREE', `mounts: /etc/${name}`, {
@@ -180,13 +187,13 @@ function prepareRoot(plan: Plan, workload: Workload, user: number): PreparedRoot
   // A copy of the mount, which is not bound to the mount namespace that is left behind.
   if (user !== NONE)
     plan.add('TREE', 'root', { numbers: [slot, PROPAGATION.private, 0, NONE], strings: [`${base}/root`] })
-  return { slot, at: `${base}/root`, base, mounted: user === NONE, etc: mounted }
+  return { slot, at: `${base}/root`, base, mounted: user === NONE, etc: mounted, empty }
 }
 
 /** A tmpfs at the staging directory: the writable layer when that is in memory, and places to mount things at. */
-function prepareStaging(plan: Plan, workload: Workload, user: number): void {
+function prepareStaging(plan: Plan, workload: Workload, user: number, plain: EtcDirectory | undefined): number {
   const { rootfs, staging, etc } = workload
-  if (rootfs.kind !== 'overlay') return
+  if (rootfs.kind !== 'overlay') return NONE
   const { writable } = rootfs
   const stage = 'writable layer'
   const memory = plan.slot()
@@ -195,21 +202,32 @@ function prepareStaging(plan: Plan, workload: Workload, user: number): void {
     numbers: [memory, user === NONE ? ATTR.NODEV : 0],
     strings: ['tmpfs', 'mode', '0755', ...size],
   })
-  const directories = ['root']
+  const directories = ['root', 'empty']
   if (user !== NONE) directories.push(...rootfs.lower.map((_, i) => `lower${i}`))
   if (writable.kind === 'memory') directories.push('upper', 'work')
   else directories.push('disk')
   for (const name of directories)
     plan.add('DIRECTORY', stage, { numbers: [memory, 0o755, ownerOf(workload)], strings: [name] })
+  if (plain)
+    plan.add('DIRECTORY', 'mounts: /etc', {
+      numbers: [memory, plain.mode, (BigInt(plain.uid) << 32n) | BigInt(plain.gid)],
+      strings: ['upper/etc'],
+    })
   if (writable.kind === 'memory')
     for (const [name, content] of Object.entries(etc))
       plan.add('FILE', `mounts: /etc/${name}`, {
         flags: EXCLUSIVE,
         numbers: [memory, 0o644, ownerOf(workload)],
-        strings: [name],
+        strings: [plain ? `upper/etc/${name}` : name],
         blob: Buffer.from(content),
       })
   plan.add('ATTACH', stage, { numbers: [memory, NONE], strings: [staging] })
+  const empty = plan.slot()
+  plan.add('TREE', stage, {
+    numbers: [empty, PROPAGATION.private, ATTR.RDONLY | HIDDEN, NONE],
+    strings: [path.join(staging, 'empty')],
+  })
+  return empty
 }
 
 /**
@@ -384,6 +402,10 @@ export function protectMounts(plan: Plan, workload: Workload, slots: MountSlots)
   for (const hidden of spec.linux?.readonlyPaths ?? [])
     plan.add('READONLY', 'read-only paths', { flags: strict(hidden), strings: [hidden] })
   for (const hidden of spec.linux?.maskedPaths ?? [])
-    plan.add('MASK', 'masked paths', { flags: strict(hidden), numbers: [slots.dev], strings: [hidden] })
+    plan.add('MASK', 'masked paths', {
+      flags: strict(hidden),
+      numbers: [slots.dev, slots.empty],
+      strings: [hidden],
+    })
   if (spec.root?.readonly) plan.add('SETATTR', 'read-only root', { numbers: [ATTR.RDONLY, 0, 0], strings: ['/'] })
 }

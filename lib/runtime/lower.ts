@@ -2,7 +2,7 @@
 import { capabilityMask } from '../spec/capabilities.js'
 import { NETWORK_SYSCTLS } from '../spec/defaults.js'
 import { resourceNumber } from '../spec/rlimits.js'
-import type { SpecHook } from '../spec/runtime.js'
+import type { SpecHook, SpecProcess } from '../spec/runtime.js'
 import type { Hooks } from './hooks.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
 import { enterNamespaces, hasOwn } from './lower-namespaces.js'
@@ -22,12 +22,16 @@ export interface Lowered {
   attended: boolean
   /** The program is PID 1 of a namespace of its own. */
   ownPids: boolean
+  /** Where files are written before the program starts. */
+  filesAt?: { at: number; record: number }
 }
 
 export interface LowerOptions {
   /** Stop before the program: its part comes later, as a plan of its own (`becomeProgram`). */
   parked?: boolean
   hooks?: Hooks
+  /** Leave out what each run brings: the files, and the execution of the program at the end. */
+  template?: boolean
 }
 
 export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
@@ -40,13 +44,9 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   }
 }
 
-function lowerTo(
-  plan: Plan,
-  workload: Workload,
-  options: LowerOptions,
-): Pick<Lowered, 'slots' | 'cloneFlags' | 'attended'> {
+function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lowered, 'plan' | 'ownPids'> {
   const entry = enterNamespaces(plan, workload)
-  let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc }
+  let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc, empty: NONE }
 
   if (workload.rootfs.kind !== 'inherited') {
     const mounts = prepareMounts(plan, workload, entry.user?.slot)
@@ -68,11 +68,15 @@ function lowerTo(
     if (!workload.stockNetwork || NETWORK_SYSCTLS[name] !== value)
       plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
 
+  const filesAt = plan.position
   injectFiles(plan, workload.files)
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
-  else becomeProgram(plan, workload, slots, options.hooks)
-  return { cloneFlags: entry.cloneFlags, attended: entry.attended, slots }
+  else {
+    prepareProgram(plan, workload, slots, options.hooks)
+    if (!options.template) execute(plan, workload.spec.process)
+  }
+  return { cloneFlags: entry.cloneFlags, attended: entry.attended, slots, filesAt }
 }
 
 /** What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. */
@@ -111,9 +115,19 @@ export function injectFiles(plan: Plan, files: Workload['files']): void {
 const CONSOLE_SIZE = { height: 24, width: 80 }
 
 /** From a ready container to the program: limits, identity, protections, exec. */
-export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: LowerOptions['hooks']): void {
-  const process = workload.spec.process
+export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots): void {
+  prepareProgram(plan, workload, slots)
+  execute(plan, workload.spec.process)
+}
+
+export function execute(plan: Plan, process: Pick<SpecProcess, 'args' | 'env'> | undefined): void {
   if (!process?.args?.length) throw new Error('a process needs args')
+  plan.add('EXEC', 'exec', { numbers: [process.args.length], strings: [...process.args, ...(process.env ?? [])] })
+}
+
+function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: Hooks): void {
+  const process = workload.spec.process
+  if (!process) throw new Error('a configuration without a process')
   if (workload.init) plan.add('REAPER', 'init')
   if (!workload.idMaps) ownersLimits(plan, workload)
 
@@ -161,7 +175,6 @@ export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots,
   if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('PARENT_DEATH', 'process')
   if (process.noNewPrivileges) filter()
-  plan.add('EXEC', 'exec', { numbers: [process.args.length], strings: [...process.args, ...(process.env ?? [])] })
 }
 
 /** RLIM_INFINITY comes as -1 or as 2^64-1, which a double rounds up. */

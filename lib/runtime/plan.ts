@@ -90,6 +90,16 @@ export class Plan {
     this.#at = addon().plan.headerSize
   }
 
+  /** Where the next record comes: its offset, and its number. */
+  get position(): { at: number; record: number } {
+    return { at: this.#at, record: this.notes.length }
+  }
+
+  /** The records alone, to be put into another plan. */
+  records(): Buffer {
+    return this.#buffer.subarray(addon().plan.headerSize, this.#at)
+  }
+
   /** Names the network namespace that the addon takes from its stock. Before every `inherit`. */
   newNetwork(): number {
     this.hasNewNetwork = true

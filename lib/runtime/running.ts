@@ -3,6 +3,7 @@ import {
   addon,
   type NativeAgent,
   type NativeCause,
+  type NativeInstance,
   type NativeProcess,
   type NativeReport,
   type NativeRequest,
@@ -24,7 +25,7 @@ export class Running {
   readonly #process: NativeProcess
   #over = false
 
-  constructor(request: NativeRequest, events: RunningEvents = {}) {
+  constructor(request: NativeRequest | NativeInstance, events: RunningEvents = {}) {
     this.events = events
     let end: (report: NativeReport) => void
     this.ended = new Promise((resolve) => {

@@ -79,6 +79,20 @@ export function userText(user: string | number | undefined, image: ImageConfig):
   return user
 }
 
+/** Docker's defaults, then the image's, then the caller's. */
+export function programEnvironment(
+  image: ImageConfig,
+  { env, tty }: Pick<ContainerOptions, 'env' | 'tty'>,
+  hostname: string,
+): string[] {
+  const terminal = tty !== undefined && tty !== false
+  return mergeEnvironment(
+    { PATH: DEFAULT_PATH, HOSTNAME: hostname, ...(terminal ? { TERM: 'xterm' } : {}) },
+    image.Env,
+    env,
+  )
+}
+
 export function processSpec(
   args: string[],
   image: ImageConfig,
@@ -93,11 +107,7 @@ export function processSpec(
     ...(typeof tty === 'object' ? { consoleSize: { height: tty.rows, width: tty.columns } } : {}),
     user: { uid: 0, gid: 0 },
     args,
-    env: mergeEnvironment(
-      { PATH: DEFAULT_PATH, HOSTNAME: hostname, ...(terminal ? { TERM: 'xterm' } : {}) },
-      image.Env,
-      options.env,
-    ),
+    env: programEnvironment(image, options, hostname),
     cwd:
       options.workdir === undefined
         ? path.posix.resolve('/', image.WorkingDir ?? '')

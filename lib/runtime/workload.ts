@@ -77,6 +77,8 @@ export interface Workload {
   files: readonly InjectedFile[]
   /** Files of our own that are mounted at /etc/NAME. */
   etc: Readonly<Record<string, string>>
+  /** Its writable layer is nobody's after the program has ended. */
+  thrownAway: boolean
   /** A PID 1 that reaps. */
   init: boolean
   cgroup: CgroupPlacement
