@@ -19,14 +19,14 @@ import type { ContainerOptions, ExecOptions, Limits } from './options.js'
 import { type Assembled, assemble } from './runtime/assemble.js'
 import { writeBundle } from './runtime/bundle.js'
 import { loadBundle } from './runtime/bundle-load.js'
-import { checkContainerOptions, checkExecOptions } from './runtime/check-options.js'
+import { checkContainerOptions } from './runtime/check-options.js'
 import { type ChosenNamespaces, chooseNamespaces } from './runtime/choose-namespaces.js'
 import { connectInside } from './runtime/connect.js'
 import { ContainerAgent } from './runtime/container-agent.js'
 import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container-archive.js'
 import type { ContainerFs } from './runtime/container-fs.js'
 import { announceExit, announceStart, type Subject } from './runtime/events.js'
-import { planExec } from './runtime/exec.js'
+import { Execs } from './runtime/exec.js'
 import { type Health, healthPlan } from './runtime/health.js'
 import type { Hooks } from './runtime/hooks.js'
 import { type ContainerInspection, inspection } from './runtime/inspect.js'
@@ -36,7 +36,6 @@ import { type Owner, owner } from './runtime/owner.js'
 import { type ProcessInfo, processesIn } from './runtime/processes.js'
 import { type ContainerInfo, readStates, releaseName, takeName, writeState } from './runtime/registry.js'
 import { checkRestart } from './runtime/restart.js'
-import { start } from './runtime/start.js'
 import { endedWith, signalNumber, verdict } from './runtime/verdict.js'
 import { newId } from './util/ids.js'
 import { type Duration, parseDuration } from './util/units.js'
@@ -80,6 +79,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   readonly #parts: Parts
   readonly #life: Life
   readonly #agent: ContainerAgent
+  readonly #execs: Execs
   readonly #archive: ContainerArchive
   #removing: Promise<void> | undefined
 
@@ -93,6 +93,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.labels = { ...imageConfig.Labels, ...options.labels }
     this.#agent = new ContainerAgent(assembled.workload, () => this.#life.running, parts.data !== undefined)
     this.#archive = new ContainerArchive(this.#agent, assembled.workload, options.security?.privileged ?? false)
+    this.#execs = new Execs({ ...assembled, owner: parts.owner })
     this.#life = new Life({
       assembled,
       log: this.#logFile,
@@ -312,21 +313,18 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Runs a program in the running container, as strict as the container itself. */
   exec(command: readonly string[], options: ExecOptions = {}): Execution {
     return new Execution(async (request) => {
-      checkExecOptions(options)
       this.#mustRun('exec')
       const pidfd = this.#life.running?.pidfd() ?? -1
       if (pidfd < 0) throw this.#wrongState('exec')
-      const { assembled, owner } = this.#parts
-      const planned = planExec({ ...assembled, owner, pidfd }, command, options)
       const whole = this.#life.exit
-      const running = start(planned.lowered, planned.cgroup, limitsOf(request), request.events)
+      const { running, files, notes } = this.#execs.start(command, options, pidfd, limitsOf(request), request.events)
       return {
         running,
         subject: { kind: 'exec', container: this.id, command },
-        conclude: async (report) => {
-          const result = verdict(report, planned.cgroup.files, planned.lowered.plan.notes)
+        conclude: (report) => {
+          const result = verdict(report, files, report.failure ? notes() : [])
           if (result instanceof CaissonError) throw this.#life.running ? result : this.#wrongState('exec')
-          return endedWith(result, planned.cgroup.files, whole)
+          return endedWith(result, files, whole)
         },
       }
     }, options)

@@ -8,6 +8,7 @@ import type { Running, RunningEvents } from './runtime/running.js'
 import type { StartRequest } from './runtime/start.js'
 import { closedInput, lateReader, makePipe, PipeReader, pipeWriter, Tally, TerminalStream } from './runtime/streams.js'
 import { commandFailed, type ExecResult, signalNumber } from './runtime/verdict.js'
+import { pace } from './util/pace.js'
 import { parseDuration, parseSize } from './util/units.js'
 
 export type { ExecResult, Reason } from './runtime/verdict.js'
@@ -173,6 +174,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       const cpu = this.#options.cpuTimeout === undefined ? 0 : parseDuration(this.#options.cpuTimeout, 'cpuTimeout')
       // Whether the caller awaits, streams or writes is known once its own turn is over.
       for (let turn = 0; turn < 3; turn++) await undefined
+      await pace()
       if (signal?.aborted) throw abortedBeforeStart(signal)
       const abort = () => {
         this.#aborted = true

@@ -40,6 +40,8 @@ interface Prepared {
 
 /** Prepared at the same time, at most: the runs that are under way need the processors too. */
 const PREPARING_MAX = 2
+/** Milliseconds that a new one may wait for. */
+const SOON = 5
 /** Milliseconds to the next try after one could not be prepared. */
 const RETRY = 250
 
@@ -57,6 +59,7 @@ export class Pool implements AsyncDisposable {
   #closed = false
   #full = deferred<void>()
   #retry: NodeJS.Timeout | undefined
+  #soon: NodeJS.Timeout | undefined
 
   constructor(image: string | Image, options: PoolOptions) {
     const { size, ...rest } = options
@@ -72,6 +75,7 @@ export class Pool implements AsyncDisposable {
   /** Resolves when as many as asked for wait; rejects when one cannot be prepared. */
   async ready(): Promise<void> {
     if (this.#idle.length >= this.size) return
+    this.#fill()
     await awake(this.#full.promise)
   }
 
@@ -83,6 +87,7 @@ export class Pool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
     clearTimeout(this.#retry)
+    clearTimeout(this.#soon)
     for (const waiter of this.#waiting.splice(0)) waiter.reject(closed())
     this.#full.reject(closed())
     const left = this.#idle.splice(0)
@@ -122,13 +127,23 @@ export class Pool implements AsyncDisposable {
     // One that has died meanwhile is passed over.
     for (let prepared = this.#idle.shift(); prepared; prepared = this.#idle.shift())
       if (!prepared.running.over) {
-        this.#fill()
+        this.#fillSoon()
         return prepared
       }
     const waiter = deferred<Prepared>()
     this.#waiting.push(waiter)
     this.#fill()
     return awake(waiter.promise)
+  }
+
+  /** The program that just got its container comes first, as long as enough are left for the next ones. */
+  #fillSoon(): void {
+    if (this.#idle.length * 2 < this.size) this.#fill()
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined
+      this.#fill()
+    }, SOON)
+    this.#soon.unref()
   }
 
   #fill(): void {

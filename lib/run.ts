@@ -10,8 +10,8 @@ import { assemble } from './runtime/assemble.js'
 import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
+import { templateFor } from './runtime/run-template.js'
 import { start } from './runtime/start.js'
-import { templateFor } from './runtime/template.js'
 import { verdict } from './runtime/verdict.js'
 import { newId } from './util/ids.js'
 
@@ -32,7 +32,7 @@ async function launch(
 ): Promise<Launched> {
   const holder = await owner()
   const { root } = typeof image === 'string' ? await Image.get(image) : image
-  const template = await templateFor(holder, root, options)
+  const template = templateFor(holder, root, options)
   if (template) {
     const { id, args, running, files, notes } = template.start(command, options, limitsOf(request), request.events)
     const subject = { kind: 'run' as const, container: id, command: args }

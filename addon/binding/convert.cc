@@ -49,6 +49,7 @@ std::vector<Step> steps(const Napi::Value& value) {
       if (value.IsString()) step.text = text(value);
     step.stage = text_or(object, "stage", "prepare");
     step.lenient = truth(object, "lenient");
+    step.late = truth(object, "late");
     result.push_back(std::move(step));
   }
   return result;
@@ -150,6 +151,7 @@ Blueprint blueprint(const Napi::Object& request) {
   options.born_outside = truth(request, "bornOutside");
   options.devices = device_rules(request.Get("devices"));
   options.prepare = steps(request.Get("prepare"));
+  options.awaits_steps = truth(request, "awaitsSteps");
   options.inherited_paths = texts(request.Get("inheritedPaths"));
   options.new_network = truth(request, "newNetwork");
   options.cpu_file = text_or(request, "cpuFile");

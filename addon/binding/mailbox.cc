@@ -44,7 +44,11 @@ void Mailbox::deliver(napi_env env, napi_value, void* context, void*) {
   if (env == nullptr) return;
   for (Letter& letter : letters) {
     Napi::HandleScope scope(env);
-    letter(Napi::Env(env));
+    try {
+      letter(Napi::Env(env));
+    } catch (const Napi::Error&) {
+      // The environment is being torn down and takes no JavaScript any more: nobody is left to be told.
+    }
   }
 }
 

@@ -78,6 +78,7 @@ ProcessOptions from_template(const Napi::Object& request, const Template& shared
   ProcessOptions options(shared.instantiate({id, inserted, appended, records}));
   options.stdio = stdio_of(request);
   options.input = bytes_or_empty(request.Get("input"));
+  options.inherited = descriptors(request.Get("inherited"));
   options.limits = run_limits(request);
   return options;
 }

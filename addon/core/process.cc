@@ -97,10 +97,9 @@ Result<Fd> Process::make_plan(const std::string& plan) {
 }
 
 Result<> Process::create() {
-  if (auto done = perform(options_.prepare); !done) return done.failure();
+  if (auto done = perform(options_.prepare, false); !done) return done.failure();
   if (!options_.devices.empty())
     if (auto done = restrict_devices(options_.cgroup.unified, options_.devices); !done) return done.failure();
-  if (auto done = watch_oom(); !done) return done.failure();
 
   if (!options_.log.empty()) {
     log_.emplace(options_.log, options_.log_limit);
@@ -143,7 +142,26 @@ Result<> Process::create() {
     std::lock_guard lock(pidfd_mutex_);
     exit_.fd = std::move(spawned->pidfd);
   }
+  if (auto done = finish_steps(); !done) {
+    report_.failure = done.failure();
+    sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
+  }
+  // Held containers are many, and none needs this again.
+  std::string().swap(options_.plan);
+  std::vector<Step>().swap(options_.prepare);
 
+  return Nothing{};
+}
+
+// What the process enters by itself is made while it is at work on other things.
+Result<> Process::finish_steps() {
+  if (auto done = perform(options_.prepare, true); !done) return done.failure();
+  if (auto done = watch_oom(); !done) return done.failure();
+  if (!options_.awaits_steps) return Nothing{};
+  message go = {};
+  go.type = MESSAGE_GO;
+  go.value = static_cast<uint32_t>(pid_);
+  if (!send_message(control_.fd.get(), go)) return failed("process", "sendmsg", "go");
   return Nothing{};
 }
 

@@ -50,6 +50,7 @@ struct Blueprint {
   bool born_outside = false;        // the plan takes it into its v2 cgroup
   std::vector<DeviceRule> devices;  // enforced on cgroup.unified; none: all that others allow
   std::vector<Step> prepare;
+  bool awaits_steps = false;  // the plan waits (SYNC) until the late ones are done
   std::vector<std::string> inherited_paths;  // opened when all is prepared, with O_PATH; they follow `inherited`
   bool new_network = false;  // the first inherited descriptor is to be a new network namespace, from the stock
   std::string cpu_file;      // cpu.stat of v2, or cpuacct.usage of v1
@@ -135,6 +136,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void launch();
   Result<> connect(std::array<Fd, 3>* stdio);
   Result<> watch_oom();
+  Result<> finish_steps();
   Result<> create();
   Result<Fd> make_plan(const std::string& plan);
 

@@ -42,4 +42,12 @@ Result<> perform(const std::vector<Step>& steps) {
   return Nothing{};
 }
 
+Result<> perform(const std::vector<Step>& steps, bool late) {
+  for (const Step& step : steps) {
+    const char* syscall = "";
+    if (step.late == late && !perform(step, &syscall)) return failed(step.stage, syscall, step.path);
+  }
+  return Nothing{};
+}
+
 }  // namespace caisson

@@ -22,9 +22,13 @@ struct Step {
   std::string stage;
   // MakeDirectory, Symlink: it may be there. Write: the file may be missing.
   bool lenient = false;
+  // Done when the process is there, while its init program is at work.
+  bool late = false;
 };
 
 // Stops at the first that fails.
 Result<> perform(const std::vector<Step>& steps);
+// The same for those that are late, or are not.
+Result<> perform(const std::vector<Step>& steps, bool late);
 
 }  // namespace caisson

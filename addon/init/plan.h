@@ -104,6 +104,7 @@ enum plan_flag {
 enum plan_sync {
   PLAN_SYNC_MAPS = 1,  /* of an errand: the owner writes the id maps, then answers */
   PLAN_SYNC_HOOKS = 2, /* the owner runs hooks, then answers */
+  PLAN_SYNC_STEPS = 3, /* not announced: the owner answers when its late steps are done */
 };
 
 /* System calls that PROBE makes in a way that changes nothing; the answer is a MESSAGE_PROBED. */

@@ -63,7 +63,7 @@ async function eventLoop(image) {
 }
 
 async function pool(image, { rounds }) {
-  await using prepared = new Pool(image, { size: 4 })
+  const prepared = new Pool(image, { size: 4 })
   const cold = () => timed(() => run(image, ['/bin/true'], { namespaces: { net: 'host' } }))
   const warm = async () => {
     await prepared.ready()
@@ -71,13 +71,14 @@ async function pool(image, { rounds }) {
   }
   const samples = await interleave({ warm, cold }, { rounds })
   compare('Pool.run(true), against cold without net', samples.warm, samples.cold, 0.6)
+  await prepared[Symbol.asyncDispose]()
 }
 
 async function exec(image, { directory, rootfs, rounds }) {
-  await using container = await Container.create(image, { command: ['/bin/sleep', '1000'] })
+  if (!has('crun')) return note('crun: not here')
+  const container = await Container.create(image, { command: ['/bin/sleep', '1000'] })
   await container.start()
   const ours = () => timed(() => container.exec(['/bin/true']))
-  if (!has('crun')) return note('crun: not here')
   const bundle = await makeBundle(directory, rootfs, { container: { command: ['/bin/sleep', '1000'] } })
   const timer = commandTimer(CRUN_SETUP)
   const id = `bench-exec-${process.pid}`
@@ -88,6 +89,7 @@ async function exec(image, { directory, rootfs, rounds }) {
   } finally {
     await timer.run(['crun', 'delete', '-f', id])
     timer.close()
+    await container.remove({ force: true })
   }
 }
 
@@ -129,7 +131,15 @@ async function throughput(image, { directory, rootfs }) {
 /** Processes besides the programs themselves, and memory of ours. */
 async function held(image) {
   const count = 200
-  const processes = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length
+  // The dead wait for the host's init, whenever that looks.
+  const lives = (pid) => {
+    try {
+      return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+    } catch {
+      return false
+    }
+  }
+  const processes = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name) && lives(name)).length
   const memory = () => {
     global.gc?.()
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024

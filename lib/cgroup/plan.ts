@@ -113,11 +113,11 @@ function planLegacy(plan: CgroupPlan, base: CgroupBase, owner: LegacyPlace, name
   const place = { hierarchy, directory: path.join(owner.directory, name) }
   if (hierarchy.controllers.includes('cpuset')) plan.prepare.push(...fillCpuset(owner, place))
   else {
-    if (!always) plan.prepare.push({ path: owner.directory, stage: 'cgroup', lenient: true })
-    plan.prepare.push({ path: place.directory, stage: 'cgroup' })
+    if (!always) plan.prepare.push({ path: owner.directory, stage: 'cgroup', lenient: true, late: true })
+    plan.prepare.push({ path: place.directory, stage: 'cgroup', late: true })
   }
   for (const controller of limiting)
-    plan.prepare.push(...steps(place.directory, controller.name, controller.legacyWrites(settings)))
+    plan.prepare.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings)))
   enterLegacy(plan, place)
   // Our own default for pids is no reason to show a hierarchy.
   if (limiting.some((controller) => controller.name !== 'pids' || settings.pidsAsked))
@@ -149,7 +149,7 @@ export function planExecCgroup(base: CgroupBase, container: CgroupPlan, name: st
       continue
     }
     const place = { hierarchy, directory: path.join(directory, name) }
-    plan.prepare.push({ path: place.directory, stage: 'cgroup' })
+    plan.prepare.push({ path: place.directory, stage: 'cgroup', late: true })
     enterLegacy(plan, place)
   }
   // When memory runs out it is the container's limit: its counter tells.
@@ -165,7 +165,7 @@ export function planUpdate(base: CgroupBase, plan: CgroupPlan, settings: Setting
     if (!controller.needed(settings) || plan.unified?.controllers.includes(controller.name)) continue
     const place = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller.legacy))
     if (!place) throw legacyOf(base, controller) ? notEntered(controller) : unavailable(base, controller)
-    writes.push(...steps(place.directory, controller.name, controller.legacyWrites(settings)))
+    writes.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings)))
   }
   return writes
 }
@@ -195,15 +195,20 @@ function steps(directory: string, controller: string, writes: FileWrite[]): Nati
   }))
 }
 
+/** The directories of v1 are entered by the init program, so they may be made while it is at work. */
+function lateSteps(directory: string, controller: string, writes: FileWrite[]): NativeStep[] {
+  return steps(directory, controller, writes).map((step) => ({ ...step, late: true }))
+}
+
 /** A v1 cpuset starts empty, and an empty one takes no process: each level copies what its parent may use. */
 function fillCpuset({ hierarchy, directory: owner }: LegacyPlace, { directory }: LegacyPlace): NativeStep[] {
   const read = (file: string) => readWords(path.join(hierarchy.own, file)).join('')
   const cpus = read('cpuset.effective_cpus') || read('cpuset.cpus')
   const mems = read('cpuset.effective_mems') || read('cpuset.mems')
   const fill = (where: string, lenient: boolean): NativeStep[] => [
-    { path: where, stage: 'cgroup', lenient },
-    { path: path.join(where, 'cpuset.cpus'), text: cpus, stage: 'cgroup: cpuset' },
-    { path: path.join(where, 'cpuset.mems'), text: mems, stage: 'cgroup: cpuset' },
+    { path: where, stage: 'cgroup', lenient, late: true },
+    { path: path.join(where, 'cpuset.cpus'), text: cpus, stage: 'cgroup: cpuset', late: true },
+    { path: path.join(where, 'cpuset.mems'), text: mems, stage: 'cgroup: cpuset', late: true },
   ]
   return [...fill(owner, true), ...fill(directory, false)]
 }

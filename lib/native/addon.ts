@@ -31,6 +31,8 @@ export interface NativeStep {
   target?: string
   stage?: string
   lenient?: boolean
+  /** Done when the process is there; it waits in its plan until all of them are (SYNC, `awaitsSteps`). */
+  late?: boolean
 }
 
 export interface NativeCgroup {
@@ -81,6 +83,7 @@ export interface NativeRequest extends NativeRun {
   /** Device access in the v2 cgroup: the last rule that fits decides, none denies. */
   devices?: readonly NativeDeviceRule[]
   prepare?: NativeStep[]
+  awaitsSteps?: boolean
   maps?: NativeIdMaps
   /** Descriptors for the plan's first slots; taken over. */
   inherited?: number[]
@@ -119,6 +122,8 @@ export interface NativeTemplate {
 export interface NativeInstance extends Omit<NativeRun, 'plan'> {
   template: NativeTemplate
   id: string
+  /** Descriptors for the plan's first slots; taken over. */
+  inherited?: number[]
   inserted?: Uint8Array
   appended: Uint8Array
   /** In both together. */

@@ -37,6 +37,12 @@ export async function chooseNamespaces(options: ContainerOptions): Promise<Chose
   return openNamespaces(readChoices(options), askedMaps(options))
 }
 
+/** Those of options that join none and have no user namespace: there is nothing to open. */
+export function ownNamespaces(options: ContainerOptions): ChosenNamespaces {
+  const own = [...readChoices(options)].filter(([, choice]) => choice === 'private').map(([type]) => type)
+  return { own: new Set(own), join: [], privateUser: false, close: () => undefined }
+}
+
 /** As chooseNamespaces, for choices that are made; a type that has none stays the host's. */
 export async function openNamespaces(choices: Map<NamespaceType, Choice>, maps?: IdMapPair): Promise<ChosenNamespaces> {
   const own = new Set<NamespaceType>()

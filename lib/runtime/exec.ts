@@ -1,14 +1,21 @@
 /** Executes a program in a running container: as strict as the container, and in cgroups of its own. */
 import { type CgroupPlan, planExecCgroup } from '../cgroup/plan.js'
 import { invalidArgument } from '../errors.js'
+import { addon } from '../native/addon.js'
 import type { ExecOptions } from '../options.js'
 import type { SpecProcess } from '../spec/runtime.js'
+import { newId } from '../util/ids.js'
 import { insidePath } from '../util/paths.js'
-import { becomeProgram, type Lowered } from './lower.js'
-import { enterPids } from './lower-namespaces.js'
+import { checkExecOptions } from './check-options.js'
+import { execute, type Lowered, prepareProgram } from './lower.js'
+import { enterPids, joinCgroups } from './lower-namespaces.js'
 import type { Owner } from './owner.js'
 import { NONE, Plan } from './plan.js'
+import type { RunningEvents } from './running.js'
+import { copyOptions, type Plain, sameOptions } from './same-options.js'
 import { mergeEnvironment, userText } from './spec-process.js'
+import type { StartRequest } from './start.js'
+import { type Started, Template } from './template.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 
 /** f_type of devpts (statfs(2)). */
@@ -18,26 +25,71 @@ export interface ExecTarget {
   workload: Workload
   cgroup: CgroupPlan
   owner: Owner
-  /** Of the container's PID 1; a duplicate that is taken over. */
-  pidfd: number
 }
 
-let counter = 0
+/** Options of the program alone. */
+const OF_ONE_EXEC = new Set(['env', 'input', 'timeout', 'cpuTimeout', 'maxOutput', 'signal', 'throwOnError'])
+/** Templates that a container keeps: the latest. */
+const KEPT = 4
 
-export function planExec(
-  target: ExecTarget,
-  command: readonly string[],
-  options: ExecOptions,
-): { lowered: Lowered; cgroup: CgroupPlan } {
+/** The programs that are executed in one container. */
+export class Execs {
+  readonly #target: ExecTarget
+  readonly #templates: Array<{ options: { [name: string]: Plain }; template: Template }> = []
+
+  constructor(target: ExecTarget) {
+    this.#target = target
+  }
+
+  /** `pidfd`: of the container's PID 1; a duplicate that is taken over. */
+  start(
+    command: readonly string[],
+    options: ExecOptions,
+    pidfd: number,
+    request: StartRequest,
+    events: RunningEvents,
+  ): Started {
+    try {
+      checkCommand(command)
+      const main = this.#target.workload.spec.process as SpecProcess
+      const template = this.#templateFor(options)
+      const execution = new Plan()
+      execute(execution, { args: [...command], env: execEnvironment(main, options) })
+      return template.start({ id: newId(), execution, inherited: [pidfd] }, request, events)
+    } catch (error) {
+      addon().closeFd(pidfd)
+      throw error
+    }
+  }
+
+  #templateFor(options: ExecOptions): Template {
+    const found = this.#templates.find((each) => sameOptions(each.options, options, OF_ONE_EXEC))
+    if (found) return found.template
+    checkExecOptions(options)
+    const id = newId()
+    const { lowered, cgroup } = planExec(this.#target, id, options)
+    const template = new Template(id, lowered, cgroup, {})
+    const kept = copyOptions(options, OF_ONE_EXEC)
+    if (kept) this.#templates.unshift({ options: kept, template })
+    this.#templates.length = Math.min(this.#templates.length, KEPT)
+    return template
+  }
+}
+
+function checkCommand(command: readonly string[]): void {
   if (!Array.isArray(command) || command.length === 0)
     throw invalidArgument('command', command, 'an array with at least one string')
   for (const word of command)
     if (typeof word !== 'string' || word.includes('\0')) throw invalidArgument('command', word, 'a string without NUL')
+}
+
+/** Everything but the program's own execution. */
+function planExec(target: ExecTarget, id: string, options: ExecOptions): { lowered: Lowered; cgroup: CgroupPlan } {
   const { workload } = target
-  const cgroup = planExecCgroup(target.owner.cgroups, target.cgroup, `exec-${++counter}`)
+  const cgroup = planExecCgroup(target.owner.cgroups, target.cgroup, id)
   const plan = new Plan()
   const types = entered(workload)
-  const slot = plan.inherit(target.pidfd)
+  const slot = plan.inherit(-1)
   const attended = types.includes('pid')
   const unified = attended && cgroup.unified ? plan.inheritPath(cgroup.unified.directory) : NONE
   plan.add('UNDUMPABLE', 'process')
@@ -45,27 +97,24 @@ export function planExec(
     plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
     enterPids(plan, unified)
   }
-  for (const file of cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [file] })
+  joinCgroups(plan, cgroup.join)
   const flags = types.reduce((sum, type) => (type === 'pid' ? sum : sum + NAMESPACES[type].flag), 0)
   if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')
   const slots = { dev: NONE, pts: NONE, proc: NONE, empty: NONE }
-  const process = execProcess(workload.spec.process as SpecProcess, command, options)
+  const process = execProcess(workload.spec.process as SpecProcess, ['/'], options)
   if (process.terminal) {
     slots.pts = plan.slot()
     plan.add('OPEN', 'terminal', { numbers: [slots.pts, DEVPTS_MAGIC], strings: ['/dev/pts'] })
   }
-  becomeProgram(
-    plan,
-    {
-      ...workload,
-      spec: { ...workload.spec, process },
-      user: options.user === undefined ? workload.user : userText(options.user, {}),
-      init: false,
-    },
-    slots,
-  )
+  const program = {
+    ...workload,
+    spec: { ...workload.spec, process },
+    user: options.user === undefined ? workload.user : userText(options.user, {}),
+    init: false,
+  }
+  prepareProgram(plan, program, slots)
   return { lowered: { plan, slots, attended, cloneFlags: 0, ownPids: false }, cgroup }
 }
 
@@ -79,13 +128,20 @@ function entered(workload: Workload): NamespaceType[] {
 
 /** The process of a container with another command; what is not said stays as the container has it. */
 export function execProcess(main: SpecProcess, command: readonly string[], options: ExecOptions): SpecProcess {
-  const terminal = options.tty !== undefined && options.tty !== false
   return {
     ...main,
-    terminal,
+    terminal: hasTerminal(options),
     consoleSize: typeof options.tty === 'object' ? { height: options.tty.rows, width: options.tty.columns } : undefined,
     args: [...command],
-    env: mergeEnvironment(main.env, terminal ? { TERM: 'xterm' } : undefined, options.env),
+    env: execEnvironment(main, options),
     cwd: options.workdir === undefined ? main.cwd : insidePath(options.workdir, 'workdir'),
   }
+}
+
+function execEnvironment(main: SpecProcess, options: ExecOptions): string[] {
+  return mergeEnvironment(main.env, hasTerminal(options) ? { TERM: 'xterm' } : undefined, options.env)
+}
+
+function hasTerminal({ tty }: ExecOptions): boolean {
+  return tty !== undefined && tty !== false
 }

@@ -112,6 +112,7 @@ export class Life {
     this.#intended = false
     const { hooks } = this.#options
     const lowered = lower(assembled.workload, { hooks })
+    const { notes } = lowered.plan
     const since = Date.now()
     const started = deferred<number>()
     const running = start(
@@ -138,7 +139,7 @@ export class Life {
     )
     this.#running = running
     const ended = running.ended.then((report) => {
-      const outcome = verdict(report, assembled.cgroup.files, lowered.plan.notes)
+      const outcome = verdict(report, assembled.cgroup.files, notes)
       if (outcome instanceof CaissonError) started.reject(outcome)
       else if (report.failure) started.reject(commandMissing(outcome))
       return outcome

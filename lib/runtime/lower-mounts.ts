@@ -202,7 +202,7 @@ function prepareStaging(plan: Plan, workload: Workload, user: number, plain: Etc
     numbers: [memory, user === NONE ? ATTR.NODEV : 0],
     strings: ['tmpfs', 'mode', '0755', ...size],
   })
-  const directories = ['root', 'empty']
+  const directories = ['root', ...(user === NONE ? ['empty'] : [])]
   if (user !== NONE) directories.push(...rootfs.lower.map((_, i) => `lower${i}`))
   if (writable.kind === 'memory') directories.push('upper', 'work')
   else directories.push('disk')
@@ -222,6 +222,8 @@ function prepareStaging(plan: Plan, workload: Workload, user: number, plain: Etc
         blob: Buffer.from(content),
       })
   plan.add('ATTACH', stage, { numbers: [memory, NONE], strings: [staging] })
+  // Inside a user namespace nothing of ours can be cloned any more.
+  if (user !== NONE) return NONE
   const empty = plan.slot()
   plan.add('TREE', stage, {
     numbers: [empty, PROPAGATION.private, ATTR.RDONLY | HIDDEN, NONE],

@@ -8,6 +8,8 @@ export interface Entry {
   cloneFlags: number
   /** See Lowered. */
   attended: boolean
+  /** Enters the cgroups: while the host's files are in sight, and before the user namespace. */
+  enterCgroups(): void
   /** Slot of the host's /proc, for sysctls where the container's root is not ours to mount one in. */
   proc: number
   /** With a user namespace the process is still outside of it, and has the owner's rights, until `enter()`. */
@@ -53,25 +55,38 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
     setns(pid)
     enterPids(plan, unifiedSlot)
   }
-  for (const join of workload.cgroup.join) plan.add('CGROUP_JOIN', 'cgroup', { strings: [join] })
+  const newCgroup = own.includes('cgroup')
+  const enterCgroups = () => {
+    joinCgroups(plan, workload.cgroup.join)
+    // It shows the cgroups that it was made in as their roots.
+    if (newCgroup && !user) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
+  }
+  const inherited = workload.rootfs.kind === 'inherited'
+  // There the files go out of sight with the next steps.
+  if (inherited) enterCgroups()
   if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
   if (!user) {
-    const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
-    if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
+    const proc = inherited ? hostProc(plan) : NONE
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
     for (const join of order) if (join !== pid) setns(join)
     ready(plan)
     const later: NamespaceType[] = ['cgroup', 'time']
     if (stock !== NONE) later.push('net')
-    return { proc, attended, cloneFlags: flagsOf(own.filter((type) => !later.includes(type))) }
+    return {
+      proc,
+      attended,
+      enterCgroups: inherited ? nothing : enterCgroups,
+      cloneFlags: flagsOf(own.filter((type) => !later.includes(type))),
+    }
   }
 
-  const proc = workload.rootfs.kind === 'inherited' ? hostProc(plan) : NONE
+  const proc = inherited ? hostProc(plan) : NONE
   const others = order.filter((join) => join !== user && join !== pid)
   for (const join of others) if (!join.inUser) setns(join)
   return {
     proc,
     attended,
+    enterCgroups: inherited ? nothing : enterCgroups,
     cloneFlags: own.includes('mnt') ? NAMESPACES.mnt.flag : 0,
     user: {
       slot: slots.get(user) as number,
@@ -88,6 +103,16 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
       },
     },
   }
+}
+
+const nothing = () => undefined
+
+const SYNC_STEPS = 3
+
+/** v1: by `tasks` files, which the owner makes meanwhile. */
+export function joinCgroups(plan: Plan, files: readonly string[]): void {
+  if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
+  for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { strings: [file] })
 }
 
 /** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */

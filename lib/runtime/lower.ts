@@ -50,6 +50,7 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
 
   if (workload.rootfs.kind !== 'inherited') {
     const mounts = prepareMounts(plan, workload, entry.user?.slot)
+    entry.enterCgroups()
     if (entry.user) ownersLimits(plan, workload)
     entry.user?.enter()
     mounts.prepareInside()
@@ -125,7 +126,8 @@ export function execute(plan: Plan, process: Pick<SpecProcess, 'args' | 'env'> |
   plan.add('EXEC', 'exec', { numbers: [process.args.length], strings: [...process.args, ...(process.env ?? [])] })
 }
 
-function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: Hooks): void {
+/** All of becomeProgram but the execution. */
+export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: Hooks): void {
   const process = workload.spec.process
   if (!process) throw new Error('a configuration without a process')
   if (workload.init) plan.add('REAPER', 'init')

@@ -73,6 +73,17 @@ export interface OperationDetails {
   blob?: Uint8Array
 }
 
+const SPARE_MAX = 64 * 1024
+const NOTHING = Buffer.alloc(0)
+/** For the next plan: most are of one size, and memory outside of the heap is collected late. */
+let spare: Buffer | undefined
+
+function takeBuffer(): Buffer {
+  const taken = spare ?? Buffer.allocUnsafe(8192)
+  spare = undefined
+  return taken
+}
+
 /**
  * A plan being written. Slots are small numbers that name descriptors inside the init program; `inherited` of them
  * come with the process, the rest are filled by operations.
@@ -82,7 +93,7 @@ export class Plan {
   readonly inherited: number[] = []
   readonly inheritedPaths: string[] = []
   hasNewNetwork = false
-  #buffer = Buffer.allocUnsafe(8192)
+  #buffer = takeBuffer()
   #at: number
   #nextSlot = 0
 
@@ -175,6 +186,12 @@ export class Plan {
       this.#u32(i * 4, value)
     })
     return this.#buffer.subarray(0, this.#at)
+  }
+
+  /** Its bytes are not needed any more: the addon has copied them. */
+  release(): void {
+    if (this.#buffer.length <= SPARE_MAX) spare = this.#buffer
+    this.#buffer = NOTHING
   }
 
   #u32(at: number, value: number): void {

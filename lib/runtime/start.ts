@@ -21,7 +21,7 @@ export type StartRequest = Pick<
 
 export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartRequest, events: RunningEvents): Running {
   const { plan } = lowered
-  return new Running(
+  const running = new Running(
     {
       ...request,
       plan: plan.finish(),
@@ -33,10 +33,13 @@ export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartReques
       cgroup: nativeCgroup(cgroup),
       bornOutside: lowered.attended,
       prepare: cgroup.prepare,
+      awaitsSteps: cgroup.join.length > 0,
       collect: accountPaths(cgroup.files),
       cpuFile: cgroup.files.cpu,
       oomControl: cgroup.oomControl,
     },
     events,
   )
+  plan.release()
+  return running
 }
