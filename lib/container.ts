@@ -1,43 +1,31 @@
 /** Containers that are kept: created, started, stopped, looked into, and removed by their owner. */
 import { EventEmitter } from 'node:events'
-import { mkdir, rm } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { freeze } from './cgroup/freezer.js'
-import { planUpdate } from './cgroup/plan.js'
-import { settingsFromLimits } from './cgroup/settings.js'
 import { readStats, type Stats, statsEvery, withRate } from './cgroup/stats.js'
-import { CaissonError, invalidArgument } from './errors.js'
+import { CaissonError } from './errors.js'
 import { type ExecResult, Execution, limitsOf } from './execution.js'
 import { Image } from './image.js'
 import type { Change } from './layer/diff.js'
-import { removeTree } from './layer/tree.js'
-import { addon, type NativeFailure } from './native/addon.js'
-import { errorFromFailure } from './native/failure.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
-import { type Assembled, assemble } from './runtime/assemble.js'
-import { writeBundle } from './runtime/bundle.js'
-import { loadBundle } from './runtime/bundle-load.js'
-import { checkContainerOptions } from './runtime/check-options.js'
-import { type ChosenNamespaces, chooseNamespaces } from './runtime/choose-namespaces.js'
 import { connectInside } from './runtime/connect.js'
 import { ContainerAgent } from './runtime/container-agent.js'
 import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container-archive.js'
 import type { ContainerFs } from './runtime/container-fs.js'
+import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container-parts.js'
 import { announceExit, announceStart, type Subject } from './runtime/events.js'
 import { Execs } from './runtime/exec.js'
 import { type Health, healthPlan } from './runtime/health.js'
-import type { Hooks } from './runtime/hooks.js'
 import { type ContainerInspection, inspection } from './runtime/inspect.js'
 import { type ContainerState, Life } from './runtime/life.js'
 import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
-import { type Owner, owner } from './runtime/owner.js'
 import { type ProcessInfo, processesIn } from './runtime/processes.js'
-import { type ContainerInfo, readStates, releaseName, takeName, writeState } from './runtime/registry.js'
+import { type ContainerFilter, type ContainerInfo, listContainers, readStates, writeState } from './runtime/registry.js'
 import { checkRestart } from './runtime/restart.js'
-import { endedWith, signalNumber, verdict } from './runtime/verdict.js'
-import { newId } from './util/ids.js'
+import { updateLimits } from './runtime/update-limits.js'
+import { checkSignal, endedWith, verdict } from './runtime/verdict.js'
 import { type Duration, parseDuration } from './util/units.js'
 import { type Wait, waitFor } from './wait.js'
 
@@ -51,23 +39,6 @@ export interface CreateOptions extends ContainerOptions {
 const containers = new Map<string, Container>()
 
 const STOP_GRACE = 10_000
-
-interface Parts {
-  id: string
-  name: string
-  image: string
-  options: CreateOptions
-  owner: Owner
-  assembled: Assembled
-  /** Open until it is removed: each start enters them anew. */
-  namespaces: ChosenNamespaces
-  /** State, log and bundle; gone with the owner. */
-  run: string
-  /** The writable layer. */
-  data: string | undefined
-  imageConfig: Image['config']
-  hooks?: Hooks
-}
 
 export class Container extends EventEmitter implements AsyncDisposable {
   readonly id: string
@@ -97,7 +68,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#life = new Life({
       assembled,
       log: this.#logFile,
-      stopSignal: stopSignal(options.stopSignal ?? imageConfig.StopSignal),
+      stopSignal: checkSignal(options.stopSignal ?? imageConfig.StopSignal ?? 'SIGTERM', 'stopSignal'),
       health: healthPlan(options.healthcheck, imageConfig.Healthcheck),
       probe: async (command, timeout) => (await this.exec(command, { timeout })).exitCode === 0,
       restart: checkRestart(options.restart),
@@ -114,51 +85,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Makes a container; nothing runs yet. */
   static async create(image: string | Image, options: CreateOptions = {}): Promise<Container> {
-    const { command, ...given } = options
-    checkContainerOptions(given)
     options.signal?.throwIfAborted()
-    const holder = await owner()
-    const made = typeof image === 'string' ? await Image.get(image) : image
-    const id = newId()
-    const data = options.storage === 'memory' ? undefined : path.join(holder.data, 'containers', id)
-    const run = path.join(holder.run, 'containers', id)
-    const namespaces = await chooseNamespaces(options)
-    const undo = [async () => namespaces.close()]
-    try {
-      const assembled = assemble({
-        id,
-        owner: holder,
-        image: made.root,
-        command,
-        options,
-        namespaces,
-        directory: data,
-        kept: true,
-      })
-      const name = await takeName(options.name, holder, id)
-      undo.push(() => releaseName(name, id))
-      const container = new Container({
-        id,
-        name,
-        image: typeof image === 'string' ? image : image.id,
-        options,
-        owner: holder,
-        assembled,
-        namespaces,
-        run,
-        data,
-        imageConfig: made.config,
-      })
-      undo.push(() => rm(run, { recursive: true, force: true }))
-      await mkdir(run, { recursive: true, mode: 0o711 })
-      await writeBundle({ directory: run, data, assembled, image: made.root })
-      await container.#record()
-      containers.set(id, container)
-      return container
-    } catch (error) {
-      for (const step of undo) await step()
-      throw error
-    }
+    const { root, config, id } = typeof image === 'string' ? await Image.get(image) : image
+    const parts = await makeParts({ name: typeof image === 'string' ? image : id, root, config }, options)
+    return Container.#made(parts)
   }
 
   /**
@@ -166,40 +96,24 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * only what config.json asks for is protected: its author decides.
    */
   static async fromBundle(directory: string): Promise<Container> {
-    if (typeof directory !== 'string') throw invalidArgument('bundle', directory, 'a path of a directory')
-    const holder = await owner()
-    const id = newId()
-    const { spec, hooks, namespaces, ...assembled } = await loadBundle(directory, id, holder)
-    const run = path.join(holder.run, 'containers', id)
-    const container = new Container({
-      id,
-      name: id.slice(0, 12),
-      image: path.resolve(directory),
-      options: { labels: spec.annotations },
-      owner: holder,
-      assembled,
-      namespaces,
-      run,
-      data: undefined,
-      imageConfig: {},
-      hooks,
-    })
-    await mkdir(run, { recursive: true, mode: 0o711 })
-    await container.#record()
-    containers.set(id, container)
-    return container
+    return Container.#made(await partsOfBundle(directory))
+  }
+
+  static async #made(parts: Parts): Promise<Container> {
+    try {
+      const container = new Container(parts)
+      await container.#record()
+      containers.set(parts.id, container)
+      return container
+    } catch (error) {
+      await discardParts(parts)
+      throw error
+    }
   }
 
   /** All containers of this machine's live processes; `all: false` leaves out those that do not run. */
-  static async list(
-    filter: { all?: boolean; name?: string; labels?: Record<string, string> } = {},
-  ): Promise<ContainerInfo[]> {
-    const { all = true, name, labels = {} } = filter
-    return (await readStates())
-      .filter((info) => all || info.state === 'running' || info.state === 'paused')
-      .filter((info) => name === undefined || info.name === name)
-      .filter((info) => Object.entries(labels).every(([key, value]) => info.labels[key] === value))
-      .sort((a, b) => b.created.getTime() - a.created.getTime())
+  static list(filter?: ContainerFilter): Promise<ContainerInfo[]> {
+    return listContainers(filter)
   }
 
   /** One of this process, by id, the beginning of an id, or name. */
@@ -209,19 +123,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     if (exact) return exact
     const byPrefix = idOrName.length >= 4 ? all.filter((container) => container.id.startsWith(idOrName)) : []
     if (byPrefix.length === 1) return byPrefix[0] as Container
-    const elsewhere = (await readStates()).find((info) => info.name === idOrName || info.id === idOrName)
-    throw new CaissonError(
-      'ERR_CAISSON_CONTAINER_NOT_FOUND',
-      `there is no container ${JSON.stringify(idOrName)} in this process`,
-      {
-        stage: 'container',
-        hint: elsewhere
-          ? `It belongs to process ${elsewhere.owner}; only that one can work with it.`
-          : byPrefix.length > 1
-            ? 'More than one id begins so; give more of it.'
-            : 'See Container.list().',
-      },
-    )
+    throw await notFound(idOrName, byPrefix.length)
   }
 
   get state(): ContainerState {
@@ -263,8 +165,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** SIGKILL, the default, ends all that is in it. */
   async kill(signal: string | number = 'SIGKILL'): Promise<void> {
-    const number = signalNumber(signal)
-    if (number === undefined) throw invalidArgument('signal', signal, 'the name or number of a signal')
+    const number = checkSignal(signal, 'signal')
     this.#mustRun('kill')
     this.#life.kill(number)
     if (number === 9) await this.#life.exit
@@ -370,21 +271,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Changes limits while it runs, or for its next start. */
   async update({ limits }: { limits: Limits }): Promise<void> {
     this.#mustExist('update')
-    checkContainerOptions({ limits })
-    const { assembled, owner } = this.#parts
-    const settings = settingsFromLimits(limits)
-    const writes = planUpdate(owner.cgroups, assembled.cgroup, settings)
-    if (this.#life.running) {
-      try {
-        await addon().perform(writes)
-      } catch (failure) {
-        throw errorFromFailure(failure as NativeFailure)
-      }
-    }
-    // A later start applies the new ones after the old.
-    assembled.cgroup.prepare.push(...writes)
-    Object.assign(assembled.settings, settings)
-    this.#parts.options.limits = { ...this.#parts.options.limits, ...limits }
+    await updateLimits(this.#parts, limits, this.#life.running !== undefined)
   }
 
   /** Resolves when the strategy says that it is ready; rejects when it ends before, or too late. */
@@ -439,11 +326,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#life.setState('removed')
     await this.#agent.release()
     containers.delete(this.id)
-    const { run, data, name, id, namespaces } = this.#parts
-    namespaces.close()
-    await rm(run, { recursive: true, force: true })
-    if (data) await removeTree(data)
-    await releaseName(name, id)
+    await discardParts(this.#parts)
     const { hooks } = this.#parts
     await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))
     this.emit('remove')
@@ -500,8 +383,16 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 }
 
-function stopSignal(signal: string | undefined): number {
-  const number = signalNumber(signal ?? 'SIGTERM')
-  if (number === undefined) throw invalidArgument('stopSignal', signal, 'the name or number of a signal')
-  return number
+async function notFound(idOrName: string, candidates: number): Promise<CaissonError> {
+  const elsewhere = (await readStates()).find((info) => info.name === idOrName || info.id === idOrName)
+  const hint = elsewhere
+    ? `It belongs to process ${elsewhere.owner}; only that one can work with it.`
+    : candidates > 1
+      ? 'More than one id begins so; give more of it.'
+      : 'See Container.list().'
+  return new CaissonError(
+    'ERR_CAISSON_CONTAINER_NOT_FOUND',
+    `there is no container ${JSON.stringify(idOrName)} in this process`,
+    { stage: 'container', hint },
+  )
 }

@@ -273,6 +273,14 @@ int op_setattr(struct context *c, const struct operation *op) {
  * Hides a path: a directory behind an empty read-only one, anything else behind a null device. The null device is
  * the one that this program made in its own /dev, never one that the image brings (CVE-2025-31133).
  */
+static int make_empty(struct context *c) {
+  struct operation empty = {.string = "tmpfs\0size\0" "4k\0nr_inodes\0" "1\0mode\0" "755", .strings = 7};
+  empty.number[0] = PLAN_SLOTS - 1;
+  empty.number[1] = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  int r = op_filesystem(c, &empty);
+  return r < 0 ? r : c->slot[PLAN_SLOTS - 1];
+}
+
 int op_mask(struct context *c, const struct operation *op) {
   const char *path = op->string;
   u64 resolve = op->flags & PLAN_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS_FLAG : 0;
@@ -281,17 +289,12 @@ int op_mask(struct context *c, const struct operation *op) {
   if (target < 0) return (int)tried(c, "openat2", path, target);
   i64 type = file_type(target);
   int cover, r;
-  if (type == S_IFDIR && op->number[1] != PLAN_NONE) {
-    int empty = slot_get(c, op->number[1]);
-    if (empty < 0) return empty;
-    cover = clone_tree(c, empty, NULL, EMPTY);
-  } else if (type == S_IFDIR) {
+  if (type == S_IFDIR) {
     if (c->empty_dir < 0) {
-      struct operation empty = {.string = "tmpfs\0size\0" "4k\0nr_inodes\0" "1\0mode\0" "755", .strings = 7};
-      empty.number[0] = PLAN_SLOTS - 1;
-      empty.number[1] = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-      if ((r = op_filesystem(c, &empty)) < 0) return r;
-      cover = c->empty_dir = c->slot[PLAN_SLOTS - 1];
+      /* The first one is attached as it is: before Linux 6.15 only what is attached can be cloned. */
+      cover = op->number[1] == PLAN_NONE ? make_empty(c) : slot_get(c, op->number[1]);
+      if (cover < 0) return cover;
+      c->empty_dir = cover;
       r = move_to(c, cover, target, path);
       SYS(close, target);
       return r;

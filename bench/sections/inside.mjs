@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Container, Image, Pool, run } from 'caisson'
 import { commandTimer, interleave, percentile, root, timed } from '../lib/measure.mjs'
 import { CRUN_SETUP, has, makeBundle } from '../lib/peers.mjs'
@@ -128,6 +130,12 @@ async function throughput(image, { directory, rootfs }) {
   }
 }
 
+/** Garbage is no growth. */
+function collect() {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
+
 /** Processes besides the programs themselves, and memory of ours. */
 async function held(image) {
   const count = 200
@@ -141,7 +149,7 @@ async function held(image) {
   }
   const processes = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name) && lives(name)).length
   const memory = () => {
-    global.gc?.()
+    collect()
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
   }
   await run(image, ['/bin/true'])

@@ -83,6 +83,14 @@ async function createFiltered(parent: UnifiedBase): Promise<UnifiedBase> {
   return { directory, controllers }
 }
 
+/** Every directory that createBase() may make: to be noted before, as an owner can be killed at any instant. */
+export function possibleDirectories(host: CgroupHost, name: string): string[] {
+  const parent = host.unified && unifiedParent(host.unified)
+  return [...(parent ? [parent.directory] : []), ...host.legacy.map(({ own }) => own)].map((own) =>
+    path.join(own, name),
+  )
+}
+
 /** Every directory that an owner may have, for whoever cleans up after it. */
 export function baseDirectories(base: CgroupBase): string[] {
   return [...(base.unified ? [base.unified.directory] : []), ...base.legacy.map(({ directory }) => directory)]

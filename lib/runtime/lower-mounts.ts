@@ -1,18 +1,14 @@
 /** The mounts of a workload, as operations of a plan. */
-import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { DEFAULT_DEVICES, DEVICE_LINKS } from '../spec/defaults.js'
-import type { SpecDevice, SpecMount } from '../spec/runtime.js'
-import { hostId } from './id-maps.js'
+import type { SpecMount } from '../spec/runtime.js'
+import { addDevice, populateDev, prepareDev, prepareNodes, sourceOf } from './lower-dev.js'
+import { prepareRoot } from './lower-root.js'
 import { ATTR, type MountOptions, MS_REC, PROPAGATION, parseMountOptions } from './mount-options.js'
-import { type EtcDirectory, plainEtc } from './plain-etc.js'
-import { CREATE, EXCLUSIVE, NO_SYMLINKS, NONE, OPTIONAL, type Plan, RECURSIVE, TOP } from './plan.js'
+import { CREATE, NO_SYMLINKS, NONE, OPTIONAL, type Plan, RECURSIVE, TOP } from './plan.js'
 import type { Workload } from './workload.js'
 
 /** Targets that carry the container's own kernel interfaces; a link there would move them (CVE-2019-19921). */
 const STRICT_TARGETS = new Set(['/proc', '/sys', '/dev'])
-
-const HIDDEN = ATTR.NOSUID | ATTR.NODEV | ATTR.NOEXEC
 
 interface Prepared {
   mount: SpecMount
@@ -128,127 +124,6 @@ function prepareBind(plan: Plan, mount: SpecMount, options: MountOptions, slot: 
   })
 }
 
-interface PreparedRoot {
-  slot: number
-  at: string
-  /** A directory of the host, out of sight, for what else is put together. */
-  base: string
-  /** It is mounted at `at`. */
-  mounted: boolean
-  /** Files to mount at /etc/NAME. */
-  etc: Map<string, number>
-  /** An empty directory, read-only, to hide others. */
-  empty: number
-}
-
-function prepareRoot(plan: Plan, workload: Workload, user: number): PreparedRoot {
-  const { rootfs, staging, etc } = workload
-  const slot = plan.slot()
-  if (rootfs.kind === 'directory') {
-    plan.add('TREE', 'root', {
-      flags: RECURSIVE,
-      numbers: [slot, PROPAGATION.private, 0, NONE],
-      strings: [rootfs.path],
-    })
-    return { slot, at: staging, base: staging, mounted: false, etc: new Map(), empty: NONE }
-  }
-  if (rootfs.kind === 'inherited') throw new Error('a kept mount namespace has its root')
-
-  const { writable } = rootfs
-  const inMemory = writable.kind === 'memory'
-  const plain = inMemory && user === NONE ? plainEtc(workload) : undefined
-  const empty = inMemory || user !== NONE ? prepareStaging(plan, workload, user, plain) : NONE
-  const base = inMemory || user !== NONE ? staging : writable.directory
-  const files = inMemory ? staging : writable.directory
-  let { lower } = rootfs
-  let upper = base
-  if (user !== NONE) {
-    // On disk the ids are the container's own: a commit finds them right, and another range can be used next time.
-    if (!inMemory) {
-      upper = path.join(base, 'disk')
-      mapDirectory(plan, 'writable layer', writable.directory, upper, user)
-    }
-    lower = rootfs.lower.map((layer, i) => mapDirectory(plan, 'root', layer, path.join(base, `lower${i}`), user))
-  }
-  const mounted = new Map<string, number>()
-  for (const name of plain ? [] : Object.keys(etc)) {
-    const file = plan.slot()
-    mounted.set(name, file)
-    plan.add('TREE', `mounts: /etc/${name}`, {
-      numbers: [file, PROPAGATION.private, HIDDEN, inMemory ? NONE : user],
-      strings: [`${files}/${name}`],
-    })
-  }
-  plan.add('OVERLAY', 'root', {
-    numbers: [slot, 0, inMemory || user === NONE ? 0 : ownerOf(workload)],
-    // volatile: no sync of the host's whole file system when a throwaway container ends.
-    strings: [`${base}/root`, `${upper}/upper`, `${upper}/work`, 'volatile', ...lower],
-  })
-  // A copy of the mount, which is not bound to the mount namespace that is left behind.
-  if (user !== NONE)
-    plan.add('TREE', 'root', { numbers: [slot, PROPAGATION.private, 0, NONE], strings: [`${base}/root`] })
-  return { slot, at: `${base}/root`, base, mounted: user === NONE, etc: mounted, empty }
-}
-
-/** A tmpfs at the staging directory: the writable layer when that is in memory, and places to mount things at. */
-function prepareStaging(plan: Plan, workload: Workload, user: number, plain: EtcDirectory | undefined): number {
-  const { rootfs, staging, etc } = workload
-  if (rootfs.kind !== 'overlay') return NONE
-  const { writable } = rootfs
-  const stage = 'writable layer'
-  const memory = plan.slot()
-  const size = writable.kind === 'memory' && writable.size !== undefined ? ['size', String(writable.size)] : []
-  plan.add('FILESYSTEM', stage, {
-    numbers: [memory, user === NONE ? ATTR.NODEV : 0],
-    strings: ['tmpfs', 'mode', '0755', ...size],
-  })
-  const directories = ['root', ...(user === NONE ? ['empty'] : [])]
-  if (user !== NONE) directories.push(...rootfs.lower.map((_, i) => `lower${i}`))
-  if (writable.kind === 'memory') directories.push('upper', 'work')
-  else directories.push('disk')
-  for (const name of directories)
-    plan.add('DIRECTORY', stage, { numbers: [memory, 0o755, ownerOf(workload)], strings: [name] })
-  if (plain)
-    plan.add('DIRECTORY', 'mounts: /etc', {
-      numbers: [memory, plain.mode, (BigInt(plain.uid) << 32n) | BigInt(plain.gid)],
-      strings: ['upper/etc'],
-    })
-  if (writable.kind === 'memory')
-    for (const [name, content] of Object.entries(etc))
-      plan.add('FILE', `mounts: /etc/${name}`, {
-        flags: EXCLUSIVE,
-        numbers: [memory, 0o644, ownerOf(workload)],
-        strings: [plain ? `upper/etc/${name}` : name],
-        blob: Buffer.from(content),
-      })
-  plan.add('ATTACH', stage, { numbers: [memory, NONE], strings: [staging] })
-  // Inside a user namespace nothing of ours can be cloned any more.
-  if (user !== NONE) return NONE
-  const empty = plan.slot()
-  plan.add('TREE', stage, {
-    numbers: [empty, PROPAGATION.private, ATTR.RDONLY | HIDDEN, NONE],
-    strings: [path.join(staging, 'empty')],
-  })
-  return empty
-}
-
-/**
- * Shows a directory at `at` with the owners that its ids are in the user namespace (mount_setattr(2),
- * MOUNT_ATTR_IDMAP; overlay takes such layers from Linux 5.19 on, and detached ones only from 6.15 on).
- */
-function mapDirectory(plan: Plan, stage: string, directory: string, at: string, user: number): string {
-  const slot = plan.slot()
-  plan.add('TREE', stage, { numbers: [slot, PROPAGATION.private, 0, user], strings: [directory] })
-  plan.add('ATTACH', stage, { numbers: [slot, NONE], strings: [at] })
-  return at
-}
-
-/** What an owner inside is on the host, as a number of a record. An id without one stays the host's root. */
-function ownerOf({ idMaps }: Workload, uid = 0, gid = 0): bigint {
-  if (!idMaps) return (BigInt(uid) << 32n) | BigInt(gid)
-  return (BigInt(hostId(idMaps.uidMap, uid) ?? 0) << 32n) | BigInt(hostId(idMaps.gidMap, gid) ?? 0)
-}
-
 function prepareFilesystem(
   plan: Plan,
   workload: Workload,
@@ -295,10 +170,6 @@ function prepareHostOverlay(
   plan.add('TREE', stage, { numbers: [slot, PROPAGATION.private, options.attributes, NONE], strings: [at('root')] })
 }
 
-function sourceOf(type: string, mount: SpecMount): string[] {
-  return mount.source && type === 'tmpfs' ? ['source', mount.source] : []
-}
-
 /** What the container sees of its cgroups: v2 alone, or on v1 hosts a directory with one mount per hierarchy. */
 function prepareCgroup(plan: Plan, workload: Workload, mount: SpecMount, options: MountOptions, slot: number): void {
   const stage = `mounts: ${mount.destination}`
@@ -318,67 +189,6 @@ function prepareCgroup(plan: Plan, workload: Workload, mount: SpecMount, options
   })
   for (const name of [...legacy, ...(unified ? ['unified'] : [])])
     plan.add('DIRECTORY', stage, { numbers: [slot, 0o755], strings: [name] })
-}
-
-/** A /dev of our own and its nodes; the image has no say in it. A user namespace could make none (mknod(2)). */
-function prepareDev(plan: Plan, workload: Workload, mount: SpecMount, options: MountOptions, dev: number): void {
-  const { spec, idMaps } = workload
-  const owner = idMaps && ['uid', String(hostId(idMaps.uidMap, 0)), 'gid', String(hostId(idMaps.gidMap, 0))]
-  plan.add('FILESYSTEM', `mounts: ${mount.destination}`, {
-    numbers: [dev, options.attributes],
-    strings: ['tmpfs', ...sourceOf('tmpfs', mount), ...options.data.flat(), ...(owner ?? [])],
-  })
-  const asked = spec.linux?.devices ?? []
-  const paths = new Set(asked.map((device) => device.path))
-  for (const device of [...DEFAULT_DEVICES.filter((device) => !paths.has(device.path)), ...asked])
-    if (device.path.startsWith('/dev/')) addDevice(plan, workload, device, dev, device.path.slice(5))
-}
-
-/** Links and directories of /dev, before it is attached. */
-function populateDev(plan: Plan, { spec }: Workload, dev: number): void {
-  const stage = 'devices'
-  for (const { destination } of spec.mounts ?? [])
-    if (/^\/dev\/[^/]+$/.test(destination))
-      plan.add('DIRECTORY', stage, { numbers: [dev, 0o755], strings: [destination.slice(5)] })
-  for (const [target, link] of DEVICE_LINKS)
-    if (link !== 'core' || existsSync(target))
-      plan.add('SYMLINK', stage, { flags: OPTIONAL, numbers: [dev], strings: [target, link] })
-}
-
-/** Nodes for places outside of /dev, to be mounted there. */
-function prepareNodes(
-  plan: Plan,
-  workload: Workload,
-  devices: readonly SpecDevice[],
-  base: string,
-): Array<{ path: string; slot: number }> {
-  return devices.map((device, i) => {
-    const at = path.join(base, `node${i}`)
-    const slot = plan.slot()
-    addDevice(plan, workload, device, NONE, at)
-    plan.add('TREE', 'devices', { numbers: [slot, PROPAGATION.private, ATTR.NOEXEC, NONE], strings: [at] })
-    return { path: device.path, slot }
-  })
-}
-
-const FILE_TYPES: Record<SpecDevice['type'], number> = { c: 0o020000, u: 0o020000, b: 0o060000, p: 0o010000 }
-
-function addDevice(plan: Plan, workload: Workload, device: SpecDevice, base: number, at: string): void {
-  plan.add('NODE', 'devices', {
-    flags: OPTIONAL,
-    numbers: [
-      base,
-      FILE_TYPES[device.type] | (device.fileMode ?? 0o666),
-      makeDevice(device.major ?? 0, device.minor ?? 0),
-      ownerOf(workload, device.uid, device.gid),
-    ],
-    strings: [at],
-  })
-}
-
-/** dev_t in the encoding of mknod(2). */
-export function makeDevice(major: number, minor: number): number {
-  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0
 }
 
 /** After all is mounted: what is hidden, read-only, and the cgroup mounts inside their directory. */

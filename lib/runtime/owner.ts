@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { baseDirectories, type CgroupBase, createBase } from '../cgroup/base.js'
+import { baseDirectories, type CgroupBase, createBase, possibleDirectories } from '../cgroup/base.js'
 import { cgroupHost } from '../cgroup/host.js'
 import { CaissonError } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
@@ -65,9 +65,9 @@ async function create(): Promise<Owner> {
     cgroups: { host: cgroupHost(), legacy: [] },
   }
   await mkdir(made.staging, { recursive: true, mode: 0o711 })
+  await writeFile(path.join(made.run, 'cgroups'), possibleDirectories(cgroupHost(), cgroupName(id)).join('\n'))
   made.cgroups = await createBase(cgroupHost(), cgroupName(id), process.geteuid?.() === 0)
   const directories = baseDirectories(made.cgroups)
-  await writeFile(path.join(made.run, 'cgroups'), directories.join('\n'))
   await addon().watch([
     ...directories.map((directory) => `cgroup ${directory}`),
     `tree ${made.run}`,

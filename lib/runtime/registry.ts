@@ -122,3 +122,20 @@ async function alive(ownerId: string): Promise<boolean> {
   addon().closeFd(fd)
   return false
 }
+
+export interface ContainerFilter {
+  /** false: without those that do not run. Default true. */
+  all?: boolean
+  name?: string
+  labels?: Record<string, string>
+}
+
+/** Of all live owners of this machine, the youngest first. */
+export async function listContainers(filter: ContainerFilter = {}): Promise<ContainerInfo[]> {
+  const { all = true, name, labels = {} } = filter
+  return (await readStates())
+    .filter((info) => all || info.state === 'running' || info.state === 'paused')
+    .filter((info) => name === undefined || info.name === name)
+    .filter((info) => Object.entries(labels).every(([key, value]) => info.labels[key] === value))
+    .sort((a, b) => b.created.getTime() - a.created.getTime())
+}

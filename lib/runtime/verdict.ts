@@ -2,7 +2,7 @@
 import { constants } from 'node:os'
 import type { AccountFiles } from '../cgroup/accounts.js'
 import { type Usage, usageFrom } from '../cgroup/usage.js'
-import { CaissonError } from '../errors.js'
+import { CaissonError, invalidArgument } from '../errors.js'
 import type { NativeReport } from '../native/addon.js'
 import { errorFromFailure, type Note } from '../native/failure.js'
 
@@ -42,6 +42,13 @@ export function signalNumber(signal: string | number): number | undefined {
   const realtime = /^(?:SIG)?RT(MIN|MAX)([+-]\d+)?$/.exec(upper)
   if (realtime) return (realtime[1] === 'MIN' ? 34 : 64) + Number(realtime[2] ?? 0)
   return constants.signals[(upper.startsWith('SIG') ? upper : `SIG${upper}`) as NodeJS.Signals]
+}
+
+/** As signalNumber; `option` names it in the error. */
+export function checkSignal(signal: string | number, option: string): number {
+  const number = signalNumber(signal)
+  if (number === undefined) throw invalidArgument(option, signal, 'the name or number of a signal')
+  return number
 }
 
 const EXITED = 1

@@ -4,20 +4,24 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { doctor, Image, type Report, run, type SecurityOptions } from '../../lib/index.js'
 import { roots } from '../../lib/util/roots.js'
+import { packageForEveryone } from '../support/everyone.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
 
 const asRoot = testIf(!isRoot && 'only root may')
 const withUnshare = testIf(!findProgram('unshare') && 'unshare, of util-linux')
 const dist = path.resolve('dist/index.js')
-const SCRIPT = `
-  const { doctor } = await import(${JSON.stringify(dist)})
+const scriptOf = (library: string) => `
+  const { doctor } = await import(${JSON.stringify(library)})
   console.log(JSON.stringify(await doctor()))`
+const SCRIPT = scriptOf(dist)
 
 /** The report of a process of its own. */
 function reportOf(command: string[], options: { uid?: number; env?: NodeJS.ProcessEnv } = {}): Report {
   const { uid, env } = options
-  const words = [...command, process.execPath, '--input-type=module', '-e', SCRIPT]
-  const out = execFileSync(words[0] as string, words.slice(1), { uid, gid: uid, env: { ...process.env, ...env } })
+  const script = uid === undefined ? SCRIPT : scriptOf(packageForEveryone())
+  const words = [...command, process.execPath, '--input-type=module', '-e', script]
+  const how = uid === undefined ? {} : { uid, gid: uid, cwd: '/' }
+  const out = execFileSync(words[0] as string, words.slice(1), { ...how, env: { ...process.env, ...env } })
   return JSON.parse(out.toString())
 }
 

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Namespace, type NamespaceInfo, type NamespaceType } from '../../lib/index.js'
 import { namespacesOf, TYPES } from '../support/background.js'
+import { packageForEveryone } from '../support/everyone.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
 
 const lsns = findProgram('lsns')
@@ -264,7 +265,7 @@ describe('Namespace.create', () => {
 
   asRoot('makes all of them for an ordinary user, in a user namespace of its own', async () => {
     const script = `
-      const { Namespace } = await import(${JSON.stringify(path.resolve('dist/index.js'))})
+      const { Namespace } = await import(${JSON.stringify(packageForEveryone())})
       await Namespace.create('net').catch((error) => console.log(error.code, error.cause.code))
       const user = await Namespace.create('user')
       console.log(user.facts.ownerUid, JSON.stringify((await user.idMaps()).uidMap))
@@ -272,7 +273,8 @@ describe('Namespace.create', () => {
         const made = await Namespace.create(type, { user })
         console.log(made.facts.owner === user.inode)
       }`
-    const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], { uid: 65533, gid: 65533 })
+    const ordinary = { uid: 65533, gid: 65533, cwd: '/' }
+    const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], ordinary)
     const map = '[{"containerID":0,"hostID":65533,"size":1}]'
     expect(out.toString()).toBe(`ERR_CAISSON_NAMESPACE EPERM\n65533 ${map}\n${'true\n'.repeat(7)}`)
   })

@@ -27,6 +27,7 @@ export async function runInGuest(command, options = {}) {
     stdout = process.stdout,
     stderr = process.stderr,
     output,
+    signal,
   } = options
   qemu()
   for (const [tool, name] of Object.entries(TOOLS))
@@ -54,6 +55,7 @@ export async function runInGuest(command, options = {}) {
       memoryMib,
       disks,
       timeoutMs,
+      signal,
       consoleFile: inside('console'),
     }
     const accelerated = accelerator(kernel, shape.initramfs)
@@ -62,6 +64,7 @@ export async function runInGuest(command, options = {}) {
     interrupted = ended.interrupted
     const told = path.join(cacheDirectory, 'console.log')
     if (existsSync(shape.consoleFile)) renameSync(shape.consoleFile, told)
+    signal?.throwIfAborted()
     if (ended.killed) throw new Error(`the virtual machine was ended after ${timeoutMs / 1000} s; see ${told}`)
     const exitCode = existsSync(ports.status) ? readFileSync(ports.status, 'utf8').trim() : ''
     if (!/^\d+$/.test(exitCode)) throw new Error(`the virtual machine ended early (${ended.status}); see ${told}`)

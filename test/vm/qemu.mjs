@@ -53,7 +53,7 @@ export function qemu() {
  * `ports` are what the guest writes to, by name: a file, or a stream of ours. `killed`: it ran out of time, or we
  * were `interrupted` by a signal.
  */
-export async function boot({ disks, ports, consoleFile, timeoutMs, ...shape }) {
+export async function boot({ disks, ports, consoleFile, timeoutMs, signal, ...shape }) {
   const args = machine({ ...shape, commandLine: '' })
   args.push('-serial', `file:${consoleFile}`)
   for (const [serial, file] of Object.entries(disks)) {
@@ -75,7 +75,8 @@ export async function boot({ disks, ports, consoleFile, timeoutMs, ...shape }) {
   // Where QEMU has the snapshots, in files without a name.
   const temporary = path.join(cacheDirectory, 'tmp')
   mkdirSync(temporary, { recursive: true })
-  return await supervise(qemu(), args, { stdio, env: { ...process.env, TMPDIR: temporary } }, timeoutMs, streams)
+  const options = { stdio, env: { ...process.env, TMPDIR: temporary } }
+  return await supervise(qemu(), args, options, { timeoutMs, signal, streams })
 }
 
 /** A comma would end the value. */
@@ -84,7 +85,7 @@ function option(file) {
 }
 
 /** Whatever happens to this process, QEMU ends: by its time, by our end, or with us when somebody kills us. */
-async function supervise(command, args, options, timeoutMs, streams) {
+async function supervise(command, args, options, { timeoutMs, signal, streams }) {
   const setpriv = findCommand('setpriv')
   const child = setpriv
     ? spawn(setpriv, ['--pdeathsig', 'KILL', command, ...args], options)
@@ -99,6 +100,7 @@ async function supervise(command, args, options, timeoutMs, streams) {
     child.kill('SIGKILL')
   }
   const timer = setTimeout(kill, timeoutMs)
+  signal?.addEventListener('abort', kill, { once: true })
   process.once('exit', kill)
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
   const onSignal = (signal) => {
@@ -114,6 +116,7 @@ async function supervise(command, args, options, timeoutMs, streams) {
     return { status, killed, interrupted }
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', kill)
     process.removeListener('exit', kill)
     for (const signal of signals) process.removeListener(signal, onSignal)
   }

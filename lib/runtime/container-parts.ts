@@ -1,0 +1,100 @@
+/** What a container is made of, before it is an object that does something; and the end of all that. */
+import { mkdir, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { invalidArgument } from '../errors.js'
+import { removeTree } from '../layer/tree.js'
+import type { ContainerOptions } from '../options.js'
+import type { ImageConfig } from '../spec/image.js'
+import { newId } from '../util/ids.js'
+import { type Assembled, assemble, type ImageRoot } from './assemble.js'
+import { writeBundle } from './bundle.js'
+import { loadBundle } from './bundle-load.js'
+import { checkContainerOptions } from './check-options.js'
+import { type ChosenNamespaces, chooseNamespaces } from './choose-namespaces.js'
+import type { Hooks } from './hooks.js'
+import { type Owner, owner } from './owner.js'
+import { releaseName, takeName } from './registry.js'
+
+export interface Parts {
+  id: string
+  name: string
+  /** What it was made of: a reference, or an image's id. */
+  image: string
+  options: ContainerOptions
+  owner: Owner
+  assembled: Assembled
+  /** Open until it is removed: each start enters them anew. */
+  namespaces: ChosenNamespaces
+  /** State, log and bundle; gone with the owner. */
+  run: string
+  /** The writable layer, when it is on disk. */
+  data: string | undefined
+  imageConfig: ImageConfig
+  hooks?: Hooks
+}
+
+interface SourceImage {
+  name: string
+  root: ImageRoot
+  config: ImageConfig
+}
+
+/** Takes the name, opens the namespaces and writes the bundle; all of it or nothing. */
+export async function makeParts(
+  image: SourceImage,
+  { command, ...options }: ContainerOptions & { command?: readonly string[] },
+): Promise<Parts> {
+  checkContainerOptions(options)
+  const holder = await owner()
+  const id = newId()
+  const data = options.storage === 'memory' ? undefined : path.join(holder.data, 'containers', id)
+  const run = path.join(holder.run, 'containers', id)
+  const namespaces = await chooseNamespaces(options)
+  const undo = [async () => namespaces.close()]
+  try {
+    const { root } = image
+    const from = { id, owner: holder, image: root, command, options, namespaces, directory: data, kept: true }
+    const assembled = assemble(from)
+    const name = await takeName(options.name, holder, id)
+    undo.push(() => releaseName(name, id))
+    undo.push(() => rm(run, { recursive: true, force: true }))
+    await mkdir(run, { recursive: true, mode: 0o711 })
+    await writeBundle({ directory: run, data, assembled, image: root })
+    const more = { options, owner: holder, assembled, namespaces, run, data, imageConfig: image.config }
+    return { id, name, image: image.name, ...more }
+  } catch (error) {
+    for (const step of undo) await step()
+    throw error
+  }
+}
+
+/** Of an OCI bundle: its root is used in place, and its name is the beginning of the id. */
+export async function partsOfBundle(directory: string): Promise<Parts> {
+  if (typeof directory !== 'string') throw invalidArgument('bundle', directory, 'a path of a directory')
+  const holder = await owner()
+  const id = newId()
+  const { spec, hooks, namespaces, ...assembled } = await loadBundle(directory, id, holder)
+  const run = path.join(holder.run, 'containers', id)
+  await mkdir(run, { recursive: true, mode: 0o711 })
+  return {
+    id,
+    name: id.slice(0, 12),
+    image: path.resolve(directory),
+    options: { labels: spec.annotations },
+    owner: holder,
+    assembled,
+    namespaces,
+    run,
+    data: undefined,
+    imageConfig: {},
+    hooks,
+  }
+}
+
+/** Gives everything back; nothing may run in it any more. */
+export async function discardParts({ id, name, namespaces, run, data }: Parts): Promise<void> {
+  namespaces.close()
+  await rm(run, { recursive: true, force: true })
+  if (data) await removeTree(data)
+  await releaseName(name, id)
+}
