@@ -2,18 +2,21 @@
 import { CaissonError, invalidArgument } from './errors.js'
 import { Execution, type Launched, type LaunchRequest, limitsOf } from './execution.js'
 import { Image } from './image.js'
+import type { Note } from './native/failure.js'
 import type { ContainerOptions, ExecOptions } from './options.js'
 import { type Assembled, assemble, injectedFiles } from './runtime/assemble.js'
 import { checkContainerOptions, checkPoolRunOptions } from './runtime/check-options.js'
 import { chooseNamespaces } from './runtime/choose-namespaces.js'
-import { execProcess } from './runtime/exec.js'
-import { becomeProgram, injectFiles, type Lowered, lower } from './runtime/lower.js'
+import { checkCommand, execEnvironment, execProcess } from './runtime/exec.js'
+import { execute, injectFiles, type Lowered, lower, prepareProgram } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
 import { Plan } from './runtime/plan.js'
 import type { Running } from './runtime/running.js'
+import { copyOptions, type Plain, sameOptions } from './runtime/same-options.js'
 import { userText } from './runtime/spec-process.js'
 import { start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
+import type { Workload } from './runtime/workload.js'
 import type { SpecProcess } from './spec/runtime.js'
 import { awake } from './util/awake.js'
 import { deferred } from './util/deferred.js'
@@ -38,6 +41,15 @@ interface Prepared {
   assembled: Assembled
 }
 
+/** Records of a plan, and what they are for. */
+interface ProgramPart {
+  records: Buffer
+  notes: readonly Note[]
+}
+
+/** Options that this part of a plan does not depend on. */
+const OF_ONE_RUN = new Set(['env', 'files', 'input', 'timeout', 'cpuTimeout', 'maxOutput', 'signal', 'throwOnError'])
+
 /** Prepared at the same time, at most: the runs that are under way need the processors too. */
 const PREPARING_MAX = 2
 /** Milliseconds that a new one may wait for. */
@@ -57,6 +69,7 @@ export class Pool implements AsyncDisposable {
   readonly #waiting: Array<ReturnType<typeof deferred<Prepared>>> = []
   #preparing = 0
   #closed = false
+  #program: (ProgramPart & { options: { [name: string]: Plain } }) | undefined
   #full = deferred<void>()
   #retry: NodeJS.Timeout | undefined
   #soon: NodeJS.Timeout | undefined
@@ -100,13 +113,16 @@ export class Pool implements AsyncDisposable {
     const { id, running, lowered, assembled } = await this.#take()
     try {
       const { workload, cgroup } = assembled
-      const process = execProcess(workload.spec.process as SpecProcess, command, options)
+      checkCommand(command)
       const rest = new Plan()
       injectFiles(rest, injectedFiles(options.files))
-      const user = options.user === undefined ? workload.user : userText(options.user, {})
-      becomeProgram(rest, { ...workload, spec: { ...workload.spec, process }, user }, lowered.slots)
+      const { records, notes } = this.#programFor(workload, lowered, options)
+      rest.append(records, notes)
+      const main = workload.spec.process as SpecProcess
+      execute(rest, { args: [...command], env: execEnvironment(main, options) })
       running.events = request.events
       running.resume({ ...limitsOf(request), plan: rest.finish() })
+      rest.release()
       return {
         running,
         subject: { kind: 'pool', container: id, command },
@@ -120,6 +136,21 @@ export class Pool implements AsyncDisposable {
       running.kill('stopped')
       throw error
     }
+  }
+
+  /** All that a program needs before it is executed. The same for every container, so the last one is kept. */
+  #programFor(workload: Workload, { slots }: Lowered, options: PoolRunOptions): ProgramPart {
+    const last = this.#program
+    if (last && sameOptions(last.options, options, OF_ONE_RUN)) return last
+    const process = execProcess(workload.spec.process as SpecProcess, ['/'], options)
+    const user = options.user === undefined ? workload.user : userText(options.user, {})
+    const plan = new Plan()
+    prepareProgram(plan, { ...workload, spec: { ...workload.spec, process }, user }, slots)
+    const part = { records: Buffer.from(plan.records()), notes: plan.notes }
+    plan.release()
+    const kept = copyOptions(options, OF_ONE_RUN)
+    if (kept) this.#program = { ...part, options: kept }
+    return part
   }
 
   async #take(): Promise<Prepared> {

@@ -84,4 +84,13 @@ bool cgroup_remove(const CgroupPaths& paths) {
   return all;
 }
 
+double cgroup_cpu_used_us(const std::string& path) {
+  std::string text = sys::read_file(path);
+  size_t at = text.find("usage_usec ");
+  uint64_t value = 0;
+  const char* from = text.data() + (at == std::string::npos ? 0 : at + 11);
+  if (std::from_chars(from, text.data() + text.size(), value).ec != std::errc()) return -1;
+  return at == std::string::npos ? static_cast<double>(value) / 1000 : static_cast<double>(value);
+}
+
 }  // namespace caisson

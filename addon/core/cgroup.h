@@ -20,4 +20,7 @@ bool cgroup_kill(const CgroupPaths& paths);
 // Removes the directories with what is below; true when they are gone.
 bool cgroup_remove(const CgroupPaths& paths);
 
+// Microseconds used, from cpu.stat (v2: "usage_usec N") or cpuacct.usage (v1: nanoseconds); -1 when it cannot be read.
+double cgroup_cpu_used_us(const std::string& path);
+
 }  // namespace caisson

@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 
+#include "core/gate.h"
 #include "core/message.h"
 #include "core/netns.h"
 #include "core/spawn.h"
@@ -27,16 +27,6 @@ using std::chrono::milliseconds;
 
 constexpr auto SETUP_LIMIT = milliseconds(60'000);
 constexpr int CLEAN_ATTEMPTS = 500;
-
-// Microseconds used, from cpu.stat (v2: "usage_usec N") or cpuacct.usage (v1: nanoseconds); -1 when it cannot be read.
-double cpu_used_us(const std::string& path) {
-  std::string text = sys::read_file(path);
-  size_t at = text.find("usage_usec ");
-  uint64_t value = 0;
-  const char* from = text.data() + (at == std::string::npos ? 0 : at + 11);
-  if (std::from_chars(from, text.data() + text.size(), value).ec != std::errc()) return -1;
-  return at == std::string::npos ? static_cast<double>(value) / 1000 : static_cast<double>(value);
-}
 
 Supervisor::Clock::time_point in_ms(double ms) {
   return Supervisor::Clock::now() + std::chrono::microseconds(static_cast<int64_t>(ms * 1000));
@@ -166,6 +156,8 @@ Result<> Process::finish_steps() {
 }
 
 void Process::launch() {
+  Gate::shared().enter();
+  in_gate_ = true;
   auto created = create();
   Supervisor::shared().post([this, created = std::move(created)]() mutable {
     if (created) {
@@ -222,10 +214,12 @@ void Process::read_control() {
         report_.failure = Failure{"setup", what.syscall, what.error, what.detail, static_cast<int>(what.record)};
         break;
       case MESSAGE_SYNC:
+        leave_gate();
         listener_->synchronising(pid_);
         break;
       case MESSAGE_READY:
         parked_ = true;
+        leave_gate();
         listener_->ready();
         break;
       case MESSAGE_CONSOLE:
@@ -277,6 +271,7 @@ bool Process::executed() {
 void Process::on_executed() {
   if (started_) return;
   started_ = true;
+  leave_gate();
   executed_at_ = Supervisor::Clock::now();
   plan_.reset();
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
@@ -284,7 +279,7 @@ void Process::on_executed() {
   if (options_.limits.wall_ms > 0)
     timers_.push_back(Supervisor::shared().at(in_ms(options_.limits.wall_ms), [this] { kill_now(Cause::Timeout); }));
   if (options_.limits.cpu_ms > 0) {
-    cpu_before_us_ = std::max(0.0, cpu_used_us(options_.cpu_file));
+    cpu_before_us_ = std::max(0.0, cgroup_cpu_used_us(options_.cpu_file));
     check_cpu();
   }
   listener_->started(pid_);
@@ -293,7 +288,7 @@ void Process::on_executed() {
 // Looks again when the limit could be reached at the earliest: with every processor at work.
 void Process::check_cpu() {
   if (ended_) return;
-  double used_ms = (cpu_used_us(options_.cpu_file) - cpu_before_us_) / 1000;
+  double used_ms = (cgroup_cpu_used_us(options_.cpu_file) - cpu_before_us_) / 1000;
   double left = options_.limits.cpu_ms - used_ms;
   if (left <= 0) return kill_now(Cause::Cpu);
   static const long processors = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
@@ -358,8 +353,14 @@ void Process::on_exit(uint32_t) {
   finish();
 }
 
+void Process::leave_gate() {
+  if (in_gate_) Gate::shared().leave();
+  in_gate_ = false;
+}
+
 void Process::finish() {
   if (!started_ && executed()) on_executed();
+  leave_gate();
   ended_ = true;
   {
     std::lock_guard lock(pidfd_mutex_);
@@ -407,6 +408,7 @@ void Process::clean(int attempt) {
 
 void Process::conclude(std::optional<Failure> failure) {
   ended_ = true;
+  leave_gate();
   report_.failure = std::move(failure);
   if (pending_ != Cause::None) report_.cause = pending_;
   oom_.fd.reset();

@@ -151,6 +151,8 @@ class Process : public std::enable_shared_from_this<Process> {
   void read_control();
   void on_executed();
   void on_output(int stream, const char* bytes, size_t size);
+  // It is set up, waits for somebody, or has failed.
+  void leave_gate();
   void kill_now(Cause cause);
   bool send_signal(int number);
   void check_cpu();
@@ -177,6 +179,7 @@ class Process : public std::enable_shared_from_this<Process> {
   double cpu_before_us_ = 0;
   size_t input_written_ = 0;
 
+  bool in_gate_ = false;
   bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
   Cause pending_ = Cause::None;       // asked for before there was a process
   std::vector<int> pending_signals_;  // likewise

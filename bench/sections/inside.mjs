@@ -6,7 +6,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Container, Image, Pool, run } from 'caisson'
-import { commandTimer, interleave, percentile, root, timed } from '../lib/measure.mjs'
+import { commandTimer, interleave, median, percentile, root, timed } from '../lib/measure.mjs'
 import { CRUN_SETUP, has, makeBundle } from '../lib/peers.mjs'
 import { atLeast, compare, figure, note, section } from '../lib/report.mjs'
 
@@ -54,14 +54,20 @@ async function largeHeap({ rootfs, rounds }) {
 }
 
 async function eventLoop(image) {
-  const delay = monitorEventLoopDelay({ resolution: 1 })
-  delay.enable()
-  const began = performance.now()
-  await Promise.all(Array.from({ length: 50 }, () => run(image, ['/bin/true'])))
-  delay.disable()
-  // The monitor's own period is part of what it reports.
-  figure('event-loop delay p99 while 50 start', delay.percentile(99) / 1e6 - 1, 'ms', 5)
-  note(`(50 at once: ${(performance.now() - began).toFixed(0)} ms)`)
+  // What a process does once is no part of it.
+  for (let i = 0; i < 5; i++) await run(image, ['/bin/true'])
+  const delays = []
+  const times = []
+  for (let round = 0; round < 9; round++) {
+    const delay = monitorEventLoopDelay({ resolution: 1 })
+    delay.enable()
+    times.push(await timed(() => Promise.all(Array.from({ length: 50 }, () => run(image, ['/bin/true'])))))
+    delay.disable()
+    // The monitor's own period is part of what it reports.
+    delays.push(delay.percentile(99) / 1e6 - 1)
+  }
+  figure('event-loop delay p99 while 50 start', median(delays), 'ms', 5)
+  note(`(50 at once: ${median(times).toFixed(0)} ms)`)
 }
 
 async function pool(image, { rounds }) {

@@ -76,7 +76,7 @@ export class Execs {
   }
 }
 
-function checkCommand(command: readonly string[]): void {
+export function checkCommand(command: readonly string[]): void {
   if (!Array.isArray(command) || command.length === 0)
     throw invalidArgument('command', command, 'an array with at least one string')
   for (const word of command)
@@ -138,7 +138,7 @@ export function execProcess(main: SpecProcess, command: readonly string[], optio
   }
 }
 
-function execEnvironment(main: SpecProcess, options: ExecOptions): string[] {
+export function execEnvironment(main: SpecProcess, options: ExecOptions): string[] {
   return mergeEnvironment(main.env, hasTerminal(options) ? { TERM: 'xterm' } : undefined, options.env)
 }
 

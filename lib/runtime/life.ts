@@ -2,6 +2,7 @@
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError } from '../errors.js'
+import type { Note } from '../native/failure.js'
 import type { RestartPolicy } from '../options.js'
 import { deferred } from '../util/deferred.js'
 import type { Assembled } from './assemble.js'
@@ -112,7 +113,8 @@ export class Life {
     this.#intended = false
     const { hooks } = this.#options
     const lowered = lower(assembled.workload, { hooks })
-    const { notes } = lowered.plan
+    // Only what fails before the program starts is explained by them, and held containers are many.
+    let notes: readonly Note[] = lowered.plan.notes
     const since = Date.now()
     const started = deferred<number>()
     const running = start(
@@ -155,6 +157,7 @@ export class Life {
       this.setState('exited')
       throw error
     }
+    notes = []
     this.#pid = pid
     this.startedAt = new Date()
     this.finishedAt = undefined

@@ -27,7 +27,7 @@ export interface Lowered {
 }
 
 export interface LowerOptions {
-  /** Stop before the program: its part comes later, as a plan of its own (`becomeProgram`). */
+  /** Stop before the program: its part comes later, as a plan of its own. */
   parked?: boolean
   hooks?: Hooks
   /** Leave out what each run brings: the files, and the execution of the program at the end. */
@@ -115,18 +115,12 @@ export function injectFiles(plan: Plan, files: Workload['files']): void {
 
 const CONSOLE_SIZE = { height: 24, width: 80 }
 
-/** From a ready container to the program: limits, identity, protections, exec. */
-export function becomeProgram(plan: Plan, workload: Workload, slots: MountSlots): void {
-  prepareProgram(plan, workload, slots)
-  execute(plan, workload.spec.process)
-}
-
 export function execute(plan: Plan, process: Pick<SpecProcess, 'args' | 'env'> | undefined): void {
   if (!process?.args?.length) throw new Error('a process needs args')
   plan.add('EXEC', 'exec', { numbers: [process.args.length], strings: [...process.args, ...(process.env ?? [])] })
 }
 
-/** All of becomeProgram but the execution. */
+/** From a ready container to the program: limits, identity, protections; all but its execution. */
 export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: Hooks): void {
   const process = workload.spec.process
   if (!process) throw new Error('a configuration without a process')

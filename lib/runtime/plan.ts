@@ -106,6 +106,14 @@ export class Plan {
     return { at: this.#at, record: this.notes.length }
   }
 
+  /** Records of another plan, at the end of this one. */
+  append(records: Uint8Array, notes: readonly Note[]): void {
+    this.#reserve(records.length)
+    this.#buffer.set(records, this.#at)
+    this.#at += records.length
+    this.notes.push(...notes)
+  }
+
   /** The records alone, to be put into another plan. */
   records(): Buffer {
     return this.#buffer.subarray(addon().plan.headerSize, this.#at)

@@ -33,7 +33,7 @@ const CONSOLE_LINES = 40
 export async function testInGuest() {
   const first = await attempt()
   if (!first.silent) return first
-  // Emulation, or the guest's kernel, hangs as a whole about once in fifty times. A second time is no accident.
+  // Emulation, or the guest kernel, has been seen to hang as a whole. A second time is no accident.
   console.error(`once more, for ${first.problem}`)
   return attempt()
 }
