@@ -1,6 +1,6 @@
 /** The files that tell what a group has used. */
 import path from 'node:path'
-import type { LegacyPlace } from './plan.js'
+import type { LegacyPlace } from './host.js'
 
 /** Paths by what they tell; missing where the host cannot tell. */
 export interface AccountFiles {

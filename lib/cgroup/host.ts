@@ -12,6 +12,12 @@ export interface Hierarchy {
   own: string
 }
 
+/** A directory in one v1 hierarchy. */
+export interface LegacyPlace {
+  hierarchy: Hierarchy
+  directory: string
+}
+
 export interface CgroupHost {
   /** unified: all on v2. hybrid: controllers on v1, and a v2 without them. legacy: v1 only. */
   mode: 'unified' | 'hybrid' | 'legacy' | 'none'

@@ -6,14 +6,8 @@ import { type AccountFiles, legacyAccounts, unifiedAccounts } from './accounts.j
 import { type CgroupBase, entersAlways } from './base.js'
 import type { Controller, FileWrite } from './controller.js'
 import { CONTROLLERS } from './controllers.js'
-import { type Hierarchy, readWords } from './host.js'
+import { type LegacyPlace, readWords } from './host.js'
 import type { Settings } from './settings.js'
-
-/** A directory in one v1 hierarchy. */
-export interface LegacyPlace {
-  hierarchy: Hierarchy
-  directory: string
-}
 
 export interface CgroupPlan {
   /** The directory in v2, and the controllers that limit and count there. */
