@@ -65,7 +65,8 @@ async function reserveName(name: string, owner: Owner, id: string): Promise<void
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
       }
-      const [holder = '', other = ''] = (await readFile(file, 'utf8').catch(() => '')).split('\n')
+      const text = await readFile(file, 'utf8').catch(() => '')
+      const [holder = '', other = ''] = text.split('\n')
       if (holder !== '' && (await alive(holder)))
         throw new CaissonError(
           'ERR_CAISSON_NAME_IN_USE',
@@ -75,11 +76,21 @@ async function reserveName(name: string, owner: Owner, id: string): Promise<void
             hint: 'Remove that container, or choose another name.',
           },
         )
-      await unlink(file).catch(() => undefined)
+      await dropName(file, text)
     }
     throw new CaissonError('ERR_CAISSON_NAME_IN_USE', `the name ${name} cannot be had`, { stage: 'create' })
   } finally {
     await rm(mine, { force: true })
+  }
+}
+
+/** Removes a dead owner's reservation; not the one that another process may have put in its place meanwhile. */
+async function dropName(file: string, text: string): Promise<void> {
+  const lock = await addon().lock(path.join(roots().run, 'names.lock'), true, true)
+  try {
+    if ((await readFile(file, 'utf8').catch(() => undefined)) === text) await unlink(file).catch(() => undefined)
+  } finally {
+    addon().closeFd(lock)
   }
 }
 

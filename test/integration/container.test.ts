@@ -1,4 +1,7 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { Container, Image, Wait } from '../../lib/index.js'
+import { roots } from '../../lib/util/roots.js'
 
 describe('Container', () => {
   let image: Image
@@ -125,6 +128,19 @@ describe('Container', () => {
     for await (const chunk of socket) text += chunk
     expect(text).toMatch(/^HTTP\/1.0 200/)
     await expect(container.connect(8001)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } })
+  })
+
+  test('a name of a dead owner is free, for one', async () => {
+    const names = path.join(roots().run, 'names')
+    mkdirSync(names, { recursive: true })
+    for (let round = 0; round < 5; round++) {
+      writeFileSync(path.join(names, 'inherited'), `999999-dead\n${'0'.repeat(64)}\n`)
+      const results = await Promise.allSettled([1, 2, 3].map(() => sleeper({ name: 'inherited' })))
+      const made = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+      expect(made.length).toBe(1)
+      expect((await Container.list({ name: 'inherited' })).map(({ id }) => id)).toEqual([made[0]?.id])
+      for (const container of made) await container.remove()
+    }
   })
 
   test('states that do not fit are coded errors', async () => {
