@@ -139,7 +139,6 @@ Result<> Process::create() {
   // Held containers are many, and none needs this again.
   std::string().swap(options_.plan);
   std::vector<Step>().swap(options_.prepare);
-
   return Nothing{};
 }
 
@@ -231,22 +230,16 @@ void Process::read_control() {
         }
         listener_->console(std::move(fds[0]));
         break;
-      case MESSAGE_CHILD: {
-        if (fds.empty()) break;
-        std::lock_guard lock(pidfd_mutex_);
-        program_ = std::move(fds[0]);
-        pid_ = static_cast<pid_t>(what.value);
-        break;
-      }
+      case MESSAGE_CHILD:
       case MESSAGE_PROCESS: {
-        // The first process only went ahead; the one to watch was born in the pid namespace.
         if (fds.empty()) break;
-        if (program_) {
+        if (what.type == MESSAGE_CHILD || program_) {
           std::lock_guard lock(pidfd_mutex_);
           program_ = std::move(fds[0]);
           pid_ = static_cast<pid_t>(what.value);
           break;
         }
+        // The first process only went ahead; the one to watch was born in the pid namespace.
         siginfo_t info;
         waitid(static_cast<idtype_t>(3) /* P_PIDFD */, exit_.fd.get(), &info, WEXITED);
         std::lock_guard lock(pidfd_mutex_);

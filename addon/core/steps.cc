@@ -34,18 +34,10 @@ bool perform(const Step& step, const char** syscall) {
 
 }  // namespace
 
-Result<> perform(const std::vector<Step>& steps) {
+Result<> perform(const std::vector<Step>& steps, std::optional<bool> late) {
   for (const Step& step : steps) {
     const char* syscall = "";
-    if (!perform(step, &syscall)) return failed(step.stage, syscall, step.path);
-  }
-  return Nothing{};
-}
-
-Result<> perform(const std::vector<Step>& steps, bool late) {
-  for (const Step& step : steps) {
-    const char* syscall = "";
-    if (step.late == late && !perform(step, &syscall)) return failed(step.stage, syscall, step.path);
+    if (step.late == late.value_or(step.late) && !perform(step, &syscall)) return failed(step.stage, syscall, step.path);
   }
   return Nothing{};
 }

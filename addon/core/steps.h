@@ -1,6 +1,7 @@
 // Small things done to the file system around a process, in order: cgroups, scratch directories, bundles.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,7 @@ struct Step {
   bool late = false;
 };
 
-// Stops at the first that fails.
-Result<> perform(const std::vector<Step>& steps);
-// The same for those that are late, or are not.
-Result<> perform(const std::vector<Step>& steps, bool late);
+// All of them, or those that are late, or are not. Stops at the first that fails.
+Result<> perform(const std::vector<Step>& steps, std::optional<bool> late = {});
 
 }  // namespace caisson

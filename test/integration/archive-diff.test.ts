@@ -1,10 +1,7 @@
 /** Archives into and out of containers, images of archives, and what containers change. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { createReadStream, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Readable } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import { Container, type CreateOptions, Image } from '../../lib/index.js'
 import { archive } from '../support/archive.js'
@@ -25,39 +22,6 @@ const STATES: Array<[name: string, storage: 'memory' | 'disk', running: boolean]
   ['running, on disk', 'disk', true],
   ['stopped', 'disk', false],
 ]
-
-async function _inState(storage: 'memory' | 'disk', running: boolean): Promise<Container> {
-  const container = await sleeper({ storage })
-  if (running) await container.start()
-  return container
-}
-
-/** What GNU tar finds in an archive. */
-async function _unpacked(stream: Readable): Promise<string> {
-  const directory = scratch()
-  execFileSync('tar', ['-C', directory, '-xp'], { input: await buffer(stream) })
-  return directory
-}
-
-/** Names of the members, as GNU tar lists them. */
-async function _names(stream: Readable): Promise<string[]> {
-  const listing = execFileSync('tar', ['-t'], { input: await buffer(stream), encoding: 'utf8' })
-  return listing.split('\n').filter((line) => line !== '')
-}
-
-/** A tree of the kinds that matter, and GNU tar's archive of it. */
-function _sample(): { root: string; tar: Buffer } {
-  const root = scratch()
-  mkdirSync(path.join(root, 'sub/empty'), { recursive: true })
-  writeFileSync(path.join(root, 'sub/script'), '#!/bin/sh\n', { mode: 0o755 })
-  writeFileSync(path.join(root, 'sub/large'), randomBytes(3_000_000))
-  writeFileSync(path.join(root, '.wh.name'), 'no whiteout here')
-  symlinkSync('/etc/passwd', path.join(root, 'link'))
-  execFileSync('ln', [path.join(root, 'sub/script'), path.join(root, 'hard')])
-  execFileSync('mkfifo', [path.join(root, 'fifo')])
-  execFileSync('chown', ['-h', '1234:5678', path.join(root, 'link'), path.join(root, 'sub/script')])
-  return { root, tar: execFileSync('tar', ['-C', root, '-c', '.'], { maxBuffer: 1 << 26 }) }
-}
 
 describe('diff', () => {
   test.each(STATES)('tells what was added, modified and deleted: %s', async (_name, storage, running) => {

@@ -1,4 +1,12 @@
+import { existsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { cgroupHost } from '../../lib/cgroup/host.js'
 import { Image, run } from '../../lib/index.js'
+
+const legacy = cgroupHost().legacy.some(({ controllers }) => controllers.includes('cpuset'))
+/** By the same name in both cases: what the virtual machine skips has run on such a host. */
+const onLegacy = legacy ? test : test.skip
 
 const EAT = 'a = []\nwhile True: a.append(bytearray(1 << 20))'
 
@@ -97,6 +105,20 @@ describe('limits and verdicts', () => {
   test('processors to run on', async () => {
     const result = await python('import os; print(sorted(os.sched_getaffinity(0)))', { limits: { cpuset: '1' } })
     expect(result.stdout).toBe('[1]\n')
+  })
+
+  onLegacy('one that the kernel refuses, while the init program is already at work, starts nothing', async () => {
+    const marker = path.join(tmpdir(), `caisson-refused-${process.pid}`)
+    const mounts = [{ type: 'bind' as const, source: tmpdir(), target: '/out' }]
+    const refused = run(image, ['touch', `/out/${path.basename(marker)}`], { limits: { cpuset: '4000' }, mounts })
+    await expect(refused).rejects.toMatchObject({
+      code: 'ERR_CAISSON_CGROUP',
+      stage: 'cgroup: cpuset',
+      cause: { syscall: 'write', path: expect.stringMatching(/cpuset\.cpus$/) },
+    })
+    expect(existsSync(marker)).toBe(false)
+    const after = await run(image, ['true'], { limits: { cpuset: '0' } })
+    expect(after.exitCode).toBe(0)
   })
 
   test('size of the writable layer', async () => {

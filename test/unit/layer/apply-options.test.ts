@@ -14,19 +14,13 @@ import { gzipSync } from 'node:zlib'
 import { CaissonError } from '../../../lib/errors.js'
 import { type ApplyOptions, applyLayer, LayerSink } from '../../../lib/layer/apply.js'
 import { apply, mine } from '../../support/apply.js'
-import { archive, type Member, pax } from '../../support/archive.js'
+import { archive, pax } from '../../support/archive.js'
 import { isRoot, testIf } from '../../support/needs.js'
 import { look, removeScratch, scratch, xattrs } from '../../support/tree.js'
 
 afterAll(removeScratch)
 
 const asRoot = testIf(!isRoot && 'needs root')
-/** A new directory with members in it. */
-async function _unpacked(...members: Array<Member | Buffer>): Promise<string> {
-  const directory = scratch()
-  await apply(directory, archive(...members))
-  return directory
-}
 
 describe('options', () => {
   asRoot('an id map moves owners, and an id that it does not have is an error', async () => {

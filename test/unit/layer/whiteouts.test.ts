@@ -9,12 +9,6 @@ import { look, removeScratch, scratch, xattrs } from '../../support/tree.js'
 afterAll(removeScratch)
 
 const asRoot = testIf(!isRoot && 'needs root')
-/** A new directory with members in it. */
-async function _unpacked(...members: Array<Member | Buffer>): Promise<string> {
-  const directory = scratch()
-  await apply(directory, archive(...members))
-  return directory
-}
 
 describe('whiteouts', () => {
   const lower: Member[] = [
