@@ -1,4 +1,4 @@
-/** Three kinds of tests: pure ones, those that run containers as whoever starts them, and those of the whole package. */
+/** Pure tests, tests that run containers, and attacks on the protections of containers. */
 const common = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -13,6 +13,7 @@ export default {
   projects: [
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/test/unit/**/*.test.ts'] },
     { ...common, displayName: 'integration', testMatch: ['<rootDir>/test/integration/**/*.test.ts'] },
+    { ...common, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.test.ts'] },
   ],
   testTimeout: 30_000,
 }

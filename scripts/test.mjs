@@ -1,5 +1,5 @@
 // Runs every test that this machine can run, or the steps that are named, and ends with one line of totals.
-//   node scripts/test.mjs [lint|types|unit|integration|vm]...
+//   node scripts/test.mjs [lint|types|unit|integration|security|vm]...
 import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
@@ -69,6 +69,7 @@ const STEPS = {
   types: () => command('node_modules/.bin/tsc', ['--noEmit', '-p', '.']),
   unit: () => jest('unit'),
   integration: () => jest('integration'),
+  security: () => jest('security'),
   vm: virtualMachine,
 }
 const chosen = process.argv.slice(2)
