@@ -6,6 +6,7 @@ import { addon, type NativeAgent, type NativeAnswer, type NativeRequest } from '
 import { errorFromFailure } from '../native/failure.js'
 import { awake } from '../util/awake.js'
 import { prepareMounts } from './lower-mounts.js'
+import { becomePrivileged, ordinary } from './ordinary.js'
 import { OPTIONAL, Plan } from './plan.js'
 import { Running } from './running.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
@@ -58,14 +59,17 @@ export class Agent {
   }
 
   /** Puts the root of a container together that is not running. */
-  static mount(workload: Workload): Promise<Agent> {
+  static async mount(workload: Workload): Promise<Agent> {
     const plan = new Plan()
+    const own = await ordinary()
     plan.add('AGENT', 'files', { flags: OPTIONAL })
     plan.add('UNDUMPABLE', 'files')
+    becomePrivileged(plan, 'files: namespaces', own)
+    if (own) plan.add('UNSHARE', 'files: namespaces', { numbers: [NAMESPACES.mnt.flag] })
     prepareMounts(plan, { ...workload, spec: { ...workload.spec, mounts: [] }, etc: {} }).attach()
     plan.add('PARENT_DEATH', 'files')
     plan.add('AGENT', 'files')
-    return Agent.#start(plan, NAMESPACES.mnt.flag)
+    return Agent.#start(plan, own ? 0 : NAMESPACES.mnt.flag)
   }
 
   static async #start(plan: Plan, namespaces: number): Promise<Agent> {

@@ -12,9 +12,10 @@ import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import { parseSize } from '../util/units.js'
 import type { ChosenNamespaces } from './choose-namespaces.js'
+import { hostId } from './id-maps.js'
 import type { Owner } from './owner.js'
 import { linuxSpec } from './spec-linux.js'
-import { mountsSpec } from './spec-mounts.js'
+import { mountsSpec, TTY_GROUP } from './spec-mounts.js'
 import { commandLine, processSpec, userText } from './spec-process.js'
 import { chooseSeccomp } from './spec-seccomp.js'
 import type { HostTree, InjectedFile, NamespaceType, Workload, Writable } from './workload.js'
@@ -82,6 +83,7 @@ export function assemble(input: AssembleInput): Assembled {
       ownNet: own.has('net'),
       hostIpc: isHost('ipc'),
       userns,
+      ttyGroup: !namespaces.idMaps || hostId(namespaces.idMaps.gidMap, TTY_GROUP) !== undefined,
     }),
     linux: {
       ...linux,
@@ -120,7 +122,8 @@ export function assemble(input: AssembleInput): Assembled {
       join,
       idMaps: namespaces.idMaps,
       devices: rules.unified,
-      stockNetwork: own.has('net') && !userns && process.geteuid?.() === 0,
+      inside: namespaces.inside,
+      stockNetwork: own.has('net') && !userns,
     },
   }
 }
@@ -135,12 +138,9 @@ export interface DeviceRules {
   legacy?: readonly SpecDeviceRule[]
 }
 
-/**
- * In a user namespace the kernel already refuses to make or open device nodes, and without privileges nobody could
- * enforce more.
- */
+/** In a user namespace the kernel already refuses to make device nodes, and to open those of a file system in it. */
 export function deviceRules(rules: readonly SpecDeviceRule[], { cgroups }: Owner, userns: boolean): DeviceRules {
-  if (userns || process.geteuid?.() !== 0 || !restricts(rules)) return { filtered: false }
+  if (userns || !restricts(rules)) return { filtered: false }
   if (!cgroups.unified) return { filtered: false, legacy: rules }
   const usual = rules.length === DEVICE_RULES.length && rules.every((rule, i) => rule === DEVICE_RULES[i])
   return usual && cgroups.filtered ? { filtered: true } : { filtered: false, unified: rules }

@@ -71,6 +71,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       devices: rules.unified,
       filter: seccomp?.filter,
       filterFlags: seccomp?.flags,
+      inside: namespaces.inside,
       stockNetwork: false,
     },
   }

@@ -147,6 +147,7 @@ async function bundleSpec(
     mounts: [...layers, ...(spec.mounts ?? []), ...files],
     linux: {
       ...spec.linux,
+      devices: spec.linux?.devices?.map(({ source, ...device }) => device),
       // Version 1.0 of the specification has no time namespace, and runtimes that follow it refuse one.
       namespaces: spec.linux?.namespaces?.filter(({ type }) => type !== 'time'),
       resources: { ...spec.linux?.resources, ...specFromSettings(settings) },

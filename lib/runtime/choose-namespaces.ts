@@ -12,6 +12,7 @@ import {
   type OpenedNamespace,
   openNamespace,
 } from './namespaces.js'
+import { type Ordinary, ordinary } from './ordinary.js'
 import type { JoinedNamespace, NamespaceType } from './workload.js'
 
 /** Namespaces that a container gets unless it says otherwise. */
@@ -23,8 +24,10 @@ export interface ChosenNamespaces {
   join: readonly JoinedNamespace[]
   /** Of the user namespace in `join`. */
   idMaps?: IdMapPair
-  /** The user namespace was made for this container. */
+  /** The user namespace was made for containers of ours. */
   privateUser: boolean
+  /** We have rights only inside of it: see Workload. */
+  inside: boolean
   /** Gives back what was opened for it; once the process is started. */
   close(): void
 }
@@ -37,14 +40,22 @@ export async function chooseNamespaces(options: ContainerOptions): Promise<Chose
   return openNamespaces(readChoices(options), askedMaps(options))
 }
 
-/** Those of options that join none and have no user namespace: there is nothing to open. */
-export function ownNamespaces(options: ContainerOptions): ChosenNamespaces {
+/** Those of options that join none and ask for no user namespace: there is nothing to open. */
+export function ownNamespaces(options: ContainerOptions, user: Ordinary | undefined): ChosenNamespaces {
   const own = [...readChoices(options)].filter(([, choice]) => choice === 'private').map(([type]) => type)
-  return { own: new Set(own), join: [], privateUser: false, close: () => undefined }
+  const join = user ? [{ type: 'user' as const, inUser: false, handle: user.user }] : []
+  const inside = user !== undefined
+  return { own: new Set(own), join, idMaps: user?.idMaps, privateUser: inside, inside, close: () => undefined }
 }
 
-/** As chooseNamespaces, for choices that are made; a type that has none stays the host's. */
+/**
+ * As chooseNamespaces, for choices that are made; a type that has none stays the host's. Containers of an ordinary user
+ * are in its user namespace unless they get another: the host's would let them be nothing.
+ */
 export async function openNamespaces(choices: Map<NamespaceType, Choice>, maps?: IdMapPair): Promise<ChosenNamespaces> {
+  const usual = await ordinary()
+  const asked = choices.get('user')
+  const shared = usual && !maps && (asked === undefined || asked === 'host' || asked === 'private')
   const own = new Set<NamespaceType>()
   const joined = new Map<NamespaceType, NamespaceHandle>()
   const opened: OpenedNamespace[] = []
@@ -60,9 +71,12 @@ export async function openNamespaces(choices: Map<NamespaceType, Choice>, maps?:
         if (handle.inode !== statSync(`/proc/self/ns/${type}`).ino) joined.set(type, handle)
       } else if (type !== 'user') own.add(type)
     }
-    const privateUser = choices.get('user') === 'private'
+    const privateUser = shared || asked === 'private'
     let idMaps: IdMapPair | undefined
-    if (privateUser) {
+    if (shared) {
+      idMaps = usual.idMaps
+      joined.set('user', usual.user)
+    } else if (privateUser) {
       idMaps = maps ?? defaultIdMaps()
       const made = await createNamespace('user', { idMaps })
       opened.push(made)
@@ -80,7 +94,7 @@ export async function openNamespaces(choices: Map<NamespaceType, Choice>, maps?:
         user !== undefined && type !== 'user' && addon().namespaceFacts(handle.fd).owners.includes(user.inode)
       return { type, inUser, handle }
     })
-    return { own, join, idMaps, privateUser, close }
+    return { own, join, idMaps, privateUser, inside: usual !== undefined, close }
   } catch (error) {
     close()
     throw error

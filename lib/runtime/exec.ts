@@ -93,12 +93,16 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   const attended = types.includes('pid')
   const unified = attended && cgroup.unified ? plan.inheritPath(cgroup.unified.directory) : NONE
   plan.add('UNDUMPABLE', 'process')
+  if (workload.inside) plan.add('SETNS', 'namespaces: user', { numbers: [slot, NAMESPACES.user.flag] })
   if (attended) {
     plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
     enterPids(plan, unified)
   }
   joinCgroups(plan, cgroup.join)
-  const flags = types.reduce((sum, type) => (type === 'pid' ? sum : sum + NAMESPACES[type].flag), 0)
+  const flags = types.reduce(
+    (sum, type) => (type === 'pid' || (type === 'user' && workload.inside) ? sum : sum + NAMESPACES[type].flag),
+    0,
+  )
   if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')

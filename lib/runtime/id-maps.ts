@@ -62,6 +62,8 @@ export function defaultIdMaps(): IdMapPair {
     const map = [{ containerID: 0, hostID: own, size: 1 }]
     let next = 1
     for (const { first, count } of idMapHelpers() ? grants : []) {
+      // The kernel takes no map that names an id twice, and a file that does is a mistake.
+      if (map.some(({ hostID, size }) => first < hostID + size && hostID < first + count)) continue
       map.push({ containerID: next, hostID: first, size: count })
       next += count
     }
@@ -139,4 +141,10 @@ export function parseIdMap(text: string): IdMapping[] {
 export function hostId(map: readonly IdMapping[], id: number): number | undefined {
   const range = map.find(({ containerID, size }) => id >= containerID && id < containerID + size)
   return range && range.hostID + (id - range.containerID)
+}
+
+/** What an id of the host is inside; undefined when it is not mapped. */
+export function containerId(map: readonly IdMapping[], id: number): number | undefined {
+  const range = map.find(({ hostID, size }) => id >= hostID && id < hostID + size)
+  return range && range.containerID + (id - range.hostID)
 }

@@ -6,21 +6,45 @@ import type { SpecDevice, SpecMount } from '../spec/runtime.js'
 import { hostId } from './id-maps.js'
 import { ownerOf } from './lower-root.js'
 import { ATTR, type MountOptions, PROPAGATION } from './mount-options.js'
-import { NONE, OPTIONAL, type Plan } from './plan.js'
+import { EXCLUSIVE, NONE, OPTIONAL, type Plan } from './plan.js'
 import type { Workload } from './workload.js'
 
-/** A /dev of our own and its nodes; the image has no say in it. A user namespace could make none (mknod(2)). */
-export function prepareDev(plan: Plan, workload: Workload, mount: SpecMount, options: MountOptions, dev: number): void {
-  const { spec, idMaps } = workload
-  const owner = idMaps && ['uid', String(hostId(idMaps.uidMap, 0)), 'gid', String(hostId(idMaps.gidMap, 0))]
-  plan.add('FILESYSTEM', `mounts: ${mount.destination}`, {
-    numbers: [dev, options.attributes],
-    strings: ['tmpfs', ...sourceOf('tmpfs', mount), ...options.data.flat(), ...(owner ?? [])],
-  })
+/** Those of every container, and those that were asked for. */
+export function devicesOf({ spec }: Workload): SpecDevice[] {
   const asked = spec.linux?.devices ?? []
   const paths = new Set(asked.map((device) => device.path))
-  for (const device of [...DEFAULT_DEVICES.filter((device) => !paths.has(device.path)), ...asked])
-    if (device.path.startsWith('/dev/')) addDevice(plan, workload, device, dev, device.path.slice(5))
+  return [...DEFAULT_DEVICES.filter((device) => !paths.has(device.path)), ...asked]
+}
+
+/**
+ * A /dev of our own and its nodes; the image has no say in it. In a user namespace none can be made (mknod(2)): the
+ * owner makes them before it enters that, or, where it has no rights outside either, shows the host's in their place.
+ */
+export function prepareDev(plan: Plan, workload: Workload, mount: SpecMount, options: MountOptions, dev: number): void {
+  const { idMaps, inside } = workload
+  const owner = !idMaps || inside ? [] : ['uid', String(hostId(idMaps.uidMap, 0)), 'gid', String(hostId(idMaps.gidMap, 0))]
+  plan.add('FILESYSTEM', `mounts: ${mount.destination}`, {
+    numbers: [dev, options.attributes],
+    strings: ['tmpfs', ...sourceOf('tmpfs', mount), ...options.data.flat(), ...owner],
+  })
+  for (const device of devicesOf(workload)) {
+    if (!device.path.startsWith('/dev/')) continue
+    const name = device.path.slice(5)
+    if (inside) plan.add('FILE', 'devices', { flags: EXCLUSIVE, numbers: [dev, 0o666], strings: [name] })
+    else addDevice(plan, workload, device, dev, name)
+  }
+}
+
+/** The host's own nodes, for an ordinary user: to be mounted at their places once the root is in place. */
+export function bindDevices(plan: Plan, devices: readonly SpecDevice[]): Array<{ path: string; slot: number }> {
+  return devices.map((device) => {
+    const slot = plan.slot()
+    plan.add('TREE', 'devices', {
+      numbers: [slot, PROPAGATION.private, ATTR.NOSUID | ATTR.NOEXEC, NONE],
+      strings: [device.source ?? device.path],
+    })
+    return { path: device.path, slot }
+  })
 }
 
 /** Links and directories of /dev, before it is attached. */

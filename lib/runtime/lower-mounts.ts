@@ -1,8 +1,8 @@
 /** The mounts of a workload, as operations of a plan. */
 import path from 'node:path'
 import type { SpecMount } from '../spec/runtime.js'
-import { addDevice, populateDev, prepareDev, prepareNodes, sourceOf } from './lower-dev.js'
-import { prepareRoot } from './lower-root.js'
+import { addDevice, bindDevices, devicesOf, populateDev, prepareDev, prepareNodes, sourceOf } from './lower-dev.js'
+import { overlayOptions, prepareRoot } from './lower-root.js'
 import { ATTR, type MountOptions, MS_REC, PROPAGATION, parseMountOptions } from './mount-options.js'
 import { CREATE, NO_SYMLINKS, NONE, OPTIONAL, type Plan, RECURSIVE, TOP } from './plan.js'
 import type { Workload } from './workload.js'
@@ -62,13 +62,17 @@ export function prepareMounts(
     const { mount, slot, options } = each
     if (options.bind || mount.type === 'bind') return
     if (isHostOverlay(mount, options))
-      prepareHostOverlay(plan, mount, options, slot, path.join(root.base, `overlay${i}`))
+      prepareHostOverlay(plan, workload, mount, options, slot, path.join(root.base, `overlay${i}`))
     else if (isDev(mount)) prepareDev(plan, workload, mount, options, slot)
     else inside.push(each)
     if (isDev(mount)) slots.dev = slot
   })
   const outside = (spec.linux?.devices ?? []).filter((device) => !device.path.startsWith('/dev/') || slots.dev === NONE)
-  const nodes = user === NONE ? [] : prepareNodes(plan, workload, outside, root.base)
+  const nodes = workload.inside
+    ? bindDevices(plan, slots.dev === NONE ? outside : devicesOf(workload))
+    : user === NONE
+      ? []
+      : prepareNodes(plan, workload, outside, root.base)
   // The staging directory may have no name that the container's root can follow.
   if (user !== NONE) plan.add('WORKDIR', 'root', { strings: [staging] })
 
@@ -95,7 +99,8 @@ export function prepareMounts(
           strings: [mount.destination],
         })
       }
-      if (user === NONE) for (const device of outside) addDevice(plan, workload, device, NONE, device.path)
+      if (user === NONE && !workload.inside)
+        for (const device of outside) addDevice(plan, workload, device, NONE, device.path)
       for (const { path: at, slot } of nodes)
         plan.add('ATTACH', 'devices', { flags: CREATE, numbers: [slot, NONE], strings: [at] })
       for (const [name, slot] of root.etc)
@@ -153,6 +158,7 @@ function isHostOverlay(mount: SpecMount, options: MountOptions): boolean {
 
 function prepareHostOverlay(
   plan: Plan,
+  workload: Workload,
   mount: SpecMount,
   options: MountOptions,
   slot: number,
@@ -164,7 +170,7 @@ function prepareHostOverlay(
     plan.add('DIRECTORY', stage, { numbers: [NONE, 0o755], strings: [at(name)] })
   plan.add('OVERLAY', stage, {
     numbers: [plan.slot(), 0],
-    strings: [at('root'), at('upper'), at('work'), 'volatile', mount.source ?? ''],
+    strings: [at('root'), at('upper'), at('work'), overlayOptions(workload), mount.source ?? ''],
   })
   // A copy of the mount: the one at the staging directory goes with the host's tree.
   plan.add('TREE', stage, { numbers: [slot, PROPAGATION.private, options.attributes, NONE], strings: [at('root')] })

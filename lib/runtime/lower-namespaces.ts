@@ -33,11 +33,14 @@ export function hasOwn(workload: Workload, type: NamespaceType): boolean {
  * rights over anything of the host any more. Hence three parts: joins that lie outside of it; then, by the caller,
  * mounts, in a mount namespace that is still the owner's; then the user namespace and all that belongs to it, the mount
  * namespace once more among it, and at last the process that is born in the pid namespace.
+ *
+ * An ordinary user has no rights outside of its user namespace, so that comes first and all else follows inside, as
+ * without one. `inherit` gives the process a descriptor.
  */
-export function enterNamespaces(plan: Plan, workload: Workload): Entry {
+export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplicate): Entry {
   const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
   const stock = workload.stockNetwork ? plan.newNetwork() : NONE
-  const slots = new Map(workload.join.map((join) => [join, plan.inherit(duplicate(join.handle.fd))]))
+  const slots = new Map(workload.join.map((join) => [join, plan.inherit(inherit(join.handle.fd))]))
   const setns = (join: JoinedNamespace) =>
     plan.add('SETNS', `namespaces: ${join.type}`, {
       numbers: [slots.get(join) as number, NAMESPACES[join.type].flag],
@@ -51,6 +54,10 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
   const unifiedSlot = attended && unified ? plan.inheritPath(unified) : NONE
 
   plan.add('UNDUMPABLE', 'process')
+  if (workload.inside && user) {
+    setns(user)
+    plan.add('BECOME_ROOT', 'user namespace', { numbers: [MAYBE_NO_GROUPS] })
+  }
   if (pid) {
     setns(pid)
     enterPids(plan, unifiedSlot)
@@ -59,12 +66,23 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
   const enterCgroups = () => {
     joinCgroups(plan, workload.cgroup.join)
     // It shows the cgroups that it was made in as their roots.
-    if (newCgroup && !user) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
+    if (newCgroup && (workload.inside || !user))
+      plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   }
   const inherited = workload.rootfs.kind === 'inherited'
   // There the files go out of sight with the next steps.
   if (inherited) enterCgroups()
   if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
+  if (workload.inside) {
+    const proc = inherited ? hostProc(plan) : NONE
+    if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
+    for (const join of order) if (join !== pid && join !== user) setns(join)
+    const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time' && type !== 'cgroup'))
+    if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
+    if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
+    ready(plan)
+    return { proc, attended, enterCgroups: inherited ? nothing : enterCgroups, cloneFlags: 0 }
+  }
   if (!user) {
     const proc = inherited ? hostProc(plan) : NONE
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
@@ -94,7 +112,7 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
         setns(user)
         // Its file in /proc is ours only as long as we are who we were.
         if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
-        plan.add('BECOME_ROOT', 'user namespace', { numbers: [2] })
+        plan.add('BECOME_ROOT', 'user namespace', { numbers: [MAYBE_NO_GROUPS] })
         const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time'))
         if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
         for (const join of others) if (join.inUser) setns(join)
@@ -108,6 +126,8 @@ export function enterNamespaces(plan: Plan, workload: Workload): Entry {
 const nothing = () => undefined
 
 const SYNC_STEPS = 3
+/** BECOME_ROOT: the user namespace may deny setgroups(2). */
+export const MAYBE_NO_GROUPS = 2
 
 /** v1: by `tasks` files, which the owner makes meanwhile. */
 export function joinCgroups(plan: Plan, files: readonly string[]): void {

@@ -62,13 +62,20 @@ export function prepareRoot(plan: Plan, workload: Workload, user: number): Prepa
   }
   plan.add('OVERLAY', 'root', {
     numbers: [slot, 0, inMemory || user === NONE ? 0 : ownerOf(workload)],
-    // volatile: no sync of the host's whole file system when a throwaway container ends.
-    strings: [`${base}/root`, `${upper}/upper`, `${upper}/work`, 'volatile', ...lower],
+    strings: [`${base}/root`, `${upper}/upper`, `${upper}/work`, overlayOptions(workload), ...lower],
   })
   // A copy of the mount, which is not bound to the mount namespace that is left behind.
   if (user !== NONE)
     plan.add('TREE', 'root', { numbers: [slot, PROPAGATION.private, 0, NONE], strings: [`${base}/root`] })
   return { slot, at: `${base}/root`, base, mounted: user === NONE, etc: mounted, empty }
+}
+
+/**
+ * volatile: no sync of the host's whole file system when a container ends. userxattr: what overlay notes about its files
+ * it keeps where an ordinary user may write (overlayfs.rst; Linux 5.11).
+ */
+export function overlayOptions({ inside }: Workload): string {
+  return inside ? 'volatile,userxattr' : 'volatile'
 }
 
 /** A tmpfs at the staging directory: the writable layer when that is in memory, and places to mount things at. */
@@ -124,8 +131,8 @@ function mapDirectory(plan: Plan, stage: string, directory: string, at: string, 
   return at
 }
 
-/** What an owner inside is on the host, as a number of a record. An id without one stays the host's root. */
-export function ownerOf({ idMaps }: Workload, uid = 0, gid = 0): bigint {
-  if (!idMaps) return (BigInt(uid) << 32n) | BigInt(gid)
+/** What an owner inside is where the mounts are made, as a number of a record. An id without one stays root. */
+export function ownerOf({ idMaps, inside }: Workload, uid = 0, gid = 0): bigint {
+  if (!idMaps || inside) return (BigInt(uid) << 32n) | BigInt(gid)
   return (BigInt(hostId(idMaps.uidMap, uid) ?? 0) << 32n) | BigInt(hostId(idMaps.gidMap, gid) ?? 0)
 }

@@ -45,7 +45,8 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
 }
 
 function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lowered, 'plan' | 'ownPids'> {
-  const entry = enterNamespaces(plan, workload)
+  // Templates get theirs anew each time.
+  const entry = enterNamespaces(plan, workload, options.template ? (fd) => fd : undefined)
   let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc, empty: NONE }
 
   if (workload.rootfs.kind !== 'inherited') {
@@ -125,7 +126,7 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
   const process = workload.spec.process
   if (!process) throw new Error('a configuration without a process')
   if (workload.init) plan.add('REAPER', 'init')
-  if (!workload.idMaps) ownersLimits(plan, workload)
+  if (!workload.idMaps || workload.inside) ownersLimits(plan, workload)
 
   const { uid, gid, additionalGids = [], umask = 0o022 } = process.user
   const ids = (BigInt(uid) << 32n) | BigInt(gid)

@@ -10,7 +10,9 @@ import { cgroupHost } from '../cgroup/host.js'
 import { CaissonError } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
 import { addon } from '../native/addon.js'
+import { privileged } from '../util/privileged.js'
 import { roots } from '../util/roots.js'
+import { type Ordinary, ordinary } from './ordinary.js'
 
 export interface Owner {
   id: string
@@ -21,6 +23,8 @@ export interface Owner {
   /** An empty directory for putting roots together, inside each container's own mount namespace. */
   staging: string
   cgroups: CgroupBase
+  /** undefined: it has privileges. */
+  ordinary?: Ordinary
 }
 
 let current: Promise<Owner> | undefined
@@ -52,6 +56,7 @@ async function create(): Promise<Owner> {
       cause: error as Error,
     })
   }
+  const unprivileged = await ordinary()
   await sweep(run, data)
 
   const id = `${process.pid}-${randomBytes(4).toString('hex')}`
@@ -63,10 +68,11 @@ async function create(): Promise<Owner> {
     data: path.join(data, 'owners', id),
     staging: path.join(owners, id, 'root'),
     cgroups: { host: cgroupHost(), legacy: [] },
+    ordinary: unprivileged,
   }
   await mkdir(made.staging, { recursive: true, mode: 0o711 })
   await writeFile(path.join(made.run, 'cgroups'), possibleDirectories(cgroupHost(), cgroupName(id)).join('\n'))
-  made.cgroups = await createBase(cgroupHost(), cgroupName(id), process.geteuid?.() === 0)
+  made.cgroups = await createBase(cgroupHost(), cgroupName(id), privileged())
   const directories = baseDirectories(made.cgroups)
   await addon().watch([
     ...directories.map((directory) => `cgroup ${directory}`),

@@ -4,6 +4,7 @@
  */
 import { lstatSync } from 'node:fs'
 import path from 'node:path'
+import { containerId } from './id-maps.js'
 import type { Workload } from './workload.js'
 
 /** Of the image's /etc; the writable layer's stands for it. */
@@ -13,15 +14,19 @@ export interface EtcDirectory {
   gid: number
 }
 
-/** undefined where they must be mounted: the layer is kept or read-only, or /etc is not simply a directory. */
-export function plainEtc({ rootfs, spec, thrownAway }: Workload): EtcDirectory | undefined {
+/** undefined where they must be mounted: the layer is kept or read-only, or /etc is not simply a directory of somebody there. */
+export function plainEtc({ rootfs, spec, thrownAway, inside, idMaps }: Workload): EtcDirectory | undefined {
   if (!thrownAway || rootfs.kind !== 'overlay' || spec.root?.readonly) return undefined
   if (rootfs.trees.some(({ target }) => isEtc(target))) return undefined
   if ((spec.mounts ?? []).some(({ destination }) => isEtc(destination))) return undefined
   for (const layer of rootfs.lower) {
     const status = lstatSync(path.join(layer, 'etc'), { throwIfNoEntry: false })
     if (!status) continue
-    return status.isDirectory() ? { mode: status.mode & 0o7777, uid: status.uid, gid: status.gid } : undefined
+    if (!status.isDirectory()) return undefined
+    const maps = inside ? idMaps : undefined
+    const uid = maps ? containerId(maps.uidMap, status.uid) : status.uid
+    const gid = maps ? containerId(maps.gidMap, status.gid) : status.gid
+    return uid === undefined || gid === undefined ? undefined : { mode: status.mode & 0o7777, uid, gid }
   }
   return undefined
 }

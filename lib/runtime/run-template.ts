@@ -39,7 +39,7 @@ export class RunTemplate {
   private constructor(owner: Owner, image: ImageRoot, options: RunOptions, kept: { [name: string]: Plain }) {
     const id = newId()
     const common = { ...options, files: undefined }
-    const namespaces = ownNamespaces(options)
+    const namespaces = ownNamespaces(options, owner.ordinary)
     const { workload, cgroup } = assemble({ id, owner, image, command: ['/'], options: common, namespaces })
     this.#image = image
     this.#options = kept

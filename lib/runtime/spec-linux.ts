@@ -108,6 +108,7 @@ function deviceSpec(text: string): { spec: SpecDevice; rule: SpecDeviceRule } {
     spec: {
       type,
       path: insidePath(target, 'devices'),
+      source,
       major,
       minor,
       fileMode: status.mode & 0o777,

@@ -16,7 +16,12 @@ interface Context {
   ownNet: boolean
   hostIpc: boolean
   userns: boolean
+  /** Whether the group of terminals has an id in the container. */
+  ttyGroup: boolean
 }
+
+/** Of terminals: the group `tty`, which may write to them (devpts). */
+export const TTY_GROUP = 5
 
 export function mountsSpec(options: ContainerOptions, context: Context): SpecMount[] {
   const shm = options.shmSize === undefined ? DEFAULT_SHM_SIZE : parseSize(options.shmSize, 'shmSize')
@@ -36,6 +41,8 @@ function depth(destination: string): number {
 function adapt(mount: SpecMount, options: ContainerOptions, context: Context): SpecMount {
   if (options.security?.privileged && (mount.type === 'sysfs' || mount.type === 'cgroup'))
     return { ...mount, options: mount.options?.filter((option) => option !== 'ro') }
+  if (mount.type === 'devpts' && !context.ttyGroup)
+    return { ...mount, options: mount.options?.filter((option) => option !== `gid=${TTY_GROUP}`) }
   // A user namespace may mount sysfs only with a network namespace of its own; else the host's is shown.
   if (mount.type === 'sysfs' && !context.ownNet && context.userns)
     return { ...mount, type: 'bind', source: '/sys', options: ['rbind', 'rro', 'nosuid', 'noexec', 'nodev'] }

@@ -9,6 +9,7 @@ import { accountPaths } from '../cgroup/usage.js'
 import { addon, type NativeTemplate, type NativeTemplateRequest } from '../native/addon.js'
 import type { Note } from '../native/failure.js'
 import type { Lowered } from './lower.js'
+import { duplicate } from './namespaces.js'
 import type { Plan } from './plan.js'
 import { Running, type RunningEvents } from './running.js'
 import type { StartRequest } from './start.js'
@@ -36,6 +37,8 @@ export class Template {
   readonly #notes: readonly Note[]
   readonly #filesRecord: number
   readonly #files: AccountFiles
+  /** Descriptors of others that each process inherits a duplicate of, unless it brings its own. */
+  readonly #inherited: readonly number[]
 
   /** `placeholder` was the id when the plans were made; they end before the program's execution. */
   constructor(
@@ -49,6 +52,7 @@ export class Template {
     this.#notes = plan.notes
     this.#filesRecord = filesAt.record
     this.#files = cgroup.files
+    this.#inherited = plan.inherited
     this.#native = addon().template({
       ...more,
       plan: plan.finish(),
@@ -75,7 +79,7 @@ export class Template {
         ...request,
         template: this.#native,
         id,
-        inherited,
+        inherited: inherited ?? this.#inherited.map(duplicate),
         appended: execution.records(),
         inserted: files?.records(),
         records: execution.notes.length + (files?.notes.length ?? 0),

@@ -86,6 +86,8 @@ export interface Workload {
   join: readonly JoinedNamespace[]
   /** Of the user namespace in `join`. */
   idMaps?: IdMapPair
+  /** The owner is an ordinary user: everything is done inside that user namespace, where its rights are. */
+  inside: boolean
   /** The private network namespace comes from the addon's stock; only root has one. */
   stockNetwork: boolean
   /** Device access, for the program that the addon attaches to the v2 cgroup. */

@@ -84,6 +84,8 @@ export interface SpecNamespace {
 export interface SpecDevice {
   type: 'c' | 'b' | 'u' | 'p'
   path: string
+  /** Where the host has it, if elsewhere; our own, not in config.json. */
+  source?: string
   major?: number
   minor?: number
   fileMode?: number

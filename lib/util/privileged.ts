@@ -1,0 +1,27 @@
+/** Whether this process may do as root does: mount, make namespaces and devices, and own files of others. */
+import { readFileSync } from 'node:fs'
+
+const CAP_SYS_ADMIN = 21n
+
+let known: { euid: number | undefined; privileged: boolean } | undefined
+
+/** The root of a container has the number 0 too, but not the capability. Looked at once for each user that we are. */
+export function privileged(): boolean {
+  const euid = process.geteuid?.()
+  if (known?.euid !== euid || known === undefined) known = { euid, privileged: euid === 0 && canAdminister() }
+  return known.privileged
+}
+
+function canAdminister(): boolean {
+  try {
+    return hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_SYS_ADMIN)
+  } catch {
+    return true
+  }
+}
+
+/** In the effective set of a process, by the text of its /proc/PID/status. */
+export function hasCapability(status: string, capability: bigint): boolean {
+  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1]
+  return mask !== undefined && ((BigInt(`0x${mask}`) >> capability) & 1n) === 1n
+}
