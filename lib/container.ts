@@ -260,7 +260,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Its processes. */
   async top(): Promise<ProcessInfo[]> {
     this.#mustRun('top')
-    return processesIn(this.#parts.assembled.cgroup)
+    return processesIn(this.#parts.assembled.cgroup, this.pid ?? 0)
   }
 
   /** All that is known of it. */

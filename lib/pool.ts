@@ -14,7 +14,7 @@ import { Plan } from './runtime/plan.js'
 import type { Running } from './runtime/running.js'
 import { copyOptions, type Plain, sameOptions } from './runtime/same-options.js'
 import { userText } from './runtime/spec-process.js'
-import { start } from './runtime/start.js'
+import { checkCounted, start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
 import type { Workload } from './runtime/workload.js'
 import type { SpecProcess } from './spec/runtime.js'
@@ -110,10 +110,12 @@ export class Pool implements AsyncDisposable {
 
   async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
     checkPoolRunOptions(options)
+    const holder = await owner()
     const { id, running, lowered, assembled } = await this.#take()
     try {
       const { workload, cgroup } = assembled
       checkCommand(command)
+      checkCounted(request, cgroup, holder.cgroups)
       const rest = new Plan()
       injectFiles(rest, injectedFiles(options.files))
       const { records, notes } = this.#programFor(workload, lowered, options)

@@ -11,7 +11,7 @@ import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
 import { templateFor } from './runtime/run-template.js'
-import { start } from './runtime/start.js'
+import { checkCounted, start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
 import { newId } from './util/ids.js'
 
@@ -43,6 +43,7 @@ async function launch(
     const id = newId()
     const { workload, cgroup } = assemble({ id, owner: holder, image: root, command, options, namespaces })
     const lowered = lower(workload)
+    checkCounted(request, cgroup, holder.cgroups)
     const running = start(
       lowered,
       cgroup,

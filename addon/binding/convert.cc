@@ -158,6 +158,7 @@ Blueprint blueprint(const Napi::Object& request) {
   options.oom_control = text_or(request, "oomControl");
   options.collect = texts(request.Get("collect"));
   options.kill_rest = truth(request, "killRest");
+  options.marked = truth(request, "marked");
   options.own_pids = truth(request, "ownPids");
   return options;
 }

@@ -13,11 +13,13 @@
 #include <cstddef>
 
 #include "core/gate.h"
+#include "core/marked.h"
 #include "core/message.h"
 #include "core/netns.h"
 #include "core/spawn.h"
 #include "core/sys.h"
 #include "core/threads.h"
+#include "core/watchdog.h"
 
 namespace caisson {
 
@@ -178,7 +180,7 @@ void Process::attach() {
   timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
     if (!started_ && !parked_) kill_now(Cause::Stopped);
   }));
-  for (int number : pending_signals_) sys::pidfd_send_signal(exit_.fd.get(), number);
+  for (int number : early_signals_) send_signal(number);
   if (pending_ != Cause::None) kill_now(pending_);
 }
 
@@ -232,27 +234,33 @@ void Process::read_control() {
         break;
       case MESSAGE_CHILD:
       case MESSAGE_PROCESS: {
-        if (fds.empty()) break;
-        if (what.type == MESSAGE_CHILD || program_) {
-          std::lock_guard lock(pidfd_mutex_);
-          program_ = std::move(fds[0]);
-          pid_ = static_cast<pid_t>(what.value);
-          break;
-        }
-        // The first process only went ahead; the one to watch was born in the pid namespace.
-        siginfo_t info;
-        waitid(static_cast<idtype_t>(3) /* P_PIDFD */, exit_.fd.get(), &info, WEXITED);
-        std::lock_guard lock(pidfd_mutex_);
-        exit_.stop();
-        exit_.fd = std::move(fds[0]);
-        pid_ = static_cast<pid_t>(what.value);
-        exit_.start(EPOLLIN);
+        if (!fds.empty()) follow(static_cast<pid_t>(what.value), std::move(fds[0]), what.type == MESSAGE_CHILD);
         break;
       }
       default:
         break;
     }
   }
+}
+
+void Process::follow(pid_t pid, Fd pidfd, bool attended) {
+  if (attended || program_) {
+    std::lock_guard lock(pidfd_mutex_);
+    program_ = std::move(pidfd);
+    pid_ = pid;
+  } else {
+    // The first process only went ahead; the one to watch was born in the pid namespace.
+    siginfo_t info;
+    waitid(static_cast<idtype_t>(3) /* P_PIDFD */, exit_.fd.get(), &info, WEXITED);
+    std::lock_guard lock(pidfd_mutex_);
+    exit_.stop();
+    exit_.fd = std::move(pidfd);
+    pid_ = pid;
+    exit_.start(EPOLLIN);
+  }
+  // What was sent to the one before has died with it.
+  for (int number : early_signals_) send_signal(number);
+  if (report_.cause != Cause::None) kill_all();
 }
 
 bool Process::executed() {
@@ -267,6 +275,10 @@ void Process::on_executed() {
   leave_gate();
   executed_at_ = Supervisor::Clock::now();
   plan_.reset();
+  early_signals_ = {};
+  if (options_.marked) mark_ = mark_of(pid_);
+  // What is in a cgroup, the watchdog finds there.
+  if (options_.cgroup.unified.empty() && options_.cgroup.legacy.empty()) watchdog_guard(this, exit_.fd.get());
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
   if (options_.limits.wall_ms > 0)
@@ -323,7 +335,13 @@ void Process::kill_now(Cause cause) {
     return;
   }
   if (report_.cause == Cause::None) report_.cause = cause;
-  if (!cgroup_kill(options_.cgroup)) send_signal(SIGKILL);
+  kill_all();
+}
+
+void Process::kill_all() {
+  if (cgroup_kill(options_.cgroup)) return;
+  send_signal(SIGKILL);
+  if (mark_ != 0) kill_marked(mark_);
 }
 
 bool Process::send_signal(int number) {
@@ -355,6 +373,7 @@ void Process::finish() {
   if (!started_ && executed()) on_executed();
   leave_gate();
   ended_ = true;
+  watchdog_forget(this);
   {
     std::lock_guard lock(pidfd_mutex_);
     exit_.stop();
@@ -390,7 +409,8 @@ void Process::finish() {
 void Process::clean(int attempt) {
   // Programs that a program has left running in the container may stay, unless it was killed.
   bool must_go = options_.kill_rest || report_.cause != Cause::None;
-  if (!cgroup_remove(options_.cgroup) && must_go && attempt < CLEAN_ATTEMPTS) {
+  bool left = !cgroup_remove(options_.cgroup) || (must_go && mark_ != 0 && kill_marked(mark_));
+  if (left && must_go && attempt < CLEAN_ATTEMPTS) {
     Supervisor::shared().at(Supervisor::Clock::now() + milliseconds(attempt < 20 ? 1 : 10),
                             [this, attempt] { clean(attempt + 1); });
     return;
@@ -416,11 +436,8 @@ void Process::kill(Cause cause) {
 
 void Process::signal(int number) {
   Supervisor::shared().post([process = shared_from_this(), number] {
-    if (!process->attached_) {
-      process->pending_signals_.push_back(number);
-    } else {
-      process->send_signal(number);
-    }
+    if (!process->started_) process->early_signals_.push_back(number);
+    if (process->attached_) process->send_signal(number);
   });
 }
 

@@ -57,6 +57,7 @@ struct Blueprint {
   std::string oom_control;   // memory.oom_control of v1: its event stands in for memory.oom.group
   std::vector<std::string> collect;  // files to read when it has ended
   bool kill_rest = false;            // when it ends, so does everything in its cgroup; otherwise that may live on
+  bool marked = false;               // no cgroup keeps it together but a cgroup namespace of its own (core/marked.h)
   bool own_pids = false;             // it is PID 1 of its namespace: the kernel already ends the rest
 };
 
@@ -154,6 +155,9 @@ class Process : public std::enable_shared_from_this<Process> {
   // It is set up, waits for somebody, or has failed.
   void leave_gate();
   void kill_now(Cause cause);
+  void kill_all();
+  // A process that went ahead has made way for another.
+  void follow(pid_t pid, Fd pidfd, bool attended);
   bool send_signal(int number);
   void check_cpu();
   bool executed();
@@ -182,7 +186,8 @@ class Process : public std::enable_shared_from_this<Process> {
   bool in_gate_ = false;
   bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
   Cause pending_ = Cause::None;       // asked for before there was a process
-  std::vector<int> pending_signals_;  // likewise
+  std::vector<int> early_signals_;    // sent before it was the program, if there was a process already or not
+  ino_t mark_ = 0;
   Supervisor::Clock::time_point executed_at_, exited_at_;
   std::vector<Supervisor::Timer> timers_;
   ProcessReport report_;

@@ -4,7 +4,7 @@
  *
  * Invoked as
  *   init run                descriptor 3: control socket, 4: plan, 5...: inherited
- *   init watch              descriptor 3: pidfd of the owner, 4: list of cgroup directories (see watch.c)
+ *   init watch              descriptor 3: pidfd of the owner, 4: what to remove, 5: socket (see watch.c)
  */
 #include "context.h"
 

@@ -3,7 +3,8 @@
  * is left in the owner's cgroups and removes them. A hostile PID 1 can clear its parent-death signal; it cannot leave
  * its cgroup.
  *
- * What to remove is text, a line each: `cgroup PATH`, `tree PATH` or `file PATH`, in this order.
+ * What to remove is text, a line each: `cgroup PATH`, `tree PATH` or `file PATH`, in this order. Processes that are in
+ * no cgroup are kept by descriptors, which come by the socket while they live.
  */
 #include "context.h"
 
@@ -75,6 +76,42 @@ static void pause_ms(i64 milliseconds) {
   SYS(nanosleep, &time, NULL);
 }
 
+enum { GUARDED_MAX = 65536, SIGNAL_KILL = 9 };
+
+struct guarded {
+  u32 count;
+  struct pollfd poll[GUARDED_MAX];
+};
+
+static long poll_now(struct pollfd *poll, u32 count) {
+  i64 none[2] = {0, 0};
+  return SYS(ppoll, poll, count, none, NULL, 0);
+}
+
+/* Those that have ended are let go. */
+static void prune(struct guarded *all) {
+  u32 kept = 0;
+  if (poll_now(all->poll, all->count) <= 0) return;
+  for (u32 i = 0; i < all->count; i++)
+    if (all->poll[i].revents)
+      SYS(close, all->poll[i].fd);
+    else
+      all->poll[kept++] = all->poll[i];
+  all->count = kept;
+}
+
+/* One more, if there is one; 0 when the owner has closed the socket. */
+static int take(struct context *c, struct guarded *all) {
+  struct message message;
+  int fd, count = control_receive(c, &message, &fd, 1);
+  if (count != 1) return count >= 0;
+  prune(all);
+  if (all->count == GUARDED_MAX) SYS(close, all->poll[0].fd), all->poll[0] = all->poll[--all->count];
+  all->poll[all->count].fd = fd;
+  all->poll[all->count++].events = POLLIN;
+  return 1;
+}
+
 _Noreturn void watch(void) {
   struct statx status;
   u64 signals = ~0ull;
@@ -90,8 +127,23 @@ _Noreturn void watch(void) {
   for (usize i = 0; i < size; i++)
     if (list[i] == '\n') list[i] = 0;
 
-  struct pollfd poll = {.fd = 3, .events = POLLIN};
-  while (SYS(ppoll, &poll, 1, NULL, NULL, 0) == -E_INTR) continue;
+  struct {
+    u64 soft, hard;
+  } files;
+  if (SYS(prlimit64, 0, 7 /* RLIMIT_NOFILE */, NULL, &files) == 0) {
+    files.soft = files.hard;
+    SYS(prlimit64, 0, 7, &files, NULL);
+  }
+  static struct context c = {.control = 5};
+  struct guarded *all = memory(sizeof *all);
+  if (!all) quit(125);
+  struct pollfd poll[2] = {{.fd = 3, .events = POLLIN}, {.fd = c.control, .events = POLLIN}};
+  while (!(poll[0].revents & POLLIN)) {
+    if (SYS(ppoll, poll, 2, NULL, NULL, 0) < 0) continue;
+    if (poll[1].revents && !take(&c, all)) poll[1].fd = -1;
+  }
+  while (poll[1].fd >= 0 && poll_now(poll + 1, 1) > 0 && take(&c, all)) continue;
+  for (u32 i = 0; i < all->count; i++) SYS(pidfd_send_signal, all->poll[i].fd, SIGNAL_KILL, NULL, 0);
 
   for (int attempt = 0, left = 1; left && attempt < ATTEMPTS; attempt++) {
     left = 0;

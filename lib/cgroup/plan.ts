@@ -8,6 +8,7 @@ import type { Controller, FileWrite } from './controller.js'
 import { CONTROLLERS } from './controllers.js'
 import { type LegacyPlace, readWords } from './host.js'
 import type { Settings } from './settings.js'
+import { unavailable } from './unavailable.js'
 
 export interface CgroupPlan {
   /** The directory in v2, and the controllers that limit and count there. */
@@ -33,6 +34,11 @@ function emptyPlan(): CgroupPlan {
   return { legacy: [], prepare: [], join: [], shown: [], files: {} }
 }
 
+/** Whether any group keeps its processes together. */
+export function hasGroups({ unified, legacy }: CgroupPlan): boolean {
+  return unified !== undefined || legacy.length > 0
+}
+
 /** The paths in the addon's form. */
 export function nativeCgroup(plan: CgroupPlan): NativeCgroup {
   const freezer = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes('freezer'))
@@ -55,7 +61,7 @@ export interface PlanOptions {
 export function planCgroup(base: CgroupBase, name: string, settings: Settings, options: PlanOptions = {}): CgroupPlan {
   for (const controller of CONTROLLERS)
     if (controller.needed(settings) && !inUnified(base, controller) && !legacyOf(base, controller))
-      throw unavailable(base, controller)
+      throw unavailable(base, `a ${controller.name} limit`, controller.name)
   const plan = emptyPlan()
   const parent = options.filtered ? base.filtered : base.unified
   if (parent) planUnified(plan, parent, name, settings, options.kept ?? false)
@@ -158,7 +164,10 @@ export function planUpdate(base: CgroupBase, plan: CgroupPlan, settings: Setting
   for (const controller of CONTROLLERS) {
     if (!controller.needed(settings) || plan.unified?.controllers.includes(controller.name)) continue
     const place = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller.legacy))
-    if (!place) throw legacyOf(base, controller) ? notEntered(controller) : unavailable(base, controller)
+    if (!place)
+      throw legacyOf(base, controller)
+        ? notEntered(controller)
+        : unavailable(base, `a ${controller.name} limit`, controller.name)
     writes.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings)))
   }
   return writes
@@ -205,19 +214,4 @@ function fillCpuset({ hierarchy, directory: owner }: LegacyPlace, { directory }:
     { path: path.join(where, 'cpuset.mems'), text: mems, stage: 'cgroup: cpuset', late: true },
   ]
   return [...fill(owner, true), ...fill(directory, false)]
-}
-
-function unavailable(base: CgroupBase, controller: Controller): CaissonError {
-  const where = base.unified?.directory ?? base.host.unified?.own
-  const hint =
-    base.host.mode === 'none'
-      ? 'Mount a cgroup hierarchy at /sys/fs/cgroup.'
-      : process.getuid?.() === 0
-        ? `Make the controller available: it is not in cgroup.controllers of ${where ?? 'any hierarchy'}. Inside a container, start that with its cgroup namespace writable.`
-        : `Have the controller delegated: systemd-run --user --scope -p Delegate=yes node ..., or as root: mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload, then log in again.`
-  return new CaissonError(
-    'ERR_CAISSON_LIMIT_UNAVAILABLE',
-    `a ${controller.name} limit was asked for, and this host gives us no ${controller.name} controller`,
-    { stage: `cgroup: ${controller.name}`, hint },
-  )
 }

@@ -101,6 +101,8 @@ export interface NativeRequest extends NativeRun {
   killRest?: boolean
   /** It is PID 1 of a namespace of its own: then the kernel does that. */
   ownPids?: boolean
+  /** No cgroup keeps it together but a cgroup namespace of its own, which the plan makes. */
+  marked?: boolean
   /** The event loop does not wait for it. */
   background?: boolean
 }

@@ -8,7 +8,7 @@ import { CaissonError, invalidArgument } from '../errors.js'
 import type { ContainerOptions } from '../options.js'
 import { DEVICE_RULES } from '../spec/defaults.js'
 import type { ImageConfig } from '../spec/image.js'
-import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
+import type { RuntimeSpec, SpecDeviceRule, SpecProcess } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import { parseSize } from '../util/units.js'
 import type { ChosenNamespaces } from './choose-namespaces.js'
@@ -38,6 +38,11 @@ export interface Assembled {
 
 /** Processes and threads of a container that sets no limit of its own: a fork bomb ends there (Podman's value). */
 const DEFAULT_PIDS = 2048
+
+function boundProcesses(program: SpecProcess): void {
+  if (program.rlimits?.some(({ type }) => type === 'RLIMIT_NPROC')) return
+  program.rlimits = [...(program.rlimits ?? []), { type: 'RLIMIT_NPROC', soft: DEFAULT_PIDS, hard: DEFAULT_PIDS }]
+}
 
 export interface AssembleInput {
   id: string
@@ -71,6 +76,8 @@ export function assemble(input: AssembleInput): Assembled {
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
 
   const program = processSpec(args, image.config, options, hostname)
+  // Who has no such limit to give bounds the number of its users instead (setrlimit(2), RLIMIT_NPROC).
+  if (namespaces.inside && settings.pidsMax === undefined) boundProcesses(program)
   const seccomp = chooseSeccomp(options.security ?? {}, program.capabilities?.bounding ?? [])
 
   const spec: RuntimeSpec = {

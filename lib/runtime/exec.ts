@@ -1,5 +1,5 @@
 /** Executes a program in a running container: as strict as the container, and in cgroups of its own. */
-import { type CgroupPlan, planExecCgroup } from '../cgroup/plan.js'
+import { type CgroupPlan, hasGroups, planExecCgroup } from '../cgroup/plan.js'
 import { invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { ExecOptions } from '../options.js'
@@ -14,7 +14,7 @@ import { NONE, Plan } from './plan.js'
 import type { RunningEvents } from './running.js'
 import { copyOptions, type Plain, sameOptions } from './same-options.js'
 import { mergeEnvironment, userText } from './spec-process.js'
-import type { StartRequest } from './start.js'
+import { checkCounted, type StartRequest } from './start.js'
 import { type Started, Template } from './template.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 
@@ -53,6 +53,7 @@ export class Execs {
       checkCommand(command)
       const main = this.#target.workload.spec.process as SpecProcess
       const template = this.#templateFor(options)
+      checkCounted(request, template, this.#target.owner.cgroups)
       const execution = new Plan()
       execute(execution, { args: [...command], env: execEnvironment(main, options) })
       return template.start({ id: newId(), execution, inherited: [pidfd] }, request, events)
@@ -68,7 +69,7 @@ export class Execs {
     checkExecOptions(options)
     const id = newId()
     const { lowered, cgroup } = planExec(this.#target, id, options)
-    const template = new Template(id, lowered, cgroup, {})
+    const template = new Template(id, lowered, cgroup, { marked: !hasGroups(cgroup) })
     const kept = copyOptions(options, OF_ONE_EXEC)
     if (kept) this.#templates.unshift({ options: kept, template })
     this.#templates.length = Math.min(this.#templates.length, KEPT)
@@ -104,6 +105,8 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
     0,
   )
   if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
+  // Then this is how its descendants are told from the container's others, when it is killed.
+  if (!hasGroups(cgroup)) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   plan.add('PARENT_DEATH', 'process')
   plan.add('KEYRING', 'process')
   const slots = { dev: NONE, pts: NONE, proc: NONE, empty: NONE }

@@ -22,7 +22,8 @@ export function devicesOf({ spec }: Workload): SpecDevice[] {
  */
 export function prepareDev(plan: Plan, workload: Workload, mount: SpecMount, options: MountOptions, dev: number): void {
   const { idMaps, inside } = workload
-  const owner = !idMaps || inside ? [] : ['uid', String(hostId(idMaps.uidMap, 0)), 'gid', String(hostId(idMaps.gidMap, 0))]
+  const owner =
+    !idMaps || inside ? [] : ['uid', String(hostId(idMaps.uidMap, 0)), 'gid', String(hostId(idMaps.gidMap, 0))]
   plan.add('FILESYSTEM', `mounts: ${mount.destination}`, {
     numbers: [dev, options.attributes],
     strings: ['tmpfs', ...sourceOf('tmpfs', mount), ...options.data.flat(), ...owner],

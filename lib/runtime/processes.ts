@@ -1,5 +1,5 @@
 /** The processes of a container, as ps would show them. */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, readlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { CgroupPlan } from '../cgroup/plan.js'
 
@@ -18,10 +18,13 @@ export interface ProcessInfo {
   args: string[]
 }
 
-/** The program's, and those of execs, whose cgroups lie below the container's. */
-export async function processesIn({ unified, legacy }: CgroupPlan): Promise<ProcessInfo[]> {
+/**
+ * The program's, and those of execs, whose cgroups lie below the container's. Without cgroups: all that are in the pid
+ * namespace of `first`.
+ */
+export async function processesIn({ unified, legacy }: CgroupPlan, first: number): Promise<ProcessInfo[]> {
   const root = unified?.directory ?? legacy[0]?.directory
-  if (root === undefined) return []
+  if (root === undefined) return infos(await sharingPids(first))
   const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
   const below = entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(root, entry.name))
   return processesOf([root, ...below])
@@ -31,7 +34,19 @@ async function processesOf(directories: readonly string[]): Promise<ProcessInfo[
   const pids = new Set<string>()
   for (const directory of directories)
     for (const pid of (await read(directory, 'cgroup.procs'))?.split('\n') ?? []) if (pid) pids.add(pid)
-  const list = await Promise.all([...pids].map(processInfo))
+  return infos([...pids])
+}
+
+async function sharingPids(first: number): Promise<string[]> {
+  const namespace = (pid: string) => readlink(`/proc/${pid}/ns/pid`).catch(() => undefined)
+  const wanted = await namespace(String(first))
+  const all = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const found = await Promise.all(all.map(namespace))
+  return wanted === undefined ? [] : all.filter((_, i) => found[i] === wanted)
+}
+
+async function infos(pids: readonly string[]): Promise<ProcessInfo[]> {
+  const list = await Promise.all(pids.map(processInfo))
   return list.filter((info) => info !== undefined).sort((a, b) => a.pid - b.pid)
 }
 

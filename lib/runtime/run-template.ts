@@ -10,7 +10,7 @@ import { Plan } from './plan.js'
 import type { RunningEvents } from './running.js'
 import { copyOptions, type Plain, sameOptions } from './same-options.js'
 import { commandLine, programEnvironment } from './spec-process.js'
-import type { StartRequest } from './start.js'
+import { checkCounted, type StartRequest } from './start.js'
 import { type Started, Template } from './template.js'
 
 /** Digits of an id that make a host name. */
@@ -29,6 +29,7 @@ export interface StartedRun extends Started {
 }
 
 export class RunTemplate {
+  readonly #owner: Owner
   readonly #image: ImageRoot
   readonly #options: { [name: string]: Plain }
   readonly #euid = process.geteuid?.()
@@ -41,6 +42,7 @@ export class RunTemplate {
     const common = { ...options, files: undefined }
     const namespaces = ownNamespaces(options, owner.ordinary)
     const { workload, cgroup } = assemble({ id, owner, image, command: ['/'], options: common, namespaces })
+    this.#owner = owner
     this.#image = image
     this.#options = kept
     this.#placeholder = id
@@ -77,6 +79,7 @@ export class RunTemplate {
       files = new Plan()
       injectFiles(files, injectedFiles(options.files))
     }
+    checkCounted(request, this.#template, this.#owner.cgroups)
     return { id, args, ...this.#template.start({ id, execution, files }, request, events) }
   }
 }

@@ -1,5 +1,8 @@
 /** Starts a workload: the one place where a plan becomes a request to the addon. */
+
+import type { CgroupBase } from '../cgroup/base.js'
 import { type CgroupPlan, nativeCgroup } from '../cgroup/plan.js'
+import { unavailable } from '../cgroup/unavailable.js'
 import { accountPaths } from '../cgroup/usage.js'
 import type { NativeRequest } from '../native/addon.js'
 import type { Lowered } from './lower.js'
@@ -18,6 +21,15 @@ export type StartRequest = Pick<
   | 'background'
   | 'devices'
 >
+
+/** CPU time is counted by a cgroup or not at all: descendants are not this process's to wait for. */
+export function checkCounted(
+  { cpuLimitMs }: Pick<StartRequest, 'cpuLimitMs'>,
+  cgroup: Pick<CgroupPlan, 'files'>,
+  base: CgroupBase,
+): void {
+  if (cpuLimitMs && cgroup.files.cpu === undefined) throw unavailable(base, 'cpuTimeout', 'cpuacct')
+}
 
 export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartRequest, events: RunningEvents): Running {
   const { plan } = lowered

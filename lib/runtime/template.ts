@@ -36,7 +36,7 @@ export class Template {
   readonly #placeholder: string
   readonly #notes: readonly Note[]
   readonly #filesRecord: number
-  readonly #files: AccountFiles
+  readonly files: AccountFiles
   /** Descriptors of others that each process inherits a duplicate of, unless it brings its own. */
   readonly #inherited: readonly number[]
 
@@ -45,13 +45,13 @@ export class Template {
     placeholder: string,
     lowered: Lowered,
     cgroup: CgroupPlan,
-    more: Pick<NativeTemplateRequest, 'devices' | 'killRest'>,
+    more: Pick<NativeTemplateRequest, 'devices' | 'killRest' | 'marked'>,
   ) {
     const { plan, filesAt = plan.position } = lowered
     this.#placeholder = placeholder
     this.#notes = plan.notes
     this.#filesRecord = filesAt.record
-    this.#files = cgroup.files
+    this.files = cgroup.files
     this.#inherited = plan.inherited
     this.#native = addon().template({
       ...more,
@@ -93,6 +93,6 @@ export class Template {
       const at = this.#filesRecord
       return [...common.slice(0, at), ...(files?.notes ?? []), ...common.slice(at), ...execution.notes]
     }
-    return { running, files: this.#files, notes }
+    return { running, files: this.files, notes }
   }
 }
