@@ -13,7 +13,7 @@ function defaultFilters(): Record<string, string> {
 }
 
 export default defineConfig({
-  entry: { index: 'lib/index.ts', cli: 'lib/cli/main.ts' },
+  entry: { index: 'lib/index.ts', cli: 'lib/cli/main.ts', layers: 'lib/layer/worker.ts' },
   format: ['esm', 'cjs'],
   target: 'node20',
   dts: { entry: { index: 'lib/index.ts' } },

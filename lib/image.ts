@@ -7,6 +7,7 @@ import { hostRoot } from './image/host.js'
 import { type UnpackOptions, unpackRoot } from './image/unpack.js'
 import type { ImageRoot } from './runtime/assemble.js'
 import { type ArchiveSource, archiveChunks } from './runtime/container-archive.js'
+import { hasOthers } from './runtime/id-maps.js'
 import { owner } from './runtime/owner.js'
 import type { ImageConfig } from './spec/image.js'
 import { roots } from './util/roots.js'
@@ -69,8 +70,9 @@ export class Image {
     config: ImageConfig,
     options: UnpackOptions,
   ): Promise<Image> {
-    const { data } = await owner()
-    const { root, diffId } = await unpackRoot(path.join(data, 'images'), source, options)
+    const { data, ordinary } = await owner()
+    const owners = ordinary && !hasOthers(ordinary.idMaps) ? 'ignore' : 'set'
+    const { root, diffId } = await unpackRoot(path.join(data, 'images'), source, { ...options, owners })
     return Image.#ofDirectory(root, JSON.stringify({ diffId, config }), config)
   }
 

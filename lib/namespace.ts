@@ -12,6 +12,7 @@ import {
   openNamespace,
   typeOfFlag,
 } from './runtime/namespaces.js'
+import { ordinary } from './runtime/ordinary.js'
 import { NAMESPACES, type NamespaceType } from './runtime/workload.js'
 
 /** A namespace as lsns(8) shows it. `null` where the kernel does not tell, or nothing is there. */
@@ -104,7 +105,8 @@ export class Namespace implements Disposable, AsyncDisposable {
     }
     return new Namespace(
       await createNamespace(type, {
-        user,
+        // An ordinary user may make only those that belong to a user namespace of its own.
+        user: user ?? (type === 'user' ? undefined : (await ordinary())?.user),
         timeOffsets,
         idMaps: type === 'user' ? (maps ?? defaultIdMaps()) : undefined,
       }),

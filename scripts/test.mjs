@@ -1,10 +1,12 @@
 // Runs every test that this machine can run, or the steps that are named, and ends with one line of totals.
-//   node scripts/test.mjs [lint|types|unit|integration|security|vm]...
+//   node scripts/test.mjs [lint|types|unit|integration|security|user|vm]...
 import { spawnSync } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Unavailable } from '../test/vm/cache.mjs'
 import { testInGuest } from '../test/vm/tests.mjs'
+import { spawnAsUser } from './as-user.mjs'
 
 const root = path.resolve(import.meta.dirname, '..')
 const totals = { passed: 0, failed: 0, skipped: 0 }
@@ -20,13 +22,42 @@ function command(file, args) {
   totals[status === 0 ? 'passed' : 'failed']++
 }
 
+const JEST = 'node_modules/jest/bin/jest.js'
+const QUIET = { stdio: ['ignore', 'ignore', 'inherit'], ...TIMEOUT }
+
 function jest(project) {
   const report = path.join(root, '.cache', `jest-${project}.json`)
   rmSync(report, { force: true })
   // The cache goes along into the virtual machine, where to transform the sources again would take a minute.
-  const args = ['node_modules/jest/bin/jest.js', '--selectProjects', project, '--cacheDirectory', '.cache/jest']
-  const stdio = ['ignore', 'ignore', 'inherit']
-  spawnSync(process.execPath, [...args, '--json', '--outputFile', report], { cwd: root, stdio, ...TIMEOUT })
+  const args = [JEST, '--selectProjects', project, '--cacheDirectory', '.cache/jest']
+  spawnSync(process.execPath, [...args, '--json', '--outputFile', report], { cwd: root, ...QUIET })
+  count(report)
+}
+
+/** Files that say the same for everybody, and those that an owner without cgroups matters to. */
+const FOR_ROOT = '/(package|examples|native)\\.test'
+const BARE = 'integration/(ordinary|run|streams|isolation|bad-input|archive-diff)\\.test'
+
+/** Once with a part of the cgroup hierarchies of its own, once without; as root only, who can be somebody else. */
+function asUser() {
+  if (process.getuid() !== 0) return console.error('not root: the other steps were those of an ordinary user')
+  const places = mkdtempSync(path.join(tmpdir(), 'caisson-user-'))
+  chmodSync(places, 0o777)
+  const env = { CAISSON_KILL_ROUNDS: '40' }
+  const common = [JEST, '--selectProjects', 'integration', '--cacheDirectory', path.join(places, 'jest'), '--json']
+  const passes = [
+    { bare: false, choice: ['--testPathIgnorePatterns', FOR_ROOT] },
+    { bare: true, choice: ['--testPathPatterns', BARE] },
+  ]
+  for (const { bare, choice } of passes) {
+    const report = path.join(places, bare ? 'bare.json' : 'report.json')
+    spawnAsUser([process.execPath, ...common, '--outputFile', report, ...choice], { bare, env, ...QUIET })
+    count(report)
+  }
+  rmSync(places, { recursive: true, force: true })
+}
+
+function count(report) {
   try {
     const result = JSON.parse(readFileSync(report, 'utf8'))
     totals.passed += result.numPassedTests
@@ -70,6 +101,7 @@ const STEPS = {
   unit: () => jest('unit'),
   integration: () => jest('integration'),
   security: () => jest('security'),
+  user: asUser,
   vm: virtualMachine,
 }
 const chosen = process.argv.slice(2)

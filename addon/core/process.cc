@@ -212,7 +212,10 @@ void Process::read_control() {
     }
     switch (what.type) {
       case MESSAGE_FAILED:
-        report_.failure = Failure{"setup", what.syscall, what.error, what.detail, static_cast<int>(what.record)};
+        // After a failure of our own it only says that it was killed for that.
+        if (!report_.failure)
+          report_.failure =
+              Failure{"setup", what.syscall, what.error, what.detail, static_cast<int>(what.record)};
         break;
       case MESSAGE_SYNC:
         leave_gate();

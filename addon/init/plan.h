@@ -81,7 +81,7 @@ extern "C" {
   OP(HOLD)          /* 1: kept as root of its user namespace |                                             */ \
   OP(WAIT)          /* first slot for fds                    |                                             */ \
   OP(AGENT)         /* -                                     | - (agent.h)                                 */ \
-  OP(EXEC)          /* argument count                        | args, env                                   */
+  OP(EXEC)          /* argument count, inherited descriptors to keep | args, env                                   */
 
 enum plan_op {
 #define PLAN_ENUM(name) PLAN_##name,

@@ -82,8 +82,10 @@ int op_exec(struct context *c, const struct operation *op) {
     int r = (int)tried(c, "ioctl", "TIOCSCTTY", SYS(ioctl, 0, TIOCSCTTY, 0));
     if (r < 0) return r;
   }
-  /* Nothing but 0, 1 and 2 passes on, whoever opened it and however. */
-  int r = (int)tried(c, "close_range", "", SYS(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC));
+  /* Nothing but 0, 1 and 2 passes on, whoever opened it and however; a program of our own may be given more. */
+  u64 kept = op->number[1], first = kept ? PLAN_FD_FIRST : 3;
+  int r = kept ? (int)tried(c, "close_range", "", SYS(close_range, 3, PLAN_FD_FIRST - 1, CLOSE_RANGE_CLOEXEC)) : 0;
+  if (r >= 0) r = (int)tried(c, "close_range", "", SYS(close_range, first + kept, ~0u, CLOSE_RANGE_CLOEXEC));
   if (r < 0) return r;
   u64 none = 0;
   SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, sizeof none);

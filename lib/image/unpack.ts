@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { applyLayer } from '../layer/apply.js'
+import { type ApplyOptions, applyLayer } from '../layer/apply.js'
 import type { LayerLimits } from '../layer/options.js'
 import { removeTree } from '../layer/tree.js'
 
@@ -20,7 +20,7 @@ export interface UnpackOptions {
 export async function unpackRoot(
   directory: string,
   source: string | AsyncIterable<Uint8Array>,
-  options: UnpackOptions = {},
+  { owners, ...options }: UnpackOptions & Pick<ApplyOptions, 'owners'> = {},
 ): Promise<{ root: string; diffId: string }> {
   const above = path.join(directory, randomBytes(8).toString('hex'))
   const root = path.join(above, 'root')
@@ -32,7 +32,7 @@ export async function unpackRoot(
       directory: root,
       source,
       whiteouts: 'none',
-      owners: process.geteuid?.() === 0 ? 'set' : 'ignore',
+      owners,
       devices: 'skip',
       ...options,
     })

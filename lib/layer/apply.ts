@@ -6,7 +6,6 @@
  * sees, and remove it then.
  */
 import { CaissonError, invalidArgument } from '../errors.js'
-import { addon } from '../native/addon.js'
 import type { NativeApplied, NativeApply, NativeRunning } from '../native/layer.js'
 import { finished, layerError, textToBytes } from './failure.js'
 import {
@@ -18,6 +17,7 @@ import {
   nativeLimits,
   type OverlayXattrs,
 } from './options.js'
+import { layers } from './performer.js'
 
 export type Compression = 'none' | 'gzip' | 'zstd'
 
@@ -117,7 +117,7 @@ function start(options: ApplyOptions, source?: string | number): NativeRunning<N
   const { onProgress } = options
   const request = nativeOptions(options)
   if (source !== undefined) request.source = source
-  return addon().layer.apply(request, onProgress && ((bytes, entries) => onProgress({ bytes, entries })))
+  return layers().apply(request, onProgress && ((bytes, entries) => onProgress({ bytes, entries })))
 }
 
 /** Applies an archive from a file (a path or a descriptor, which is read from where it stands) or a stream. */
@@ -130,7 +130,7 @@ export async function applyLayer(
     return sink.consume(source)
   }
   const work = start(options, checkedLocation(source, 'source'))
-  return finished(work, () => addon().layer.cancel(work.handle), 'layer', signal)
+  return finished(work, () => layers().cancel(work.handle), 'layer', signal)
 }
 
 /** Bytes that have been given to the addon and not been read, before write() makes the caller wait. */
@@ -144,7 +144,7 @@ export class LayerSink {
 
   constructor(options: ApplyOptions) {
     this.#work = start(options)
-    this.#result = finished(this.#work, () => addon().layer.cancel(this.#work.handle), 'layer', options.signal)
+    this.#result = finished(this.#work, () => layers().cancel(this.#work.handle), 'layer', options.signal)
     // Whoever waits for it sees the failure; nobody has to.
     this.#result.catch(() => {})
   }
@@ -155,20 +155,20 @@ export class LayerSink {
    */
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#ended) throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'layer: write after end', { stage: 'layer' })
-    if (!(await addon().layer.write(this.#work.handle, chunk))) await this.#failure()
+    if (!(await layers().write(this.#work.handle, chunk))) await this.#failure()
   }
 
   /** After the last chunk. */
   end(): Promise<AppliedLayer> {
     this.#ended = true
-    addon().layer.end(this.#work.handle)
+    layers().end(this.#work.handle)
     return this.#result
   }
 
   /** Stops. Resolved when nothing is written to the directory any more. */
   async abort(): Promise<void> {
     this.#ended = true
-    addon().layer.cancel(this.#work.handle)
+    layers().cancel(this.#work.handle)
     await this.#result.catch(() => {})
   }
 

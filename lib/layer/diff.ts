@@ -1,8 +1,8 @@
 /** What a writable layer of overlay changes in the layers below it. */
 import { isUtf8 } from 'node:buffer'
-import { addon } from '../native/addon.js'
 import { finished, textToBytes } from './failure.js'
 import { checkedLocation, cleanPath, type IdMap, nativeIdMap, type OverlayXattrs } from './options.js'
+import { layers } from './performer.js'
 
 export interface Change {
   /** From the root, with a slash in front. */
@@ -31,7 +31,7 @@ const KINDS: Record<string, Change['kind']> = { A: 'added', C: 'modified', D: 'd
 
 /** As `docker diff`: sorted by path; a directory is modified when it differs, or when something in it is changed. */
 export async function diffLayer(options: DiffOptions): Promise<Change[]> {
-  const work = addon().layer.diff({
+  const work = layers().diff({
     upper: checkedLocation(options.upper, 'upper'),
     lowers: options.lowers.map((lower, index) => checkedLocation(lower, `lowers[${index}]`)),
     overlayXattrs: options.overlayXattrs,
@@ -39,7 +39,7 @@ export async function diffLayer(options: DiffOptions): Promise<Change[]> {
     own: options.own?.map((path) => textToBytes(cleanPath(path))),
     ...nativeIdMap(options.idMap),
   })
-  const flat = await finished(work, () => addon().layer.cancel(work.handle), 'diff', options.signal)
+  const flat = await finished(work, () => layers().cancel(work.handle), 'diff', options.signal)
   const changes: Change[] = []
   for (let at = 0; at < flat.length; at += 2) {
     const bytes = Buffer.from(flat[at] as string, 'latin1')

@@ -11,6 +11,7 @@ import { parseSize, type Size } from '../util/units.js'
 import type { Change } from './diff.js'
 import { finished, layerError, textToBytes } from './failure.js'
 import { checkedLocation, cleanPath, type IdMap, nativeIdMap, type OverlayXattrs } from './options.js'
+import { layers } from './performer.js'
 
 export interface PackOptions {
   /** Path or descriptor of the root. */
@@ -83,8 +84,8 @@ function nativeOptions(options: PackOptions): NativePack {
 }
 
 function start(options: PackOptions, fd: number): { work: NativeRunning<NativePacked>; done: Promise<NativePacked> } {
-  const work = addon().layer.pack(nativeOptions(options), fd)
-  return { work, done: finished(work, () => addon().layer.cancel(work.handle), 'pack', options.signal) }
+  const work = layers().pack(nativeOptions(options), fd)
+  return { work, done: finished(work, () => layers().cancel(work.handle), 'pack', options.signal) }
 }
 
 /** The plain archive as a stream; what went wrong destroys it. */
@@ -113,7 +114,7 @@ export function packStream(options: PackOptions): { stream: Readable; result: Pr
     transform: (chunk, _encoding, callback) => callback(null, chunk),
     flush: (callback) => void done.then(() => callback(), callback),
   })
-  pipeline(stream, checked).catch(() => addon().layer.cancel(work.handle))
+  pipeline(stream, checked).catch(() => layers().cancel(work.handle))
   done.catch((error) => checked.destroy(error))
   return { stream: checked, result: done }
 }

@@ -340,7 +340,7 @@ function load(): Addon {
 }
 
 /** The directory with our package.json, from lib/native (sources) or dist (bundled). */
-function packageRoot(): string {
+export function packageRoot(): string {
   let directory = path.dirname(fileURLToPath(import.meta.url))
   while (!existsSync(path.join(directory, 'package.json')) && directory !== path.dirname(directory))
     directory = path.dirname(directory)

@@ -6,7 +6,8 @@ import { addon, type NativeAgent, type NativeAnswer, type NativeRequest } from '
 import { errorFromFailure } from '../native/failure.js'
 import { awake } from '../util/awake.js'
 import { prepareMounts } from './lower-mounts.js'
-import { becomePrivileged, ordinary } from './ordinary.js'
+import { becomeRootIn } from './lower-namespaces.js'
+import { ordinary } from './ordinary.js'
 import { OPTIONAL, Plan } from './plan.js'
 import { Running } from './running.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
@@ -64,7 +65,7 @@ export class Agent {
     const own = await ordinary()
     plan.add('AGENT', 'files', { flags: OPTIONAL })
     plan.add('UNDUMPABLE', 'files')
-    becomePrivileged(plan, 'files: namespaces', own)
+    if (own) becomeRootIn(own.user, plan, 'files: namespaces')
     if (own) plan.add('UNSHARE', 'files: namespaces', { numbers: [NAMESPACES.mnt.flag] })
     prepareMounts(plan, { ...workload, spec: { ...workload.spec, mounts: [] }, etc: {} }).attach()
     plan.add('PARENT_DEATH', 'files')

@@ -135,9 +135,9 @@ export class ContainerArchive {
     }
   }
 
-  /** Ids in the container to those on the host; undefined: they are the same. */
+  /** Ids in the container to those where the work is done; undefined: they are the same. */
   get #idMap(): IdMap | undefined {
-    return this.#workload.idMaps
+    return this.#workload.inside ? undefined : this.#workload.idMaps
   }
 
   async #lend(op: 'ROOT' | 'LAYERS' | 'OPEN', at: string, numbers: number[] = []): Promise<Lent> {

@@ -137,6 +137,11 @@ export function parseIdMap(text: string): IdMapping[] {
     .map(([containerID = 0, hostID = 0, size = 0]) => ({ containerID, hostID, size }))
 }
 
+/** Whether there are more users and groups than one of each, so that files can have the owners that an image gives. */
+export function hasOthers({ uidMap, gidMap }: IdMapPair): boolean {
+  return [uidMap, gidMap].every((map) => map.reduce((sum, { size }) => sum + size, 0) > 1)
+}
+
 /** What an id inside is on the host; undefined when it is not mapped. */
 export function hostId(map: readonly IdMapping[], id: number): number | undefined {
   const range = map.find(({ containerID, size }) => id >= containerID && id < containerID + size)

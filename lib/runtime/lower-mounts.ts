@@ -2,6 +2,7 @@
 import path from 'node:path'
 import type { SpecMount } from '../spec/runtime.js'
 import { addDevice, bindDevices, devicesOf, populateDev, prepareDev, prepareNodes, sourceOf } from './lower-dev.js'
+import { hasOwn } from './lower-namespaces.js'
 import { overlayOptions, prepareRoot } from './lower-root.js'
 import { ATTR, type MountOptions, MS_REC, PROPAGATION, parseMountOptions } from './mount-options.js'
 import { CREATE, NO_SYMLINKS, NONE, OPTIONAL, type Plan, RECURSIVE, TOP } from './plan.js'
@@ -185,6 +186,14 @@ function prepareCgroup(plan: Plan, workload: Workload, mount: SpecMount, options
     plan.add('TREE', stage, { numbers: [slot, PROPAGATION.private, options.attributes, NONE], strings: [shown] })
     return
   }
+  if (showsHostCgroups(workload)) {
+    plan.add('TREE', stage, {
+      flags: RECURSIVE,
+      numbers: [slot, PROPAGATION.private, options.attributes, NONE],
+      strings: ['/sys/fs/cgroup'],
+    })
+    return
+  }
   if (legacy.length === 0 && unified) {
     plan.add('FILESYSTEM', stage, { numbers: [slot, options.attributes], strings: ['cgroup2'] })
     return
@@ -197,11 +206,16 @@ function prepareCgroup(plan: Plan, workload: Workload, mount: SpecMount, options
     plan.add('DIRECTORY', stage, { numbers: [slot, 0o755], strings: [name] })
 }
 
+/** Inside a user namespace cgroups can only be mounted with a cgroup namespace that belongs to it. */
+function showsHostCgroups(workload: Workload): boolean {
+  return workload.inside && !hasOwn(workload, 'cgroup')
+}
+
 /** After all is mounted: what is hidden, read-only, and the cgroup mounts inside their directory. */
 export function protectMounts(plan: Plan, workload: Workload, slots: MountSlots): void {
   const { spec, cgroup } = workload
   const cgroupMount = (spec.mounts ?? []).find((mount) => mount.type === 'cgroup')
-  if (cgroupMount && (cgroup.legacy.length > 0 || !cgroup.unified)) {
+  if (cgroupMount && !showsHostCgroups(workload) && (cgroup.legacy.length > 0 || !cgroup.unified)) {
     const { attributes } = parseMountOptions(cgroupMount.options)
     for (const name of [...cgroup.legacy, ...(cgroup.unified ? ['unified'] : [])]) {
       const slot = plan.slot()

@@ -1,5 +1,5 @@
 /** How a process comes into its namespaces, in an order that the kernel accepts. */
-import { duplicate } from './namespaces.js'
+import { duplicate, type NamespaceHandle } from './namespaces.js'
 import { NONE, type Plan, RECURSIVE } from './plan.js'
 import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 
@@ -125,9 +125,15 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
 
 const nothing = () => undefined
 
+/** For a plan that does nothing but this in the namespace of an ordinary user: its first steps. */
+export function becomeRootIn(user: NamespaceHandle, plan: Plan, stage: string): void {
+  plan.add('SETNS', stage, { numbers: [plan.inherit(duplicate(user.fd)), NAMESPACES.user.flag] })
+  plan.add('BECOME_ROOT', stage, { numbers: [MAYBE_NO_GROUPS] })
+}
+
 const SYNC_STEPS = 3
 /** BECOME_ROOT: the user namespace may deny setgroups(2). */
-export const MAYBE_NO_GROUPS = 2
+const MAYBE_NO_GROUPS = 2
 
 /** v1: by `tasks` files, which the owner makes meanwhile. */
 export function joinCgroups(plan: Plan, files: readonly string[]): void {

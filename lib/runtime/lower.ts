@@ -116,9 +116,10 @@ export function injectFiles(plan: Plan, files: Workload['files']): void {
 
 const CONSOLE_SIZE = { height: 24, width: 80 }
 
-export function execute(plan: Plan, process: Pick<SpecProcess, 'args' | 'env'> | undefined): void {
+/** `kept`: of what the plan inherits, how many descriptors from the first on the program gets too. */
+export function execute(plan: Plan, process: Pick<SpecProcess, 'args' | 'env'> | undefined, kept = 0): void {
   if (!process?.args?.length) throw new Error('a process needs args')
-  plan.add('EXEC', 'exec', { numbers: [process.args.length], strings: [...process.args, ...(process.env ?? [])] })
+  plan.add('EXEC', 'exec', { numbers: [process.args.length, kept], strings: [...process.args, ...(process.env ?? [])] })
 }
 
 /** From a ready container to the program: limits, identity, protections; all but its execution. */

@@ -8,7 +8,7 @@ import { buffer } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import { Container, type CreateOptions, Image } from '../../lib/index.js'
 import { archive, type Member } from '../support/archive.js'
-import { findProgram, testIf } from '../support/needs.js'
+import { findProgram, isRoot, noOthersFiles, testIf } from '../support/needs.js'
 import { compileProgram } from '../support/program.js'
 import { look, removeScratch, scratch } from '../support/tree.js'
 
@@ -62,7 +62,8 @@ function sample(): { root: string; tar: Buffer } {
 }
 
 describe('putArchive and getArchive', () => {
-  test.each(STATES)('give back what was put: %s', async (_name, storage, running) => {
+  const forEach = (isRoot ? test : test.skip).each(STATES)
+  forEach('give back what was put: %s', async (_name, storage, running) => {
     await using container = await inState(storage, running)
     const { root, tar } = sample()
     await container.fs.mkdir('/new')
@@ -97,7 +98,7 @@ describe('putArchive and getArchive', () => {
     expect(await container.fs.readFile('/srv/d/put', 'utf8')).toBe('x')
   })
 
-  testIf(!findProgram('bsdtar') && 'no bsdtar')('bsdtar reads and writes them too', async () => {
+  testIf(noOthersFiles || (!findProgram('bsdtar') && 'no bsdtar'))('bsdtar reads and writes them too', async () => {
     await using container = await sleeper({ storage: 'disk' })
     const { root } = sample()
     const tar = execFileSync('bsdtar', ['-C', root, '-cf', '-', '.'], { maxBuffer: 1 << 26 })
@@ -147,17 +148,20 @@ describe('putArchive and getArchive', () => {
     await expect(fixed.putArchive('/srv', tar)).rejects.toMatchObject({ cause: { code: 'EROFS' } })
   })
 
-  test('make device nodes only where the container is privileged', async () => {
-    const device = archive({ name: 'null', type: '3', major: 1, minor: 3, mode: 0o666 })
-    await using container = await sleeper()
-    await container.start()
-    await expect(container.putArchive('/srv', device)).rejects.toMatchObject({ code: 'ERR_CAISSON_LAYER' })
-    expect(await container.fs.readdir('/srv')).toEqual([])
-    await using privileged = await sleeper({ security: { privileged: true } })
-    await privileged.start()
-    await privileged.putArchive('/srv', device)
-    expect((await privileged.fs.stat('/srv/null')).isCharacterDevice()).toBe(true)
-  })
+  testIf(!isRoot && 'no user namespace has devices')(
+    'make device nodes only where the container is privileged',
+    async () => {
+      const device = archive({ name: 'null', type: '3', major: 1, minor: 3, mode: 0o666 })
+      await using container = await sleeper()
+      await container.start()
+      await expect(container.putArchive('/srv', device)).rejects.toMatchObject({ code: 'ERR_CAISSON_LAYER' })
+      expect(await container.fs.readdir('/srv')).toEqual([])
+      await using privileged = await sleeper({ security: { privileged: true } })
+      await privileged.start()
+      await privileged.putArchive('/srv', device)
+      expect((await privileged.fs.stat('/srv/null')).isCharacterDevice()).toBe(true)
+    },
+  )
 
   test('a directory may replace something else, unless that is forbidden', async () => {
     await using container = await sleeper({ storage: 'disk' })
@@ -255,7 +259,7 @@ describe('a guest that swaps a directory for a link while archives come and go',
 
     const before = look(outside, { times: 'exact', directoryTimes: true })
     const tally = { put: 0, got: 0, refused: 0 }
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < (isRoot ? 150 : 30); round++) {
       const members: Member[] = [
         { name: 'file', data: `put ${round}` },
         { name: `new/${round}`, data: 'x' },

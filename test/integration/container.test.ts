@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import path from 'node:path'
 import { Container, Image, Wait } from '../../lib/index.js'
 import { roots } from '../../lib/util/roots.js'
@@ -109,7 +110,7 @@ describe('Container', () => {
     // The exec is seen a moment before the kernel has set the new command line.
     await new Promise((resolve) => setTimeout(resolve, 20))
     const [process] = await container.top()
-    expect(process).toMatchObject({ containerPid: 1, args: ['sleep', '1000'], uid: 0 })
+    expect(process).toMatchObject({ containerPid: 1, args: ['sleep', '1000'], uid: userInfo().uid })
     await container.update({ limits: { pids: 30 } })
     expect((await container.stats()).pidsLimit).toBe(30)
     expect(container.inspect()).toMatchObject({ state: { running: true, pid: container.pid }, tier: 'namespaces' })

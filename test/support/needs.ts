@@ -4,6 +4,9 @@ import path from 'node:path'
 
 export const isRoot = process.geteuid?.() === 0
 
+/** For testIf: fixtures that belong to several users. */
+export const noOthersFiles = !isRoot && 'only root can make files of others'
+
 /** Where a program is, of those that setup installs. */
 export function findProgram(name: string): string | undefined {
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']

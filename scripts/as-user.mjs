@@ -1,0 +1,117 @@
+// Runs a command as an ordinary user, from this checkout, with a part of every cgroup hierarchy of its own or without.
+//   node scripts/as-user.mjs [--bare] COMMAND [ARGUMENT...]
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = path.resolve(import.meta.dirname, '..')
+const USER = 'caisson-test'
+
+/** Its uid, gid and home. The account is made when it is missing; with it come its subordinate ids. */
+function account() {
+  const find = () =>
+    readFileSync('/etc/passwd', 'utf8')
+      .split('\n')
+      .map((line) => line.split(':'))
+      .find(([name]) => name === USER)
+  if (!find()) execFileSync('useradd', ['--create-home', '--shell', '/bin/sh', USER], { stdio: 'inherit' })
+  const [, , uid, gid, , home] = find()
+  return { uid, gid, home }
+}
+
+/** The directory of this process in each cgroup hierarchy. */
+function ownCgroups() {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').trim().split('\n')
+  return readFileSync('/proc/self/cgroup', 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => /^\d+:([^:]*):(.*)$/.exec(line))
+    .filter(([, controllers]) => !controllers.startsWith('name='))
+    .map(([, controllers, where]) => {
+      const mount = mounts
+        .map((line) => line.split(' '))
+        .findLast((fields) => {
+          const [type, , options] = fields.slice(fields.indexOf('-') + 1)
+          if (controllers === '') return type === 'cgroup2'
+          return type === 'cgroup' && controllers.split(',').every((name) => options.split(',').includes(name))
+        })
+      return mount && path.join(mount[4], mount[3] === '/' ? where : '/')
+    })
+    .filter((directory) => directory !== undefined)
+}
+
+/** `main` is where the command is; a v1 cpuset takes no process before it has processors and memory. */
+function delegate(uid, gid) {
+  return ownCgroups().map((own) => {
+    const top = path.join(own, `${USER}-${process.pid}`)
+    const main = path.join(top, 'main')
+    for (const directory of [top, main]) {
+      mkdirSync(directory)
+      for (const name of ['cpuset.cpus', 'cpuset.mems']) {
+        const above = path.join(directory, '..', name)
+        if (existsSync(above) && readFileSync(above, 'utf8').trim())
+          execFileSync('/bin/sh', ['-c', 'cat "$1" > "$2"', 'sh', above, path.join(directory, name)])
+      }
+    }
+    const controllers = path.join(top, 'cgroup.controllers')
+    if (existsSync(controllers))
+      for (const name of readFileSync(controllers, 'utf8').trim().split(' ').filter(Boolean))
+        spawnSync('/bin/sh', ['-c', `echo +${name} > "$1"`, 'sh', path.join(own, 'cgroup.subtree_control')])
+    execFileSync('chown', ['-R', `${uid}:${gid}`, top])
+    return top
+  })
+}
+
+/** From the deepest on. The kernel may need a moment after the last process; what is in use then is somebody's. */
+function removeCgroup(directory) {
+  if (!existsSync(directory)) return undefined
+  for (const entry of readdirSync(directory, { withFileTypes: true }))
+    if (entry.isDirectory()) removeCgroup(path.join(directory, entry.name))
+  for (let attempt = 0; ; attempt++)
+    try {
+      return rmdirSync(directory)
+    } catch (error) {
+      if (error.code === 'ENOENT') return undefined
+      if (attempt === 20) return console.error(`${directory}: ${error.message}`)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+    }
+}
+
+/** Of others' directories a user may pass none; then the checkout is shown in another place, to this command alone. */
+function reachable(uid, gid) {
+  return (
+    spawnSync('/bin/sh', ['-c', 'test -r package.json'], { cwd: root, uid: Number(uid), gid: Number(gid) }).status === 0
+  )
+}
+
+/**
+ * As spawnSync; `bare`: without cgroups. The command's working directory is the checkout. `shared` is a directory that
+ * both may use: its path is in CAISSON_TEST_SHARED.
+ */
+export function spawnAsUser(command, { bare = false, ...options } = {}) {
+  const { uid, gid, home } = account()
+  const cgroups = bare ? [] : delegate(uid, gid)
+  const elsewhere = reachable(uid, gid) ? undefined : mkdtempSync(path.join(tmpdir(), 'caisson-checkout-'))
+  const script = `
+    for directory in ${cgroups.map((top) => `'${top}/main'`).join(' ')}; do echo $$ > $directory/cgroup.procs || exit 125; done
+    ${elsewhere ? `mount --bind '${root}' '${elsewhere}' && cd '${elsewhere}' || exit 125` : ''}
+    exec setpriv --reuid=${uid} --regid=${gid} --clear-groups "$@"`
+  const shell = ['/bin/sh', '-c', script, 'sh', ...command]
+  const [file, ...args] = elsewhere ? ['unshare', '--mount', '--propagation', 'private', ...shell] : shell
+  const env = { PATH: process.env.PATH, HOME: home, USER, LANG: process.env.LANG ?? 'C.UTF-8', ...options.env }
+  try {
+    return spawnSync(file, args, { cwd: root, ...options, env })
+  } finally {
+    for (const top of cgroups) removeCgroup(top)
+    if (elsewhere) rmSync(elsewhere, { recursive: true })
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const bare = process.argv[2] === '--bare'
+  const { status, error } = spawnAsUser(process.argv.slice(bare ? 3 : 2), { bare, stdio: 'inherit' })
+  if (error) console.error(error.message)
+  process.exit(status ?? 125)
+}
