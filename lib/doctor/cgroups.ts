@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { howToDelegate } from '../cgroup/delegate.js'
 import { type CgroupHost, cgroupHost, type Hierarchy, unifiedParent } from '../cgroup/host.js'
 import { addon, type NativeCgroup } from '../native/addon.js'
-import { account } from '../runtime/id-maps.js'
 import { explained } from '../runtime/namespaces.js'
 import { bad, type Finding, ok, type Subject, unknown } from './finding.js'
 import { attempt, isRoot, refusalOf, setting } from './trial.js'
@@ -115,31 +115,6 @@ async function makeDirectory(directory: string, failures: string[]): Promise<boo
   }
 }
 
-/** How an ordinary user gets cgroups of its own. */
-function delegation(host: CgroupHost): string {
-  if (existsSync('/run/systemd/system')) return SYSTEMD
-  const user = account().username || process.geteuid?.()
-  const names = WANTED.map(([name]) => `+${name}`).join(' ')
-  const commands: string[] = []
-  if (host.unified) {
-    const base = path.join(host.unified.mountpoint, 'caisson')
-    // Controllers go to cgroups without processes only; this one has ours beside it.
-    commands.push(
-      ...(host.mode === 'unified' ? [`echo "${names}" > ${host.unified.mountpoint}/cgroup.subtree_control`] : []),
-      `mkdir -p ${base}/app && chown -R ${user} ${base} && echo ${process.pid} > ${base}/app/cgroup.procs`,
-    )
-  }
-  for (const { mountpoint, controllers } of host.legacy)
-    if (WANTED.some(([, legacy]) => controllers.includes(legacy)) && !controllers.includes('cpuset')) {
-      const base = path.join(mountpoint, 'caisson')
-      commands.push(`mkdir -p ${base} && chown -R ${user} ${base} && echo ${process.pid} > ${base}/cgroup.procs`)
-    }
-  return `as root: ${commands.join('; ')}`
-}
-
-const SYSTEMD =
-  'systemd-run --user --scope -p Delegate=yes node ...; or for good, as root: mkdir -p /etc/systemd/system/user@.service.d && printf "[Service]\\nDelegate=cpu cpuset io memory pids\\n" > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload, then log in again'
-
 function mode(host: CgroupHost): Finding {
   if (host.mode === 'none') return bad(MODE, 'missing', 'none is mounted', 'mount -t cgroup2 none /sys/fs/cgroup')
   const names = host.legacy.flatMap(({ controllers }) => controllers)
@@ -160,7 +135,7 @@ function create(host: CgroupHost, made: NativeCgroup, failures: string[]): Findi
   if (made.unified) return ok(CREATE, `${path.dirname(made.unified)}; not on v1: ${failures[0]}`)
   const fix = isRoot()
     ? 'Make /sys/fs/cgroup writable: start the outer container with --privileged, or with --cgroupns=private and a writable /sys/fs/cgroup.'
-    : delegation(host)
+    : howToDelegate(host)
   return bad(CREATE, 'warning', failures[0] ?? 'no cgroup here may be written to', fix)
 }
 
@@ -182,7 +157,7 @@ function controllerFinding(host: CgroupHost, controllers: readonly string[]): Fi
   const detail = missing.map(([name, , option]) => `no ${name} (${option})`).join(', ')
   const fix = isRoot()
     ? 'See cgroup.controllers of the cgroup that this process is in; each level above must list the controller in cgroup.subtree_control.'
-    : delegation(host)
+    : howToDelegate(host)
   return bad(CONTROLLERS, 'warning', detail, fix)
 }
 
