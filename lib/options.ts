@@ -75,6 +75,7 @@ export interface SecurityOptions {
   privileged?: boolean
   maskedPaths?: readonly string[]
   readonlyPaths?: readonly string[]
+  /** `auto`, for root: ids that no other container has (/etc/subuid may grant them to the name `caisson`). */
   userns?: 'auto' | 'host' | IdMaps
   landlock?: 'default' | 'off' | Record<string, unknown>
   /** The weakest kind of isolation that the caller accepts. */

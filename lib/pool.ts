@@ -220,27 +220,32 @@ export class Pool implements AsyncDisposable {
     // A command is needed to assemble; the one that is run comes later.
     const options = this.#options
     const namespaces = await chooseNamespaces(options)
-    const id = newId()
-    const assembled = assemble({ id, owner: holder, image: root, command: ['/'], options, namespaces })
-    const lowered = lower(assembled.workload, { parked: true })
     const ready = deferred<void>()
-    const running = start(
-      lowered,
-      assembled.cgroup,
-      {
-        stdio: ['null', 'null', 'null'],
-        devices: assembled.workload.devices,
-        killRest: true,
-        background: true,
-      },
-      { ready: () => ready.resolve() },
-    )
+    const id = newId()
+    let prepared: Prepared
+    try {
+      const assembled = assemble({ id, owner: holder, image: root, command: ['/'], options, namespaces })
+      const lowered = lower(assembled.workload, { parked: true })
+      const request = { devices: assembled.workload.devices, killRest: true, background: true }
+      const running = start(
+        lowered,
+        assembled.cgroup,
+        { ...request, stdio: ['null', 'null', 'null'] },
+        { ready: () => ready.resolve() },
+      )
+      prepared = { id, running, lowered, assembled }
+    } catch (error) {
+      namespaces.close()
+      throw error
+    }
+    const { running, lowered, assembled } = prepared
     void running.ended.then((report) => {
+      namespaces.close()
       const outcome = verdict(report, assembled.cgroup.files, lowered.plan.notes)
       ready.reject(outcome instanceof CaissonError ? outcome : closed())
     })
     await ready.promise
-    return { id, running, lowered, assembled }
+    return prepared
   }
 }
 

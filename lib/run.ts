@@ -50,10 +50,12 @@ async function launch(
       { ...limitsOf(request), devices: workload.devices, killRest: true },
       request.events,
     )
+    void running.ended.then(() => namespaces.close())
     const subject = { kind: 'run' as const, container: id, command: workload.spec.process?.args ?? [] }
     return { running, subject, conclude: (report) => concluded(report, cgroup.files, lowered.plan.notes) }
-  } finally {
+  } catch (error) {
     namespaces.close()
+    throw error
   }
 }
 

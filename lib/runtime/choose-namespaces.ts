@@ -3,7 +3,9 @@ import { statSync } from 'node:fs'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { ContainerOptions } from '../options.js'
+import { privileged } from '../util/privileged.js'
 import { checkIdMap, defaultIdMaps, hostId, type IdMapPair } from './id-maps.js'
+import { takeIdRange } from './id-ranges.js'
 import {
   checkNamespaceType,
   createNamespace,
@@ -28,7 +30,7 @@ export interface ChosenNamespaces {
   privateUser: boolean
   /** We have rights only inside of it: see Workload. */
   inside: boolean
-  /** Gives back what was opened for it; once the process is started. */
+  /** Gives back what was opened or taken for it, when its programs have ended. */
   close(): void
 }
 
@@ -37,7 +39,20 @@ export type Choice = 'private' | 'host' | NamespaceHandle | { pid: number } | { 
 
 /** Opens and makes what is needed. `close()` must be called, whatever comes after. */
 export async function chooseNamespaces(options: ContainerOptions): Promise<ChosenNamespaces> {
-  return openNamespaces(readChoices(options), askedMaps(options))
+  const choices = readChoices(options)
+  if (options.security?.userns !== 'auto') return openNamespaces(choices, askedMaps(options))
+  const range = await takeIdRange()
+  try {
+    const chosen = await openNamespaces(choices, range.maps)
+    const close = () => {
+      chosen.close()
+      range.release()
+    }
+    return { ...chosen, close }
+  } catch (error) {
+    range.release()
+    throw error
+  }
 }
 
 /** Those of options that join none and ask for no user namespace: there is nothing to open. */
@@ -117,12 +132,12 @@ function readChoices(options: ContainerOptions): Map<NamespaceType, Choice> {
   const { network, namespaces = {}, security } = options
   if (network === 'host') choices.set('net', 'host')
   else if (typeof network === 'object') choices.set('net', checkChoice('net', network, 'network'))
-  if (security?.userns === 'auto')
-    throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'security.userns: "auto" is not there yet', {
+  if (security?.userns === 'auto' && !privileged())
+    throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'security.userns: "auto" is for root', {
       stage: 'options',
-      hint: "Give namespaces: { user: 'private' }, or the maps themselves.",
+      hint: 'Containers of an ordinary user are in its user namespace anyway; give the maps themselves for another.',
     })
-  if (askedMaps(options)) choices.set('user', 'private')
+  if (security?.userns === 'auto' || askedMaps(options)) choices.set('user', 'private')
   for (const [key, choice] of Object.entries(namespaces)) {
     if (choice === undefined) continue
     const type = checkNamespaceType(key, 'namespaces')

@@ -131,6 +131,11 @@ describe('a container of an ordinary user', () => {
     await expect(run(image, ['id'], { security: { userns } })).rejects.toMatchObject({ code: 'ERR_CAISSON_NAMESPACE' })
   })
 
+  asUser('is told that ranges for each container are for root', async () => {
+    const refused = run(image, ['id'], { security: { userns: 'auto' } })
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_CAISSON_UNSUPPORTED' })
+  })
+
   asUser('gets maps of its own choice among its ids', async () => {
     const grant = /^[^:]+:(\d+):/m.exec(
       readFileSync('/etc/subuid', 'utf8')

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Container, Image, type RunOptions, run } from '../../lib/index.js'
+import { addon } from '../../lib/native/addon.js'
 import { roots } from '../../lib/util/roots.js'
 import { background } from '../support/background.js'
 import { isRoot, testIf } from '../support/needs.js'
@@ -159,6 +160,26 @@ describe('id maps of a container', () => {
     const security = { userns: { uidMap: map(500000), gidMap: map(600000, 70000) } }
     const { stdout } = await run(image, ['sh', '-c', 'cat /proc/self/uid_map /proc/self/gid_map'], { security })
     expect(stdout.trim().split(/\s+/).map(Number)).toEqual([0, 500000, 1000, 0, 600000, 70000])
+  })
+
+  asRoot('are of each container alone with "auto", and free again afterwards', async () => {
+    const auto: RunOptions = { security: { userns: 'auto' } }
+    const look = 'cat /proc/self/uid_map; stat -c %u:%g /usr/bin/env; touch /tmp/f; stat -c %u /tmp/f; exec sleep 1000'
+    const first = async (program: { pid: number }) =>
+      Number(/^\s*0\s+(\d+)\s+65536\s*$/.exec(readFileSync(`/proc/${program.pid}/uid_map`, 'utf8'))?.[1])
+    const programs = await Promise.all([1, 2, 3].map(() => background(image, look, auto)))
+    const ranges = await Promise.all(programs.map(first))
+    for (const [i, from] of ranges.entries())
+      for (const other of ranges.slice(i + 1)) expect(Math.abs(from - other)).toBeGreaterThanOrEqual(65536)
+    const { stdout } = await run(image, ['sh', '-c', look.replace('; exec sleep 1000', '')], auto)
+    expect(stdout).toMatch(/^\s*0\s+\d+\s+65536\n0:0\n0\n$/)
+    for (const program of programs) await program[Symbol.asyncDispose]()
+    const directory = path.join(roots().run, 'ids')
+    const held = await Promise.all(
+      readdirSync(directory).map((name) => addon().lock(path.join(directory, name), true, false)),
+    )
+    expect(held).not.toContain(-1)
+    for (const fd of held) addon().closeFd(fd)
   })
 
   asRoot('must hold the ids that are used', async () => {
