@@ -28,6 +28,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr auto SETUP_LIMIT = milliseconds(60'000);
+constexpr auto TRACED_LIMIT = milliseconds(200);
 constexpr int CLEAN_ATTEMPTS = 500;
 
 Supervisor::Clock::time_point in_ms(double ms) {
@@ -249,6 +250,9 @@ void Process::read_control() {
 void Process::follow(pid_t pid, Fd pidfd, bool attended) {
   if (attended || program_) {
     std::lock_guard lock(pidfd_mutex_);
+    gone_.stop();
+    gone_.fd.reset(fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0));
+    gone_.start(EPOLLIN);
     program_ = std::move(pidfd);
     pid_ = pid;
   } else {
@@ -364,7 +368,24 @@ void Process::on_exit(uint32_t) {
   }
   report_.code = info.si_code;
   report_.status = info.si_status;
+  if (kept_status_) {
+    report_.code = WIFEXITED(*kept_status_) ? CLD_EXITED : CLD_KILLED;
+    report_.status = WIFEXITED(*kept_status_) ? WEXITSTATUS(*kept_status_) : WTERMSIG(*kept_status_);
+  }
   finish();
+}
+
+// Whoever traces a program hears of its end before its parent does, and need not pass that on. A guest that traces what
+// is executed in its container could so keep us waiting for ever.
+void Process::on_program_gone(uint32_t) {
+  gone_.stop();
+  timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + TRACED_LIMIT, [this] {
+    if (ended_) return;
+    std::string stat = sys::read_file("/proc/" + std::to_string(pid_) + "/stat");
+    size_t last = stat.find_last_of(' ');
+    kept_status_ = last == std::string::npos ? SIGKILL : atoi(stat.c_str() + last);
+    sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
+  }));
 }
 
 void Process::leave_gate() {
@@ -380,6 +401,7 @@ void Process::finish() {
   {
     std::lock_guard lock(pidfd_mutex_);
     exit_.stop();
+    gone_.stop();
     program_.reset();
   }
   control_.stop();

@@ -146,6 +146,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void attach_streams();
   void on_control(uint32_t events);
   void on_exit(uint32_t events);
+  void on_program_gone(uint32_t events);
   void on_input(uint32_t events);
   void on_oom(uint32_t events);
   void resume_now(const std::string& plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits);
@@ -175,6 +176,8 @@ class Process : public std::enable_shared_from_this<Process> {
   Watch<&Process::on_control> control_{this};
   Watch<&Process::on_exit> exit_{this};
   Fd program_;  // where the watched process only attends to the program
+  Watch<&Process::on_program_gone> gone_{this};  // likewise
+  std::optional<int> kept_status_;               // of the program, where it cannot be had from who attends to it
   Watch<&Process::on_input> input_{this};
   Watch<&Process::on_oom> oom_{this};
   std::array<Capture, 2> output_;

@@ -1,0 +1,123 @@
+/**
+ * A program that enters a running container is for a moment a process of ours: whoever is in there already must get
+ * nothing out of it, neither memory nor descriptors nor its root (CVE-2019-5736, CVE-2016-9962).
+ */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { Container, type CreateOptions } from '../../lib/index.js'
+import { hostImage, python } from '../support/attack.js'
+
+/** Looks at every process that is not its own as fast as it can, and notes what it got of ours: not of the program's. */
+const WATCH = `
+import json
+got, seen, me = {}, 0, str(os.getpid())
+def note(what, is_ours):
+    if is_ours: got[what] = got.get(what, 0) + 1
+def same(one, other):
+    one, other = os.stat(one), os.stat(other)
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+def link(at):
+    try: return os.readlink(at)
+    except PermissionError: return "denied"
+def ours(base): return "memfd:caisson" in open(base + "maps").read()
+def exe(base):
+    fd = os.open(base + "exe", os.O_RDONLY)
+    note("exe", "memfd:caisson" in os.readlink("/proc/self/fd/%d" % fd))
+    os.close(fd)
+def fds(base):
+    for fd in os.listdir(base + "fd"): note("fd", "memfd" in os.readlink(base + "fd/" + fd))
+def trace(base):
+    if call("ptrace", 0x4206, int(base.split("/")[2]), 0, 0) >= 0: note("ptrace", ours(base))
+looks = [
+    lambda base: note("maps", ours(base)),
+    exe,
+    lambda base: note("root", not same(base + "root/etc", "/etc")),
+    lambda base: note("cwd", not same(base + "cwd", "/")),
+    fds,
+    trace,
+]
+print("watching")
+while not os.path.exists("/stop"):
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit() or pid in ("1", me): continue
+        base = "/proc/" + pid + "/"
+        try: is_ours = link(base + "exe") in ("denied", "/memfd:caisson-init (deleted)")
+        except OSError: continue
+        if not is_ours: continue
+        seen += 1
+        for look in looks:
+            try: look(base)
+            except OSError: pass
+    # What was traced is let go.
+    try:
+        while os.waitpid(-1, os.WNOHANG | 0x40000000)[0]: pass
+    except OSError: pass
+print(json.dumps({"seen": seen, "got": got}))`
+
+async function watched(options: CreateOptions, execs: number): Promise<{ seen: number; got: Record<string, number> }> {
+  await using container = await Container.create(await hostImage(), { command: ['sleep', '1000'], ...options })
+  await container.start()
+  const watcher = container.exec(python(WATCH))
+  await new Promise((resolve) => watcher.stdout.once('data', resolve))
+  for (let i = 0; i < execs; i++) await container.exec(['true'])
+  await container.exec(['touch', '/stop'])
+  const { stdout, stderr } = await watcher
+  expect(stderr).toBe('')
+  return JSON.parse(stdout.split('\n')[1] as string)
+}
+
+const root = path.resolve(__dirname, '../..')
+const ours = [process.execPath, path.join(root, 'addon/build/Release/caisson.node')]
+const digests = () => ours.map((file) => createHash('sha256').update(readFileSync(file)).digest('hex'))
+
+describe('a program that enters', () => {
+  test('ends for us, whoever in the container traces it and waits for nothing', async () => {
+    await using container = await Container.create(await hostImage(), { command: ['sleep', '1000'] })
+    await container.start()
+    const tracer = container.exec(
+      python(`
+print("tracing")
+while True:
+    for pid in os.listdir("/proc"):
+        if pid.isdigit() and pid not in ("1", str(os.getpid())): call("ptrace", 0x4206, int(pid), 0, 0)`),
+    )
+    await new Promise((resolve) => tracer.stdout.once('data', resolve))
+    expect(await container.exec(python('import time; time.sleep(0.3); os._exit(7)'))).toMatchObject({
+      exitCode: 7,
+      reason: 'exit',
+    })
+    expect(await container.exec(['sleep', '1000'], { timeout: 300 })).toMatchObject({ reason: 'timeout' })
+    tracer.kill()
+    await tracer
+  }, 15_000)
+
+  test('gives nothing away, and our files stay as they are', async () => {
+    const before = digests()
+    const { seen, got } = await watched({}, 100)
+    expect(got).toEqual({})
+    expect(seen).toBeGreaterThan(0)
+    expect(digests()).toEqual(before)
+  })
+
+  test('cannot be hidden from one who may trace everything: then it holds nothing of the host', async () => {
+    const security = { capabilities: { add: ['SYS_PTRACE'] }, seccomp: 'unconfined' as const }
+    const { got } = await watched({ security }, 100)
+    expect(Object.keys(got).length).toBeGreaterThan(0)
+    // A sealed memory file, and never the way out.
+    expect(digests()).toEqual(digests())
+  })
+
+  test('is not itself: what a program calls /proc/self/exe is the program', async () => {
+    await using container = await Container.create(await hostImage(), { command: ['sleep', '1000'] })
+    await container.start()
+    // In its place would be our program; it says who it is, and does nothing.
+    expect(await container.exec(['/proc/self/exe', 'x'])).toMatchObject({ exitCode: 125 })
+    const links = await container.exec(['readlink', '/proc/self/exe', '/proc/1/exe'])
+    expect(links.stdout).not.toContain('caisson')
+    const shell = { '/shell': { content: '#!/proc/self/exe\n', mode: 0o755 } }
+    await using hostile = await Container.create(await hostImage(), { command: ['sleep', '1000'], files: shell })
+    await hostile.start()
+    expect((await hostile.exec(['/shell'])).exitCode).not.toBe(0)
+  })
+})

@@ -1,0 +1,40 @@
+/** Sockets that lead out of a container without an address. */
+import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:net'
+import { attack, WEAK } from '../support/attack.js'
+
+describe('sockets', () => {
+  test('of kinds that reach the host’s machine or kernel are refused', async () => {
+    const kinds = 'for family in (40, 38): print(word(call("socket", family, 5, 0)))' // AF_VSOCK, AF_ALG (CVE-2026-31431)
+    expect(await attack(kinds)).toEqual(['EPERM', 'EPERM'])
+    // Reachable: made, or unknown to this kernel.
+    for (const answer of await attack(kinds, WEAK)) expect(['done', 'EAFNOSUPPORT']).toContain(answer)
+  })
+
+  test('without a file belong to the network namespace: the host’s are out of reach (CVE-2020-15257)', async () => {
+    const name = `caisson-test-${randomBytes(8).toString('hex')}`
+    const server = createServer((socket) => socket.on('error', () => undefined)).listen(`\0${name}`)
+    // Older versions of libuv bind the whole field, zeros and all.
+    const connect = `import socket
+names = ["\\0${name}", "\\0${name}".ljust(108, "\\0")]
+answers = {tried(lambda: socket.socket(socket.AF_UNIX).connect(name)) for name in names}
+print("done" if "done" in answers else answers.pop())`
+    try {
+      expect(await attack(connect)).toEqual(['ECONNREFUSED'])
+      expect(await attack(connect, { network: 'host', security: { landlock: 'off' } })).toEqual(['done'])
+    } finally {
+      server.close()
+    }
+  })
+
+  test('of this library have files: nothing of it is open to a container in the host’s network', async () => {
+    const [names] = await attack('print(open("/proc/net/unix").read().count("@caisson"))', { network: 'host' })
+    expect(names).toBe('0')
+  })
+
+  test('of the kernel tell only about the container', async () => {
+    const links = 'print(sorted(name for _, name in __import__("socket").if_nameindex()))'
+    expect(await attack(links)).toEqual(["['lo']"])
+    expect((await attack(links, { network: 'host' })).join()).not.toBe("['lo']")
+  })
+})

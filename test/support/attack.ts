@@ -1,0 +1,45 @@
+/** Attacks: small programs in Python, run in a container as it is by default and in one that was weakened for them. */
+import { type ExecOptions, Image, type RunOptions, run } from '../../lib/index.js'
+import type { Architecture } from '../../lib/seccomp/profile.js'
+import { syscallNumbers } from '../../lib/seccomp/syscalls.js'
+
+/** `call(name, ...)` makes a system call: its result, or minus the error; `word` says that in letters. */
+const PRELUDE = `
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+NR = ${JSON.stringify(Object.fromEntries(syscallNumbers(process.arch as Architecture)))}
+def call(name, *given):
+    ctypes.set_errno(0)
+    result = libc.syscall(ctypes.c_long(NR[name]), *[ctypes.c_long(a) if isinstance(a, int) else a for a in given])
+    return result if result >= 0 else -ctypes.get_errno()
+def word(result):
+    return errno.errorcode[-result] if result < 0 else 'done'
+def tried(work):
+    try:
+        work()
+        return 'done'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+`
+
+/** As arguments for run() and exec(). */
+export function python(code: string): string[] {
+  return ['python3', '-u', '-c', PRELUDE + code]
+}
+
+let host: Promise<Image> | undefined
+
+export function hostImage(): Promise<Image> {
+  host ??= Image.host()
+  return host
+}
+
+/** What an attack prints, line by line; it must not fail in a way of its own. */
+export async function attack(code: string, options: RunOptions & ExecOptions = {}): Promise<string[]> {
+  const { stdout, stderr, exitCode } = await run(await hostImage(), python(code), { timeout: 20_000, ...options })
+  expect({ stderr, exitCode }).toEqual({ stderr: '', exitCode: 0 })
+  return stdout.trim().split('\n')
+}
+
+/** Nothing but namespaces. */
+export const WEAK: RunOptions = { security: { privileged: true, noNewPrivileges: false } }
