@@ -105,9 +105,14 @@ int op_credentials(struct context *c, const struct operation *op) {
 int op_capabilities(struct context *c, const struct operation *op) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct data[2];
-  u64 permitted = op->number[1], ambient = op->number[3];
+  u64 effective = op->number[0], permitted = op->number[1], ambient = op->number[3];
+  /*
+   * Execution takes from anybody but root what is not ambient (capabilities(7)). Taken before it already, it cannot come
+   * back by capabilities of the program's file, which no_new_privs only cuts down to what was there.
+   */
+  if (c->uid) effective &= ambient, permitted &= ambient;
   for (int i = 0; i < 2; i++) {
-    data[i].effective = (u32)(op->number[0] >> 32 * i);
+    data[i].effective = (u32)(effective >> 32 * i);
     data[i].permitted = (u32)(permitted >> 32 * i);
     data[i].inheritable = (u32)(op->number[2] >> 32 * i);
   }

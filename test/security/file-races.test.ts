@@ -1,0 +1,59 @@
+/** A guest that swaps a directory for a link while its files are read and written from outside (CVE-2018-15664). */
+import { randomBytes } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { Container } from '../../lib/index.js'
+import { hostImage } from '../support/attack.js'
+import { compileProgram } from '../support/program.js'
+import { look, removeScratch, scratch } from '../support/tree.js'
+
+afterAll(removeScratch)
+
+const LINKS: Array<[string, (outside: string) => string]> = [
+  ['absolute', (outside) => outside],
+  ['upwards', (outside) => `${'../'.repeat(12)}${outside.slice(1)}`],
+  ['through /proc', (outside) => `/proc/1/root/../../..${outside}`],
+]
+
+describe('container.fs, while the guest swaps what lies on the way', () => {
+  test.each(LINKS)('reaches nothing outside: %s', async (_name, link) => {
+    const secret = randomBytes(16).toString('hex')
+    const outside = scratch()
+    writeFileSync(path.join(outside, 'file'), secret)
+    await using container = await Container.create(await hostImage(), {
+      command: ['/swap', '/w', 'a', 'b'],
+      files: { '/swap': { content: compileProgram('swap'), mode: 0o755 }, '/w/a/file': 'inside' },
+      storage: 'disk',
+    })
+    await container.fs.mkdir('/w/a', { recursive: true })
+    await container.fs.writeFile('/w/a/file', 'inside')
+    await container.fs.symlink(link(outside), '/w/b')
+    await container.start()
+    const before = look(outside, { times: 'exact', directoryTimes: true })
+    const { fs } = container
+    const tally = { done: 0, refused: 0 }
+    for (let round = 0; round < 60; round++) {
+      const work: Array<Promise<unknown>> = [
+        fs.readFile('/w/a/file', 'utf8').then((text) => expect(text).not.toContain(secret)),
+        fs.readdir('/w/a'),
+        fs.stat('/w/a/file'),
+        fs.writeFile('/w/a/file', `written ${round}`),
+        fs.writeFile(`/w/a/new${round}`, 'x'),
+        fs.mkdir(`/w/a/d${round}`),
+        fs.symlink('x', `/w/a/l${round}`),
+        fs.chmod('/w/a/file', 0o600),
+        fs.rename(`/w/a/new${round - 1}`, `/w/a/old${round}`),
+        fs.rm(`/w/a/old${round - 1}`, { force: true }),
+      ]
+      for (const each of await Promise.allSettled(work)) {
+        if (each.status === 'fulfilled') tally.done++
+        else if ((each.reason as { code?: string }).code === 'ERR_CAISSON_FILE') tally.refused++
+        else throw each.reason
+      }
+    }
+    expect(look(outside, { times: 'exact', directoryTimes: true })).toEqual(before)
+    expect(readFileSync(path.join(outside, 'file'), 'utf8')).toBe(secret)
+    expect(tally.done).toBeGreaterThan(0)
+    expect(tally.refused).toBeGreaterThan(0)
+  })
+})

@@ -1,0 +1,67 @@
+/** Files that make whoever executes them somebody else. */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, cpSync, statSync } from 'node:fs'
+import path from 'node:path'
+import { Container, Image, type RunOptions, run, type SecurityOptions } from '../../lib/index.js'
+import { archive } from '../support/archive.js'
+import { hostImage } from '../support/attack.js'
+import { isRoot, testIf } from '../support/needs.js'
+import { compileProgram } from '../support/program.js'
+import { removeScratch, scratch } from '../support/tree.js'
+
+afterAll(removeScratch)
+const whoami = compileProgram('whoami')
+const files = { '/who': { content: whoami, mode: 0o6755 } }
+const who = async (options: RunOptions = {}) =>
+  (await run(await hostImage(), ['/who'], { files, user: '1000:1000', ...options })).stdout.trim()
+
+describe('a set-id program', () => {
+  test('gives nothing', async () => {
+    expect(await who()).toBe('uid 1000 gid 1000 capabilities 0')
+    expect(await who({ security: { noNewPrivileges: false } })).toMatch(/^uid 0 gid 0 capabilities [^0]/)
+  })
+
+  test('of the host is none in a container, where it would be root’s there', async () => {
+    const result = await run(await hostImage(), ['sh', '-c', 'grep " /usr " /proc/mounts'], { user: '1000' })
+    expect(result.stdout).toMatch(/nosuid/)
+  })
+
+  test('with capabilities of its own gives none either', async () => {
+    // CAP_SYS_CHROOT, permitted and effective (linux/capability.h, struct vfs_cap_data of revision 2).
+    const cap = Buffer.from('0100000200000400000000000000000000000000', 'hex').toString('hex')
+    const mark = `import os; os.setxattr("/who", "security.capability", bytes.fromhex("${cap}"))`
+    const as = async (security: SecurityOptions) => {
+      await using container = await Container.create(await hostImage(), {
+        command: ['sleep', '1000'],
+        files: { '/who': { content: whoami, mode: 0o755 } },
+        security,
+      })
+      await container.start()
+      expect((await container.exec(['python3', '-c', mark])).stderr).toBe('')
+      return (await container.exec(['/who'], { user: 1000 })).stdout.trim()
+    }
+    expect(await as({})).toMatch(/capabilities 0$/)
+    expect(await as({ noNewPrivileges: false })).toMatch(/capabilities 40000$/)
+  })
+})
+
+describe('files of images and containers on the host', () => {
+  testIf(!isRoot && 'others are needed to reach for them')(
+    'cannot be executed by its other users: a set-id one would make them root (CVE-2021-41103)',
+    async () => {
+      const tar = archive({ name: 'who', mode: 0o6755, data: whoami })
+      const image = await Image.fromRootfs(tar)
+      const unpacked = path.join(image.root.lower[0] as string, 'who')
+      expect(statSync(unpacked).mode & 0o7777).toBe(0o6755)
+      const other = { uid: 65534, gid: 65534 }
+      expect(spawnSync(unpacked, other).error).toMatchObject({ code: 'EACCES' })
+      // The file itself is dangerous: in the open it does what it says.
+      const open = scratch()
+      chmodSync(open, 0o755)
+      cpSync(unpacked, path.join(open, 'who'))
+      chownSync(path.join(open, 'who'), 0, 0)
+      chmodSync(path.join(open, 'who'), 0o6755)
+      expect(execFileSync(path.join(open, 'who'), other).toString()).toMatch(/^uid 0 gid 0/)
+    },
+  )
+})
