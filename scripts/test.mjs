@@ -44,7 +44,15 @@ function asUser() {
   const places = mkdtempSync(path.join(tmpdir(), 'caisson-user-'))
   chmodSync(places, 0o777)
   const env = { CAISSON_KILL_ROUNDS: '40' }
-  const common = [JEST, '--selectProjects', 'integration', '--cacheDirectory', path.join(places, 'jest'), '--json']
+  const common = [
+    JEST,
+    '--selectProjects',
+    'integration',
+    'security',
+    '--cacheDirectory',
+    path.join(places, 'jest'),
+    '--json',
+  ]
   const passes = [
     { bare: false, choice: ['--testPathIgnorePatterns', FOR_ROOT] },
     { bare: true, choice: ['--testPathPatterns', BARE] },

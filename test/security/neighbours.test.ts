@@ -81,7 +81,7 @@ print(tried(sleeper))`
     const leave = 'print(tried(lambda: open("/tmp/left", "w").close()))'
     const find = 'print(tried(lambda: open("/tmp/left").close()))'
     expect(await meeting(leave, find, { namespaces: { mnt: first } })).toBe('ENOENT')
-    expect(await inOne(first, 'print(tried(lambda: os.open("/usr/bin/env", os.O_WRONLY)))')).toBe('EROFS')
+    expect(await inOne(first, 'print(tried(lambda: os.open("/usr/bin/env", os.O_WRONLY)))')).toMatch(/^(EROFS|EACCES)$/)
   })
 
   test('have names, clocks and networks of their own', async () => {

@@ -1,0 +1,158 @@
+/** Programs that take all they can get. Each is bounded, says why it ended, and leaves the host as it was. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { Container, type RunOptions, run } from '../../lib/index.js'
+import { attack, hostImage, python } from '../support/attack.js'
+
+/** Every flood ends by itself or here. */
+const BOUNDED: RunOptions = { limits: { memory: '64m', pids: 100, disk: '16m' }, timeout: 15_000 }
+
+const flood = async (code: string, options: RunOptions = {}) =>
+  run(await hostImage(), python(code), { ...BOUNDED, ...options })
+
+/** Counts until something is refused. */
+const until = (step: string, most: number, before = '') => `
+${before}
+kept, count = [], 0
+try:
+    while count < ${most}:
+        kept.append(${step})
+        count += 1
+    print(count, "unbounded")
+except (OSError, MemoryError) as error:
+    print(count, errno.errorcode.get(getattr(error, "errno", 0) or 0, "MemoryError"))`
+
+describe('a flood of', () => {
+  test('processes ends at the limit, with all of them', async () => {
+    const bomb = `
+count = 0
+try:
+    while True:
+        if os.fork() == 0:
+            while True: libc.pause()
+        count += 1
+except OSError as error: print(count, errno.errorcode[error.errno])`
+    const result = await flood(bomb)
+    expect(result.stdout).toMatch(/^9\d EAGAIN$/m)
+    expect(result.usage.pidsPeak).toBeLessThanOrEqual(100)
+  })
+
+  test('zombies is one of processes', async () => {
+    expect((await flood(until('os.posix_spawn("/bin/true", ["true"], {})', 1000))).stdout).toMatch(/^9\d EAGAIN/)
+  })
+
+  test('orphans is collected, or ends with the program', async () => {
+    const code = `
+for i in range(300):
+    if os.fork() == 0:
+        os.fork()
+        os._exit(0)
+    os.wait()
+print("done")`
+    expect((await flood(code, { init: true })).stdout).toBe('done\n')
+  })
+
+  test('memory is an end for lack of memory', async () => {
+    const result = await flood('kept = [bytearray(1 << 20) for _ in range(1000)]')
+    expect(result).toMatchObject({ reason: 'oom', signal: 'SIGKILL' })
+    expect(result.usage.memoryPeakBytes).toBeLessThanOrEqual(64 << 20)
+  })
+
+  test.each(['/dev/shm/x', '/tmp/x'])('bytes in %s counts as memory, or is refused', async (at) => {
+    const result = await flood(`
+try:
+    with open("${at}", "wb") as file:
+        for _ in range(1000): file.write(bytes(1 << 20))
+    print("unbounded")
+except OSError as error: print(errno.errorcode[error.errno])`)
+    if (result.reason === 'exit') expect(result.stdout.trim()).toBe('ENOSPC')
+    else expect(result.reason).toBe('oom')
+  })
+
+  test('bytes on disk ends at the size of the writable layer', async () => {
+    const code = 'open("/tmp/x", "wb").write(bytes(32 << 20))'
+    expect((await flood(`print(tried(lambda: ${code}))`)).stdout.trim()).toBe('ENOSPC')
+    expect(
+      (await flood(`print(tried(lambda: ${code}))`, { limits: { memory: '256m', disk: '64m' } })).stdout.trim(),
+    ).toBe('done')
+  })
+
+  test('files without content ends too', async () => {
+    const result = await flood(until('open("/tmp/%d" % count, "w").close()', 2_000_000))
+    if (result.reason === 'exit') expect(result.stdout).toMatch(/ENOSPC|ENOMEM/)
+    else expect(result.reason).toBe('oom')
+  })
+
+  test('descriptors ends at the limit of files', async () => {
+    const options = { ulimits: { nofile: 256 } }
+    expect((await flood(until('os.open("/dev/null", 0)', 100_000), options)).stdout).toMatch(/^2\d\d EMFILE/)
+  })
+
+  test('bytes in pipes and sockets counts as memory', async () => {
+    const pipe = `
+def full():
+    ends = os.pipe2(os.O_NONBLOCK)
+    try:
+        while True: os.write(ends[1], bytes(65536))
+    except BlockingIOError: return ends`
+    const result = await flood(until('full()', 20_000, pipe), { ulimits: { nofile: 8192 } })
+    if (result.reason === 'exit') expect(result.stdout).not.toContain('unbounded')
+    else expect(result.reason).toBe('oom')
+  })
+
+  test('terminals ends, and the host has as many as before', async () => {
+    const before = readdirSync('/dev/pts').length
+    await flood(until('os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)', 10_000))
+    expect(readdirSync('/dev/pts').length).toBe(before)
+  })
+
+  test('signals to everybody it can name ends itself', async () => {
+    expect(
+      await attack(
+        'import signal\nsignal.signal(15, signal.SIG_IGN)\nfor _ in range(1000): tried(lambda: os.kill(-1, 15))\nprint("alone")',
+      ),
+    ).toEqual(['alone'])
+  })
+
+  test('output is cut where it was to be, and this process does not grow with it', async () => {
+    const before = process.memoryUsage().rss
+    const result = await flood('while True: os.write(1, bytes(65536))', { maxOutput: 1 << 20 })
+    expect(result).toMatchObject({ reason: 'output', truncated: true })
+    expect(result.stdoutBytes.length).toBeLessThanOrEqual(1 << 20)
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20)
+  })
+
+  test('output that nobody takes stops the program, not this process', async () => {
+    const before = process.memoryUsage().rss
+    const execution = run(await hostImage(), python('while True: os.write(1, bytes(65536))'), BOUNDED)
+    void execution.stdout
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    execution.kill()
+    await execution
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20)
+  })
+
+  test('log lines is kept to a bound', async () => {
+    await using container = await Container.create(await hostImage(), {
+      command: python('for i in range(400000): print("x" * 100)'),
+      limits: { memory: '64m' },
+    })
+    await container.start()
+    let bytes = 0
+    await container.wait()
+    for await (const { data } of container.logs()) bytes += data.length
+    expect(bytes).toBeGreaterThan(1_000_000)
+    expect(bytes).toBeLessThanOrEqual(400_000 * 101)
+  })
+
+  test('watches and timers belongs to its user namespace or counts as memory', async () => {
+    const result = await flood(until('call("timer_create", 0, 0, ctypes.byref(ctypes.c_int()))', 200_000))
+    expect(['exit', 'oom']).toContain(result.reason)
+  })
+})
+
+describe('afterwards', () => {
+  test('the host has no more than before', () => {
+    const names = readFileSync('/proc/mounts', 'utf8')
+    expect(names).not.toMatch(/caisson\S*\/owners/)
+  })
+})
