@@ -1,9 +1,11 @@
 /** The options that callers pass, as types. Sizes: bytes or `64m`. Durations: milliseconds or `1.5s`. */
+
 import type { Readable } from 'node:stream'
 import type { Limits } from './cgroup/settings.js'
 import type { Container } from './container.js'
 import type { Namespace } from './namespace.js'
 import type { NamespaceType } from './runtime/workload.js'
+import type { LandlockRules } from './spec/landlock.js'
 import type { IdMapping, SpecSeccomp } from './spec/runtime.js'
 import type { Duration, Size } from './util/units.js'
 
@@ -77,7 +79,13 @@ export interface SecurityOptions {
   readonlyPaths?: readonly string[]
   /** `auto`, for root: ids that no other container has (/etc/subuid may grant them to the name `caisson`). */
   userns?: 'auto' | 'host' | IdMaps
-  landlock?: 'default' | 'off' | Record<string, unknown>
+  /**
+   * A second wall (landlock(7)): nothing outside of the container's root is reached, by whatever descriptor. Left out:
+   * for the container's own program where the kernel has it (Linux 5.19), unless that may mount. `default`: it must be
+   * had, and programs that are executed later get it too; those cannot look into the container's processes then. An
+   * object: rules of the caller's.
+   */
+  landlock?: 'default' | 'off' | LandlockRules
   /** The weakest kind of isolation that the caller accepts. */
   require?: 'namespaces' | 'landlock'
 }

@@ -142,6 +142,7 @@ int op_bounding(struct context *, const struct operation *);
 int op_credentials(struct context *, const struct operation *);
 int op_capabilities(struct context *, const struct operation *);
 int op_no_new_privs(struct context *, const struct operation *);
+int op_landlock(struct context *, const struct operation *);
 int op_seccomp(struct context *, const struct operation *);
 int op_parent_death(struct context *, const struct operation *);
 

@@ -46,6 +46,7 @@ static const operator_function operators[PLAN_OP_COUNT] = {
     [PLAN_CREDENTIALS] = op_credentials,
     [PLAN_CAPABILITIES] = op_capabilities,
     [PLAN_NO_NEW_PRIVS] = op_no_new_privs,
+    [PLAN_LANDLOCK] = op_landlock,
     [PLAN_SECCOMP] = op_seccomp,
     [PLAN_PARENT_DEATH] = op_parent_death,
     [PLAN_OPEN] = op_open,

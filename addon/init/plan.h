@@ -74,6 +74,7 @@ extern "C" {
   OP(CREDENTIALS)   /* umask, 1: setgroups is denied         |                                             */ \
   OP(CAPABILITIES)  /* effective, permitted, inheritable, ambient |                                        */ \
   OP(NO_NEW_PRIVS)  /*                                       |                                             */ \
+  OP(LANDLOCK)      /* TCP rights to handle, scopes, 1: must be had | paths...                | rights, ports */ \
   OP(SECCOMP)       /* filter flags                          |                               | BPF program */ \
   OP(PARENT_DEATH)  /*                                       |                                             */ \
   OP(OPEN)          /* slot, type of file system to insist on | directory                                  */ \

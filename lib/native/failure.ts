@@ -207,7 +207,17 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
   ],
   [/^hooks/, () => ({ code: 'ERR_CAISSON_HOOK', hint: 'The hook must exist, be executable, and exit with 0.' })],
   [
-    /^(seccomp|no_new_privs|capabilities|masked paths|read-only paths|landlock)/,
+    /^landlock/,
+    ({ errno, path }) =>
+      errno === ENOENT
+        ? { code: 'ERR_CAISSON_ROOTFS', hint: `Rules are for paths that the container has; ${path} is not there.` }
+        : {
+            code: 'ERR_CAISSON_SECURITY_UNAVAILABLE',
+            hint: 'Landlock needs Linux 5.19, rules for TCP 6.7, scopes 6.12, and "landlock" in the lsm= list of the kernel command line; leave security.landlock out to go on without what is missing.',
+          },
+  ],
+  [
+    /^(seccomp|no_new_privs|capabilities|masked paths|read-only paths)/,
     () => ({
       code: 'ERR_CAISSON_SECURITY_UNAVAILABLE',
       hint: 'This protection cannot be had here; loosen it by name under "security" if you must.',

@@ -14,6 +14,7 @@ import { parseSize } from '../util/units.js'
 import type { ChosenNamespaces } from './choose-namespaces.js'
 import { hostId } from './id-maps.js'
 import type { Owner } from './owner.js'
+import { chooseLandlock } from './spec-landlock.js'
 import { linuxSpec } from './spec-linux.js'
 import { mountsSpec, TTY_GROUP } from './spec-mounts.js'
 import { commandLine, processSpec, userText } from './spec-process.js'
@@ -129,6 +130,12 @@ export function assemble(input: AssembleInput): Assembled {
       join,
       idMaps: namespaces.idMaps,
       devices: rules.unified,
+      landlock: chooseLandlock(options.security ?? {}, {
+        spec,
+        ownRoot: own.has('mnt'),
+        hostNet: isHost('net'),
+        hostPids: isHost('pid'),
+      }),
       inside: namespaces.inside,
       stockNetwork: own.has('net') && !userns,
     },

@@ -135,9 +135,6 @@ function checkThere({ network, ports, egress, security }: ContainerOptions): voi
   if (ports !== undefined && ports.length > 0)
     throw notThere('ports', 'Reach the program with container.connect(port), which needs none published.')
   if (egress !== undefined) throw notThere('egress', 'Use network: "none", which lets nothing out.')
-  const landlock = security?.landlock
-  if (landlock !== undefined && landlock !== 'off')
-    throw notThere('security.landlock', 'Leave it out; namespaces, seccomp and capabilities are in force without it.')
   const require = security?.require
   if (require !== undefined && require !== 'namespaces' && require !== 'landlock')
     throw invalidArgument('security.require', require, 'namespaces or landlock')

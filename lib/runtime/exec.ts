@@ -120,6 +120,7 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
     spec: { ...workload.spec, process },
     user: options.user === undefined ? workload.user : userText(options.user, {}),
     init: false,
+    landlock: workload.landlock?.forExecs ? workload.landlock : undefined,
   }
   prepareProgram(plan, program, slots)
   return { lowered: { plan, slots, attended, cloneFlags: 0, ownPids: false }, cgroup }

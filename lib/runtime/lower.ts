@@ -7,6 +7,7 @@ import type { Hooks } from './hooks.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
 import { enterNamespaces, hasOwn } from './lower-namespaces.js'
 import { CREATE, NONE, Plan } from './plan.js'
+import type { Landlock } from './spec-landlock.js'
 import type { Workload } from './workload.js'
 
 const SYNC_HOOKS = 2
@@ -151,6 +152,7 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
     if (workload.filter) plan.add('SECCOMP', 'seccomp', { numbers: [workload.filterFlags ?? 0], blob: workload.filter })
   }
   plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
+  if (workload.landlock) addLandlock(plan, workload.landlock)
   // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
   for (const limit of process.rlimits ?? [])
     plan.add('RLIMIT', `ulimits: ${limit.type}`, {
@@ -173,6 +175,16 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
   if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('PARENT_DEATH', 'process')
   if (process.noNewPrivileges) filter()
+}
+
+function addLandlock(plan: Plan, { paths, ports, handledNet, scoped, required }: Landlock): void {
+  const numbers = [...paths.map(({ rights }) => rights), ...ports.flatMap(({ rights, port }) => [rights, port])]
+  const blob = Buffer.alloc(numbers.length * 8)
+  numbers.forEach((number, i) => {
+    blob.writeBigUInt64LE(BigInt(number), i * 8)
+  })
+  const strings = paths.map(({ path }) => path)
+  plan.add('LANDLOCK', 'landlock', { numbers: [handledNet, scoped, required ? 1 : 0], strings, blob })
 }
 
 /** RLIM_INFINITY comes as -1 or as 2^64-1, which a double rounds up. */

@@ -56,6 +56,7 @@ export type Operation =
   | 'CREDENTIALS'
   | 'CAPABILITIES'
   | 'NO_NEW_PRIVS'
+  | 'LANDLOCK'
   | 'SECCOMP'
   | 'PARENT_DEATH'
   | 'OPEN'

@@ -1,6 +1,7 @@
 /** What is to run: an OCI configuration and what it cannot say, ready to be lowered to a plan. */
 import type { RuntimeSpec, SpecDeviceRule } from '../spec/runtime.js'
 import type { IdMapPair } from './id-maps.js'
+import type { Landlock } from './spec-landlock.js'
 
 export type NamespaceType = 'pid' | 'net' | 'mnt' | 'uts' | 'ipc' | 'user' | 'cgroup' | 'time'
 
@@ -92,6 +93,7 @@ export interface Workload {
   stockNetwork: boolean
   /** Device access, for the program that the addon attaches to the v2 cgroup. */
   devices?: readonly SpecDeviceRule[]
+  landlock?: Landlock
   /** The compiled seccomp filter. */
   filter?: Uint8Array
   /** SECCOMP_FILTER_FLAG_* to load it with. */
