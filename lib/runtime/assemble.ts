@@ -90,6 +90,7 @@ export function assemble(input: AssembleInput): Assembled {
     mounts: mountsSpec(options, {
       ownNet: own.has('net'),
       hostIpc: isHost('ipc'),
+      hostPids: isHost('pid'),
       userns,
       ttyGroup: !namespaces.idMaps || hostId(namespaces.idMaps.gidMap, TTY_GROUP) !== undefined,
     }),

@@ -45,6 +45,7 @@ export function prepareMounts(
   const prepared: Prepared[] = mounts.map(({ mount, options }) => {
     const slot = plan.slot()
     if (options.bind || mount.type === 'bind') prepareBind(plan, mount, options, slot)
+    if (mount.destination === '/proc' && mount.source === '/proc') slots.proc = slot
     return { mount, options, slot }
   })
   const trees = rootfs.kind === 'overlay' ? rootfs.trees.map((tree) => ({ tree, slot: plan.slot() })) : []

@@ -1,6 +1,6 @@
 /** How a process comes into its namespaces, in an order that the kernel accepts. */
 import { duplicate, type NamespaceHandle } from './namespaces.js'
-import { NONE, type Plan, RECURSIVE } from './plan.js'
+import { NONE, type Plan } from './plan.js'
 import { type JoinedNamespace, NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 
 export interface Entry {
@@ -147,10 +147,13 @@ export function enterPids(plan: Plan, cgroup: number): void {
   plan.add('FORK', 'namespaces: pid', { numbers: [0, cgroup, ATTEND] })
 }
 
+/** f_type of procfs (statfs(2)). */
+const PROC_MAGIC = 0x9fa0
+
 /** /proc/sys shows the namespaces of whoever looks, whichever procfs it is. */
 function hostProc(plan: Plan): number {
   const slot = plan.slot()
-  plan.add('TREE', 'sysctl', { flags: RECURSIVE, numbers: [slot, 0, 0, NONE], strings: ['/proc'] })
+  plan.add('OPEN', 'sysctl', { numbers: [slot, PROC_MAGIC], strings: ['/proc'] })
   return slot
 }
 

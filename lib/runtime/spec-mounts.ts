@@ -15,6 +15,7 @@ const RESERVED = ['/proc', '/sys', '/dev/pts']
 interface Context {
   ownNet: boolean
   hostIpc: boolean
+  hostPids: boolean
   userns: boolean
   /** Whether the group of terminals has an id in the container. */
   ttyGroup: boolean
@@ -43,6 +44,9 @@ function adapt(mount: SpecMount, options: ContainerOptions, context: Context): S
     return { ...mount, options: mount.options?.filter((option) => option !== 'ro') }
   if (mount.type === 'devpts' && !context.ttyGroup)
     return { ...mount, options: mount.options?.filter((option) => option !== `gid=${TTY_GROUP}`) }
+  // A user namespace may mount procfs only of a pid namespace of its own; else the host's is shown.
+  if (mount.type === 'proc' && context.hostPids && context.userns)
+    return { ...mount, type: 'bind', source: '/proc', options: ['rbind', 'nosuid', 'noexec', 'nodev'] }
   // A user namespace may mount sysfs only with a network namespace of its own; else the host's is shown.
   if (mount.type === 'sysfs' && !context.ownNet && context.userns)
     return { ...mount, type: 'bind', source: '/sys', options: ['rbind', 'rro', 'nosuid', 'noexec', 'nodev'] }
