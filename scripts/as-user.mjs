@@ -10,7 +10,7 @@ const root = path.resolve(import.meta.dirname, '..')
 const USER = 'caisson-test'
 
 /** Its uid, gid and home. The account is made when it is missing; with it come its subordinate ids. */
-function account() {
+export function account() {
   const find = () =>
     readFileSync('/etc/passwd', 'utf8')
       .split('\n')
@@ -87,19 +87,20 @@ function reachable(uid, gid) {
 }
 
 /**
- * As spawnSync; `bare`: without cgroups. The command's working directory is the checkout. `shared` is a directory that
- * both may use: its path is in CAISSON_TEST_SHARED.
+ * As spawnSync; `bare`: without cgroups. The command's working directory is the checkout. `setup` is done before, by
+ * root, in a mount namespace of their own.
  */
-export function spawnAsUser(command, { bare = false, ...options } = {}) {
+export function spawnAsUser(command, { bare = false, setup, ...options } = {}) {
   const { uid, gid, home } = account()
   const cgroups = bare ? [] : delegate(uid, gid)
   const elsewhere = reachable(uid, gid) ? undefined : mkdtempSync(path.join(tmpdir(), 'caisson-checkout-'))
   const script = `
     for directory in ${cgroups.map((top) => `'${top}/main'`).join(' ')}; do echo $$ > $directory/cgroup.procs || exit 125; done
     ${elsewhere ? `mount --bind '${root}' '${elsewhere}' && cd '${elsewhere}' || exit 125` : ''}
+    ${setup ?? ''}
     exec setpriv --reuid=${uid} --regid=${gid} --clear-groups "$@"`
   const shell = ['/bin/sh', '-c', script, 'sh', ...command]
-  const [file, ...args] = elsewhere ? ['unshare', '--mount', '--propagation', 'private', ...shell] : shell
+  const [file, ...args] = elsewhere || setup ? ['unshare', '--mount', '--propagation', 'private', ...shell] : shell
   const env = { PATH: process.env.PATH, HOME: home, USER, LANG: process.env.LANG ?? 'C.UTF-8', ...options.env }
   try {
     return spawnSync(file, args, { cwd: root, ...options, env })

@@ -47,8 +47,10 @@ export function commandTimer(setup = '') {
   const program = path.join(root, '.cache/timed')
   mkdirSync(path.dirname(program), { recursive: true })
   if (!existsSync(program)) execFileSync('gcc', ['-O2', '-o', program, source])
-  const script = `${setup ? `${setup};` : ''} exec "$0"`
-  const child = spawn('unshare', ['-m', 'sh', '-c', script, program], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const stdio = ['pipe', 'pipe', 'inherit']
+  const child = setup
+    ? spawn('unshare', ['-m', 'sh', '-c', `${setup}; exec "$0"`, program], { stdio })
+    : spawn(program, [], { stdio })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
     /** Milliseconds; throws when the command fails. */

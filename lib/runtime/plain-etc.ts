@@ -14,7 +14,7 @@ export interface EtcDirectory {
   gid: number
 }
 
-/** undefined where they must be mounted: the layer is kept or read-only, or /etc is not simply a directory of somebody there. */
+/** undefined where they must be mounted: the layer is kept or read-only, or /etc is not simply a directory. */
 export function plainEtc({ rootfs, spec, thrownAway, inside, idMaps }: Workload): EtcDirectory | undefined {
   if (!thrownAway || rootfs.kind !== 'overlay' || spec.root?.readonly) return undefined
   if (rootfs.trees.some(({ target }) => isEtc(target))) return undefined
@@ -24,9 +24,10 @@ export function plainEtc({ rootfs, spec, thrownAway, inside, idMaps }: Workload)
     if (!status) continue
     if (!status.isDirectory()) return undefined
     const maps = inside ? idMaps : undefined
-    const uid = maps ? containerId(maps.uidMap, status.uid) : status.uid
-    const gid = maps ? containerId(maps.gidMap, status.gid) : status.gid
-    return uid === undefined || gid === undefined ? undefined : { mode: status.mode & 0o7777, uid, gid }
+    // Of somebody who does not exist inside, nothing could be made in it.
+    const uid = maps ? (containerId(maps.uidMap, status.uid) ?? 0) : status.uid
+    const gid = maps ? (containerId(maps.gidMap, status.gid) ?? 0) : status.gid
+    return { mode: status.mode & 0o7777, uid, gid }
   }
   return undefined
 }

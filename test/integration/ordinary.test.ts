@@ -3,7 +3,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { cgroupHost } from '../../lib/cgroup/host.js'
 import { Container, Image, Namespace, type RunOptions, run } from '../../lib/index.js'
 import { owner } from '../../lib/runtime/owner.js'
 import { archive } from '../support/archive.js'
@@ -58,11 +57,11 @@ describe('a container of an ordinary user', () => {
     writeFileSync(path.join(secret, 'mine'), 'x', { mode: 0o600 })
     const mounts = [
       { type: 'bind' as const, source: secret, target: '/mine' },
-      { type: 'bind' as const, source: '/etc', target: '/host' },
+      { type: 'bind' as const, source: '/proc', target: '/host' },
     ]
-    const result = await sh('cat /mine/mine; cat /host/shadow', { mounts, user: 'root' })
+    const result = await sh('cat /mine/mine; cat /host/1/environ', { mounts, user: 'root' })
     expect(result.stdout).toBe('x')
-    expect(result.stderr).toMatch(/shadow: Permission denied/)
+    expect(result.stderr).toMatch(/environ: Permission denied/)
     rmSync(secret, { recursive: true })
   })
 
@@ -215,6 +214,6 @@ describe('without cgroups', () => {
     expect(usage.cpuUserMs).toBeGreaterThan(1)
     expect(durationMs).toBeGreaterThan(1)
     if (bare) expect(usage).toMatchObject({ memoryPeakBytes: null, pidsPeak: null, oomKills: null })
-    else if (cgroupHost().mode !== 'none') expect(usage.pidsPeak).toBe(1)
+    else expect(usage.pidsPeak).toBeGreaterThanOrEqual(1)
   })
 })
