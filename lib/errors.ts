@@ -34,6 +34,8 @@ export type ErrorCode =
   | 'ERR_CAISSON_LAYER'
   | 'ERR_CAISSON_LAYER_LIMIT'
   | 'ERR_CAISSON_DIGEST'
+  | 'ERR_CAISSON_MANIFEST'
+  | 'ERR_CAISSON_STORE'
   | 'ERR_CAISSON_SYSTEM'
 
 /** The system call behind an error, in the shape of Node's own system errors. */
