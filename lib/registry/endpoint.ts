@@ -6,7 +6,7 @@ import { type AddressKind, addressKind } from './address.js'
 import type { Credentials } from './auth-file.js'
 import { Authenticator } from './authenticator.js'
 import type { Target } from './connect.js'
-import { isTransient, protocolError, statusError, unsafeError } from './failure.js'
+import { isTransient, protocolError, speaksNoTls, statusError, unsafeError } from './failure.js'
 import type { HttpRequest, HttpResponse, Transport } from './transport.js'
 
 export interface Route {
@@ -159,7 +159,7 @@ export class Endpoint {
       return 'https'
     } catch (error) {
       if (signal?.aborted) throw error
-      if (late.aborted || isTransient(error) || speaksNoTls(error)) return 'http'
+      if (late.aborted || isTransient(error) || speaksNoTls((error as Error).cause)) return 'http'
       throw error
     }
   }
@@ -174,11 +174,6 @@ function kindOf(target: Target, response: HttpResponse): AddressKind {
 function outermost(a: AddressKind, b: AddressKind): AddressKind {
   const depth: AddressKind[] = ['special', 'public', 'private', 'loopback']
   return depth.indexOf(a) <= depth.indexOf(b) ? a : b
-}
-
-function speaksNoTls(error: unknown): boolean {
-  const { cause } = error as { cause?: { code?: string } }
-  return /^(EPROTO|ERR_SSL_)/.test(cause?.code ?? '')
 }
 
 /**

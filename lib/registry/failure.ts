@@ -76,7 +76,6 @@ const UNREACHABLE: Record<string, string> = {
   ENETUNREACH: 'There is no route to it: check the network.',
   ECONNRESET: 'The connection was cut: try again.',
   EPIPE: 'The connection was cut: try again.',
-  EPROTO: 'It does not speak TLS: if it is meant to be without, name it in insecure-registries.',
 }
 
 const TRANSIENT = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EAI_AGAIN', 'ECONNABORTED', 'HPE_INVALID_EOF_STATE'])
@@ -86,11 +85,14 @@ export function networkError(url: URL, error: unknown): CaissonError {
   if (error instanceof CaissonError) return error
   const { code = '', message, syscall } = error as NodeJS.ErrnoException
   const options = { cause: systemCause(error), transient: TRANSIENT.has(code) }
+  const noTls = speaksNoTls(error)
   if (code.startsWith('HPE_')) return protocolError(url, `what it answers is not HTTP: ${message}`)
-  if (isTlsCode(code))
-    return new RegistryError('ERR_CAISSON_REGISTRY_UNREACHABLE', `${shown(url)}: TLS: ${printable(message)}`, {
+  if (noTls || isTlsCode(code))
+    return new RegistryError('ERR_CAISSON_REGISTRY_UNREACHABLE', `${shown(url)}: TLS: ${code}`, {
       ...options,
-      hint: 'The certificate is not trusted: put the CA of the registry into certs.d/HOST[:PORT]/ca.crt.',
+      hint: noTls
+        ? 'It does not speak TLS: if it is meant to be without, name it in insecure-registries.'
+        : 'The certificate is not trusted: put the CA of the registry into certs.d/HOST[:PORT]/ca.crt.',
     })
   return new RegistryError(
     'ERR_CAISSON_REGISTRY_UNREACHABLE',
@@ -99,14 +101,20 @@ export function networkError(url: URL, error: unknown): CaissonError {
   )
 }
 
+/** What comes from a server that answers a TLS greeting with something else. */
+export function speaksNoTls(error: unknown): boolean {
+  const { code = '' } = (error ?? {}) as { code?: string }
+  return code === 'EPROTO' || code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG'
+}
+
 function isTlsCode(code: string): boolean {
   return /^(CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO_|ERR_TLS_|ERR_SSL_|HOSTNAME_MISMATCH|INVALID_)/.test(code)
 }
 
 function systemCause(error: unknown): SystemCause | Error | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
   const { code, errno, syscall } = error as NodeJS.ErrnoException
-  if (code && typeof errno === 'number' && syscall) return { code, errno, syscall }
-  return error instanceof Error ? error : undefined
+  return code && typeof errno === 'number' && syscall ? { code, errno, syscall } : (error as Error)
 }
 
 const RETRY_AFTER_LONGEST = 60_000
