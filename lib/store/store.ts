@@ -12,6 +12,7 @@ import { type Expected, type Ingest, startIngest } from './ingest.js'
 import { Layout } from './layout.js'
 import { Lease } from './lease.js'
 import { Refs } from './refs.js'
+import { type Spool, startSpool } from './spool.js'
 import { type StoreReport, verify } from './verify.js'
 
 export interface IngestOptions {
@@ -91,6 +92,11 @@ export class Store {
       await ingest.abort()
       throw error
     }
+  }
+
+  /** Takes in content whose digest nobody knows yet. */
+  spool(lease: Lease): Promise<Spool> {
+    return startSpool(this.#layout, (digest) => this.has(digest), lease)
   }
 
   lease(): Promise<Lease> {
