@@ -21,6 +21,13 @@ export interface TransferOptions {
   signal?: AbortSignal
 }
 
+export interface ResolveOptions {
+  platform?: Platform
+  signal?: AbortSignal
+  /** Documents that are there, by digest; verified. They are not fetched. */
+  stored?: (digest: string) => Promise<Buffer | undefined>
+}
+
 export interface Resolved {
   /** The manifest of the image for the platform. */
   manifest: FetchedManifest
@@ -53,17 +60,17 @@ export class RegistryClient implements Disposable {
   }
 
   /** The manifest for a platform (default: this machine's). */
-  async resolve(
-    reference: Reference,
-    { platform, signal }: { platform?: Platform; signal?: AbortSignal } = {},
-  ): Promise<Resolved> {
-    const root = await this.fetchManifest(reference, undefined, signal)
+  async resolve(reference: Reference, { platform, signal, stored }: ResolveOptions = {}): Promise<Resolved> {
+    const root = await this.#root(reference, stored, signal)
     let manifest = root
     for (let depth = 0; isIndex(manifest.descriptor.mediaType); depth++) {
       if (depth === INDEX_DEPTH)
         throw new RegistryError('ERR_CAISSON_MANIFEST', `${nameOf(reference)}: indexes lie too deep in each other`)
       const child = chooseManifest(manifest, reference, platform ?? defaultPlatform(), platform !== undefined)
-      manifest = await this.fetchManifest({ ...reference, tag: undefined, digest: child.digest }, child, signal)
+      const bytes = await stored?.(child.digest)
+      manifest = bytes
+        ? { descriptor: { mediaType: child.mediaType, digest: child.digest, size: bytes.length }, bytes }
+        : await this.fetchManifest({ ...reference, tag: undefined, digest: child.digest }, child, signal)
     }
     return {
       manifest,
@@ -121,6 +128,22 @@ export class RegistryClient implements Disposable {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** Whether others than the registry itself are asked. */
+  async hasMirrors({ registry, repository }: Reference): Promise<boolean> {
+    return (await this.#servers.forPull(registry, repository)).length > 1
+  }
+
+  /** What is there is found by a HEAD, which costs nothing of the rate limits of registries. */
+  async #root(reference: Reference, stored: ResolveOptions['stored'], signal?: AbortSignal): Promise<FetchedManifest> {
+    if (stored) {
+      const descriptor = await this.head(reference, signal)
+      const bytes = descriptor && (await stored(descriptor.digest))
+      if (descriptor && bytes) return { descriptor: { ...descriptor, size: bytes.length }, bytes }
+      if (descriptor) return this.fetchManifest({ ...reference, digest: descriptor.digest }, undefined, signal)
+    }
+    return this.fetchManifest(reference, undefined, signal)
   }
 
   /** Asks the mirrors in their order, then the registry; what the registry itself says counts in the end. */

@@ -9,9 +9,9 @@ import { digestError } from './failure.js'
  * offset above 0 says what is there from an earlier attempt, which commit() verifies too.
  */
 export interface BlobTarget {
-  /** Bytes that are there; grows with what is written. */
+  /** Bytes that were there at the beginning. */
   readonly offset: number
-  /** Resolved when the next chunk may come. The chunk stays as it is. */
+  /** Resolved when the chunk has been taken, and its memory is free again. Several may be under way, in their order. */
   write(chunk: Uint8Array): Promise<void>
   /** Throws ERR_CAISSON_DIGEST when it is not what was promised. */
   commit(): Promise<unknown>
@@ -29,7 +29,8 @@ export class MemoryTarget implements BlobTarget {
   readonly #descriptor: Descriptor
   readonly #parts: Uint8Array[] = []
   readonly #hash: Hash
-  offset = 0
+  #size = 0
+  readonly offset = 0
 
   constructor(descriptor: Descriptor) {
     this.#descriptor = descriptor
@@ -39,14 +40,14 @@ export class MemoryTarget implements BlobTarget {
   async write(chunk: Uint8Array): Promise<void> {
     this.#parts.push(chunk)
     this.#hash.update(chunk)
-    this.offset += chunk.length
+    this.#size += chunk.length
   }
 
   async commit(): Promise<Buffer> {
     const { digest, size } = this.#descriptor
     const encoded = this.#hash.digest('hex')
-    if (this.offset !== size || encoded !== parseDigest(digest).encoded)
-      throw digestError(digest, `${this.offset} bytes came whose digest is ${encoded}; ${size} were promised`)
+    if (this.#size !== size || encoded !== parseDigest(digest).encoded)
+      throw digestError(digest, `${this.#size} bytes came whose digest is ${encoded}; ${size} were promised`)
     return Buffer.concat(this.#parts)
   }
 

@@ -5,6 +5,7 @@ import { isForeignLayer } from '../spec/media-types.js'
 import type { BlobTarget } from './content.js'
 import type { Endpoint, RegistryRequest } from './endpoint.js'
 import { digestError, isTransient, protocolError, RegistryError, statusOf, throwIfAborted } from './failure.js'
+import { Inflow } from './inflow.js'
 import { pause, type RetryOptions } from './retry.js'
 import { repositoryScope } from './scopes.js'
 import type { HttpResponse } from './transport.js'
@@ -32,16 +33,18 @@ export async function downloadBlob(
   options: DownloadOptions,
 ): Promise<void> {
   checkBlob(descriptor)
+  const inflow = new Inflow(target)
   for (const [index, endpoint] of endpoints.entries()) {
     try {
-      await transfer(endpoint, repository, descriptor, target, options)
+      await transfer(endpoint, repository, descriptor, inflow, options)
       break
     } catch (error) {
       throwIfAborted(options.signal)
       // What came from a mirror that lies may be in the target: only its owner can start over.
-      if (index === endpoints.length - 1 || target.offset > descriptor.size) throw error
+      if (index === endpoints.length - 1 || inflow.failed) throw error
     }
   }
+  await inflow.drained()
   await target.commit()
 }
 
@@ -59,21 +62,21 @@ async function transfer(
   endpoint: Endpoint,
   repository: string,
   descriptor: Descriptor,
-  target: BlobTarget,
+  inflow: Inflow,
   { retry, onProgress, signal }: DownloadOptions,
 ): Promise<void> {
   let failures = 0
-  for (let breaks = 0; target.offset < descriptor.size || (descriptor.size === 0 && breaks === 0); ) {
+  for (let breaks = 0; inflow.offset < descriptor.size || (descriptor.size === 0 && breaks === 0); ) {
     throwIfAborted(signal)
-    const before = target.offset
+    const before = inflow.offset
     try {
-      const response = await open(endpoint, repository, descriptor, target.offset, signal)
-      await receive(response, descriptor, target, onProgress)
-      if (target.offset < descriptor.size)
-        throw digestError(descriptor.digest, `it ends after ${target.offset} of ${descriptor.size} bytes`)
+      const response = await open(endpoint, repository, descriptor, inflow.offset, signal)
+      await receive(response, descriptor, inflow, onProgress)
+      if (inflow.offset < descriptor.size)
+        throw digestError(descriptor.digest, `it ends after ${inflow.offset} of ${descriptor.size} bytes`)
       return
     } catch (error) {
-      failures = target.offset > before ? 1 : failures + 1
+      failures = inflow.offset > before ? 1 : failures + 1
       breaks++
       if (!isTransient(error) || failures >= retry.attempts || breaks >= BREAKS_MAX) throw error
       await pause(failures, retry, error, signal)
@@ -101,27 +104,27 @@ async function open(
 async function receive(
   response: HttpResponse,
   { digest, size }: Descriptor,
-  target: BlobTarget,
+  inflow: Inflow,
   onProgress: DownloadOptions['onProgress'],
 ): Promise<void> {
   const { headers, body, url, status } = response
   const start = status === 206 ? rangeStart(response, size) : 0
   /** What is sent once more, by a server that does not know ranges. */
-  let skip = target.offset - start
+  let skip = inflow.offset - start
   const length = headers['content-length']
   const encoding = headers['content-encoding'] ?? 'identity'
   try {
     if (encoding !== 'identity') throw protocolError(url, `it sends a blob encoded as ${encoding}, unasked`)
-    if (skip < 0) throw protocolError(url, `it sends from byte ${start} on, not ${target.offset}`)
+    if (skip < 0) throw protocolError(url, `it sends from byte ${start} on, not ${inflow.offset}`)
     if (length !== undefined && start + Number(length) !== size)
       throw digestError(digest, `${start + Number(length)} bytes are offered; ${size} were promised`)
     for await (const chunk of body.chunks()) {
       const dropped = Math.min(skip, chunk.length)
       skip -= dropped
-      if (target.offset + chunk.length - dropped > size) throw digestError(digest, `more than ${size} bytes come`)
+      if (inflow.offset + chunk.length - dropped > size) throw digestError(digest, `more than ${size} bytes come`)
       if (chunk.length === dropped) continue
-      await target.write(dropped === 0 ? chunk : chunk.subarray(dropped))
-      onProgress?.(target.offset)
+      await inflow.push(dropped === 0 ? chunk : chunk.subarray(dropped))
+      onProgress?.(inflow.offset)
     }
   } catch (error) {
     body.destroy()
