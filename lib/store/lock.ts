@@ -14,7 +14,7 @@ const fstatOf = promisify(fstat)
 
 /** Milliseconds between two attempts: short at first, since most locks are held for less than one. */
 const FIRST_WAIT = 1
-const LONGEST_WAIT = 50
+const LONGEST_WAIT = 20
 
 export interface Lock {
   /** The open file, for reading and writing. */
