@@ -25,6 +25,10 @@ const PEERS = {
   bsdtar: 'libarchive-tools',
   zstd: 'zstd',
   setfattr: 'attr',
+  'docker-registry': 'docker-registry',
+  skopeo: 'skopeo',
+  htpasswd: 'apache2-utils',
+  openssl: 'openssl',
 }
 /** For the virtual machine of test/vm, which is made for x64. */
 const MACHINE = {

@@ -71,8 +71,11 @@ export async function pullInto(
   options: PullOptions = {},
 ): Promise<Pulled> {
   const { platform, concurrency = CONCURRENCY, lease, signal } = options
-  const stored = async (digest: string) =>
-    (await store.has(digest)) ? store.read(digest, MANIFEST_MAX).catch(() => undefined) : undefined
+  const stored = async (digest: string) => {
+    // Protected before it is looked for: what is found then stays.
+    await lease?.add({ digest })
+    return (await store.has(digest)) ? store.read(digest, MANIFEST_MAX).catch(() => undefined) : undefined
+  }
   const { manifest, index, root } = await client.resolve(reference, { platform, signal, stored })
   const document = parseManifest(manifest.bytes, manifest.descriptor.mediaType)
   checkImageManifest(document)
