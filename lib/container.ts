@@ -86,8 +86,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Makes a container; nothing runs yet. */
   static async create(image: string | Image, options: CreateOptions = {}): Promise<Container> {
     options.signal?.throwIfAborted()
-    const { root, config, id } = typeof image === 'string' ? await Image.get(image) : image
-    const parts = await makeParts({ name: typeof image === 'string' ? image : id, root, config }, options)
+    const resolved = await Image.resolve(image, options)
+    const { config, id } = resolved
+    const root = await resolved.rootfs(options.signal)
+    const parts = await makeParts({ name: typeof image === 'string' ? image : id, id, root, config }, options)
     return Container.#made(parts)
   }
 
@@ -354,6 +356,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       id: this.id,
       name: this.name,
       image: this.image,
+      imageId: this.#parts.imageId,
       state: this.state,
       pid: this.pid,
       labels: { ...this.labels },

@@ -1,4 +1,5 @@
 /** Names of images, in full. */
+import { invalidArgument } from '../errors.js'
 import { formatReference } from '../reference/format.js'
 import { parseReference, type Reference } from '../reference/parse.js'
 import type { Descriptor } from '../spec/descriptor.js'
@@ -19,6 +20,19 @@ export function fullNames(texts: readonly string[], parse: (text: string) => Ref
     names.add(formatReference(named))
   }
   return [...names]
+}
+
+/** The full name that a reference gives. Throws ERR_CAISSON_INVALID_ARGUMENT when it names content by a digest. */
+export function fullTag(text: string, option = 'ref'): string {
+  const reference = parseReference(text)
+  if (reference.digest !== undefined) throw invalidArgument(option, text, 'a name without a digest')
+  return formatReference(reference)
+}
+
+/** The full name in a reference; undefined: it names content by a digest alone. */
+export function namedIn(text: string): string | undefined {
+  const { digest: _, ...named } = parseReference(text)
+  return named.tag === undefined ? undefined : formatReference(named)
 }
 
 /** What others wrote where a name may be, or only a tag, or anything: undefined when it is no name. */

@@ -25,13 +25,16 @@ const INDEX_DEPTH = 4
 const read = new Map<string, StoredImage>()
 const KEPT = 256
 
-/** Throws ERR_CAISSON_IMAGE_NOT_FOUND when the store has nothing for the platform (default: this machine's). */
+/**
+ * Without `wanted`, what fits this machine best, or else what there is: an archive may have brought one of another
+ * platform. With it, throws ERR_CAISSON_IMAGE_NOT_FOUND when the store has nothing for it.
+ */
 export async function readStored(store: Store, root: Descriptor, wanted?: Platform): Promise<StoredImage> {
   const platform = wanted ?? defaultPlatform()
   const key = `${store.directory} ${root.mediaType} ${root.digest} ${formatPlatform(platform)} ${wanted !== undefined}`
   const known = read.get(key)
   if (known && (await store.has(known.descriptor.digest))) return known
-  const descriptor = await chooseManifest(store, root, platform, wanted !== undefined, 0)
+  const descriptor = await chooseManifest(store, root, platform, wanted !== undefined)
   if (!descriptor) throw await nothingFor(store, root, platform)
   const manifest = parseManifest(await store.read(descriptor.digest, DOCUMENT_BOUNDS.bytes), descriptor.mediaType)
   checkImageManifest(manifest)
@@ -49,12 +52,14 @@ async function chooseManifest(
   from: Descriptor,
   platform: Platform,
   strict: boolean,
-  depth: number,
+  depth = 0,
 ): Promise<Descriptor | undefined> {
   if (!isIndex(from.mediaType)) return (await store.has(from.digest)) ? from : undefined
   if (depth === INDEX_DEPTH) return undefined
   const { manifests } = parseIndex(await store.read(from.digest, DOCUMENT_BOUNDS.bytes), from.mediaType)
-  for (const entry of rankManifests(manifests, platform, strict && platform.variant !== undefined)) {
+  const fitting = rankManifests(manifests, platform, strict && platform.variant !== undefined)
+  const others = strict ? [] : manifests.filter((entry) => !fitting.includes(entry))
+  for (const entry of [...fitting, ...others]) {
     const found = await chooseManifest(store, entry, platform, strict, depth + 1)
     if (found) return found
   }

@@ -20,6 +20,7 @@ export interface Parts {
   name: string
   /** What it was made of: a reference, or an image's id. */
   image: string
+  imageId?: string
   options: ContainerOptions
   owner: Owner
   assembled: Assembled
@@ -35,6 +36,7 @@ export interface Parts {
 
 interface SourceImage {
   name: string
+  id: string
   root: ImageRoot
   config: ImageConfig
 }
@@ -61,7 +63,7 @@ export async function makeParts(
     await mkdir(run, { recursive: true, mode: 0o711 })
     await writeBundle({ directory: run, data, assembled, image: root })
     const more = { options, owner: holder, assembled, namespaces, run, data, imageConfig: image.config }
-    return { id, name, image: image.name, ...more }
+    return { id, name, image: image.name, imageId: image.id, ...more }
   } catch (error) {
     for (const step of undo) await step()
     throw error
