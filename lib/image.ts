@@ -24,6 +24,7 @@ import { hasOthers } from './runtime/id-maps.js'
 import { imageRoots } from './runtime/image-roots.js'
 import { owner } from './runtime/owner.js'
 import { readStates } from './runtime/registry.js'
+import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
 import { type Platform, parsePlatform } from './spec/platform.js'
 import { roots } from './util/roots.js'
@@ -249,6 +250,20 @@ export class Image {
   async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
     const { stored, foundBy } = this.#place
     if (stored) await removeImage((await imageRoots()).store, stored.root.digest, foundBy, force, usersOf)
+  }
+
+  /** Internal: in the store; a directory is packed for it. */
+  async stored(): Promise<StoredImage> {
+    return this.#inStore()
+  }
+
+  /** Internal: one that was just stored. Without a name, it is kept when `keep`, and otherwise gone at the next collection. */
+  static async made(descriptor: Descriptor, tag: string | undefined, keep = true): Promise<Image> {
+    const { store } = await imageRoots()
+    const name = tag === undefined ? undefined : fullTag(tag, 'tag')
+    if (name !== undefined) await store.setRef(name, descriptor)
+    else if (keep) await store.refs.keep(descriptor)
+    return Image.#ofStored(await readStored(store, descriptor), name === undefined ? [] : [name], name)
   }
 
   static async #find(ref: string, platform: Platform | undefined): Promise<Image | undefined> {

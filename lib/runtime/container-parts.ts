@@ -22,6 +22,8 @@ export interface Parts {
   image: string
   imageId?: string
   options: ContainerOptions
+  /** undefined: the image's. */
+  command?: readonly string[]
   owner: Owner
   assembled: Assembled
   /** Open until it is removed: each start enters them anew. */
@@ -62,7 +64,7 @@ export async function makeParts(
     undo.push(() => rm(run, { recursive: true, force: true }))
     await mkdir(run, { recursive: true, mode: 0o711 })
     await writeBundle({ directory: run, data, assembled, image: root })
-    const more = { options, owner: holder, assembled, namespaces, run, data, imageConfig: image.config }
+    const more = { options, command, owner: holder, assembled, namespaces, run, data, imageConfig: image.config }
     return { id, name, image: image.name, imageId: image.id, ...more }
   } catch (error) {
     for (const step of undo) await step()
