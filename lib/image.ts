@@ -298,6 +298,11 @@ export class Image {
     return new Image(id, config, { root: { lower: [directory], trees: [], hidden: [], config } })
   }
 
+  /** Internal: of unpacked layers, the topmost first, which somebody holds for as long as it is used. */
+  static ofLayers(id: string, lower: readonly string[], config: ImageConfig): Image {
+    return new Image(id, config, { root: { lower, trees: [], hidden: [], config } })
+  }
+
   /** Of a directory, a copy is packed. */
   async #inStore(): Promise<StoredImage> {
     const { root, stored } = this.#place

@@ -4,7 +4,7 @@
  * becomes wanted. What it finds is moved out of sight at once, and removed when the lock is free again.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { removeTree } from '../layer/tree.js'
 import type { Blobs } from './blobs.js'
@@ -100,8 +100,7 @@ async function sweepDownloads(layout: Layout, partialAge: number): Promise<numbe
       if (Date.now() - mtimeMs < (isPartial ? partialAge : TEMPORARY_AGE)) continue
       const lock = await tryLock(file, true)
       if (!lock) continue
-      await rm(file, { force: true })
-      lock.release()
+      await lock.remove()
       bytes += size
     } catch (error) {
       if (!isMissing(error)) throw error
