@@ -3,8 +3,9 @@ import type { AddressKind } from './address.js'
 import type { Credentials } from './auth-file.js'
 import { type Challenge, parseChallenges } from './challenge.js'
 import { LOGIN, protocolError, RegistryError, shown } from './failure.js'
-import { checkRealm } from './realm.js'
-import { mergeScopes } from './scopes.js'
+import { checkRealm, isTrusted } from './realm.js'
+import { mergeScopes, missingScopes } from './scopes.js'
+import { Shared } from './shared.js'
 import { basicAuthorization, requestToken, type Token } from './token.js'
 import type { HttpRequest, HttpResponse } from './transport.js'
 
@@ -17,7 +18,12 @@ export interface AuthenticatorOptions {
   send: (request: Omit<HttpRequest, 'target'>, url: URL, from: AddressKind | undefined) => Promise<HttpResponse>
 }
 
-type Scheme = { kind: 'basic' } | { kind: 'bearer'; realm: string; service?: string }
+interface Bearer {
+  kind: 'bearer'
+  realm: string
+  service?: string
+}
+type Scheme = { kind: 'basic' } | Bearer
 
 /** A registry asks for one or two scopes; one that asks for more is not followed. */
 const SCOPES_MAX = 16
@@ -29,6 +35,7 @@ export class Authenticator {
   #credentials: Promise<Credentials | undefined> | undefined
   #refreshToken: string | undefined
   readonly #tokens = new Map<string, Token>()
+  readonly #underWay = new Map<string, Shared<string>>()
   /** All that must not be in an error's text. */
   readonly secrets = new Set<string>()
 
@@ -77,26 +84,36 @@ export class Authenticator {
       this.#tokens.delete(known[0])
     }
     const asked = (bearer?.params.scope ?? '').split(' ').filter((scope) => scope !== '')
-    return mergeScopes(scopes, asked.slice(0, SCOPES_MAX))
+    return mergeScopes(scopes, missingScopes(scopes, asked.slice(0, SCOPES_MAX)))
   }
 
-  async #token(registry: URL, scheme: Scheme & { kind: 'bearer' }, scopes: readonly string[], signal?: AbortSignal) {
+  async #token(registry: URL, scheme: Bearer, scopes: readonly string[], signal?: AbortSignal): Promise<string> {
     const sorted = mergeScopes(scopes)
     const key = [scheme.realm, scheme.service ?? '', ...sorted].join('\n')
     const known = this.#tokens.get(key)
     if (known && performance.now() < known.until) return known.value
-    const realm = checkRealm(scheme.realm, { registry, trusted: this.#options.trusted })
-    const trusted = realm.host === registry.host || this.#options.trusted.has(realm.host)
-    const credentials = await this.#ask(signal)
-    const request = {
-      realm,
-      service: scheme.service,
-      scopes: sorted,
-      credentials: this.#refreshToken === undefined ? credentials : { identityToken: this.#refreshToken },
+    let shared = this.#underWay.get(key)
+    if (!shared || shared.stopping) {
+      shared = new Shared(async (stop) => {
+        const token = await this.#fetchToken(registry, scheme, sorted, stop)
+        this.#tokens.set(key, token)
+        return token.value
+      })
+      this.#underWay.set(key, shared)
+      const made = shared
+      void made.settled.then(() => this.#underWay.get(key) === made && this.#underWay.delete(key))
     }
+    return shared.wait(signal)
+  }
+
+  async #fetchToken(registry: URL, scheme: Bearer, scopes: string[], signal: AbortSignal): Promise<Token> {
+    const realm = checkRealm(scheme.realm, { registry, trusted: this.#options.trusted })
+    const from = isTrusted(realm, registry, this.#options.trusted) ? undefined : this.#from
+    const credentials = await this.#ask(signal)
+    const refreshed = this.#refreshToken === undefined ? credentials : { identityToken: this.#refreshToken }
     const token = await requestToken(
-      (part, url) => this.#options.send({ ...part, signal }, url, trusted ? undefined : this.#from),
-      request,
+      (request, url) => this.#options.send({ ...request, signal }, url, from),
+      { realm, service: scheme.service, scopes, credentials: refreshed },
       this.secrets,
     )
     this.secrets.add(token.value)
@@ -104,8 +121,7 @@ export class Authenticator {
       this.#refreshToken = token.refreshToken
       this.secrets.add(token.refreshToken)
     }
-    this.#tokens.set(key, token)
-    return token.value
+    return token
   }
 
   async #ask(signal?: AbortSignal): Promise<Credentials | undefined> {

@@ -153,7 +153,6 @@ function tunnel({ url }: Target, proxy: URL, socket: Socket, signal: AbortSignal
       method: 'CONNECT',
       path: authority,
       headers: { Host: authority, ...proxyAuthorization(proxy) },
-      agent: false,
       createConnection: () => socket,
       signal,
     })

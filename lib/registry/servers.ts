@@ -5,7 +5,7 @@ import { certificateDirectories, loadHostTls } from './certificates.js'
 import { isNamedInsecure, loadConfiguration, parseMirror, type RegistryConfiguration } from './configuration.js'
 import type { Target } from './connect.js'
 import { checkAuth, storedCredentials } from './credentials.js'
-import { Endpoint, type Route } from './endpoint.js'
+import { Endpoint, type EndpointOptions, type Route } from './endpoint.js'
 import { defaultScheme, registryHost } from './host.js'
 import { type RegistryClientOptions, timeoutOptions } from './options.js'
 import { proxyFor } from './proxy.js'
@@ -16,7 +16,7 @@ export class Servers implements Route {
   readonly #env: NodeJS.ProcessEnv
   readonly #transport: Transport
   readonly #contexts = new Map<string, Promise<SecureContext | undefined>>()
-  readonly #endpoints = new Map<string, Endpoint>()
+  readonly #endpoints = new Map<string, Promise<Endpoint>>()
   #configuration: Promise<RegistryConfiguration> | undefined
 
   constructor(options: RegistryClientOptions) {
@@ -57,7 +57,8 @@ export class Servers implements Route {
     return this.#configuration
   }
 
-  async #endpoint(
+  /** One for each repository: what is kept of credentials may be for one of them only. */
+  #endpoint(
     host: string,
     repository: string,
     registry: string,
@@ -65,20 +66,33 @@ export class Servers implements Route {
     scheme?: 'http' | 'https',
   ): Promise<Endpoint> {
     const key = [host, repository, mirror, scheme].join(' ')
-    const known = this.#endpoints.get(key)
-    if (known) return known
+    let endpoint = this.#endpoints.get(key)
+    if (!endpoint) {
+      endpoint = this.#newEndpoint(host, mirror, scheme, (signal) =>
+        this.#credentials(host, repository, registry, mirror, signal),
+      )
+      this.#endpoints.set(key, endpoint)
+      endpoint.catch(() => this.#endpoints.delete(key))
+    }
+    return endpoint
+  }
+
+  async #newEndpoint(
+    host: string,
+    mirror: boolean,
+    scheme: 'http' | 'https' | undefined,
+    credentials: EndpointOptions['credentials'],
+  ): Promise<Endpoint> {
     const { tokenServers } = await this.#configured()
-    const endpoint = new Endpoint({
+    return new Endpoint({
       host,
       mirror,
       scheme: scheme ?? (await this.#schemeOf(host)),
       transport: this.#transport,
       route: this,
       trusted: new Set(tokenServers),
-      credentials: (signal) => this.#credentials(host, repository, registry, mirror, signal),
+      credentials,
     })
-    this.#endpoints.set(key, endpoint)
-    return endpoint
   }
 
   async #credentials(host: string, repository: string, registry: string, mirror: boolean, signal?: AbortSignal) {

@@ -102,7 +102,7 @@ export async function startProxy(user?: string) {
     seen.push({ method: request.method ?? '', target: url.host, authorization: request.headers['proxy-authorization'] })
     const onward = http.request(
       {
-        host: url.hostname,
+        host: '127.0.0.1',
         port: url.port,
         path: url.pathname + url.search,
         method: request.method,
