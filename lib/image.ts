@@ -50,7 +50,8 @@ export class Image {
     this.id = id
     this.config = config
     this.#place = place
-    this.#tags = describe.familiar(names)
+    const first = names.filter((name) => name === place.foundBy)
+    this.#tags = describe.familiar([...first, ...names.filter((name) => name !== place.foundBy)])
   }
 
   /** Of the manifest, or of the index that it was chosen from; null: it is not in the store. */
@@ -58,7 +59,7 @@ export class Image {
     return this.#place.stored?.root.digest ?? null
   }
 
-  /** Its names, as docker prints them, when it was looked up. */
+  /** Its names, as docker prints them, when it was looked up; the one that it was found by comes first. */
   get tags(): readonly string[] {
     return this.#tags
   }

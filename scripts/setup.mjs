@@ -16,7 +16,6 @@ const PEERS = {
   crun: 'crun',
   runc: 'runc',
   podman: 'podman',
-  skopeo: 'skopeo',
   umoci: 'umoci',
   strace: 'strace',
   newuidmap: 'uidmap',

@@ -7,7 +7,7 @@ import { parseIndex } from '../spec/index-document.js'
 import { DOCUMENT_BOUNDS } from '../spec/json.js'
 import { checkImageManifest, type Manifest, parseManifest } from '../spec/manifest.js'
 import { isIndex } from '../spec/media-types.js'
-import { defaultPlatform, formatPlatform, type Platform, rankManifests } from '../spec/platform.js'
+import { defaultPlatform, formatPlatform, type Platform, platformRank, rankManifests } from '../spec/platform.js'
 import type { Store } from '../store/store.js'
 
 export interface StoredImage {
@@ -39,7 +39,9 @@ export async function readStored(store: Store, root: Descriptor, wanted?: Platfo
   const manifest = parseManifest(await store.read(descriptor.digest, DOCUMENT_BOUNDS.bytes), descriptor.mediaType)
   checkImageManifest(manifest)
   const config = await store.read(manifest.config.digest, DOCUMENT_BOUNDS.bytes)
-  const image = { root, descriptor, manifest, document: parseImageConfig(config, manifest.layers.length) }
+  const document = parseImageConfig(config, manifest.layers.length)
+  if (wanted && platformRank(document, wanted) === undefined) throw await nothingFor(store, root, platform)
+  const image = { root, descriptor, manifest, document }
   read.delete(key)
   read.set(key, image)
   if (read.size > KEPT) read.delete(read.keys().next().value as string)

@@ -106,7 +106,7 @@ testIf(noShell)('ten layers cost little more than one', async () => {
   const thin = (number: number) => archive(directory('data'), { name: `data/${number}`, data: String(number) })
   const one = await imageOf([base()])
   const ten = await imageOf([base(), ...Array.from({ length: 9 }, (_, number) => thin(number))])
-  expect(lstatSync((ten.root.lower[9] as string) ?? '').isDirectory()).toBe(true)
+  expect(lstatSync(((await ten.rootfs()).lower[9] as string) ?? '').isDirectory()).toBe(true)
   const times: [number[], number[]] = [[], []]
   for (let round = 0; round < 60; round++)
     for (const [index, image] of [one, ten].entries()) {
