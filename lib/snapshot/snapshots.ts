@@ -196,7 +196,8 @@ async function removeLeft(at: string): Promise<void> {
     await removeTree(at)
 }
 
-function parseFacts(text: string): LayerFacts | undefined {
+/** undefined: it is none. */
+export function parseFacts(text: string): LayerFacts | undefined {
   try {
     return JSON.parse(text) as LayerFacts
   } catch {
@@ -220,7 +221,8 @@ function chainName(chainId: string): string {
   return `chain-${nameOf(chainId)}`
 }
 
-const LAYER_NAME = /^(?:chain-)?(sha\d+)-([0-9a-f]+)$/
+/** Groups: algorithm, digits. */
+export const LAYER_NAME = /^(?:chain-)?(sha\d+)-([0-9a-f]+)$/
 
 /** Collects layers of every form that nobody reached, and what dead processes were making. */
 export function snapshotSweeper(store: string): Sweeper {
