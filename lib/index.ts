@@ -23,5 +23,5 @@ export type { ArchiveSource, PutArchiveOptions } from './runtime/container-archi
 export type { ImageConfig } from './spec/image.js'
 export type { LandlockAccess, LandlockRules } from './spec/landlock.js'
 export type { StoreProblem, StoreReport } from './store/verify.js'
-export { verifyStore } from './verify-store.js'
+export { type VerifyStoreOptions, verifyStore } from './verify.js'
 export { Wait } from './wait.js'

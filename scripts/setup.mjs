@@ -10,6 +10,7 @@ const purpose = process.argv[process.argv.indexOf('--for') + 1] ?? 'demo'
 
 /** Debian packages by the command that they bring. */
 const BUILD = { cmake: 'cmake', 'g++': 'g++', make: 'make' }
+const DEMO = { ...BUILD, busybox: 'busybox-static', 'docker-registry': 'docker-registry' }
 const PEERS = {
   bwrap: 'bubblewrap',
   busybox: 'busybox-static',
@@ -37,8 +38,7 @@ const MACHINE = {
   cpio: 'cpio',
 }
 const machine = process.arch === 'x64' ? MACHINE : {}
-const wanted =
-  { demo: BUILD, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
+const wanted = { demo: DEMO, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
 
 function found(command) {
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']

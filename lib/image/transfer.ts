@@ -5,7 +5,9 @@ import type { Auth } from '../registry/credentials.js'
 import type { OnProgress } from '../registry/progress.js'
 import { pullInto } from '../registry/pull.js'
 import { pushFrom } from '../registry/push.js'
+import { PulledLayers } from '../snapshot/pulled.js'
 import type { Descriptor } from '../spec/descriptor.js'
+import { parseImageConfig } from '../spec/image-config.js'
 import { parseIndex } from '../spec/index-document.js'
 import { DOCUMENT_BOUNDS } from '../spec/json.js'
 import { isIndex } from '../spec/media-types.js'
@@ -14,7 +16,6 @@ import type { Store } from '../store/store.js'
 import { namedIn } from './names.js'
 import type { ImageRoots } from './rootfs.js'
 import type { StoredImage } from './stored.js'
-import { PullUnpacker } from './unpack-pull.js'
 
 export interface TransferOptions {
   /** `{ username, password }` or `{ identityToken }`; default: what docker login, podman login and helpers have kept. */
@@ -45,25 +46,27 @@ export async function pullImage(
   const { store } = roots
   const lease = await store.lease()
   const client = new RegistryClient({ auth })
-  let unpacker: PullUnpacker | undefined
+  let layers: PulledLayers | undefined
   try {
     const { root } = await pullInto(store, client, reference, {
       platform: wanted,
       onProgress,
       signal,
       lease,
-      unpacker: ({ manifest, config }) => {
-        unpacker = new PullUnpacker(roots, manifest, config, signal)
-        return unpacker
+      unpacker: async ({ manifest, config }) => {
+        const diffIds = parseImageConfig(config, manifest.layers.length).rootfs.diff_ids
+        const options = { lease: roots.lease, signal }
+        layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, options)
+        return layers
       },
     })
-    await unpacker?.done()
+    await layers?.finish()
     const name = namedIn(ref)
     if (name === undefined) await store.refs.keep(root)
     else await store.setRef(name, root)
     return { descriptor: root, platform: wanted }
   } finally {
-    await unpacker?.stop()
+    await layers?.stop()
     client.close()
     await lease.release()
   }

@@ -102,7 +102,28 @@ export class Snapshots {
 
   /** The right to make a layer; waits while another makes it, so ask again afterwards whether it is there. */
   async begin(chainId: string, signal?: AbortSignal): Promise<NewLayer> {
-    const lock = await takeLock(path.join(this.#directory, 'locks', nameOf(chainId)), { exclusive: true, signal })
+    return this.#new(chainId, await this.#locked(() => takeLock(this.#lockOf(chainId), { exclusive: true, signal })))
+  }
+
+  /** The same without waiting; undefined while another makes it. */
+  async tryBegin(chainId: string): Promise<NewLayer | undefined> {
+    const lock = await this.#locked(() => tryLock(this.#lockOf(chainId), true))
+    return lock && this.#new(chainId, lock)
+  }
+
+  async #locked<T>(lock: () => Promise<T>): Promise<T> {
+    try {
+      return await lock()
+    } catch (error) {
+      throw storeError(error, 'a layer cannot be locked')
+    }
+  }
+
+  #lockOf(chainId: string): string {
+    return path.join(this.#directory, 'locks', nameOf(chainId))
+  }
+
+  #new(chainId: string, lock: Lock): NewLayer {
     return new NewLayer(path.join(this.#directory, 'new', nameOf(chainId)), lock, (from, alone, facts) =>
       this.#publish(from, alone ? nameOf(facts.diffId) : chainName(chainId), facts),
     )
@@ -162,16 +183,24 @@ export class NewLayer {
 
   /** An empty directory for it; what somebody left who died is removed. */
   async directory(): Promise<string> {
-    await removeLeft(this.#at)
-    const root = path.join(this.#at, 'fs')
-    await mkdir(this.#at, { mode: 0o700 })
-    await mkdir(root, { mode: 0o755 })
-    return root
+    try {
+      await removeLeft(this.#at)
+      const root = path.join(this.#at, 'fs')
+      await mkdir(this.#at, { mode: 0o700 })
+      await mkdir(root, { mode: 0o755 })
+      return root
+    } catch (error) {
+      throw storeError(error, 'a directory for a layer cannot be made')
+    }
   }
 
   /** From now on it is there. `alone`: it took nothing from the layers below it. */
-  publish(alone: boolean, facts: LayerFacts): Promise<FoundLayer> {
-    return this.#publish(this.#at, alone, facts)
+  async publish(alone: boolean, facts: LayerFacts): Promise<FoundLayer> {
+    try {
+      return await this.#publish(this.#at, alone, facts)
+    } catch (error) {
+      throw storeError(error, 'an unpacked layer cannot be put into place')
+    }
   }
 
   /** Also after publish(). What was not published is removed. */
@@ -196,7 +225,8 @@ async function removeLeft(at: string): Promise<void> {
     await removeTree(at)
 }
 
-function parseFacts(text: string): LayerFacts | undefined {
+/** undefined: it is none. */
+export function parseFacts(text: string): LayerFacts | undefined {
   try {
     return JSON.parse(text) as LayerFacts
   } catch {
@@ -220,7 +250,8 @@ function chainName(chainId: string): string {
   return `chain-${nameOf(chainId)}`
 }
 
-const LAYER_NAME = /^(?:chain-)?(sha\d+)-([0-9a-f]+)$/
+/** Groups: algorithm, digits. */
+export const LAYER_NAME = /^(?:chain-)?(sha\d+)-([0-9a-f]+)$/
 
 /** Collects layers of every form that nobody reached, and what dead processes were making. */
 export function snapshotSweeper(store: string): Sweeper {

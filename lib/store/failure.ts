@@ -1,4 +1,5 @@
 /** What went wrong with the store's own files, with advice. */
+import { getSystemErrorName } from 'node:util'
 import { CaissonError, type ErrorCode, type SystemCause } from '../errors.js'
 
 const ADVICE: Record<string, [ErrorCode, string]> = {
@@ -19,17 +20,26 @@ const ADVICE: Record<string, [ErrorCode, string]> = {
 /** Any error as one of ours. Failures of system calls come from Node, and from the addon as records. */
 export function storeError(error: unknown, doing: string): CaissonError {
   if (error instanceof CaissonError) return error
-  const failed = error as NodeJS.ErrnoException
-  const known = ADVICE[failed.code ?? '']
-  const cause: SystemCause | Error =
-    failed.code === undefined || failed.errno === undefined
-      ? (error as Error)
-      : { code: failed.code, errno: failed.errno, syscall: failed.syscall ?? '', path: failed.path }
-  return new CaissonError(known?.[0] ?? 'ERR_CAISSON_STORE', `store: ${doing}: ${failed.message ?? String(error)}`, {
+  const cause = systemCause(error)
+  const [code, hint] = ADVICE[cause?.code ?? ''] ?? [
+    'ERR_CAISSON_STORE',
+    'Look at the system call and the file that are named.',
+  ]
+  const what = cause
+    ? `${cause.syscall} ${cause.path ?? ''}: ${cause.code}`
+    : ((error as Error)?.message ?? String(error))
+  return new CaissonError(code, `store: ${doing}: ${what}`, {
     stage: 'store',
-    hint: known?.[1] ?? 'Look at the system call and the file that are named.',
-    cause,
+    hint,
+    cause: cause ?? (error instanceof Error ? error : undefined),
   })
+}
+
+function systemCause(error: unknown): SystemCause | undefined {
+  const { code, errno, syscall = '', path } = (error ?? {}) as Partial<NodeJS.ErrnoException>
+  if (typeof errno !== 'number' || errno === 0) return undefined
+  const negative = -Math.abs(errno)
+  return { code: code ?? getSystemErrorName(negative), errno: negative, syscall, ...(path ? { path } : {}) }
 }
 
 /** Something on disk is not as it was written. */

@@ -60,7 +60,9 @@ export async function startIngest(
   parseDigest(expected.digest)
   if (await has()) return PRESENT
   const file = layout.partial(expected.digest)
-  const lock = await takeLock(file, { exclusive: true, signal })
+  const lock = await takeLock(file, { exclusive: true, signal }).catch((error) => {
+    throw storeError(error, `${expected.digest} cannot be begun`)
+  })
   try {
     if (await has()) {
       await lock.remove()
@@ -70,7 +72,7 @@ export async function startIngest(
     return await PartialBlob.resume(layout, expected, file, lock)
   } catch (error) {
     lock.release()
-    throw storeError(error, 'a download cannot be begun')
+    throw storeError(error, `${expected.digest} cannot be begun`)
   }
 }
 

@@ -113,8 +113,13 @@ export class Store {
     return collect(this.#layout, this.#blobs, this.refs, options.sweepers ?? [], options.partialAge)
   }
 
-  verify(signal?: AbortSignal): Promise<StoreReport> {
-    return verify(this.#layout, this.#blobs, this.refs, signal)
+  /** Reads everything. What is wrong is in the report. */
+  async verify(signal?: AbortSignal): Promise<StoreReport> {
+    try {
+      return await verify(this.#layout, this.#blobs, this.refs, signal)
+    } catch (error) {
+      throw storeError(error, 'the verification failed')
+    }
   }
 
   async usage(): Promise<StoreUsage> {

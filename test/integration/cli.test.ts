@@ -27,11 +27,14 @@ describe('caisson', () => {
     expect(caisson([]).stdout).toBe(stdout)
   })
 
-  test.each(['run', 'pull', 'push', 'images', 'tag', 'rmi', 'save', 'load', 'doctor'])('says what %s can do', (command) => {
-    const { status, stdout } = caisson([command, '--help'])
-    expect(status).toBe(0)
-    expect(stdout).toMatch(new RegExp(`^Usage: caisson ${command} `))
-  })
+  test.each(['run', 'pull', 'push', 'images', 'tag', 'rmi', 'save', 'load', 'doctor'])(
+    'says what %s can do',
+    (command) => {
+      const { status, stdout } = caisson([command, '--help'])
+      expect(status).toBe(0)
+      expect(stdout).toMatch(new RegExp(`^Usage: caisson ${command} `))
+    },
+  )
 
   test('has the version of the package', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'))

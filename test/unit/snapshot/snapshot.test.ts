@@ -1,9 +1,12 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { CaissonError } from '../../../lib/errors.js'
+import { PulledLayers } from '../../../lib/snapshot/pulled.js'
 import { type SnapshotForm, Snapshots, snapshotSweeper } from '../../../lib/snapshot/snapshots.js'
 import { findStack, type LayerToUnpack, unpackLayers } from '../../../lib/snapshot/unpack.js'
 import { chainIds } from '../../../lib/spec/chain-id.js'
+import type { Descriptor } from '../../../lib/spec/descriptor.js'
+import { MEDIA_TYPES } from '../../../lib/spec/media-types.js'
 import { Store } from '../../../lib/store/store.js'
 import { type Member, member } from '../../support/archive.js'
 import { isRoot } from '../../support/needs.js'
@@ -253,4 +256,63 @@ test('what was not synced before the machine went down is unpacked again', async
   writeFileSync(facts, 'damaged')
   await unpackLayers(await Snapshots.open(store.directory, FORM), [layer(LOWER), linked], { lease })
   expect(linked.times).toBe(3)
+})
+
+test('layers that come in pieces, in any order, while others are taken from the store', async () => {
+  const { store, snapshots, lease, names, left } = await setting()
+  // As a pull does: the second time that a layer is there nobody tells.
+  const archives = [LOWER, UPPER, LINKED, UPPER]
+  const layers = archives.map((bytes) => ({
+    mediaType: MEDIA_TYPES.ociLayer,
+    digest: digestOf(bytes),
+    size: bytes.length,
+  }))
+  await store.write({ digest: digestOf(UPPER) }, UPPER, { lease })
+  const image = { layers, diffIds: archives.map((bytes) => digestOf(bytes)) }
+  const pulled = await PulledLayers.begin(snapshots, store, image, { lease })
+  const [first, third] = await Promise.all([0, 2].map((index) => pulled.receive(layers[index] as Descriptor, index)))
+  await third?.write(LINKED)
+  await third?.end()
+  await pulled.stored(layers[1] as Descriptor, 1)
+  // It is put into place in the background; the one with a link to the lowest layer waits for that.
+  while (names().length === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+  expect(names()).toEqual([alone(UPPER)])
+  for await (const chunk of chunks(LOWER)) await first?.write(chunk)
+  await first?.end()
+  const stack = await pulled.finish()
+  expect(stack.directories).toHaveLength(3)
+  expect(readFileSync(path.join(stack.directories[1] as string, 'copy'), 'utf8')).toBe('etc/issue')
+  expect(await findStack(snapshots, image.diffIds, lease)).toEqual(stack)
+  expect(left()).toEqual([])
+  expect(await pulled.receive(layers[0] as Descriptor, 0)).toBeUndefined()
+})
+
+test('a pull that fails leaves what is whole, and nothing else', async () => {
+  const { store, snapshots, lease, names, left } = await setting()
+  const archives = [LOWER, UPPER]
+  const layers = archives.map((bytes) => ({
+    mediaType: MEDIA_TYPES.ociLayer,
+    digest: digestOf(bytes),
+    size: bytes.length,
+  }))
+  const image = { layers, diffIds: archives.map((bytes) => digestOf(bytes)) }
+  const pulled = await PulledLayers.begin(snapshots, store, image, { lease })
+  const [first, second] = await Promise.all([0, 1].map((index) => pulled.receive(layers[index] as Descriptor, index)))
+  await first?.write(LOWER.subarray(0, 600))
+  await second?.write(UPPER)
+  await second?.end()
+  await first?.abort()
+  await pulled.stop()
+  expect([names(), left()]).toEqual([[alone(UPPER)], []])
+  // While another unpacks it, it is not waited for: it is taken from the store afterwards.
+  const busy = await snapshots.begin(digestOf(LOWER))
+  const again = await PulledLayers.begin(snapshots, store, image, { lease })
+  expect(await again.receive(layers[0] as Descriptor, 0)).toBeUndefined()
+  await busy.end()
+  // Not in the store: then that is what is said.
+  await again
+    .stored(layers[0] as Descriptor, 0)
+    .catch((error) => expect(error).toMatchObject({ cause: { code: 'ENOENT' } }))
+  expect(await codeOf(again.finish())).not.toBe('none')
+  expect([names(), left()]).toEqual([[alone(UPPER)], []])
 })

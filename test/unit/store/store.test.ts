@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { lstatSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { CaissonError } from '../../../lib/errors.js'
 import { MEDIA_TYPES } from '../../../lib/spec/media-types.js'
@@ -323,4 +323,14 @@ test('hashing a large blob does not hold up the event loop', async () => {
   await ingest.commit()
   clearInterval(timer)
   expect(longest).toBeLessThan(100)
+})
+
+test('an error names the system call and the file, also where the addon made it', async () => {
+  const store = await Store.open(scratch())
+  rmSync(path.join(store.directory, 'store/ingest'), { recursive: true })
+  const error = await store.ingest({ digest: digestOf(Buffer.from('x')) }).catch((failed: CaissonError) => failed)
+  expect(error).toMatchObject({
+    code: 'ERR_CAISSON_STORE',
+    cause: { code: 'ENOENT', errno: -2, syscall: 'open', path: expect.stringContaining('store/ingest') },
+  })
 })
