@@ -81,6 +81,11 @@ export class Image {
     return new Image(id, { lower: [directory], trees: [], hidden: [], config })
   }
 
+  /** Internal: of unpacked layers, the topmost first, which somebody holds for as long as it is used. */
+  static ofLayers(id: string, lower: readonly string[], config: ImageConfig): Image {
+    return new Image(id, { lower, trees: [], hidden: [], config })
+  }
+
   static async get(ref: string): Promise<Image> {
     throw new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', `there is no image ${JSON.stringify(ref)}`, {
       stage: 'image',

@@ -16,6 +16,8 @@ const PEERS = {
   crun: 'crun',
   runc: 'runc',
   podman: 'podman',
+  skopeo: 'skopeo',
+  umoci: 'umoci',
   strace: 'strace',
   newuidmap: 'uidmap',
   ip: 'iproute2',

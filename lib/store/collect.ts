@@ -4,7 +4,7 @@
  * becomes wanted. What it finds is moved out of sight at once, and removed when the lock is free again.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { removeTree } from '../layer/tree.js'
 import type { Blobs } from './blobs.js'
@@ -43,8 +43,8 @@ export async function collect(
   const result: Collected = { blobs: [], bytes: 0, snapshots: 0 }
   try {
     const trash = path.join(layout.trash, randomBytes(8).toString('hex'))
-    await mkdir(trash, { mode: 0o700 })
     await withLock(layout.collectLock, true, async () => {
+      await adoptTrash(layout, trash)
       const reached = await reach(layout, blobs, refs)
       for (const digest of await blobs.list()) {
         if (reached.digests.has(digest)) continue
@@ -56,12 +56,22 @@ export async function collect(
       for (const sweep of sweepers) result.snapshots += await sweep(reached, trash)
     })
     result.bytes += await sweepDownloads(layout, partialAge)
-    // Also what collections before us did not finish.
-    for (const name of await readdir(layout.trash)) await removeTree(path.join(layout.trash, name))
+    await removeTree(trash)
   } catch (error) {
     throw storeError(error, 'the collection failed')
   }
   return result
+}
+
+/** Makes a directory for what is collected, and moves there what collections before us did not finish. */
+async function adoptTrash(layout: Layout, trash: string): Promise<void> {
+  const left = await readdir(layout.trash)
+  await mkdir(trash, { mode: 0o700 })
+  for (const name of left)
+    await rename(path.join(layout.trash, name), path.join(trash, name)).catch((error) => {
+      // Its collector has finished after all.
+      if (!isMissing(error)) throw error
+    })
 }
 
 /** All that is wanted. A document that cannot be read might want anything: then nothing is removed. */
@@ -90,8 +100,7 @@ async function sweepDownloads(layout: Layout, partialAge: number): Promise<numbe
       if (Date.now() - mtimeMs < (isPartial ? partialAge : TEMPORARY_AGE)) continue
       const lock = await tryLock(file, true)
       if (!lock) continue
-      await rm(file, { force: true })
-      lock.release()
+      await lock.remove()
       bytes += size
     } catch (error) {
       if (!isMissing(error)) throw error

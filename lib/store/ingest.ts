@@ -63,8 +63,7 @@ export async function startIngest(
   const lock = await takeLock(file, { exclusive: true, signal })
   try {
     if (await has()) {
-      await rm(file, { force: true })
-      lock.release()
+      await lock.remove()
       return PRESENT
     }
     if (fresh) await truncate(lock.fd, 0)

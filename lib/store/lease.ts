@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { appendFile, readdir, rm, truncate } from 'node:fs/promises'
+import { appendFile, readdir, truncate } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError } from '../errors.js'
 import { parseDigest } from '../spec/digest.js'
@@ -66,8 +66,7 @@ export class Lease {
     const lock = this.#lock
     if (!lock) return
     this.#lock = undefined
-    await rm(this.#file, { force: true })
-    lock.release()
+    await lock.remove()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -101,8 +100,7 @@ export async function liveLeases(layout: Layout): Promise<Leased[]> {
     const file = path.join(layout.leases, name)
     const lock = await tryLock(file, true)
     if (lock) {
-      await rm(file, { force: true })
-      lock.release()
+      await lock.remove()
       continue
     }
     try {

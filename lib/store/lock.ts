@@ -3,6 +3,7 @@
  * again and again instead of waited for, so that no thread sleeps on one, and an abort is heard at once.
  */
 import { fstat, stat } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { CaissonError } from '../errors.js'
@@ -14,12 +15,14 @@ const fstatOf = promisify(fstat)
 
 /** Milliseconds between two attempts: short at first, since most locks are held for less than one. */
 const FIRST_WAIT = 1
-const LONGEST_WAIT = 50
+const LONGEST_WAIT = 20
 
 export interface Lock {
   /** The open file, for reading and writing. */
   fd: number
   release(): void
+  /** The file is not needed any more. Nobody is misled: who waits for it looks whether it is still the one. */
+  remove(): Promise<void>
 }
 
 /** Without waiting; undefined when another holds it. The file is made when it is missing. */
@@ -28,10 +31,11 @@ export async function tryLock(file: string, exclusive: boolean): Promise<Lock | 
     const fd = await addon().lock(file, exclusive, false)
     if (fd < 0) return undefined
     const release = () => addon().closeFd(fd)
+    const remove = () => rm(file, { force: true }).finally(release)
     // Its last holder may have renamed or removed it in the meantime: then this is a lock on nothing.
     try {
       const [ours, named] = await Promise.all([fstatOf(fd), statOf(file)])
-      if (ours.ino === named.ino && ours.dev === named.dev) return { fd, release }
+      if (ours.ino === named.ino && ours.dev === named.dev) return { fd, release, remove }
     } catch (error) {
       release()
       if (!isMissing(error)) throw error

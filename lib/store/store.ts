@@ -108,7 +108,7 @@ export class Store {
   }
 
   verify(signal?: AbortSignal): Promise<StoreReport> {
-    return verify(this.#blobs, this.refs, signal)
+    return verify(this.#layout, this.#blobs, this.refs, signal)
   }
 
   async usage(): Promise<StoreUsage> {

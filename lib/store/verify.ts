@@ -3,6 +3,8 @@ import { CaissonError } from '../errors.js'
 import { parseDigest } from '../spec/digest.js'
 import type { Blobs } from './blobs.js'
 import { digestOfFile } from './hash.js'
+import type { Layout } from './layout.js'
+import { withLock } from './lock.js'
 import { Reach } from './reach.js'
 import type { Refs } from './refs.js'
 
@@ -29,7 +31,7 @@ export interface StoreReport {
   problems: StoreProblem[]
 }
 
-export async function verify(blobs: Blobs, refs: Refs, signal?: AbortSignal): Promise<StoreReport> {
+export async function verify(layout: Layout, blobs: Blobs, refs: Refs, signal?: AbortSignal): Promise<StoreReport> {
   const report: StoreReport = { ok: true, blobs: 0, bytes: 0, images: 0, problems: [] }
   const problems = new Map<string, StoreProblem>()
   const add = (kind: StoreProblem['kind'], digest: string, message: string) => {
@@ -47,17 +49,20 @@ export async function verify(blobs: Blobs, refs: Refs, signal?: AbortSignal): Pr
     sizes.set(digest, actual.size)
     if (actual.digest !== digest) add('corrupt', digest, `${digest} is on disk, and what it holds is ${actual.digest}`)
   }
-  for (const { name, descriptor } of await refs.list()) {
-    report.images++
-    const reach = new Reach(blobs)
-    await reach.follow(descriptor, name ?? descriptor.digest)
-    for (const [digest, from] of reach.missing) add('missing', digest, `${digest} is not there; ${from} needs it`)
-    for (const [digest, size] of reach.sizes)
-      if (sizes.has(digest) && sizes.get(digest) !== size)
-        add('size', digest, `${digest} has ${sizes.get(digest)} bytes, and ${size} were promised`)
-    for (const [digest, error] of reach.unreadable) add('unreadable', digest, error.message)
-    for (const digest of reach.digests) problems.get(digest)?.images.push(name ?? descriptor.digest)
-  }
+  // While nothing can be collected: what an image needs is looked for at the moment at which it has a name.
+  await withLock(layout.collectLock, false, async () => {
+    for (const { name, descriptor } of await refs.list()) {
+      report.images++
+      const reach = new Reach(blobs)
+      await reach.follow(descriptor, name ?? descriptor.digest)
+      for (const [digest, from] of reach.missing) add('missing', digest, `${digest} is not there; ${from} needs it`)
+      for (const [digest, size] of reach.sizes)
+        if (sizes.has(digest) && sizes.get(digest) !== size)
+          add('size', digest, `${digest} has ${sizes.get(digest)} bytes, and ${size} were promised`)
+      for (const [digest, error] of reach.unreadable) add('unreadable', digest, error.message)
+      for (const digest of reach.digests) problems.get(digest)?.images.push(name ?? descriptor.digest)
+    }
+  })
   report.problems = [...problems.values()]
   report.ok = report.problems.length === 0
   return report

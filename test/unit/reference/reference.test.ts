@@ -5,10 +5,10 @@ import {
   formatName,
   formatReference,
   matchesReference,
-} from '../../../lib/reference/format'
-import { DOMAIN, IDENTIFIER, NAME, REFERENCE } from '../../../lib/reference/grammar'
-import { parseName, parseReference } from '../../../lib/reference/parse'
-import { casesOf } from '../../support/cases'
+} from '../../../lib/reference/format.js'
+import { DOMAIN, IDENTIFIER, NAME, REFERENCE } from '../../../lib/reference/grammar.js'
+import { parseName, parseReference } from '../../../lib/reference/parse.js'
+import { casesOf } from '../../support/cases.js'
 
 interface Parsed {
   input: string

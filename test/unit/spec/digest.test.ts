@@ -1,7 +1,7 @@
 import fc from 'fast-check'
-import type { CaissonError } from '../../../lib/errors'
-import { hasDigestForm, isDigest, parseDigest, readDigest } from '../../../lib/spec/digest'
-import { casesOf } from '../../support/cases'
+import type { CaissonError } from '../../../lib/errors.js'
+import { hasDigestForm, isDigest, parseDigest, readDigest } from '../../../lib/spec/digest.js'
+import { casesOf } from '../../support/cases.js'
 
 interface Case {
   Input: string

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
-import type { CaissonError } from '../../../lib/errors'
-import { chainIds } from '../../../lib/spec/chain-id'
-import { readDescriptor } from '../../../lib/spec/descriptor-parse'
-import { parseImageConfig } from '../../../lib/spec/image-config'
-import { parseIndex } from '../../../lib/spec/index-document'
-import { parseDocument } from '../../../lib/spec/json'
-import { checkImageManifest, LAYERS_MAX, parseManifest } from '../../../lib/spec/manifest'
-import { MEDIA_TYPES as T } from '../../../lib/spec/media-types'
-import { casesOf } from '../../support/cases'
+import type { CaissonError } from '../../../lib/errors.js'
+import { chainIds } from '../../../lib/spec/chain-id.js'
+import { readDescriptor } from '../../../lib/spec/descriptor-parse.js'
+import { parseImageConfig } from '../../../lib/spec/image-config.js'
+import { parseIndex } from '../../../lib/spec/index-document.js'
+import { parseDocument } from '../../../lib/spec/json.js'
+import { checkImageManifest, LAYERS_MAX, parseManifest } from '../../../lib/spec/manifest.js'
+import { MEDIA_TYPES as T } from '../../../lib/spec/media-types.js'
+import { casesOf } from '../../support/cases.js'
 
 interface Case {
   fail?: boolean
