@@ -26,7 +26,6 @@ const PEERS = {
   zstd: 'zstd',
   setfattr: 'attr',
   'docker-registry': 'docker-registry',
-  skopeo: 'skopeo',
   htpasswd: 'apache2-utils',
   openssl: 'openssl',
 }

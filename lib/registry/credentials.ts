@@ -34,15 +34,20 @@ export function checkAuth(auth: AuthOption, option = 'auth'): Credentials | unde
     registryToken: auth.registryToken ?? auth.registrytoken,
   }
   for (const [name, value] of Object.entries(all))
-    if (value !== undefined && typeof value !== 'string')
-      // Not the value: it is a secret.
-      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `${option}.${name} is not a string`, {
-        stage: 'options',
-        hint: `Give a string for ${option}.${name}.`,
-      })
-  if (all.username?.includes(':'))
-    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `${option}.username has a colon in it`, { stage: 'options' })
+    if (value !== undefined && typeof value !== 'string') throw badSecret(option, name, 'is not a string')
+  // What is not in base64 becomes a part of a header.
+  for (const name of ['identityToken', 'registryToken'] as const)
+    if (!/^[\x21-\x7e]*$/.test(all[name] ?? '')) throw badSecret(option, name, 'has characters that no token has')
+  if (all.username?.includes(':')) throw badSecret(option, 'username', 'has a colon in it')
   return madeCredentials(all)
+}
+
+/** Without the value. */
+function badSecret(option: string, name: string, what: string): CaissonError {
+  return new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `${option}.${name} ${what}`, {
+    stage: 'options',
+    hint: `Look at what is given for ${option}.${name}.`,
+  })
 }
 
 /** In the order in which they are asked. */

@@ -7,6 +7,7 @@ import type { Credentials } from './auth-file.js'
 import { Authenticator } from './authenticator.js'
 import type { Target } from './connect.js'
 import { isTransient, protocolError, speaksNoTls, statusError, unsafeError } from './failure.js'
+import { Shared } from './shared.js'
 import type { HttpRequest, HttpResponse, Transport } from './transport.js'
 
 export interface Route {
@@ -49,6 +50,7 @@ export class Endpoint {
   readonly #options: EndpointOptions
   readonly #authenticator: Authenticator
   #base: URL | undefined
+  #probing: Shared<URL> | undefined
   /** Where the server turned out to be. */
   #kind: AddressKind = 'public'
 
@@ -67,10 +69,18 @@ export class Endpoint {
   /** The server's own address. */
   async base(signal?: AbortSignal): Promise<URL> {
     if (this.#base) return this.#base
-    const { host, scheme } = this.#options
-    const base = new URL(`${scheme === 'probe' ? await this.#probe(signal) : scheme}://${host}/`)
-    this.#base ??= base
+    if (!this.#probing || this.#probing.stopping) this.#probing = new Shared((stop) => this.#findBase(stop))
+    this.#base = await this.#probing.wait(signal)
     return this.#base
+  }
+
+  async #findBase(signal: AbortSignal): Promise<URL> {
+    const { host, scheme } = this.#options
+    try {
+      return new URL(`${scheme === 'probe' ? await this.#probe(signal) : scheme}://${host}/`)
+    } finally {
+      this.#probing = undefined
+    }
   }
 
   /** The answer, whatever its status; redirects of GET and HEAD are followed. */
@@ -147,18 +157,17 @@ export class Endpoint {
     return response
   }
 
-  async #probe(signal?: AbortSignal): Promise<'http' | 'https'> {
+  async #probe(signal: AbortSignal): Promise<'http' | 'https'> {
     const { host, transport, route } = this.#options
     const url = new URL(`https://${host}/v2/`)
     const late = AbortSignal.timeout(PROBE_TIMEOUT)
     try {
       const target = await route.targetFor(url)
-      const both = signal ? AbortSignal.any([signal, late]) : late
-      const response = await transport.send({ method: 'GET', target, signal: both })
+      const response = await transport.send({ method: 'GET', target, signal: AbortSignal.any([signal, late]) })
       await response.body.discard()
       return 'https'
     } catch (error) {
-      if (signal?.aborted) throw error
+      if (signal.aborted) throw error
       if (late.aborted || isTransient(error) || speaksNoTls((error as Error).cause)) return 'http'
       throw error
     }
