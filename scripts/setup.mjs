@@ -10,12 +10,14 @@ const purpose = process.argv[process.argv.indexOf('--for') + 1] ?? 'demo'
 
 /** Debian packages by the command that they bring. */
 const BUILD = { cmake: 'cmake', 'g++': 'g++', make: 'make' }
+const DEMO = { ...BUILD, busybox: 'busybox-static', 'docker-registry': 'docker-registry' }
 const PEERS = {
   bwrap: 'bubblewrap',
   busybox: 'busybox-static',
   crun: 'crun',
   runc: 'runc',
   podman: 'podman',
+  umoci: 'umoci',
   strace: 'strace',
   newuidmap: 'uidmap',
   ip: 'iproute2',
@@ -23,6 +25,9 @@ const PEERS = {
   bsdtar: 'libarchive-tools',
   zstd: 'zstd',
   setfattr: 'attr',
+  'docker-registry': 'docker-registry',
+  htpasswd: 'apache2-utils',
+  openssl: 'openssl',
 }
 /** For the virtual machine of test/vm, which is made for x64. */
 const MACHINE = {
@@ -32,8 +37,7 @@ const MACHINE = {
   cpio: 'cpio',
 }
 const machine = process.arch === 'x64' ? MACHINE : {}
-const wanted =
-  { demo: BUILD, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
+const wanted = { demo: DEMO, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
 
 function found(command) {
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']

@@ -20,7 +20,10 @@ export interface Parts {
   name: string
   /** What it was made of: a reference, or an image's id. */
   image: string
+  imageId?: string
   options: ContainerOptions
+  /** undefined: the image's. */
+  command?: readonly string[]
   owner: Owner
   assembled: Assembled
   /** Open until it is removed: each start enters them anew. */
@@ -35,6 +38,7 @@ export interface Parts {
 
 interface SourceImage {
   name: string
+  id: string
   root: ImageRoot
   config: ImageConfig
 }
@@ -60,8 +64,8 @@ export async function makeParts(
     undo.push(() => rm(run, { recursive: true, force: true }))
     await mkdir(run, { recursive: true, mode: 0o711 })
     await writeBundle({ directory: run, data, assembled, image: root })
-    const more = { options, owner: holder, assembled, namespaces, run, data, imageConfig: image.config }
-    return { id, name, image: image.name, ...more }
+    const more = { options, command, owner: holder, assembled, namespaces, run, data, imageConfig: image.config }
+    return { id, name, image: image.name, imageId: image.id, ...more }
   } catch (error) {
     for (const step of undo) await step()
     throw error
