@@ -23,6 +23,8 @@ export type Uploaded = 'exists' | 'mounted' | 'uploaded'
 
 /** Below this a broken upload is cheaper to repeat than to resume; and some registries take no chunks. */
 export const CHUNK_SIZE = 64 * 1024 * 1024
+/** However often a little progress is made first. */
+const BREAKS_MAX = 50
 const CHUNK_MOST = 1024 * 1024 * 1024
 
 export async function uploadBlob(
@@ -122,15 +124,21 @@ class Upload {
     const { retry, signal } = this.#options
     let offset = 0
     let failures = 0
+    let breaks = 0
     while (offset < size) {
       const end = Math.min(offset + this.#chunkSize, size)
       try {
+        const before = offset
         offset = await this.#sendChunk(offset, end)
-        failures = 0
+        // One that takes chunks and never has more than before would keep us for ever.
+        failures = offset > before ? 0 : failures + 1
+        if (failures >= retry.attempts)
+          throw protocolError(this.#uploading(), `it takes chunks, and has ${offset} bytes`)
       } catch (error) {
         if (offset === 0 && [400, 404, 405, 411, 415, 501].includes(statusOf(error) ?? 0)) throw new ChunksRefused()
         const outOfStep = statusOf(error) === 416
-        if ((!isTransient(error) && !outOfStep) || ++failures >= retry.attempts) throw error
+        const hopeless = ++failures >= retry.attempts || ++breaks >= BREAKS_MAX
+        if (hopeless || (!isTransient(error) && !outOfStep)) throw error
         await pause(failures, retry, error, signal)
         offset = await this.#received()
       }
