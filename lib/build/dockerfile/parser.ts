@@ -43,11 +43,11 @@ export interface ParsedFile {
 
 type Arguments = Partial<Pick<ParsedInstruction, 'args' | 'pairs' | 'json' | 'trigger'>>
 /** Takes the arguments between two offsets of a line apart. */
-type Grammar = (line: LogicalLine, start: number, end: number, escape: Escape, keyword: string) => Arguments
+type Grammar = (line: LogicalLine, start: number, end: number, escaper: Escape, keyword: string) => Arguments
 
 const GRAMMARS: Record<string, Grammar> = {
   ADD: jsonOr(blankSeparated),
-  ARG: (line, start, end, escape) => ({ args: splitWords(line.text.slice(0, end), start, escape) }),
+  ARG: (line, start, end, escaper) => ({ args: splitWords(line.text.slice(0, end), start, escaper) }),
   CMD: jsonOr(whole),
   COPY: jsonOr(blankSeparated),
   ENTRYPOINT: jsonOr(whole),
@@ -107,15 +107,15 @@ function splitInstruction(
   line: LogicalLine,
   from: number,
   to: number,
-  escape: Escape,
+  escaper: Escape,
   nested = false,
 ): ParsedInstruction {
   const { keyword, start, end } = splitKeyword(line.text.slice(0, to), from)
-  const { flags, rest } = takeFlags(line.text.slice(0, end), start, escape)
+  const { flags, rest } = takeFlags(line.text.slice(0, end), start, escaper)
   const name = keyword.text.toUpperCase()
   // What has no grammar is no instruction; that is said later, with what it may have meant.
   const grammar = nested && name === 'ONBUILD' ? undefined : GRAMMARS[name]
-  const parts = rest < end ? grammar?.(line, rest, end, escape, name) : undefined
+  const parts = rest < end ? grammar?.(line, rest, end, escaper, name) : undefined
   return {
     keyword,
     text: token(line.text, keyword.offset, end),
@@ -139,15 +139,15 @@ function blankSeparated(line: LogicalLine, start: number, end: number): Argument
 }
 
 function jsonOr(grammar: Grammar): Grammar {
-  return (line, start, end, escape, keyword) => {
+  return (line, start, end, escaper, keyword) => {
     const args = jsonStrings(line.text, start, end)
-    return args ? { args, json: true } : grammar(line, start, end, escape, keyword)
+    return args ? { args, json: true } : grammar(line, start, end, escaper, keyword)
   }
 }
 
-function pairs(line: LogicalLine, start: number, end: number, escape: Escape, keyword: string): Arguments {
+function pairs(line: LogicalLine, start: number, end: number, escaper: Escape, keyword: string): Arguments {
   const text = line.text.slice(0, end)
-  const words = splitWords(text, start, escape)
+  const words = splitWords(text, start, escaper)
   const [first] = words
   if (!first) return {}
   if (!first.text.includes('=')) {
@@ -171,14 +171,14 @@ function pairs(line: LogicalLine, start: number, end: number, escape: Escape, ke
 }
 
 /** A type, and behind it a command. */
-function health(line: LogicalLine, start: number, end: number, escape: Escape, keyword: string): Arguments {
+function health(line: LogicalLine, start: number, end: number, escaper: Escape, keyword: string): Arguments {
   const [type, command] = splitBlanks(line.text.slice(0, end), start, 2)
   if (!type || !command) return { args: type ? [type] : [] }
-  const { args = [], json = false } = jsonOr(whole)(line, command.offset, end, escape, keyword)
+  const { args = [], json = false } = jsonOr(whole)(line, command.offset, end, escaper, keyword)
   return { args: [type, ...args], json }
 }
 
 /** One level: ONBUILD ONBUILD is refused later. */
-function trigger(line: LogicalLine, start: number, end: number, escape: Escape): Arguments {
-  return { trigger: splitInstruction(line, start, end, escape, true) }
+function trigger(line: LogicalLine, start: number, end: number, escaper: Escape): Arguments {
+  return { trigger: splitInstruction(line, start, end, escaper, true) }
 }

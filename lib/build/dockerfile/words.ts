@@ -38,7 +38,7 @@ export function splitBlanks(line: string, start: number, limit = Number.POSITIVE
  * Words as ENV, LABEL and ARG have them: blanks in quotes and behind the escape do not part, and both stay in the word
  * for the expansion to take away.
  */
-export function splitWords(line: string, start: number, escape: Escape): Token[] {
+export function splitWords(line: string, start: number, escaper: Escape): Token[] {
   const words: Token[] = []
   let at = skipSpace(line, start)
   while (at < line.length) {
@@ -49,7 +49,7 @@ export function splitWords(line: string, start: number, escape: Escape): Token[]
     while (at < line.length) {
       const character = line.charAt(at)
       if (quoted === '' && isSpace(character)) break
-      if (character === escape && quoted !== "'") {
+      if (character === escaper && quoted !== "'") {
         if (at + 1 === line.length) {
           end = at++
           break
@@ -69,7 +69,7 @@ export function splitWords(line: string, start: number, escape: Escape): Token[]
 }
 
 /** The `--flags` in front of the arguments, with quotes and escapes taken away, and where the arguments begin. */
-export function takeFlags(line: string, start: number, escape: Escape): { flags: Token[]; rest: number } {
+export function takeFlags(line: string, start: number, escaper: Escape): { flags: Token[]; rest: number } {
   const flags: Token[] = []
   let at = start
   for (;;) {
@@ -83,7 +83,7 @@ export function takeFlags(line: string, start: number, escape: Escape): { flags:
       if (quoted === '' && isSpace(character)) break
       if (character === quoted) quoted = ''
       else if (quoted === '' && (character === '"' || character === "'")) quoted = character
-      else if (character !== escape) text += character
+      else if (character !== escaper) text += character
       else if (at + 1 < line.length) text += line.charAt(++at)
     }
     // A bare -- ends the flags.

@@ -32,12 +32,12 @@ interface Tree {
 }
 
 table<Tree>('dockerfile-parser', 'testfiles', (given) => {
-  const { instructions, escape } = parseDockerfile(given.dockerfile)
+  const { instructions, escape: escaper } = parseDockerfile(given.dockerfile)
   expect(instructions.map((node) => `(${dump(node)})\n`).join('')).toBe(given.dump)
   expect(instructions.map(({ keyword, line, endLine, json }) => [keyword.text, line.startLine, endLine, json])).toEqual(
     given.nodes.map(({ cmd, start, end, attrs }) => [cmd, start, end, attrs?.json ?? false]),
   )
-  expect(escape).toBe(given.escape)
+  expect(escaper).toBe(given.escape)
   expect(instructions.filter(({ line }) => line.emptyContinuation)).toHaveLength(given.warnings?.length ?? 0)
 })
 
