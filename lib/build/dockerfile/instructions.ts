@@ -5,7 +5,7 @@ import { readHealthcheck } from './healthcheck.js'
 import type { Arg, CommandLine, From, Instruction, Onbuild, Pairs, Run, Several, Single } from './instruction.js'
 import { INSTRUCTION_NAMES, type ParsedInstruction } from './parser.js'
 import { Place } from './place.js'
-import { fault, type SourceFile } from './source.js'
+import { fault, type SourceFile, type Span } from './source.js'
 import { didYouMean, nearest } from './suggest.js'
 import { quote, trimSpace } from './text.js'
 import type { Token } from './words.js'
@@ -33,9 +33,12 @@ const READERS: Record<string, Reader> = {
   WORKDIR: (place) => readSingle(place, 'WORKDIR'),
 }
 
-/** @throws CaissonError ERR_CAISSON_DOCKERFILE with the place. */
-export function readInstruction(source: SourceFile, node: ParsedInstruction): Instruction | From {
-  const place = new Place(source, node)
+/**
+ * @param at where errors are said to be, when the instruction does not stand in the file.
+ * @throws CaissonError ERR_CAISSON_DOCKERFILE with the place.
+ */
+export function readInstruction(source: SourceFile, node: ParsedInstruction, at?: Span): Instruction | From {
+  const place = new Place(source, node, at)
   const reader = READERS[node.keyword.text.toUpperCase()]
   if (!reader) {
     const word = node.keyword.text

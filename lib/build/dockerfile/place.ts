@@ -7,18 +7,21 @@ import type { Token } from './words.js'
 export class Place {
   readonly source: SourceFile
   readonly node: ParsedInstruction
+  private readonly fixed?: Span
 
-  constructor(source: SourceFile, node: ParsedInstruction) {
+  /** @param fixed where all its parts are said to be: for what does not stand in the file itself. */
+  constructor(source: SourceFile, node: ParsedInstruction, fixed?: Span) {
     this.source = source
     this.node = node
+    this.fixed = fixed
   }
 
   get span(): Span {
-    return spanOf(this.node)
+    return this.fixed ?? spanOf(this.node)
   }
 
   spanOf({ offset, length }: Token): Span {
-    return this.node.line.span(offset, length)
+    return this.fixed ?? this.node.line.span(offset, length)
   }
 
   /** Runs work whose errors are about this part, or about the whole instruction. */
