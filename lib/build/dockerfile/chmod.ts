@@ -68,10 +68,10 @@ function bitsOf(what: string, classes: string, current: number, isDirectory: boo
   return bits
 }
 
-/** `user`, `user:group`, or numbers. `root` is 0 whatever the root file system says. */
+/** `user`, `user:group`, or numbers. `root` is 0 whatever the root file system says, and so is nothing. */
 export function parseOwner(text: string): { user: string | number; group?: string | number } {
   const [user = '', group] = text.split(/:(.*)/s, 2)
   return group === undefined ? { user: idOf(user) } : { user: idOf(user), group: idOf(group) }
 }
 
-const idOf = (name: string) => (name === 'root' ? 0 : /^\d{1,10}$/.test(name) ? Number(name) : name)
+const idOf = (name: string) => (name === 'root' || name === '' ? 0 : /^\d{1,10}$/.test(name) ? Number(name) : name)

@@ -16,18 +16,19 @@ const SCRIPTS = '/dev/pipes/'
 export function evaluateRun(context: EvaluationContext, run: Run): void {
   const { state, build } = context
   const { place } = run
-  const mounts = run.mounts.map((mount) => place.at(mount, () => evaluateMount(context, run, mount)))
+  const mounts: Mount[] = []
+  for (const mount of run.mounts) mounts.push(place.at(mount, () => evaluateMount(context, run, mount, mounts)))
   refusePrivileges(context, run)
   const { words, script } = commandOf(run)
   const args = run.shellForm ? [...shellOf(state), words.join(' ')] : words
   const step: RunStep = {
     kind: 'run',
     args,
-    env: context.takeEnvironment(place),
+    env: [...context.takeEnvironment(place), ...agentVariable(context, mounts)],
     quietEnv: build.quietEnv,
     workdir: state.workdir,
     user: state.user,
-    mounts,
+    mounts: inOrder(mounts),
     network: run.network,
     security: run.security,
     ...(script ? { script } : {}),
@@ -36,6 +37,18 @@ export function evaluateRun(context: EvaluationContext, run: Run): void {
     history: state.commit(`RUN ${[...declared(context), ...args].join(' ')} # buildkit`, true),
   }
   context.steps.push(step)
+}
+
+/** What is mounted inside another mount comes after it; secrets and agents come last. */
+function inOrder(mounts: Mount[]): Mount[] {
+  const isLast = ({ type }: Mount) => Number(type === 'secret' || type === 'ssh')
+  const path = (mount: Mount) => (isLast(mount) ? '' : (mount.target ?? ''))
+  return mounts.toSorted((a, b) => isLast(a) - isLast(b) || (path(a) < path(b) ? -1 : path(a) > path(b) ? 1 : 0))
+}
+
+function agentVariable({ state }: EvaluationContext, mounts: Mount[]): string[] {
+  const agent = mounts.find((mount) => mount.type === 'ssh')
+  return agent && state.env.get('SSH_AUTH_SOCK') === undefined ? [`SSH_AUTH_SOCK=${agent.target}`] : []
 }
 
 /** What ARG declared, as Docker writes it in front of a command: `|2 A=1 B=2`. */
@@ -85,14 +98,16 @@ function refusePrivileges({ build }: EvaluationContext, { place, security, netwo
     refuse('RUN --network=host', "Build with network: 'host' if the host's network is to be used.")
 }
 
-function evaluateMount(context: EvaluationContext, { place }: Run, token: Token): Mount {
+function evaluateMount(context: EvaluationContext, { place }: Run, token: Token, before: Mount[]): Mount {
   const fields = parseMount(token.text, (value) => context.expandPart(place, token, value))
   const owner: FileOwner = {}
   for (const key of ['uid', 'gid', 'mode'] as const) if (fields[key] !== undefined) owner[key] = fields[key]
   if (fields.type === 'secret') return secret(fields, owner)
   if (fields.type === 'ssh') {
-    const target = fields.target === '' ? {} : { target: joinPath('/', fields.target) }
-    return { type: 'ssh', id: fields.id || 'default', ...target, required: fields.required, ...owner }
+    const number = before.filter(({ type }) => type === 'ssh').length
+    // Where BuildKit puts it, since files were written for that.
+    const target = joinPath('/', fields.target || `run/buildkit/ssh_agent.${number}`)
+    return { type: 'ssh', id: fields.id || 'default', target, required: fields.required, ...owner }
   }
   const target = cleanPath(absolute(fields.target, context.state.workdir))
   if (target === '/') throw fault(`invalid mount target ${quote('/')}`, 'Write target=PATH.')

@@ -11,7 +11,7 @@ import { type EvaluationContext, once, shellOf } from './evaluation.js'
 import type { Arg, CommandLine, Instruction, Pairs, Single } from './instruction.js'
 import { lintSecretName } from './lint-variables.js'
 import { isSignal } from './signals.js'
-import { absolute, type StageState, setOwn } from './stage-state.js'
+import { absolute, setOwn } from './stage-state.js'
 import { listed, quotedList } from './text.js'
 
 /** @throws CaissonError ERR_CAISSON_DOCKERFILE, placed at the instruction. */

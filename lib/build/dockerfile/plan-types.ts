@@ -80,7 +80,8 @@ export type Mount =
   | ({ type: 'tmpfs'; size: number } & MountCommon)
   /** As a file, as a variable, or as both. */
   | ({ type: 'secret'; id: string; target?: string; env?: string; required: boolean } & FileOwner)
-  | ({ type: 'ssh'; id: string; target?: string; required: boolean } & FileOwner)
+  /** A socket; SSH_AUTH_SOCK is the first one. */
+  | ({ type: 'ssh'; id: string; target: string; required: boolean } & FileOwner)
 
 export interface RunStep extends StepCommon {
   kind: 'run'

@@ -146,8 +146,9 @@ export class BuildPlanner {
       if (image !== undefined) continue
       const { base, place } = node
       if (base.kind === 'image') wanted.set(imageKey(base), { ...base, place })
-      if (base.kind === 'named')
-        wanted.set(imageKey(base), { ...base, platform: node.platform ?? this.platform, place })
+      if (base.kind !== 'named') continue
+      const named = { ...base, platform: node.platform ?? this.platform, place }
+      wanted.set(imageKey(named), named)
     }
     return [...wanted.values()]
   }

@@ -1,15 +1,8 @@
 /** Whole Dockerfiles: configuration, history and what is done, against answers of the real BuildKit. */
 
+import { parseLintOptions } from '../../../lib/build/dockerfile/lint.js'
 import { planBuild } from '../../../lib/build/dockerfile/plan.js'
-import type {
-  CopySource,
-  CopyStep,
-  Mount,
-  Owner,
-  RunStep,
-  Source,
-  Step,
-} from '../../../lib/build/dockerfile/plan-types.js'
+import type { CopySource, CopyStep, Mount, Owner, RunStep, Step } from '../../../lib/build/dockerfile/plan-types.js'
 import type { ImageConfig } from '../../../lib/spec/image.js'
 import { baseImages } from '../../support/base-images.js'
 import { casesOf, missingCases } from '../../support/cases.js'
@@ -28,10 +21,21 @@ interface Case {
   error?: string
 }
 
+/** Refused for another reason than BuildKit's: here SOURCE_DATE_EPOCH is a number and nothing else. */
+const OTHER_WORDS: Record<string, string> = {
+  'testSourceDateEpochStageInvalid#1@dockerfile_source_date_epoch_test.go': 'invalid SOURCE_DATE_EPOCH: mysource',
+}
+
 const plan = (dockerfile: string) =>
   planBuild(
     dockerfile,
-    { platform: 'linux/amd64', buildPlatform: 'linux/amd64', allow: ['security.insecure', 'network.host', 'device'] },
+    {
+      platform: 'linux/amd64',
+      buildPlatform: 'linux/amd64',
+      allow: ['security.insecure', 'network.host', 'device'],
+      // The answers were made without checks.
+      checks: parseLintOptions('skip=all'),
+    },
     async ({ name }) => baseImages(name),
   )
 
@@ -49,7 +53,7 @@ describe('dockerfile-config: embedded', () => {
     const { target, stages } = await plan(given.dockerfile)
     const { ArgsEscaped, ...config } = given.config ?? {}
     expect(plain(target.image.config)).toEqual(plain(config))
-    expect(target.image.history.map(historyText)).toEqual(given.history)
+    expect(target.image.history.map(historyText)).toEqual(given.history ?? [])
     expect(target.image.author).toBe(given.author)
     // The order of independent stages means nothing.
     expect(sorted(stages.flatMap(({ steps }) => steps.flatMap(operations)))).toEqual(sorted(given.ops ?? []))
@@ -57,9 +61,9 @@ describe('dockerfile-config: embedded', () => {
 
   test.each(named(bad))('%s is refused', async (_, given) => {
     // Where there are several words as near as each other, which one is proposed is chance.
-    const [message = ''] = (given.error ?? '')
-      .replace(/^dockerfile parse error on line \d+: /, '')
-      .split(' (did you mean')
+    const [message = ''] = OTHER_WORDS[given.name]
+      ? [OTHER_WORDS[given.name]]
+      : (given.error ?? '').replace(/^dockerfile parse error on line \d+: /, '').split(' (did you mean')
     await expect(plan(given.dockerfile)).rejects.toMatchObject({
       code: 'ERR_CAISSON_DOCKERFILE',
       message: expect.stringContaining(message),
@@ -78,14 +82,15 @@ function historyText({ created_by = '', empty_layer }: { created_by?: string; em
   return (empty_layer ? '[empty] ' : '') + created_by
 }
 
-/** Operations that the table lists for a step: sources are shared, so they are not compared here. */
+/** Operations that the table lists for a step. Those that are the same are there once, so sources are not compared. */
 function operations(step: Step): Operation[] {
   if (step.kind === 'mkdir') return [{ op: 'mkdir', path: step.path, owner: step.owner ? ownerOf(step.owner) : null }]
   return step.kind === 'run' ? execution(step) : copies(step)
 }
 
 function execution(step: RunStep): Operation[] {
-  const mounts = step.mounts.map(mountOf)
+  // A secret that is a variable alone is no mount.
+  const mounts = step.mounts.filter((mount) => mount.type !== 'secret' || mount.target).map(mountOf)
   const script = { dest: '/dev/pipes/', readonly: true, selector: '/', type: 'bind' }
   const all = step.script ? [script, ...mounts] : mounts
   return [
@@ -150,15 +155,15 @@ function copies(step: CopyStep): Operation[] {
   ]
 }
 
-const ownerOf = ({ user, group = null }: Owner) => [user, group]
+const ownerOf = ({ user, group }: Owner) => [user, group ?? null]
 
 function sorted(operations: Operation[]): string[] {
+  const files = new Set<string>()
   return operations
+    .filter(({ op, path, data }) => op !== 'mkfile' || (!files.has(`${path} ${data}`) && files.add(`${path} ${data}`)))
     .filter(({ op }) => op !== 'source')
     .map((operation) =>
       JSON.stringify(Object.fromEntries(Object.entries(operation).sort(([a], [b]) => (a < b ? -1 : 1)))),
     )
     .sort()
 }
-
-export type { Source }
