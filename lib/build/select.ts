@@ -65,7 +65,7 @@ function matchesOf(listing: Listing, source: PathSource): Match[] {
   }
   const parts = source.path.split('/').filter((part) => part !== '')
   const first = parts.findIndex(hasWildcard)
-  const base = listing.resolve(parts.slice(0, first).map(unescape).join('/'))
+  const base = listing.resolve(parts.slice(0, first).map(withoutEscapes).join('/'))
   if (!base) return []
   const matches: Match[] = []
   // Component by component: no wildcard matches a slash.
@@ -94,7 +94,7 @@ function find(listing: Listing, node: ListedNode, globs: Glob[], matches: Match[
 }
 
 /** A path without its escapes. */
-const unescape = (part: string) => part.replace(/\\(.)/g, '$1')
+const withoutEscapes = (part: string) => part.replace(/\\(.)/g, '$1')
 
 function takeMatch(
   { path, node }: Match,
@@ -124,7 +124,7 @@ function takeParents(
 ): void {
   const below = source.below ?? ''
   if (node.type !== 'directory') throw notFound(listing, joinPath(path, below))
-  if (source.required && !listing.resolve(joinPath('/', node.path, unescape(below))))
+  if (source.required && !listing.resolve(joinPath('/', node.path, withoutEscapes(below))))
     throw notFound(listing, joinPath(path, below))
   const to = target.forDirectory()
   const include = below === '' ? undefined : new IgnoreMatcher([below])
@@ -143,12 +143,13 @@ interface Level {
   path: string
   ignored?: MatchState
   included?: MatchState
-  /** Directories above that are not made yet. */
+  /** Directories above that are made as soon as something in them is. */
   waiting: SelectedItem[]
 }
 
 function takeTree(top: ListedNode, to: string, { ignore, include }: Filters, items: SelectedItem[]): void {
   const levels: Level[] = [{ node: top, path: '', waiting: [] }]
+  const made = new Set<SelectedItem>()
   for (let level = levels.pop(); level; level = levels.pop()) {
     const { node, path } = level
     let waiting = level.waiting
@@ -161,21 +162,16 @@ function takeTree(top: ListedNode, to: string, { ignore, include }: Filters, ite
       if (!isTaken && node.type !== 'directory') continue
       if (ignored?.matches && !ignore?.mayHoldException(path)) continue
       const item = { from: node.path, to: joinPath(to, path), type: node.type, top: false }
-      if (isTaken) {
-        items.push(...waiting, item)
-        // They are made once: whoever else waits for them finds nothing more to make.
-        waiting.length = 0
-        waiting = []
-      } else waiting = [...waiting, item]
+      if (!isTaken) waiting = [...waiting, item]
+      else for (const each of [...waiting, item]) if (!made.has(each)) made.add(each) && items.push(each)
     }
-    const shared = waiting
     for (const child of node.entries.toReversed())
       levels.push({
         node: child,
         path: path === '' ? child.name : `${path}/${child.name}`,
         ignored: ignored?.state,
         included: included?.state,
-        waiting: shared,
+        waiting,
       })
   }
 }

@@ -63,9 +63,11 @@ export class StageNode {
       source.at(span, () => {
         const { instructions } = parseDockerfile(expression, 'ONBUILD')
         const [node, ...others] = instructions
-        if (!node || others.length > 0) throw fault('onbuild trigger should be a single expression')
+        if (!node || others.length > 0)
+          throw fault('onbuild trigger should be a single expression', 'The base image is wrong: use another.')
         const instruction = readInstruction(source, node, span)
-        if (instruction.name === 'FROM') throw fault("FROM isn't allowed as an ONBUILD trigger")
+        if (instruction.name === 'FROM')
+          throw fault("FROM isn't allowed as an ONBUILD trigger", 'The base image is wrong: use another.')
         return instruction
       }),
     )
