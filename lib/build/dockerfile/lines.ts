@@ -89,7 +89,8 @@ export class LineReader {
         if (this.directive(content.slice(start))) continue
         const comment = trimSpace(content.slice(1))
         // An empty comment parts what is above from the instruction below.
-        comments = comment === '' ? [] : [...comments, comment]
+        if (comment === '') comments = []
+        else comments.push(comment)
         continue
       }
       this.directives.parse(content.slice(start), this.line)

@@ -3,25 +3,25 @@
  * them up.
  */
 
+import { CaissonError } from '../../errors.js'
 import type { Environment } from './environment.js'
 import { evaluate } from './evaluate.js'
 import { type BuildContext, EvaluationContext, spend } from './evaluation.js'
 import { globalArgs, isProxyArg, predefinedArgs, proxyEnv } from './global-args.js'
 import { IgnoreMatcher } from './ignore.js'
 import { completeImageName } from './image-name.js'
-import type { Arg, Instruction, Stage } from './instruction.js'
-import { readInstruction } from './instructions.js'
+import type { Stage } from './instruction.js'
 import type { Escape } from './lines.js'
 import { Linter, type LintOptions } from './lint.js'
 import { lintBasePlatform, lintDefaultNames, lintFrom } from './lint-from.js'
-import { lintInstruction, lintLines, lintStages } from './lint-instructions.js'
 import { parseDockerfile } from './parser.js'
-import { Place } from './place.js'
+import type { Place } from './place.js'
 import type { BaseImage, BuildPlan, ImageState, Source, StagePlan } from './plan-types.js'
 import { formatPlatform, type Platform, parsePlatform } from './platform.js'
 import { fault, type SourceFile } from './source.js'
 import { expandFrom, namesTaken, refuseCircles, StageNode, stageIndex } from './stage-node.js'
 import { emptyImage, StageState, setOwn } from './stage-state.js'
+import { readStages } from './stages.js'
 import { didYouMean, nearest } from './suggest.js'
 import { quote } from './text.js'
 
@@ -67,7 +67,7 @@ export async function planBuild(
 ): Promise<BuildPlan> {
   const planner = new BuildPlanner(text, options)
   for (let wanted = planner.wanted(); wanted.length > 0; wanted = planner.wanted()) {
-    const images = await Promise.all(wanted.map(resolve))
+    const images = await Promise.all(wanted.map((each) => resolve(each).catch((error) => planner.misses(each, error))))
     wanted.forEach((each, i) => {
       planner.supply(each, images[i])
     })
@@ -97,16 +97,7 @@ export class BuildPlanner {
     this.source = file.source
     this.escaper = file.escape
     this.linter = new Linter(file.source, options.checks)
-    lintLines(
-      this.linter,
-      file.instructions.map((node) => new Place(file.source, node)),
-    )
-    const { args, stages } = split(
-      file.source,
-      file.instructions.map((node) => readInstruction(file.source, node)),
-      this.linter,
-    )
-    lintStages(this.linter, stages)
+    const { args, stages } = readStages(file, this.linter)
 
     const buildArgs = new Map(Object.entries(options.args ?? {}))
     const host = parsePlatform(options.buildPlatform ?? formatPlatform(HOST), HOST)
@@ -151,6 +142,17 @@ export class BuildPlanner {
       wanted.set(imageKey(named), named)
     }
     return [...wanted.values()]
+  }
+
+  /** Throws what kept an image from being found, placed at its FROM, and with the stage that may have been meant. */
+  misses({ place, name }: WantedImage, error: unknown): never {
+    if (!(error instanceof CaissonError)) throw error
+    const written = place.node.args[0]?.text ?? name
+    const meant =
+      error.code === 'ERR_CAISSON_IMAGE_NOT_FOUND' ? nearest(written.toLowerCase(), this.byName.keys()) : undefined
+    const { code, message, stage, hint, cause } = error
+    const told = new CaissonError(code, message + didYouMean(meant), { stage, hint, cause })
+    throw place.source.locate(told, place.span)
   }
 
   supply(wanted: WantedImage, image: BaseImage | undefined): void {
@@ -339,28 +341,6 @@ export class BuildPlanner {
       for (const each of node.instructions) if (each.name === 'ARG') for (const { key } of each.args) used.add(key)
     return [...this.build.buildArgs.keys()].filter((name) => !used.has(name) && !isProxyArg(name))
   }
-}
-
-function split(
-  source: SourceFile,
-  all: Array<Instruction | Stage['from']>,
-  linter: Linter,
-): { args: Arg[]; stages: Stage[] } {
-  const args: Arg[] = []
-  const stages: Stage[] = []
-  for (const instruction of all) {
-    lintInstruction(linter, instruction)
-    const stage = stages.at(-1)
-    if (instruction.name === 'FROM') stages.push({ from: instruction, instructions: [] })
-    else if (stage) stage.instructions.push(instruction)
-    else if (instruction.name === 'ARG') args.push(instruction)
-    else throw instruction.place.fault(undefined, 'no build stage in current context', 'Begin with FROM.')
-  }
-  if (stages.length === 0) {
-    const at = { line: 1, column: 1 }
-    throw source.locate(fault('dockerfile contains no stages to build', 'Add FROM.'), { start: at, end: at })
-  }
-  return { args, stages }
 }
 
 /** About how much there is to copy for a stage that goes on from another. */

@@ -2,6 +2,7 @@
 
 import { BuildPlanner, type PlanOptions, planBuild, type WantedImage } from '../../../lib/build/dockerfile/plan.js'
 import type { BaseImage } from '../../../lib/build/dockerfile/plan-types.js'
+import { CaissonError } from '../../../lib/errors.js'
 
 const BASE: BaseImage = {
   os: 'linux',
@@ -261,4 +262,8 @@ test('what the resolver throws comes out, and what it does not know is asked onc
   expect(planner.finish().target.baseDigest).toBe('sha256:base')
   const failing = planBuild('FROM x', {}, () => Promise.reject(new Error('offline')))
   await expect(failing).rejects.toThrow('offline')
+  const missing = () => Promise.reject(new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', 'no such image'))
+  await expect(planBuild('FROM scratch AS build\nFROM biuld', {}, missing)).rejects.toThrow(
+    'Dockerfile:2:1: no such image (did you mean build?)',
+  )
 })
