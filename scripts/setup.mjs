@@ -29,6 +29,8 @@ const PEERS = {
   htpasswd: 'apache2-utils',
   openssl: 'openssl',
 }
+/** What the bench measures against besides. */
+const ENGINES = { dockerd: 'docker.io', mmdebstrap: 'mmdebstrap' }
 /** For the virtual machine of test/vm, which is made for x64. */
 const MACHINE = {
   'qemu-system-x86_64': 'qemu-system-x86',
@@ -37,7 +39,8 @@ const MACHINE = {
   cpio: 'cpio',
 }
 const machine = process.arch === 'x64' ? MACHINE : {}
-const wanted = { demo: DEMO, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
+const wanted =
+  { demo: DEMO, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS, ...ENGINES } }[purpose] ?? BUILD
 
 function found(command) {
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']

@@ -1,5 +1,5 @@
 /** Images from and to registries. */
-import { parseReference } from '../reference/parse.js'
+import { parseReference, type Reference } from '../reference/parse.js'
 import { RegistryClient } from '../registry/client.js'
 import type { Auth } from '../registry/credentials.js'
 import type { OnProgress } from '../registry/progress.js'
@@ -15,7 +15,7 @@ import { type Platform, parsePlatform } from '../spec/platform.js'
 import type { Store } from '../store/store.js'
 import { namedIn } from './names.js'
 import type { ImageRoots } from './rootfs.js'
-import type { StoredImage } from './stored.js'
+import { readStored, type StoredImage } from './stored.js'
 
 export interface TransferOptions {
   /** `{ username, password }` or `{ identityToken }`; default: what docker login, podman login and helpers have kept. */
@@ -83,7 +83,9 @@ export async function pushImage(
   try {
     const root = (await isWhole(store, image.root)) ? image.root : image.descriptor
     await lease.add({ digest: root.digest, mediaType: root.mediaType })
-    await pushFrom(store, client, parseReference(ref), root, { onProgress, signal })
+    const reference = parseReference(ref)
+    const mountFrom = await repositoriesWith(store, reference)
+    await pushFrom(store, client, reference, root, { onProgress, signal, mountFrom: (digest) => mountFrom.get(digest) })
   } finally {
     client.close()
     await lease.release()
@@ -97,4 +99,20 @@ async function isWhole(store: Store, root: Descriptor): Promise<boolean> {
   const { manifests } = parseIndex(await store.read(root.digest, DOCUMENT_BOUNDS.bytes), root.mediaType)
   for (const manifest of manifests) if (!(await isWhole(store, manifest))) return false
   return true
+}
+
+/**
+ * Where a registry may have content already: other repositories that images of the store came from or went to, by the
+ * names that they have here. What it can take from one of these need not be sent.
+ */
+async function repositoriesWith(store: Store, { registry, repository }: Reference): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  for (const { name, descriptor } of await store.refs.list()) {
+    const other = name === undefined ? undefined : parseReference(name)
+    if (other?.registry !== registry || other.repository === repository) continue
+    const image = await readStored(store, descriptor).catch(() => undefined)
+    if (!image) continue
+    for (const { digest } of [image.manifest.config, ...image.manifest.layers]) found.set(digest, other.repository)
+  }
+  return found
 }

@@ -24,7 +24,7 @@ export interface PushOptions {
   onProgress?: OnProgress
   signal?: AbortSignal
   /** A repository of the same registry that may have the layers. */
-  mountFrom?: string
+  mountFrom?: string | ((digest: string) => string | undefined)
   /** Blobs that are larger go in several requests. */
   chunkSize?: number
 }
@@ -86,7 +86,7 @@ async function pushPart(
   { mountFrom, chunkSize, signal }: PushOptions,
 ): Promise<void> {
   const uploaded = await client.pushBlob(reference, descriptor, storedBlob(store, descriptor.digest), {
-    mountFrom,
+    mountFrom: typeof mountFrom === 'function' ? mountFrom(descriptor.digest) : mountFrom,
     chunkSize,
     signal,
     onProgress: (bytes) => progress.to('uploading', bytes),

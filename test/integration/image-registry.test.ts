@@ -126,3 +126,13 @@ withSkopeo('skopeo reads what was pushed, and what it pushes is run', async () =
     expect([format, (await run(name(format), ['cat', '/greeting'])).stdout]).toEqual([format, 'from skopeo'])
   }
 })
+
+withRegistry('what another repository of the registry has is mounted there, and not sent again', async () => {
+  const image = await pushed('mount', 'mounted')
+  const statuses: string[] = []
+  await image.push(`${registry.host}/other/box:1`, { onProgress: ({ status }) => statuses.push(status) })
+  expect(statuses.filter((status) => status === 'mounted')).toHaveLength(3)
+  expect(statuses).not.toContain('uploading')
+  await forget()
+  expect((await run(`${registry.host}/other/box:1`, ['cat', '/greeting'])).stdout).toBe('mounted')
+})
