@@ -28,6 +28,8 @@ export interface ImageRoot {
   trees: readonly HostTree[]
   /** Paths that no container of it shows. */
   hidden: readonly string[]
+  /** Paths of this process's own root that show the same, for programs without a root of their own. */
+  shown?: readonly string[]
   config: ImageConfig
 }
 
@@ -40,7 +42,7 @@ export interface Assembled {
 /** Processes and threads of a container that sets no limit of its own: a fork bomb ends there (Podman's value). */
 const DEFAULT_PIDS = 2048
 
-function boundProcesses(program: SpecProcess): void {
+export function boundProcesses(program: SpecProcess): void {
   if (program.rlimits?.some(({ type }) => type === 'RLIMIT_NPROC')) return
   program.rlimits = [...(program.rlimits ?? []), { type: 'RLIMIT_NPROC', soft: DEFAULT_PIDS, hard: DEFAULT_PIDS }]
 }
@@ -71,7 +73,7 @@ export function assemble(input: AssembleInput): Assembled {
   const settings = settingsFromLimits(limits)
   settings.pidsMax ??= pidsAvailable(owner) ? DEFAULT_PIDS : undefined
   const userns = namespaces.idMaps !== undefined
-  const linux = linuxSpec(options, namespaces)
+  const linux = linuxSpec(options, namespaces, owner.isolation)
   const rules = deviceRules(linux.resources?.devices ?? [], owner, userns)
   settings.devices = rules.legacy
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
@@ -92,6 +94,8 @@ export function assemble(input: AssembleInput): Assembled {
       hostIpc: isHost('ipc'),
       hostPids: isHost('pid'),
       userns,
+      outerProc: owner.isolation.proc === 'outer',
+      outerSys: owner.isolation.sys === 'outer',
       ttyGroup: !namespaces.idMaps || hostId(namespaces.idMaps.gidMap, TTY_GROUP) !== undefined,
     }),
     linux: {
@@ -191,7 +195,7 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== false
 }
 
-function pidsAvailable({ cgroups }: Owner): boolean {
+export function pidsAvailable({ cgroups }: Owner): boolean {
   return (
     (cgroups.unified?.controllers.includes('pids') ?? false) ||
     cgroups.legacy.some(({ hierarchy }) => hierarchy.controllers.includes('pids'))

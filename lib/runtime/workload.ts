@@ -94,6 +94,16 @@ export interface Workload {
   /** Device access, for the program that the addon attaches to the v2 cgroup. */
   devices?: readonly SpecDeviceRule[]
   landlock?: Landlock
+  /** No namespaces, no mounts: the program is kept by these alone. */
+  sandbox?: {
+    directory: string
+    uid: number
+    gid: number
+    /** Nobody else is this user. */
+    ownUser: boolean
+    landlock: Landlock
+    filter: Uint8Array
+  }
   /** The compiled seccomp filter. */
   filter?: Uint8Array
   /** SECCOMP_FILTER_FLAG_* to load it with. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { checkIdMap, grantsOf, hostId, idMapText, parseIdMap, parseSubIds } from '../../../lib/runtime/id-maps.js'
+import { checkIdMap, hostId, idMapText, parseIdMap } from '../../../lib/runtime/id-maps.js'
+import { grantsOf, parseSubIds } from '../../../lib/runtime/sub-ids.js'
 
 describe('/etc/subuid', () => {
   test('is read line by line; what has another form is left out', () => {
