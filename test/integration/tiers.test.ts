@@ -223,7 +223,8 @@ describe('where namespaces are refused', () => {
 
 describe('where namespaces are to be had', () => {
   test('a caller who accepts Landlock alone gets them all the same', async () => {
-    const tier = await within<string>(`${SEE} show((await inspect({ security: { require: 'landlock' } })).tier)`)
+    const tier = await within<string>(`${SEE}
+    show((await inspect({ security: { require: 'landlock' } })).tier)`)
     expect(tier).toBe('namespaces')
   })
 

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { transformSync } from 'esbuild'
 import { packageForEveryone } from './everyone.js'
 import { isRoot } from './needs.js'
 import { compileProgram } from './program.js'
@@ -53,9 +54,11 @@ const { Container, Image, Pool, doctor, run } = caisson
 const show = (value) => process.stdout.write(JSON.stringify(value) + '\\n')
 const failing = (work) => work.then((value) => ({ value }), ({ code, stage, hint, message }) => ({ code, stage, hint, message }))
 ${script}`
+  // `await using` is newer than the oldest Node.
+  const { code } = transformSync(text, { loader: 'ts', format: 'esm', target: 'node20' })
   const user = isRoot && uid !== undefined ? ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'] : []
   const filter = calls ? [forbid as string, calls] : []
-  const words = [...outer, ...user, ...filter, process.execPath, '--input-type=module', '-e', text]
+  const words = [...outer, ...user, ...filter, process.execPath, '--input-type=module', '-e', code]
   return {
     words,
     home,
