@@ -70,7 +70,7 @@ extern "C" {
   OP(HOOK)          /* timeout ms, argument count            | state before pid, state after pid, path, args, env */ \
   OP(USER)          /* uid << 32 | gid, 1: by number only    | user or empty, more groups...               */ \
   OP(WORKDIR)       /*                                       | path                                        */ \
-  OP(REAPER)        /*                                       |                                             */ \
+  OP(REAPER)        /* 1: its owner may look into it         |                                             */ \
   OP(BOUNDING)      /* capability mask to keep               |                                             */ \
   OP(CREDENTIALS)   /* umask, 1: groups stay if they must    |                                             */ \
   OP(CAPABILITIES)  /* effective, permitted, inheritable, ambient |                                        */ \

@@ -56,6 +56,8 @@ export interface AssembleInput {
   namespaces: ChosenNamespaces
   /** Where a writable layer on disk lies. */
   directory?: string
+  /** The layers are copied: overlay is not to be had. */
+  copied?: boolean
   /** A container that programs will be executed in, and not just one run. */
   kept?: boolean
 }
@@ -115,7 +117,7 @@ export function assemble(input: AssembleInput): Assembled {
     workload: {
       spec,
       rootfs: own.has('mnt')
-        ? { kind: 'overlay', lower: image.lower, writable, trees: image.trees }
+        ? { kind: 'overlay', lower: image.lower, writable, trees: image.trees, copied: input.copied }
         : { kind: 'inherited' },
       staging: owner.staging,
       user: userText(options.user, image.config),

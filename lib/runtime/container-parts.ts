@@ -11,7 +11,7 @@ import { writeBundle } from './bundle.js'
 import { loadBundle } from './bundle-load.js'
 import { checkContainerOptions } from './check-options.js'
 import type { Hooks } from './hooks.js'
-import { checkTier } from './isolation.js'
+import { checkTier, overlayTakes } from './isolation.js'
 import { type Owner, owner } from './owner.js'
 import { releaseName, takeName } from './registry.js'
 import { type Room, takeRoom } from './room.js'
@@ -55,11 +55,12 @@ export async function makeParts(
   const inMemory = options.storage === 'memory' || holder.isolation.tier === 'landlock'
   const data = inMemory ? undefined : path.join(holder.data, 'containers', id)
   const run = path.join(holder.run, 'containers', id)
+  const copied = data !== undefined && !(await layersOnDisk(holder))
   const room = await takeRoom(holder, options)
   const undo = [() => room.close()]
   try {
     const { root } = image
-    const assembled = room.assemble({ id, image: root, command, directory: data, kept: true })
+    const assembled = room.assemble({ id, image: root, command, directory: data, copied, kept: true })
     const name = await takeName(options.name, holder, id)
     undo.push(() => releaseName(name, id))
     undo.push(() => rm(run, { recursive: true, force: true }))
@@ -72,6 +73,20 @@ export async function makeParts(
     for (const step of undo) await step()
     throw error
   }
+}
+
+const onDisk = new WeakMap<Owner, Promise<boolean>>()
+
+/** Looked at once. Where overlay is not to be had at all nothing is tried. */
+function layersOnDisk(holder: Owner): Promise<boolean> {
+  const { isolation, data, ordinary, staging } = holder
+  if (isolation.layers === 'copy') return Promise.resolve(false)
+  let known = onDisk.get(holder)
+  if (!known) {
+    known = overlayTakes(path.join(data, 'trial'), ordinary?.user, staging)
+    onDisk.set(holder, known)
+  }
+  return known
 }
 
 /** Of an OCI bundle: its root is used in place, and its name is the beginning of the id. */

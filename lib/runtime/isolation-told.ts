@@ -17,7 +17,7 @@ export interface IsolationReport {
   notGuaranteed: readonly string[]
 }
 
-export function toldIsolation({ proc, layers, landlock }: Isolation, workload: Workload): IsolationReport {
+export function toldIsolation({ proc, landlock }: Isolation, workload: Workload): IsolationReport {
   const { sandbox, idMaps, rootfs } = workload
   if (sandbox) {
     const notGuaranteed = sandboxLacks(landlock, sandbox.ownUser)
@@ -30,9 +30,9 @@ export function toldIsolation({ proc, layers, landlock }: Isolation, workload: W
       'Its /proc is the outer container\u2019s, read-only: the names and command lines of processes there can be read, and its own process ids are other ones.',
     )
   if (ids === 1) notGuaranteed.push('There is one user and one group: all files belong to root inside.')
-  if (rootfs.kind === 'overlay' && layers === 'copy')
-    notGuaranteed.push('Its layers were copied, which takes their space for each container.')
-  return { tier: 'namespaces', proc, layers: rootfs.kind === 'overlay' ? layers : null, landlock, ids, notGuaranteed }
+  const layers = rootfs.kind !== 'overlay' ? null : rootfs.copied ? 'copy' : 'overlay'
+  if (layers === 'copy') notGuaranteed.push('Its layers were copied, which takes their space for each container.')
+  return { tier: 'namespaces', proc, layers, landlock, ids, notGuaranteed }
 }
 
 function sandboxLacks(landlock: number, ownUser: boolean): string[] {

@@ -1,5 +1,8 @@
 /** How strong the isolation is that this process can give, found out by trying: docs/rootless.md. */
+import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
 import { CaissonError } from '../errors.js'
+import { removeTree } from '../layer/tree.js'
 import { addon, type NativeErrand } from '../native/addon.js'
 import { becomeRootIn } from './lower-namespaces.js'
 import { MS_REC, PROPAGATION } from './mount-options.js'
@@ -88,6 +91,39 @@ function tryContainer(
       strings: [`${staging}/root`, `${staging}/upper`, `${staging}/work`, user ? 'userxattr' : '', data],
     })
   plan.add('ROOT', 'root', { numbers: [memory, 1], strings: [staging] })
+}
+
+/**
+ * Whether overlay takes a directory for its writable layer. It does not where that is on an overlay itself, as in most
+ * outer containers, or on some network file systems.
+ */
+export async function overlayTakes(
+  directory: string,
+  user: Ordinary['user'] | undefined,
+  staging: string,
+): Promise<boolean> {
+  const lower = path.join(directory, 'lower')
+  try {
+    for (const name of ['lower', 'upper', 'work']) await mkdir(path.join(directory, name), { recursive: true })
+    await perform((plan) => {
+      if (user) becomeRootIn(user, plan, 'namespaces')
+      const [memory, root] = [plan.slot(), plan.slot()]
+      plan.add('UNSHARE', 'namespaces', { numbers: [NAMESPACES.mnt.flag] })
+      plan.add('PROPAGATION', 'mounts: /', { numbers: [MS_REC | PROPAGATION.private], strings: [''] })
+      plan.add('FILESYSTEM', 'mounts: tmpfs', { numbers: [memory, 0], strings: ['tmpfs', 'size', '64k'] })
+      plan.add('DIRECTORY', 'mounts: tmpfs', { numbers: [memory, 0o755], strings: ['root'] })
+      plan.add('ATTACH', 'mounts: tmpfs', { numbers: [memory, NONE], strings: [staging] })
+      const [upper, work] = [path.join(directory, 'upper'), path.join(directory, 'work')]
+      const strings = [`${staging}/root`, upper, work, user ? 'userxattr' : '', lower]
+      plan.add('OVERLAY', OVERLAY, { numbers: [root, 0], strings })
+    })
+    return true
+  } catch (error) {
+    if (!(error instanceof CaissonError)) throw error
+    return false
+  } finally {
+    await removeTree(directory)
+  }
 }
 
 /** 0: a program cannot be kept in Landlock and a filter. */

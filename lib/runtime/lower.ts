@@ -125,7 +125,7 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
     prepareSandboxed(plan, workload)
     return
   }
-  if (workload.init) plan.add('REAPER', 'init')
+  if (workload.init) plan.add('REAPER', 'init', { numbers: [workload.inside ? 1 : 0] })
   if (!workload.idMaps || workload.inside) ownersLimits(plan, workload)
 
   const { uid, gid, additionalGids = [], umask = 0o022 } = process.user

@@ -32,7 +32,8 @@ export async function takeRoom(owner: Owner, options: ContainerOptions): Promise
   }
   const namespaces = await chooseNamespaces(options, isolation)
   return {
-    assemble: (input) => assemble({ ...input, owner, options, namespaces }),
+    assemble: (input) =>
+      assemble({ ...input, owner, options, namespaces, copied: input.copied || isolation.layers === 'copy' }),
     close: async () => namespaces.close(),
   }
 }

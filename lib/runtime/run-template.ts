@@ -42,7 +42,9 @@ export class RunTemplate {
     const id = newId()
     const common = { ...options, files: undefined }
     const namespaces = ownNamespaces(options, owner.ordinary)
-    const { workload, cgroup } = assemble({ id, owner, image, command: ['/'], options: common, namespaces })
+    const copied = owner.isolation.layers === 'copy'
+    const input = { id, owner, image, command: ['/'], options: common, namespaces, copied }
+    const { workload, cgroup } = assemble(input)
     this.#owner = owner
     this.#image = image
     this.#options = kept

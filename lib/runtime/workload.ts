@@ -25,7 +25,14 @@ export interface HostTree {
 
 export type Rootfs =
   /** Layers, the topmost first, under a writable one. */
-  | { kind: 'overlay'; lower: readonly string[]; writable: Writable; trees: readonly HostTree[] }
+  | {
+      kind: 'overlay'
+      lower: readonly string[]
+      writable: Writable
+      trees: readonly HostTree[]
+      /** The kernel lets us mount no overlay here, so they are copied. */
+      copied?: boolean
+    }
   /** A directory as it is (OCI bundles). */
   | { kind: 'directory'; path: string }
   /** The root of the mount namespace that is joined or kept. */
