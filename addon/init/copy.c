@@ -133,14 +133,14 @@ static int copy_below(struct context *c, int from, int to, int depth) {
   return n < 0 ? (int)tried(c, "getdents64", "", n) : 0;
 }
 
-/* What the image takes of the tmpfs does not count against the container's own limit. */
+/* What the image takes of the tmpfs, at whose top the copy lies, does not count against the container's own limit. */
 static int bound(struct context *c, int target, u64 limit) {
   struct statfs status;
   char size[24];
   int r = (int)tried(c, "fstatfs", "", SYS(fstatfs, target, &status));
   if (r < 0) return r;
   size[text_number(size, (u64)(status.f_blocks - status.f_bfree) * (u64)status.f_bsize + limit)] = 0;
-  int fs = (int)tried(c, "fspick", "", SYS(fspick, target, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC));
+  int fs = (int)tried(c, "fspick", "", SYS(fspick, target, "..", FSPICK_CLOEXEC));
   if (fs < 0) return fs;
   r = (int)tried(c, "fsconfig", "size", SYS(fsconfig, fs, FSCONFIG_SET_STRING, "size", size, 0));
   if (r >= 0) r = (int)tried(c, "fsconfig", "size", SYS(fsconfig, fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));

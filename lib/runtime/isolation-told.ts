@@ -7,6 +7,8 @@ export interface IsolationReport {
   tier: Tier
   /** Whose processes its /proc shows. */
   proc: 'own' | 'outer' | 'none'
+  /** Likewise of its /sys: whose network devices. */
+  sys: 'own' | 'outer' | 'none'
   /** How its root is made of layers; null: it has none of its own. */
   layers: 'overlay' | 'copy' | null
   /** Version of the kernel's Landlock interface; 0: it has none. */
@@ -17,11 +19,11 @@ export interface IsolationReport {
   notGuaranteed: readonly string[]
 }
 
-export function toldIsolation({ proc, landlock }: Isolation, workload: Workload): IsolationReport {
+export function toldIsolation({ proc, sys, landlock }: Isolation, workload: Workload): IsolationReport {
   const { sandbox, idMaps, rootfs } = workload
   if (sandbox) {
     const notGuaranteed = sandboxLacks(landlock, sandbox.ownUser)
-    return { tier: 'landlock', proc: 'none', layers: null, landlock, ids: 1, notGuaranteed }
+    return { tier: 'landlock', proc: 'none', sys: 'none', layers: null, landlock, ids: 1, notGuaranteed }
   }
   const notGuaranteed: string[] = []
   const ids = idMaps ? idMaps.uidMap.reduce((sum, { size }) => sum + size, 0) : null
@@ -29,10 +31,12 @@ export function toldIsolation({ proc, landlock }: Isolation, workload: Workload)
     notGuaranteed.push(
       'Its /proc is the outer container\u2019s, read-only: the names and command lines of processes there can be read, and its own process ids are other ones.',
     )
+  if (sys === 'outer')
+    notGuaranteed.push('Its /sys is the outer container\u2019s, read-only: it names the network devices there.')
   if (ids === 1) notGuaranteed.push('There is one user and one group: all files belong to root inside.')
   const layers = rootfs.kind !== 'overlay' ? null : rootfs.copied ? 'copy' : 'overlay'
   if (layers === 'copy') notGuaranteed.push('Its layers were copied, which takes their space for each container.')
-  return { tier: 'namespaces', proc, layers, landlock, ids, notGuaranteed }
+  return { tier: 'namespaces', proc, sys, layers, landlock, ids, notGuaranteed }
 }
 
 function sandboxLacks(landlock: number, ownUser: boolean): string[] {

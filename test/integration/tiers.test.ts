@@ -221,6 +221,116 @@ describe('where namespaces are refused', () => {
   })
 })
 
+/** Words that set something up by root, in a mount namespace of its own, and then go on with the command. */
+const prepared = (script: string) => [
+  'unshare',
+  '-m',
+  '--propagation',
+  'private',
+  'sh',
+  '-c',
+  `${script} && exec "$@"`,
+  'sh',
+]
+const USER = 64_321
+
+describe('where the kernel mounts no new /proc and /sys, as parts of them are hidden', () => {
+  const outer = prepared('for d in /proc/fs /sys/firmware; do mount -t tmpfs -o ro,size=4k none $d || exit 125; done')
+
+  asRoot(
+    'a container shows those that are there, and neither the owner nor its other containers are open',
+    async () => {
+      const seen = await within<{
+        isolation: IsolationReport
+        own: string
+        write: string
+        others: string[]
+        hidden: string
+      }>(
+        `${SEE}
+      const sh = (script, options) => run(image, ['sh', '-c', script], options)
+      const isolation = (await inspect({})).isolation
+      await using neighbour = await Container.create(image, { command: ['sleep', '1000'] })
+      await neighbour.start()
+      const { stdout: own } = await sh('readlink /proc/self/exe; ls /sys/class/net | wc -l')
+      const { stderr: write } = await sh('echo x > /proc/sys/kernel/hostname; echo 0 > /proc/self/oom_score_adj; echo b > /proc/sysrq-trigger')
+      const { stdout: hidden } = await sh('ls /proc/fs /sys/firmware | wc -w')
+      const others = []
+      await using another = await Container.create(image, { command: ['sleep', '1000'] })
+      await another.start()
+      for (const pid of [process.pid, neighbour.pid])
+        for (const what of ['cat /proc/PID/environ', 'ls /proc/PID/root/', 'head -c1 /proc/PID/mem', 'readlink /proc/PID/cwd', 'kill -0 PID']) {
+          const program = ['sh', '-c', what.replace('PID', pid)]
+          others.push((await run(image, program)).exitCode, (await another.exec(program)).exitCode)
+        }
+      show({ isolation, own, write, hidden, others })`,
+        { outer, uid: USER },
+      )
+      expect(seen.isolation).toMatchObject({ tier: 'namespaces', proc: 'outer', sys: 'outer', ids: 1 })
+      expect(seen.isolation.notGuaranteed.join(' ')).toMatch(/command lines.*network devices.*one user/)
+      expect(seen.own).toMatch(/^\/usr\/bin\/readlink\n[1-9]/)
+      expect(seen.write.match(/Read-only file system/g)).toHaveLength(3)
+      // The names of the two directories alone.
+      expect(seen.hidden.trim()).toBe('2')
+      expect(seen.others).not.toContain(0)
+      expect(seen.others).toHaveLength(20)
+    },
+  )
+})
+
+describe('where overlay is refused', () => {
+  /** The kernel stacks two: an image on one of one can have no other above it, and a writable layer lies on none. */
+  const overlays = (count: number) =>
+    prepared(
+      `cd $(mktemp -d) && mount -t tmpfs none . && mkdir 0 && chmod 777 0 && for i in ${Array.from({ length: count }, (_, i) => i + 1).join(' ')}; do
+        mkdir u$i w$i $i; chmod 777 u$i; mount -t overlay o -o lowerdir=$((i-1)),upperdir=u$i,workdir=w$i $i || exit 125; done
+      export CAISSON_ROOT=$PWD/${count}/root`,
+    )
+  const script = (storage: string) =>
+    `${SEE}
+    await using container = await Container.create(image, { command: ['sleep', '1000'], storage: '${storage}', limits: LIMITS })
+    await container.start()
+    const sh = async (script) => (await container.exec(['sh', '-c', script])).stdout
+    const before = await sh('stat -c %a /tmp /root | tr "\\n" " "; ls /etc/services; echo x > /etc/new; rm /etc/services; echo y >> /etc/protocols')
+    const changes = (await container.diff()).map(({ path, kind }) => kind + ' ' + path)
+    const { isolation, upper } = container.inspect()
+    let after = ''
+    if ('${storage}' === 'disk') {
+      await container.restart({ timeout: 0 })
+      after = await sh('cat /etc/new; ls /etc/services 2>/dev/null')
+    }
+    const { stdout } = await run(image, ['sh', '-c', 'head -c 3000000 /dev/zero > /tmp/x; stat -c %s /tmp/x'], { limits: { disk: '1m' } })
+    await container.remove({ force: true })
+    show({ before, changes, layers: isolation.layers, after, bounded: Number(stdout), left: upper && existsSync(upper) })
+    import { existsSync } from 'node:fs'`.replace('LIMITS', '{}')
+
+  const cases: Array<[where: string, storage: string, count: number]> = [
+    ['on disk alone, where the data lies on an overlay', 'disk', 1],
+    ['everywhere, where overlays are stacked', 'memory', 2],
+    ['everywhere, and on disk', 'disk', 2],
+  ]
+  for (const [where, storage, count] of cases)
+    asRoot(`${where}: layers are copied`, async () => {
+      for (const uid of [undefined, USER]) {
+        const seen = await within<Record<string, unknown>>(script(storage), {
+          outer: overlays(count),
+          uid,
+          env: { CAISSON_ROOT: undefined },
+        })
+        expect(seen).toEqual({
+          before: '1777 700 /etc/services\n',
+          changes: ['modified /etc', 'added /etc/new', 'modified /etc/protocols', 'deleted /etc/services'],
+          layers: 'copy',
+          after: storage === 'disk' ? 'x\n' : '',
+          bounded: expect.any(Number),
+          left: storage === 'disk' ? false : null,
+        })
+        expect(seen.bounded).toBeGreaterThan(500_000)
+        expect(seen.bounded).toBeLessThanOrEqual(1024 * 1024)
+      }
+    })
+})
+
 describe('where namespaces are to be had', () => {
   test('a caller who accepts Landlock alone gets them all the same', async () => {
     const tier = await within<string>(`${SEE}
