@@ -127,10 +127,10 @@ export class ContainerArchive {
 
   async #changes(options: DiffOptions): Promise<Change[]> {
     const { rootfs } = this.#workload
-    const { upper, lowers } = options
+    const { upper } = options
     const changes = await diffLayer(options)
     if (rootfs.kind !== 'overlay' || !rootfs.copied) return changes
-    return withoutCopies(changes, typeof upper === 'number' ? `/proc/self/fd/${upper}` : upper, lowers)
+    return withoutCopies(changes, typeof upper === 'number' ? `/proc/self/fd/${upper}` : upper, rootfs.lower)
   }
 
   async #withChanges<T>(signal: AbortSignal | undefined, work: (options: DiffOptions) => Promise<T>): Promise<T> {
