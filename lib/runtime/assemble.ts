@@ -40,11 +40,13 @@ export interface Assembled {
 }
 
 /** Processes and threads of a container that sets no limit of its own: a fork bomb ends there (Podman's value). */
-const DEFAULT_PIDS = 2048
+export const DEFAULT_PIDS = 2048
 
-export function boundProcesses(program: SpecProcess): void {
+/** `others`: processes of the same user that are not the container's, but count. */
+export function boundProcesses(program: SpecProcess, others = 0): void {
   if (program.rlimits?.some(({ type }) => type === 'RLIMIT_NPROC')) return
-  program.rlimits = [...(program.rlimits ?? []), { type: 'RLIMIT_NPROC', soft: DEFAULT_PIDS, hard: DEFAULT_PIDS }]
+  const most = DEFAULT_PIDS + others
+  program.rlimits = [...(program.rlimits ?? []), { type: 'RLIMIT_NPROC', soft: most, hard: most }]
 }
 
 export interface AssembleInput {

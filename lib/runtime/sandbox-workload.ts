@@ -1,4 +1,5 @@
 /** From options to a program in a sandbox: what needs namespaces is an error, never left out. */
+import { readFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { planCgroup } from '../cgroup/plan.js'
@@ -9,7 +10,14 @@ import { architecture } from '../seccomp/arch.js'
 import { sandboxFilter } from '../seccomp/sandbox.js'
 import { FS_DEVICE_NODES, FS_RIGHTS, NET_RIGHTS, SCOPES } from '../spec/landlock.js'
 import type { RuntimeSpec } from '../spec/runtime.js'
-import { type Assembled, type AssembleInput, boundProcesses, injectedFiles, pidsAvailable } from './assemble.js'
+import {
+  type Assembled,
+  type AssembleInput,
+  boundProcesses,
+  DEFAULT_PIDS,
+  injectedFiles,
+  pidsAvailable,
+} from './assemble.js'
 import { notInSandbox, type Sandbox } from './sandbox.js'
 import { chooseLandlock, type Landlock } from './spec-landlock.js'
 import { commandLine, processSpec } from './spec-process.js'
@@ -35,14 +43,14 @@ export function assembleSandbox(
     )
   const settings = settingsFromLimits(options.limits ?? {})
   const pids = pidsAvailable(owner)
-  settings.pidsMax ??= pids ? 2048 : undefined
+  settings.pidsMax ??= pids ? DEFAULT_PIDS : undefined
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept })
   const args = commandLine(image.config, options.entrypoint, command)
   const { directory } = sandbox
   const defaults = { ...options, workdir: path.resolve(directory, options.workdir ?? '') }
   const program = processSpec(args, image.config, withHome(defaults, directory), os.hostname())
   program.capabilities = { bounding: [], effective: [], permitted: [] }
-  if (!pids) boundProcesses(program)
+  if (!pids) boundProcesses(program, sandbox.ownUser ? 0 : tasksHere())
   const security = options.security ?? {}
   const seccomp = chooseSeccomp(security, [])
   const spec: RuntimeSpec = {
@@ -88,6 +96,15 @@ export function assembleSandbox(
         }),
       },
     },
+  }
+}
+
+/** Of the whole machine, as most of one user's are hard to count. */
+function tasksHere(): number {
+  try {
+    return Number(/\/(\d+) /.exec(readFileSync('/proc/loadavg', 'utf8'))?.[1] ?? 0)
+  } catch {
+    return 0
   }
 }
 
