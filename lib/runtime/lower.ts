@@ -4,6 +4,7 @@ import { NETWORK_SYSCTLS } from '../spec/defaults.js'
 import { resourceNumber } from '../spec/rlimits.js'
 import type { SpecHook } from '../spec/runtime.js'
 import type { Hooks } from './hooks.js'
+import { hasOthers } from './id-maps.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
 import { enterNamespaces, hasOwn } from './lower-namespaces.js'
 import {
@@ -154,7 +155,9 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
   prepareLimits(plan, process)
   // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.
   if (!process.noNewPrivileges) filter()
-  plan.add('CREDENTIALS', 'user', { numbers: [umask, 0] })
+  // With one id the user namespace denies setgroups(2) (user_namespaces(7)).
+  const oneId = workload.inside && workload.idMaps !== undefined && !hasOthers(workload.idMaps)
+  plan.add('CREDENTIALS', 'user', { numbers: [umask, oneId ? 1 : 0] })
   plan.add('CAPABILITIES', 'capabilities', {
     numbers: [
       capabilityMask(capabilities.effective),
