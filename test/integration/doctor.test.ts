@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { doctor, Image, type Report, run, type SecurityOptions } from '../../lib/index.js'
@@ -170,6 +170,7 @@ describe('doctor elsewhere', () => {
     try {
       cpSync(path.dirname(dist), path.join(directory, 'dist'), { recursive: true })
       writeFileSync(path.join(directory, 'package.json'), '{"type":"module"}')
+      symlinkSync(path.resolve('node_modules'), path.join(directory, 'node_modules'))
       for (const [platform, id] of [
         ['linux', 'addon'],
         ['darwin', 'platform'],
