@@ -6,6 +6,7 @@ import type { ContainerOptions } from '../options.js'
 import { privileged } from '../util/privileged.js'
 import { checkIdMap, defaultIdMaps, hostId, type IdMapPair } from './id-maps.js'
 import { takeIdRange } from './id-ranges.js'
+import type { Isolation } from './isolation.js'
 import {
   checkNamespaceType,
   createNamespace,
@@ -38,9 +39,18 @@ export interface ChosenNamespaces {
 export type Choice = 'private' | 'host' | NamespaceHandle | { pid: number } | { path: string }
 
 /** Opens and makes what is needed. `close()` must be called, whatever comes after. */
-export async function chooseNamespaces(options: ContainerOptions): Promise<ChosenNamespaces> {
+export async function chooseNamespaces(
+  options: ContainerOptions,
+  { proc }: Pick<Isolation, 'proc'> = { proc: 'own' },
+): Promise<ChosenNamespaces> {
   const choices = readChoices(options)
-  if (options.security?.userns !== 'auto') return openNamespaces(choices, askedMaps(options))
+  if (options.security?.userns !== 'auto') {
+    const user = choices.get('user')
+    // Who sees the processes of other containers must not have the rights over them that one user namespace gives.
+    const apart = proc === 'outer' && !privileged() && (user === undefined || user === 'private')
+    if (apart) choices.set('user', 'private')
+    return openNamespaces(choices, askedMaps(options) ?? (apart ? defaultIdMaps() : undefined))
+  }
   const range = await takeIdRange()
   try {
     const chosen = await openNamespaces(choices, range.maps)

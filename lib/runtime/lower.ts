@@ -2,12 +2,22 @@
 import { capabilityMask } from '../spec/capabilities.js'
 import { NETWORK_SYSCTLS } from '../spec/defaults.js'
 import { resourceNumber } from '../spec/rlimits.js'
-import type { SpecHook, SpecProcess } from '../spec/runtime.js'
+import type { SpecHook } from '../spec/runtime.js'
 import type { Hooks } from './hooks.js'
+import { hasOthers } from './id-maps.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
 import { enterNamespaces, hasOwn } from './lower-namespaces.js'
+import {
+  addLandlock,
+  addSeccomp,
+  execute,
+  injectFiles,
+  packedSize,
+  prepareLimits,
+  rlimitValue,
+} from './lower-program.js'
+import { lowerSandbox, prepareSandboxed } from './lower-sandbox.js'
 import { CREATE, NONE, Plan } from './plan.js'
-import type { Landlock } from './spec-landlock.js'
 import type { Workload } from './workload.js'
 
 const SYNC_HOOKS = 2
@@ -19,6 +29,8 @@ export interface Lowered {
   plan: Plan
   /** CLONE_NEW* for the process itself; the rest the plan does. */
   cloneFlags: number
+  /** That one ends all that the program has started, too. */
+  guarded?: boolean
   /** Another process, outside of the cgroups, waits for it: it lives in a pid namespace that is not its own. */
   attended: boolean
   /** The program is PID 1 of a namespace of its own. */
@@ -46,6 +58,7 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
 }
 
 function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lowered, 'plan' | 'ownPids'> {
+  if (workload.sandbox) return lowerSandbox(plan, workload, options)
   // Templates get theirs anew each time.
   const entry = enterNamespaces(plan, workload, options.template ? (fd) => fd : undefined)
   let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc, empty: NONE }
@@ -105,29 +118,15 @@ function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, stri
   })
 }
 
-/** Written as the container's root, before the program is. */
-export function injectFiles(plan: Plan, files: Workload['files']): void {
-  for (const file of files)
-    plan.add('FILE', `files: ${file.path}`, {
-      numbers: [NONE, file.mode, (BigInt(file.uid) << 32n) | BigInt(file.gid)],
-      strings: [file.path],
-      blob: file.content,
-    })
-}
-
-const CONSOLE_SIZE = { height: 24, width: 80 }
-
-/** `kept`: of what the plan inherits, how many descriptors from the first on the program gets too. */
-export function execute(plan: Plan, process: Pick<SpecProcess, 'args' | 'env'> | undefined, kept = 0): void {
-  if (!process?.args?.length) throw new Error('a process needs args')
-  plan.add('EXEC', 'exec', { numbers: [process.args.length, kept], strings: [...process.args, ...(process.env ?? [])] })
-}
-
 /** From a ready container to the program: limits, identity, protections; all but its execution. */
 export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: Hooks): void {
   const process = workload.spec.process
   if (!process) throw new Error('a configuration without a process')
-  if (workload.init) plan.add('REAPER', 'init')
+  if (workload.sandbox) {
+    prepareSandboxed(plan, workload)
+    return
+  }
+  if (workload.init) plan.add('REAPER', 'init', { numbers: [workload.inside ? 1 : 0] })
   if (!workload.idMaps || workload.inside) ownersLimits(plan, workload)
 
   const { uid, gid, additionalGids = [], umask = 0o022 } = process.user
@@ -137,8 +136,7 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
     strings: [workload.user ?? '', ...additionalGids.map(String), ...workload.groups],
   })
   if (process.terminal) {
-    const { height, width } = process.consoleSize ?? CONSOLE_SIZE
-    plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, ((width & 0xffff) << 16) | (height & 0xffff)] })
+    plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, packedSize(process.consoleSize)] })
   }
   // A missing one is made in the container's root, but not in one that others live in.
   plan.add('WORKDIR', 'workdir', {
@@ -149,18 +147,17 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
 
   const capabilities = process.capabilities ?? {}
   const filter = () => {
-    if (workload.filter) plan.add('SECCOMP', 'seccomp', { numbers: [workload.filterFlags ?? 0], blob: workload.filter })
+    if (workload.filter) addSeccomp(plan, workload.filter, workload.filterFlags ?? 0)
   }
   plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
   if (workload.landlock) addLandlock(plan, workload.landlock)
   // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
-  for (const limit of process.rlimits ?? [])
-    plan.add('RLIMIT', `ulimits: ${limit.type}`, {
-      numbers: [resourceNumber(limit.type), rlimitValue(limit.soft), rlimitValue(limit.hard)],
-    })
+  prepareLimits(plan, process)
   // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.
   if (!process.noNewPrivileges) filter()
-  plan.add('CREDENTIALS', 'user', { numbers: [umask, 0] })
+  // With one id the user namespace denies setgroups(2) (user_namespaces(7)).
+  const oneId = workload.inside && workload.idMaps !== undefined && !hasOthers(workload.idMaps)
+  plan.add('CREDENTIALS', 'user', { numbers: [umask, oneId ? 1 : 0] })
   plan.add('CAPABILITIES', 'capabilities', {
     numbers: [
       capabilityMask(capabilities.effective),
@@ -175,19 +172,4 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
   if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('PARENT_DEATH', 'process')
   if (process.noNewPrivileges) filter()
-}
-
-function addLandlock(plan: Plan, { paths, ports, handledNet, scoped, required }: Landlock): void {
-  const numbers = [...paths.map(({ rights }) => rights), ...ports.flatMap(({ rights, port }) => [rights, port])]
-  const blob = Buffer.alloc(numbers.length * 8)
-  numbers.forEach((number, i) => {
-    blob.writeBigUInt64LE(BigInt(number), i * 8)
-  })
-  const strings = paths.map(({ path }) => path)
-  plan.add('LANDLOCK', 'landlock', { numbers: [handledNet, scoped, required ? 1 : 0], strings, blob })
-}
-
-/** RLIM_INFINITY comes as -1 or as 2^64-1, which a double rounds up. */
-function rlimitValue(value: number): bigint {
-  return value < 0 || value >= 2 ** 64 ? 0xffffffffffffffffn : BigInt(value)
 }

@@ -27,6 +27,7 @@ export type Operation =
   | 'TREE'
   | 'FILESYSTEM'
   | 'OVERLAY'
+  | 'COPY'
   | 'ROOT'
   | 'CHROOT'
   | 'ATTACH'

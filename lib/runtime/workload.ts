@@ -25,7 +25,14 @@ export interface HostTree {
 
 export type Rootfs =
   /** Layers, the topmost first, under a writable one. */
-  | { kind: 'overlay'; lower: readonly string[]; writable: Writable; trees: readonly HostTree[] }
+  | {
+      kind: 'overlay'
+      lower: readonly string[]
+      writable: Writable
+      trees: readonly HostTree[]
+      /** The kernel lets us mount no overlay here, so they are copied. */
+      copied?: boolean
+    }
   /** A directory as it is (OCI bundles). */
   | { kind: 'directory'; path: string }
   /** The root of the mount namespace that is joined or kept. */
@@ -94,6 +101,16 @@ export interface Workload {
   /** Device access, for the program that the addon attaches to the v2 cgroup. */
   devices?: readonly SpecDeviceRule[]
   landlock?: Landlock
+  /** No namespaces, no mounts: the program is kept by these alone. */
+  sandbox?: {
+    directory: string
+    uid: number
+    gid: number
+    /** Nobody else is this user. */
+    ownUser: boolean
+    landlock: Landlock
+    filter: Uint8Array
+  }
   /** The compiled seccomp filter. */
   filter?: Uint8Array
   /** SECCOMP_FILTER_FLAG_* to load it with. */
