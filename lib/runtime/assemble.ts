@@ -137,6 +137,7 @@ export function assemble(input: AssembleInput): Assembled {
         shown: own.has('cgroup') && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join,
+      mountMaps: namespaces.mountMaps,
       idMaps: namespaces.idMaps,
       devices: rules.unified,
       landlock: chooseLandlock(options.security ?? {}, {

@@ -7,6 +7,7 @@ import { privileged } from '../util/privileged.js'
 import { checkIdMap, defaultIdMaps, hostId, type IdMapPair } from './id-maps.js'
 import { takeIdRange } from './id-ranges.js'
 import type { Isolation } from './isolation.js'
+import { mapsOfOptions, openMountMaps } from './mount-maps.js'
 import {
   checkNamespaceType,
   createNamespace,
@@ -31,6 +32,8 @@ export interface ChosenNamespaces {
   privateUser: boolean
   /** We have rights only inside of it: see Workload. */
   inside: boolean
+  /** User namespaces of id-mapped binds, by where these are mounted. */
+  mountMaps?: ReadonlyMap<string, NamespaceHandle>
   /** Gives back what was opened or taken for it, when its programs have ended. */
   close(): void
 }
@@ -41,8 +44,33 @@ export type Choice = 'private' | 'host' | NamespaceHandle | { pid: number } | { 
 /** Opens and makes what is needed. `close()` must be called, whatever comes after. */
 export async function chooseNamespaces(
   options: ContainerOptions,
-  { proc }: Pick<Isolation, 'proc'> = { proc: 'own' },
+  isolation: Pick<Isolation, 'proc'> = { proc: 'own' },
 ): Promise<ChosenNamespaces> {
+  const maps = mapsOfOptions(options)
+  return withMountMaps(maps, () => chooseOwn(options, isolation))
+}
+
+/** Opens what id-mapped binds need as well. */
+export async function withMountMaps(
+  maps: ReadonlyMap<string, IdMapPair>,
+  choose: () => Promise<ChosenNamespaces>,
+): Promise<ChosenNamespaces> {
+  if (maps.size === 0) return choose()
+  const mounts = await openMountMaps(maps)
+  try {
+    const chosen = await choose()
+    const close = () => {
+      chosen.close()
+      mounts.close()
+    }
+    return { ...chosen, mountMaps: mounts.handles, close }
+  } catch (error) {
+    mounts.close()
+    throw error
+  }
+}
+
+async function chooseOwn(options: ContainerOptions, { proc }: Pick<Isolation, 'proc'>): Promise<ChosenNamespaces> {
   const choices = readChoices(options)
   if (options.security?.userns !== 'auto') {
     const user = choices.get('user')

@@ -12,6 +12,8 @@ export interface Entry {
   enterCgroups(): void
   /** Slot of the host's /proc, for sysctls where the container's root is not ours to mount one in. */
   proc: number
+  /** Slots of the user namespaces of id-mapped binds, by where these are mounted. */
+  mountMaps: ReadonlyMap<string, number>
   /** With a user namespace the process is still outside of it, and has the owner's rights, until `enter()`. */
   user?: { slot: number; enter(): void }
 }
@@ -41,6 +43,8 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
   const stock = workload.stockNetwork ? plan.newNetwork() : NONE
   const slots = new Map(workload.join.map((join) => [join, plan.inherit(inherit(join.handle.fd))]))
+  const maps = [...(workload.mountMaps ?? [])].map(([at, { fd }]) => [at, plan.inherit(inherit(fd))] as const)
+  const mountMaps = new Map(maps)
   const setns = (join: JoinedNamespace) =>
     plan.add('SETNS', `namespaces: ${join.type}`, {
       numbers: [slots.get(join) as number, NAMESPACES[join.type].flag],
@@ -81,7 +85,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
     if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
     ready(plan)
-    return { proc, attended, enterCgroups: inherited ? nothing : enterCgroups, cloneFlags: 0 }
+    return { proc, mountMaps, attended, enterCgroups: inherited ? nothing : enterCgroups, cloneFlags: 0 }
   }
   if (!user) {
     const proc = inherited ? hostProc(plan) : NONE
@@ -91,6 +95,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     const later: NamespaceType[] = ['cgroup', 'time']
     if (stock !== NONE) later.push('net')
     return {
+      mountMaps,
       proc,
       attended,
       enterCgroups: inherited ? nothing : enterCgroups,
@@ -102,6 +107,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   const others = order.filter((join) => join !== user && join !== pid)
   for (const join of others) if (!join.inUser) setns(join)
   return {
+    mountMaps,
     proc,
     attended,
     enterCgroups: inherited ? nothing : enterCgroups,

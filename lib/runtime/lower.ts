@@ -64,7 +64,7 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
   let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc, empty: NONE }
 
   if (workload.rootfs.kind !== 'inherited') {
-    const mounts = prepareMounts(plan, workload, entry.user?.slot)
+    const mounts = prepareMounts(plan, workload, entry.user?.slot, entry.mountMaps)
     entry.enterCgroups()
     if (entry.user) ownersLimits(plan, workload)
     entry.user?.enter()

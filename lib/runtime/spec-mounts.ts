@@ -65,6 +65,8 @@ function mountSpec(mount: Mount, option: string): SpecMount {
   const destination = insidePath(mount.target, `${option}.target`)
   if (destination === '/' || RESERVED.some((path) => destination === path || destination.startsWith(`${path}/`)))
     throw invalidArgument(`${option}.target`, mount.target, `a place other than / and ${RESERVED.join(', ')}`)
+  if (mount.idmap !== undefined && mount.type !== 'bind')
+    throw invalidArgument(`${option}.idmap`, mount.type, 'an option of a bind')
   switch (mount.type) {
     case 'bind':
       return bindSpec(mount, destination, option)

@@ -92,6 +92,8 @@ export interface Workload {
   cgroup: CgroupPlacement
   /** A private user namespace is made before the process, and joined like any other. */
   join: readonly JoinedNamespace[]
+  /** User namespaces of id-mapped binds, by where these are mounted; open until the process is started. */
+  mountMaps?: ReadonlyMap<string, { readonly fd: number }>
   /** Of the user namespace in `join`. */
   idMaps?: IdMapPair
   /** The owner is an ordinary user: everything is done inside that user namespace, where its rights are. */
