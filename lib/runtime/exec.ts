@@ -3,14 +3,15 @@ import { type CgroupPlan, hasGroups, planExecCgroup } from '../cgroup/plan.js'
 import { invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { ExecOptions } from '../options.js'
+import { capabilityMask, DEFAULT_CAPABILITIES } from '../spec/capabilities.js'
 import type { SpecProcess } from '../spec/runtime.js'
 import { newId } from '../util/ids.js'
 import { insidePath } from '../util/paths.js'
 import { checkExecOptions } from './check-options.js'
-import { execute, type Lowered, prepareProgram } from './lower.js'
-import { enterPids, joinCgroups } from './lower-namespaces.js'
+import { execute, type Lowered, ownersLimits, prepareProgram } from './lower.js'
+import { enterPids, joinCgroups, openCgroups } from './lower-namespaces.js'
 import type { Owner } from './owner.js'
-import { NONE, Plan } from './plan.js'
+import { NONE, OPTIONAL, Plan } from './plan.js'
 import type { RunningEvents } from './running.js'
 import { copyOptions, type Plain, sameOptions } from './same-options.js'
 import { mergeEnvironment, userText } from './spec-process.js'
@@ -94,17 +95,33 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   const attended = types.includes('pid')
   const unified = attended && cgroup.unified ? plan.inheritPath(cgroup.unified.directory) : NONE
   plan.add('UNDUMPABLE', 'process')
+  ownersLimits(plan, workload)
   if (workload.inside) plan.add('SETNS', 'namespaces: user', { numbers: [slot, NAMESPACES.user.flag] })
-  if (attended) {
-    plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
-    enterPids(plan, unified)
-  }
-  joinCgroups(plan, cgroup.join)
   const flags = types.reduce(
     (sum, type) => (type === 'pid' || (type === 'user' && workload.inside) ? sum : sum + NAMESPACES[type].flag),
     0,
   )
-  if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
+  const enter = () => {
+    if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
+  }
+  const pids = () => plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
+  if (attended && !workload.idMaps) {
+    // Nobody in there sees it before it has nothing of the host's left: neither root, namespaces nor rights.
+    const join = openCgroups(plan, cgroup.join)
+    enter()
+    pids()
+    if (hasGroups(cgroup)) giveUpRights(plan, workload.spec.process as SpecProcess)
+    enterPids(plan, unified)
+    join()
+  } else {
+    // Of a user namespace: whatever rights one has in there, over a process that comes from outside they are none.
+    if (attended) {
+      pids()
+      enterPids(plan, unified)
+    }
+    joinCgroups(plan, cgroup.join)
+    enter()
+  }
   // Then this is how its descendants are told from the container's others, when it is killed.
   if (!hasGroups(cgroup)) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   plan.add('PARENT_DEATH', 'process')
@@ -124,6 +141,20 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   }
   prepareProgram(plan, program, slots)
   return { lowered: { plan, slots, attended, cloneFlags: 0, ownPids: false }, cgroup }
+}
+
+/**
+ * What the next steps may need; all of it a container has by default. To load a filter, or Landlock, without no_new_privs
+ * takes more.
+ */
+function giveUpRights(plan: Plan, { capabilities, noNewPrivileges }: SpecProcess): void {
+  const kept = [
+    ...DEFAULT_CAPABILITIES,
+    ...(capabilities?.bounding ?? []),
+    ...(noNewPrivileges ? [] : ['CAP_SYS_ADMIN']),
+  ]
+  const mask = capabilityMask(kept)
+  plan.add('CAPABILITIES', 'capabilities', { flags: OPTIONAL, numbers: [mask, mask, 0, 0] })
 }
 
 /** The namespaces of the container that are not the host's. */

@@ -53,13 +53,13 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
   if (workload.rootfs.kind !== 'inherited') {
     const mounts = prepareMounts(plan, workload, entry.user?.slot)
     entry.enterCgroups()
-    if (entry.user) ownersLimits(plan, workload)
+    ownersLimits(plan, workload)
     entry.user?.enter()
     mounts.prepareInside()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
     slots = mounts.attach()
   } else {
-    if (entry.user) ownersLimits(plan, workload)
+    ownersLimits(plan, workload)
     entry.user?.enter()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
   }
@@ -82,8 +82,11 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
   return { cloneFlags: entry.cloneFlags, attended: entry.attended, slots, filesAt }
 }
 
-/** What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. */
-function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
+/**
+ * What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. By
+ * the host's /proc: the container's is another program's to change (CVE-2025-52881).
+ */
+export function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
   for (const limit of process?.rlimits ?? [])
     plan.add('RLIMIT', `ulimits: ${limit.type}`, {
       numbers: [resourceNumber(limit.type), 0, rlimitValue(limit.hard), 1],
@@ -128,7 +131,6 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
   const process = workload.spec.process
   if (!process) throw new Error('a configuration without a process')
   if (workload.init) plan.add('REAPER', 'init')
-  if (!workload.idMaps || workload.inside) ownersLimits(plan, workload)
 
   const { uid, gid, additionalGids = [], umask = 0o022 } = process.user
   const ids = (BigInt(uid) << 32n) | BigInt(gid)
@@ -151,6 +153,8 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
   const filter = () => {
     if (workload.filter) plan.add('SECCOMP', 'seccomp', { numbers: [workload.filterFlags ?? 0], blob: workload.filter })
   }
+  // Without it only CAP_SYS_ADMIN may load a filter or Landlock.
+  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
   if (workload.landlock) addLandlock(plan, workload.landlock)
   // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
@@ -158,7 +162,7 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
     plan.add('RLIMIT', `ulimits: ${limit.type}`, {
       numbers: [resourceNumber(limit.type), rlimitValue(limit.soft), rlimitValue(limit.hard)],
     })
-  // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.
+  // So it comes before the capabilities go.
   if (!process.noNewPrivileges) filter()
   plan.add('CREDENTIALS', 'user', { numbers: [umask, 0] })
   plan.add('CAPABILITIES', 'capabilities', {
@@ -172,7 +176,6 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
         capabilityMask(capabilities.permitted),
     ],
   })
-  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('PARENT_DEATH', 'process')
   if (process.noNewPrivileges) filter()
 }

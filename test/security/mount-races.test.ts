@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type Execution, run } from '../../lib/index.js'
-import { hostImage } from '../support/attack.js'
+import { begun, hostImage } from '../support/attack.js'
 import { compileProgram } from '../support/program.js'
 import { look, removeScratch, scratch } from '../support/tree.js'
 
@@ -26,7 +26,7 @@ async function swapping() {
     files: { '/swap': { content: swap, mode: 0o755 } },
     mounts: [{ type: 'bind', source: shared, target: '/shared' }],
   })
-  await new Promise((resolve) => swapper.stdout.once('data', resolve))
+  await begun(swapper)
   const end = async () => {
     swapper.kill()
     await swapper
