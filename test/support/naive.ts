@@ -29,17 +29,20 @@ export function hostileRoot(make: (root: string, outside: string) => void = () =
 }
 
 /**
- * Runs a shell in `root`, as root there, with its /proc mounted by name and `setup` done on the host's side before.
- * Its mounts are in a namespace of their own and end with it.
+ * Runs a shell in `root`, as root there, with its /proc mounted by name. Its mounts are in a namespace of their own and
+ * end with it.
  */
-export function naively(root: string, script: string, setup = ''): string {
+export function naively(root: string, script: string): string {
   const owner = isRoot ? [] : ['--user', '--map-root-user']
-  const inside = `${setup}
-    mkdir -p "$0/dev" "$0/proc" && mount -t proc proc "$0/proc" && exec chroot "$0" /bin/sh -c "$1"`
-  const shell = ['/bin/sh', '-c', inside, root, script]
+  const inside = '[ -L "$0/proc" ] || mkdir -p "$0/proc"; exec chroot "$0" /bin/sh -c "mount -t proc proc /proc; $1"'
   const { stdout, stderr } = spawnSync(
     'unshare',
-    [...owner, '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', ...shell],
+    [
+      ...owner,
+      '--mount',
+      ...['--propagation', 'private', '--pid', '--fork', '--kill-child'],
+      ...['/bin/sh', '-c', inside, root, script],
+    ],
     { encoding: 'utf8', timeout: 20_000, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' } },
   )
   return `${stdout}${stderr}`.trim()
