@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { Image, type RunOptions, run } from '../../lib/index.js'
+import { Container, Image, type RunOptions, run } from '../../lib/index.js'
 import { hostileRoot, naively } from '../support/naive.js'
 import { removeScratch } from '../support/tree.js'
 
@@ -83,5 +83,19 @@ describe('an image with', () => {
     })
     expect(await sh('cat /etc/hostname', { hostname: 'box' })).toBe('box')
     expect(readdirSync(outside)).toEqual([])
+  })
+
+  test('a link at /etc gets no user of the host into the configuration that we write', async () => {
+    const { root } = hostileRoot((root, outside) => {
+      writeFileSync(path.join(outside, 'passwd'), 'somebody:x:4242:4243::/secret:/bin/sh\n')
+      rmSync(path.join(root, 'etc'), { recursive: true })
+      symlinkSync(outside, path.join(root, 'etc'))
+    })
+    expect(readFileSync(path.join(root, 'etc/passwd'), 'utf8')).toContain('4242')
+    const image = await Image.fromRootfs(root, { User: 'somebody' })
+    await using container = await Container.create(image, { command: ['/bin/sh', '-c', 'true'] })
+    const text = readFileSync(path.join(container.inspect().bundle, 'config.json'), 'utf8')
+    expect(text).not.toMatch(/4242|\/secret/)
+    await expect(container.start()).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_CAISSON_/) })
   })
 })

@@ -17,8 +17,10 @@ export interface HostileRoot {
 }
 
 /** A root with a shell, and what `make` does to it. */
-export function hostileRoot(make: (root: string, outside: string) => void = () => undefined): HostileRoot {
-  const above = scratch()
+export function hostileRoot(
+  make: (root: string, outside: string) => void = () => undefined,
+  above = scratch(),
+): HostileRoot {
   const [root, outside] = [path.join(above, 'root'), path.join(above, 'outside')]
   for (const directory of [path.join(root, 'bin'), path.join(root, 'etc'), outside])
     mkdirSync(directory, { recursive: true })
