@@ -94,8 +94,8 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   const slot = plan.inherit(-1)
   const attended = types.includes('pid')
   const unified = attended && cgroup.unified ? plan.inheritPath(cgroup.unified.directory) : NONE
-  plan.add('UNDUMPABLE', 'process')
   ownersLimits(plan, workload)
+  plan.add('UNDUMPABLE', 'process')
   if (workload.inside) plan.add('SETNS', 'namespaces: user', { numbers: [slot, NAMESPACES.user.flag] })
   const flags = types.reduce(
     (sum, type) => (type === 'pid' || (type === 'user' && workload.inside) ? sum : sum + NAMESPACES[type].flag),

@@ -40,12 +40,14 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   try {
     return { plan, ...lowerTo(plan, workload, options), ownPids: hasOwn(workload, 'pid') }
   } catch (error) {
-    plan.abandon()
+    // A template's are borrowed: each start has duplicates of its own.
+    if (!options.template) plan.abandon()
     throw error
   }
 }
 
 function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lowered, 'plan' | 'ownPids'> {
+  ownersLimits(plan, workload)
   // Templates get theirs anew each time.
   const entry = enterNamespaces(plan, workload, options.template ? (fd) => fd : undefined)
   let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc, empty: NONE }
@@ -53,13 +55,11 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
   if (workload.rootfs.kind !== 'inherited') {
     const mounts = prepareMounts(plan, workload, entry.user?.slot)
     entry.enterCgroups()
-    ownersLimits(plan, workload)
     entry.user?.enter()
     mounts.prepareInside()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
     slots = mounts.attach()
   } else {
-    ownersLimits(plan, workload)
     entry.user?.enter()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
   }
@@ -84,7 +84,8 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
 
 /**
  * What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. By
- * the host's /proc: the container's is another program's to change (CVE-2025-52881).
+ * the host's /proc: the container's is another program's to change (CVE-2025-52881). First of all: who cannot be looked
+ * into any more does not own its files there.
  */
 export function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
   for (const limit of process?.rlimits ?? [])

@@ -54,7 +54,10 @@ describe('descriptors that the owner has open', () => {
     for (const { stdout, stderr } of results)
       expect({ stdout, stderr }).toEqual({ stdout: '[0, 1, 2] True\n', stderr: '' })
     // Nor to the first program of a container, or the one that reaps for it.
-    const others = 'for pid in ("1", "2"): print(sorted(os.listdir("/proc/" + pid + "/fd"))[:4])'
+    const others = `
+for pid in ("1", "2"):
+    try: print(sorted(os.listdir("/proc/" + pid + "/fd"))[:4])
+    except PermissionError: print([])`
     const { stdout } = await run(image, python(others), { init: true })
     for (const line of stdout.trim().split('\n'))
       expect(["['0', '1', '2']", "['0', '1', '2', '3']", '[]']).toContain(line)
