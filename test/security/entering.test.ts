@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Container, type CreateOptions } from '../../lib/index.js'
 import { begun, hostImage, python } from '../support/attack.js'
-import { isRoot, testIf } from '../support/needs.js'
+import { isRoot } from '../support/needs.js'
 
 /** Looks at every process that is not its own as fast as it can, and notes what it got of ours: not of the program's. */
 const WATCH = `
@@ -129,15 +129,15 @@ while True:
     expect(digests()).toEqual(before)
   })
 
-  testIf(!isRoot && 'an ordinary user’s cannot be traced even so')(
-    'cannot be hidden from one who may trace everything: then it holds nothing of the host',
-    async () => {
-      const security = { capabilities: { add: ['SYS_PTRACE'] }, seccomp: 'unconfined' as const }
-      const { got } = await watched({ security }, 100)
-      for (const look of ['maps', 'exe', 'environ', 'mem', 'process_vm_readv']) expect(Object.keys(got)).toContain(look)
-      // Of a sealed memory file, and no way out: neither a root, nor a right that it has not itself.
-      for (const look of ['root', 'cwd', 'rights']) expect(Object.keys(got)).not.toContain(look)
-      expect(digests()).toEqual(digests())
-    },
-  )
+  test('cannot be hidden from one who may trace everything: then it holds nothing of the host', async () => {
+    const security = { capabilities: { add: ['SYS_PTRACE'] }, seccomp: 'unconfined' as const }
+    const before = digests()
+    const { got } = await watched({ security }, 100)
+    // An ordinary user's comes from outside of the container's user namespace, where the right is none.
+    if (!isRoot) return expect(got).toEqual({})
+    for (const look of ['maps', 'exe', 'environ', 'mem', 'process_vm_readv']) expect(Object.keys(got)).toContain(look)
+    // Of a sealed memory file, and no way out: neither a root, nor a right that it has not itself.
+    for (const look of ['root', 'cwd', 'rights']) expect(Object.keys(got)).not.toContain(look)
+    expect(digests()).toEqual(before)
+  })
 })
