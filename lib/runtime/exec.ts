@@ -108,10 +108,15 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   if (attended && !workload.idMaps) {
     // Nobody in there sees it before it has nothing of the host's left: neither root, namespaces nor rights.
     const join = openCgroups(plan, cgroup.join)
+    // Who has entered a cgroup namespace may not be born in a cgroup any more unless it comes from one below it
+    // (cgroups(7), nsdelegate). So a process between the two is, and the next one with it.
+    const between = unified !== NONE && types.includes('cgroup')
+    if (between) enterPids(plan, unified)
     enter()
     pids()
     if (hasGroups(cgroup)) giveUpRights(plan, workload.spec.process as SpecProcess)
-    enterPids(plan, unified)
+    if (between) plan.add('FORK', 'namespaces: pid', { numbers: [0, NONE] })
+    else enterPids(plan, unified)
     join()
   } else {
     // Of a user namespace: whatever rights one has in there, over a process that comes from outside they are none.

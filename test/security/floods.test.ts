@@ -77,7 +77,11 @@ except OSError as error: print(errno.errorcode[error.errno])`)
   })
 
   test('files without content ends too', async () => {
-    const result = await flood(until('open("/tmp/%d" % count, "w").close()', 2_000_000))
+    const limits = { memory: '24m', pids: 100, disk: '16m' }
+    const result = await flood(until('os.close(os.open("/tmp/%d" % count, 65))', 2_000_000), {
+      limits,
+      timeout: 25_000,
+    })
     if (result.reason === 'exit') expect(result.stdout).toMatch(/ENOSPC|ENOMEM/)
     else expect(result.reason).toBe('oom')
   })
