@@ -2,11 +2,8 @@
  * A program that enters a running container is for a moment a process of ours: whoever is in there already must get
  * nothing out of it, neither memory nor descriptors nor its root.
  */
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import path from 'node:path'
 import { Container, type CreateOptions } from '../../lib/index.js'
-import { begun, hostImage, python } from '../support/attack.js'
+import { begun, hostImage, ourFiles, python } from '../support/attack.js'
 import { isRoot } from '../support/needs.js'
 
 /** Looks at every process that is not its own as fast as it can, and notes what it got of ours: not of the program's. */
@@ -96,10 +93,6 @@ async function watched(options: CreateOptions, execs: number): Promise<{ seen: n
   return JSON.parse(stdout.split('\n')[1] as string)
 }
 
-const root = path.resolve(__dirname, '../..')
-const ours = [process.execPath, path.join(root, 'addon/build/Release/caisson.node')]
-const digests = () => ours.map((file) => createHash('sha256').update(readFileSync(file)).digest('hex'))
-
 describe('a program that enters', () => {
   test('ends for us, whoever in the container traces it and waits for nothing', async () => {
     await using container = await Container.create(await hostImage(), { command: ['sleep', '1000'] })
@@ -122,22 +115,22 @@ while True:
   }, 15_000)
 
   test('gives nothing away (CVE-2016-9962), and our files stay as they are', async () => {
-    const before = digests()
+    const before = ourFiles()
     const { seen, got } = await watched({}, 100)
     expect(got).toEqual({})
     expect(seen).toBeGreaterThan(0)
-    expect(digests()).toEqual(before)
+    expect(ourFiles()).toEqual(before)
   })
 
   test('cannot be hidden from one who may trace everything: then it holds nothing of the host', async () => {
     const security = { capabilities: { add: ['SYS_PTRACE'] }, seccomp: 'unconfined' as const }
-    const before = digests()
+    const before = ourFiles()
     const { got } = await watched({ security }, 100)
     // An ordinary user's comes from outside of the container's user namespace, where the right is none.
     if (!isRoot) return expect(got).toEqual({})
     for (const look of ['maps', 'exe', 'environ', 'mem', 'process_vm_readv']) expect(Object.keys(got)).toContain(look)
     // Of a sealed memory file, and no way out: neither a root, nor a right that it has not itself.
     for (const look of ['root', 'cwd', 'rights']) expect(Object.keys(got)).not.toContain(look)
-    expect(digests()).toEqual(before)
+    expect(ourFiles()).toEqual(before)
   })
 })

@@ -4,14 +4,12 @@ import { createHash } from 'node:crypto'
 import { chmodSync, copyFileSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Container, type CreateOptions } from '../../lib/index.js'
-import { begun, hostImage, python, WEAK } from '../support/attack.js'
+import { begun, hostImage, ourFiles, python, WEAK } from '../support/attack.js'
 import { isRoot, testIf } from '../support/needs.js'
 import { removeScratch, scratch } from '../support/tree.js'
 
 afterAll(removeScratch)
 
-const root = path.resolve(__dirname, '../..')
-const ours = [process.execPath, path.join(root, 'addon/build/Release/caisson.node')]
 const digest = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex')
 
 /**
@@ -86,7 +84,7 @@ describe('the file of a program that enters a container (CVE-2019-5736)', () => 
     ['by default', {}],
     ['even there', WEAK],
   ])('is not when it is ours: %s', async (_name, options) => {
-    const before = ours.map(digest)
+    const before = ourFiles()
     const { container, finish } = await attacked(options)
     for (let round = 0; round < 30; round++) {
       await container.exec(['/self'])
@@ -96,20 +94,20 @@ describe('the file of a program that enters a container (CVE-2019-5736)', () => 
     const outcome = await finish()
     expect(Object.values(outcome).flat()).not.toContain('done')
     for (const name of Object.keys(outcome)) expect(['any', '/memfd:caisson-init (deleted)']).toContain(name)
-    expect(ours.map(digest)).toEqual(before)
+    expect(ourFiles()).toEqual(before)
   })
 
   test.each<[string, Record<string, string>]>([
     ['the program is itself', { '/entry': '#!/proc/self/exe\n' }],
     ['the program’s interpreter is a link to itself', { '/entry': '#!/link\n' }],
   ])('starts nothing of ours where %s', async (_name, scripts) => {
-    const before = ours.map(digest)
+    const before = ourFiles()
     const files = Object.fromEntries(Object.entries(scripts).map(([at, content]) => [at, { content, mode: 0o755 }]))
     await using container = await Container.create(await hostImage(), { command: ['/entry'], files })
     await container.fs.symlink('/proc/self/exe', '/link')
     await container.start()
     // What it is then is the init program, which has been told nothing.
     expect((await container.wait()).exitCode).toBe(125)
-    expect(ours.map(digest)).toEqual(before)
+    expect(ourFiles()).toEqual(before)
   })
 })

@@ -1,4 +1,6 @@
 /** Attacks: small programs in Python, run in a container as it is by default and in one that was weakened for them. */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { type ExecOptions, type Execution, Image, type RunOptions, run } from '../../lib/index.js'
 import type { Architecture } from '../../lib/seccomp/profile.js'
 import { syscallNumbers } from '../../lib/seccomp/syscalls.js'
@@ -47,6 +49,13 @@ export async function begun(execution: Execution): Promise<void> {
     new Promise((resolve) => execution.stdout.once('data', resolve)),
     execution.then(({ stderr }) => Promise.reject(new Error(`it ended: ${stderr}`))),
   ])
+}
+
+/** Digests of the files that this process runs: Node and the addon. */
+export function ourFiles(): string[] {
+  const mapped = readFileSync('/proc/self/maps', 'utf8').matchAll(/ (\/.*(?:\/node|\/caisson\.node))$/gm)
+  const files = [...new Set([...mapped].map(([, file]) => file as string))].sort()
+  return files.map((file) => `${file} ${createHash('sha256').update(readFileSync(file)).digest('hex')}`)
 }
 
 /** Nothing but namespaces. */
