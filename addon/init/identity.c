@@ -114,6 +114,13 @@ int op_capabilities(struct context *c, const struct operation *op) {
    * back by capabilities of the program's file, which no_new_privs only cuts down to what was there.
    */
   if (c->uid) effective &= ambient, permitted &= ambient;
+  /* Only as far as they are there. */
+  if (op->flags & PLAN_OPTIONAL) {
+    long there = tried(c, "capget", "", SYS(capget, &header, data));
+    if (there < 0) return (int)there;
+    permitted &= data[0].permitted | (u64)data[1].permitted << 32;
+    effective &= permitted;
+  }
   for (int i = 0; i < 2; i++) {
     data[i].effective = (u32)(effective >> 32 * i);
     data[i].permitted = (u32)(permitted >> 32 * i);

@@ -13,10 +13,15 @@
  */
 int op_cgroup_join(struct context *c, const struct operation *op) {
   const char *path = op->string;
-  long fd = tried(c, "openat", path, SYS(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC));
+  u64 slot = op->number[0];
+  /* Opened before by who saw the host's files, for the process that is born later. */
+  int opened = !*path;
+  long fd = opened ? slot_get(c, slot) : tried(c, "openat", path, SYS(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC));
   if (fd < 0) return (int)fd;
-  long r = tried(c, "write", path, SYS(write, fd, "0", 1));
-  SYS(close, fd);
+  if (op->number[1]) return slot_set(c, slot, (int)fd);
+  long r = tried(c, "write", opened ? "tasks" : path, SYS(write, fd, "0", 1));
+  if (opened) slot_set(c, slot, -1);
+  else SYS(close, fd);
   return r < 0 ? (int)r : 0;
 }
 

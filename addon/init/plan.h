@@ -33,7 +33,7 @@ extern "C" {
  *      name            numbers                                 strings                       blob
  */
 #define PLAN_OPS(OP)                                                                                          \
-  OP(CGROUP_JOIN)   /* -                                     | path of a cgroup v1 `tasks` file            */ \
+  OP(CGROUP_JOIN)   /* slot, 1: only open it             | path of a cgroup v1 `tasks` file, or empty  */ \
   OP(SETNS)         /* slot, namespace flags                 |                                             */ \
   OP(UNSHARE)       /* namespace flags                       |                                             */ \
   OP(TIME)          /* -                                     | timens_offsets text, may be empty           */ \

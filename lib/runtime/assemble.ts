@@ -72,6 +72,8 @@ export function assemble(input: AssembleInput): Assembled {
   const hostname = options.hostname ?? (isHost('uts') ? os.hostname() : id.slice(0, 12))
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
     throw invalidArgument('hostname', hostname, 'at most 64 letters, digits, ".", "-" and "_"')
+  if (options.domainname !== undefined && !/^[\x21-\x7e]{0,64}$/.test(options.domainname))
+    throw invalidArgument('domainname', options.domainname, 'at most 64 ASCII characters without spaces')
   const args = commandLine(image.config, options.entrypoint, command)
   const limits = options.limits ?? {}
   const settings = settingsFromLimits(limits)

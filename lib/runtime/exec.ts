@@ -3,16 +3,17 @@ import { type CgroupPlan, hasGroups, planExecCgroup } from '../cgroup/plan.js'
 import { invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { ExecOptions } from '../options.js'
+import { capabilityMask, DEFAULT_CAPABILITIES } from '../spec/capabilities.js'
 import type { SpecProcess } from '../spec/runtime.js'
 import { newId } from '../util/ids.js'
 import { insidePath } from '../util/paths.js'
 import { checkExecOptions } from './check-options.js'
-import { type Lowered, prepareProgram } from './lower.js'
-import { enterPids, joinCgroups } from './lower-namespaces.js'
+import { type Lowered, ownersLimits, prepareProgram } from './lower.js'
+import { enterPids, joinCgroups, openCgroups } from './lower-namespaces.js'
 import { execute } from './lower-program.js'
 import { lowerSandbox } from './lower-sandbox.js'
 import type { Owner } from './owner.js'
-import { NONE, Plan } from './plan.js'
+import { NONE, OPTIONAL, Plan } from './plan.js'
 import type { Running, RunningEvents } from './running.js'
 import { copyOptions, type Plain, sameOptions } from './same-options.js'
 import { notInSandbox } from './sandbox.js'
@@ -113,18 +114,39 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   const slot = plan.inherit(-1)
   const attended = types.includes('pid')
   const unified = attended && cgroup.unified ? plan.inheritPath(cgroup.unified.directory) : NONE
+  ownersLimits(plan, workload)
   plan.add('UNDUMPABLE', 'process')
   if (workload.inside) plan.add('SETNS', 'namespaces: user', { numbers: [slot, NAMESPACES.user.flag] })
-  if (attended) {
-    plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
-    enterPids(plan, unified)
-  }
-  joinCgroups(plan, cgroup.join)
   const flags = types.reduce(
     (sum, type) => (type === 'pid' || (type === 'user' && workload.inside) ? sum : sum + NAMESPACES[type].flag),
     0,
   )
-  if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
+  const enter = () => {
+    if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
+  }
+  const pids = () => plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
+  if (attended && !workload.idMaps) {
+    // Nobody in there sees it before it has nothing of the host's left: neither root, namespaces nor rights.
+    const join = openCgroups(plan, cgroup.join)
+    // Who has entered a cgroup namespace may not be born in a cgroup any more unless it comes from one below it
+    // (cgroups(7), nsdelegate). So a process between the two is, and the next one with it.
+    const between = unified !== NONE && types.includes('cgroup')
+    if (between) enterPids(plan, unified)
+    enter()
+    pids()
+    if (hasGroups(cgroup)) giveUpRights(plan, workload.spec.process as SpecProcess)
+    if (between) plan.add('FORK', 'namespaces: pid', { numbers: [0, NONE] })
+    else enterPids(plan, unified)
+    join()
+  } else {
+    // Of a user namespace: whatever rights one has in there, over a process that comes from outside they are none.
+    if (attended) {
+      pids()
+      enterPids(plan, unified)
+    }
+    joinCgroups(plan, cgroup.join)
+    enter()
+  }
   // Then this is how its descendants are told from the container's others, when it is killed.
   if (!hasGroups(cgroup)) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   plan.add('PARENT_DEATH', 'process')
@@ -161,6 +183,20 @@ function lowerExec(plan: Plan, workload: Workload, cgroup: CgroupPlan, options: 
     cgroup: { ...workload.cgroup, join: cgroup.join, unified: cgroup.unified?.directory },
   }
   return { ...lowerSandbox(plan, program, { template: true }), plan, ownPids: false }
+}
+
+/**
+ * What the next steps may need; all of it a container has by default. To load a filter, or Landlock, without no_new_privs
+ * takes more.
+ */
+function giveUpRights(plan: Plan, { capabilities, noNewPrivileges }: SpecProcess): void {
+  const kept = [
+    ...DEFAULT_CAPABILITIES,
+    ...(capabilities?.bounding ?? []),
+    ...(noNewPrivileges ? [] : ['CAP_SYS_ADMIN']),
+  ]
+  const mask = capabilityMask(kept)
+  plan.add('CAPABILITIES', 'capabilities', { flags: OPTIONAL, numbers: [mask, mask, 0, 0] })
 }
 
 /** The namespaces of the container that are not the host's. */

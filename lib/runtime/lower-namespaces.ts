@@ -144,7 +144,20 @@ const MAYBE_NO_GROUPS = 2
 /** v1: by `tasks` files, which the owner makes meanwhile. */
 export function joinCgroups(plan: Plan, files: readonly string[]): void {
   if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
-  for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { strings: [file] })
+  for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { numbers: [NONE, 0], strings: [file] })
+}
+
+/** The same in two parts: where the files are in sight, and by another process where they are not any more. */
+export function openCgroups(plan: Plan, files: readonly string[]): () => void {
+  if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
+  const slots = files.map((file) => {
+    const slot = plan.slot()
+    plan.add('CGROUP_JOIN', 'cgroup', { numbers: [slot, 1], strings: [file] })
+    return slot
+  })
+  return () => {
+    for (const slot of slots) plan.add('CGROUP_JOIN', 'cgroup', { numbers: [slot, 0], strings: [''] })
+  }
 }
 
 /** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */

@@ -52,13 +52,15 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   try {
     return { plan, ...lowerTo(plan, workload, options), ownPids: hasOwn(workload, 'pid') }
   } catch (error) {
-    plan.abandon()
+    // A template's are borrowed: each start has duplicates of its own.
+    if (!options.template) plan.abandon()
     throw error
   }
 }
 
 function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lowered, 'plan' | 'ownPids'> {
   if (workload.sandbox) return lowerSandbox(plan, workload, options)
+  ownersLimits(plan, workload)
   // Templates get theirs anew each time.
   const entry = enterNamespaces(plan, workload, options.template ? (fd) => fd : undefined)
   let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc, empty: NONE }
@@ -66,13 +68,11 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
   if (workload.rootfs.kind !== 'inherited') {
     const mounts = prepareMounts(plan, workload, entry.user?.slot, entry.mountMaps)
     entry.enterCgroups()
-    if (entry.user) ownersLimits(plan, workload)
     entry.user?.enter()
     mounts.prepareInside()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
     slots = mounts.attach()
   } else {
-    if (entry.user) ownersLimits(plan, workload)
     entry.user?.enter()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
   }
@@ -95,8 +95,12 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
   return { cloneFlags: entry.cloneFlags, attended: entry.attended, slots, filesAt }
 }
 
-/** What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. */
-function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
+/**
+ * What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. By
+ * the host's /proc: the container's is another program's to change (CVE-2025-52881). First of all: who cannot be looked
+ * into any more does not own its files there.
+ */
+export function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
   for (const limit of process?.rlimits ?? [])
     plan.add('RLIMIT', `ulimits: ${limit.type}`, {
       numbers: [resourceNumber(limit.type), 0, rlimitValue(limit.hard), 1],
@@ -127,7 +131,6 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
     return
   }
   if (workload.init) plan.add('REAPER', 'init', { numbers: [workload.inside ? 1 : 0] })
-  if (!workload.idMaps || workload.inside) ownersLimits(plan, workload)
 
   const { uid, gid, additionalGids = [], umask = 0o022 } = process.user
   const ids = (BigInt(uid) << 32n) | BigInt(gid)
@@ -149,11 +152,13 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
   const filter = () => {
     if (workload.filter) addSeccomp(plan, workload.filter, workload.filterFlags ?? 0)
   }
+  // Without it only CAP_SYS_ADMIN may load a filter or Landlock.
+  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
   if (workload.landlock) addLandlock(plan, workload.landlock)
   // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
   prepareLimits(plan, process)
-  // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.
+  // So it comes before the capabilities go.
   if (!process.noNewPrivileges) filter()
   // With one id the user namespace denies setgroups(2) (user_namespaces(7)).
   const oneId = workload.inside && workload.idMaps !== undefined && !hasOthers(workload.idMaps)
@@ -169,7 +174,6 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
         capabilityMask(capabilities.permitted),
     ],
   })
-  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('PARENT_DEATH', 'process')
   if (process.noNewPrivileges) filter()
 }

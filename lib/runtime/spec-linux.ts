@@ -99,11 +99,13 @@ function sysctls(
 
 function deviceSpec(text: string): { spec: SpecDevice; rule: SpecDeviceRule } {
   if (typeof text !== 'string') throw invalidArgument('devices', text, 'a path such as /dev/fuse')
-  const [source = '', second, third] = text.split(':')
+  const [source = '', second, third, more] = text.split(':')
   const secondIsAccess = second !== undefined && third === undefined && /^[rwm]+$/.test(second)
   const target = second === undefined || secondIsAccess ? source : second
   const access = (secondIsAccess ? second : third) ?? 'rwm'
   if (!/^[rwm]{1,3}$/.test(access)) throw invalidArgument('devices', text, 'a device with an access of r, w and m')
+  if (more !== undefined || text.includes('\0'))
+    throw invalidArgument('devices', text, 'at most two paths and an access')
   const status = statSync(source, { throwIfNoEntry: false })
   if (!status || !(status.isCharacterDevice() || status.isBlockDevice()))
     throw invalidArgument('devices', text, 'a device node that exists on the host')
