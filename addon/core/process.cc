@@ -153,7 +153,9 @@ Result<> Process::finish_steps() {
   message go = {};
   go.type = MESSAGE_GO;
   go.value = static_cast<uint32_t>(pid_);
-  if (!send_message(control_.fd.get(), go)) return failed("process", "sendmsg", "go");
+  // One that has ended says itself why.
+  if (!send_message(control_.fd.get(), go) && errno != EPIPE && errno != ECONNRESET)
+    return failed("process", "sendmsg", "go");
   return Nothing{};
 }
 
@@ -445,6 +447,12 @@ void Process::clean(int attempt) {
                             [this, attempt] { clean(attempt + 1); });
     return;
   }
+  // Now, and not when the last who holds this lets go of it: JavaScript does so when it likes.
+  plan_.reset();
+  control_.fd.reset();
+  options_.inherited.clear();
+  for (Stdio& stdio : options_.stdio) stdio.fd.reset();
+  log_.reset();
   listener_->ended(std::move(report_));
   self_.reset();
 }
