@@ -80,7 +80,11 @@ export class Holdings {
       const now = this.#look()
       const more = Object.keys(now).filter((key) => now[key] > (this.#before[key] ?? 0))
       if (more.length === 0) return undefined
-      if (Date.now() > until) return more.map((key) => `${key}: ${this.#before[key] ?? 0} -> ${now[key]}`)
+      if (Date.now() > until) {
+        const words = more.map((key) => `${key}: ${this.#before[key] ?? 0} -> ${now[key]}`)
+        this.#before = now // told once
+        return words
+      }
       // Some descriptors are held by objects of JavaScript.
       globalThis.gc()
       await new Promise((resolve) => setTimeout(resolve, 2))

@@ -1,12 +1,12 @@
 // Does one operation again and again, each time with another of its system calls failing. For each a line of JSON.
-//   matrix.mjs CONTROL OPERATION PART PARTS       of all calls, every PARTS-th, from PART on
+//   matrix.mjs CONTROL OPERATION EVERY ROUND       of all calls, every EVERY-th; a round has other errors than the next
 import { constants } from 'node:os'
 import { CaissonError } from 'caisson'
 import { Control } from './control.mjs'
 import { Holdings } from './left.mjs'
 import { end, OPERATIONS } from './operations.mjs'
 
-const [file, name, part, parts] = process.argv.slice(2)
+const [file, name, every, round] = process.argv.slice(2)
 const control = new Control(file)
 const operation = OPERATIONS[name]
 const { EPERM, ENOSPC, ENOSYS, ENOMEM, EINTR } = constants.errno
@@ -37,6 +37,8 @@ async function attempt() {
   return result
 }
 
+// With its first stream Node opens what it keeps.
+say({ began: true })
 for (let warm = 0; warm < 3; warm++) await operation()
 const holdings = new Holdings(process.env.CAISSON_ROOT)
 control.arm(0)
@@ -44,14 +46,14 @@ const usual = await attempt()
 const { calls } = control.disarm()
 say({ calls, usual: usual.outcome, left: await holdings.left(), text: usual.text })
 
-for (let at = 1 + Number(part); at <= calls.length; at += Number(parts)) {
-  const errno = ERRORS[(at + Math.floor(at / ERRORS.length)) % ERRORS.length]
+for (let at = 1; at <= calls.length; at += Number(every)) {
+  const errno = ERRORS[(at + Math.floor(at / ERRORS.length) + Number(round)) % ERRORS.length]
   control.arm(at, errno)
   const result = await attempt()
   const { calls: now, failed } = control.disarm()
   if (result.outcome === 'done') result.outcome = result.text === usual.text ? 'same' : 'different'
   if (result.outcome === 'same') delete result.text
-  say({ at, errno, failed, count: now.length, call: now[at - 1], ...result, left: await holdings.left() })
+  say({ at, errno, failed, call: now[at - 1], ...result, left: await holdings.left() })
   if (result.outcome === 'hung') process.exit(1)
 }
 await end()

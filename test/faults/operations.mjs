@@ -62,7 +62,10 @@ async function life() {
     await container.stop({ timeout: 0 })
     return text
   } finally {
-    await container.remove({ force: true })
+    await container.remove({ force: true }).catch(async (error) => {
+      await container.remove({ force: true })
+      throw error
+    })
   }
 }
 
