@@ -77,7 +77,7 @@ function sanitized(name, sanitize, load, long) {
     ...process.env,
     ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0:exitcode=66',
     UBSAN_OPTIONS: 'print_stacktrace=1',
-    TSAN_OPTIONS: `halt_on_error=0:exitcode=66:second_deadlock_stack=1`,
+    TSAN_OPTIONS: `exitcode=66:suppressions=${path.join(root, 'addon/test/tsan.supp')}`,
   }
   return PROGRAMS.map((program) => ({
     name: `${name}: ${program}`,
@@ -96,8 +96,8 @@ function sanitized(name, sanitize, load, long) {
 }
 
 const SETS = {
-  address: (long) => sanitized('address', 'address,undefined', { rounds: 2, threads: 2 }, long),
-  thread: (long) => sanitized('thread', 'thread', { rounds: 2, threads: 4 }, long),
+  address: (long) => sanitized('address', 'address,undefined', { rounds: 4, threads: 3 }, long),
+  thread: (long) => sanitized('thread', 'thread', { rounds: 8, threads: 4 }, long),
 
   /** It knows no clone3, and so starts no containers; their descriptors and memory the sanitized programs count. */
   valgrind: (long) => {
