@@ -21,7 +21,7 @@ const piece = fc.oneof(
   { weight: 1, arbitrary: fc.string({ maxLength: 8, unit: 'binary' }) },
 )
 const text = fc.array(piece, { maxLength: 60 }).map((pieces) => pieces.join(''))
-const RUNS = { numRuns: 2000 }
+const RUNS = { numRuns: 500 }
 const ID_MAX = 2 ** 32
 
 const word = fc
@@ -111,7 +111,7 @@ describe('hostile text', () => {
           expect(name).not.toMatch(/[:\n]/)
           expect(Number.isInteger(first) && Number.isInteger(count) && first + count <= ID_MAX).toBe(true)
         }
-        for (const first of rangesOf(grants, grants)) expect(first).toBeLessThan(ID_MAX)
+        expect(rangesOf(grants, grants).every((first) => first < ID_MAX)).toBe(true)
         for (const { containerID, hostID, size } of parseIdMap(value))
           expect([containerID, hostID, size].every((id) => Number.isInteger(id) && id >= 0)).toBe(true)
       }),
