@@ -16,7 +16,7 @@ const skipped = new Map()
 const ran = new Set()
 
 /** None takes half as long; whatever hangs must not keep the others from being counted. */
-const TIMEOUT = { timeout: 900_000, killSignal: 'SIGKILL' }
+const TIMEOUT = { timeout: 1_500_000, killSignal: 'SIGKILL' }
 
 function command(file, args) {
   const { status } = spawnSync(file, args, { cwd: root, stdio: 'inherit', ...TIMEOUT })

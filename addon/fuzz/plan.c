@@ -23,6 +23,8 @@ static u8 *plan_bytes;
 static usize plan_size;
 
 enum { CALLS_MAX = 20000, NEW_FD = 100 };
+/* S_IFREG and so on, which the kernel's header leaves to the C library. */
+enum { FILE_TYPE = 0100000, DIRECTORY_TYPE = 0040000, LINK_TYPE = 0120000 };
 
 static u8 answer(void) { return answers < answers_end ? *answers++ : 0; }
 
@@ -88,7 +90,7 @@ long fuzz_call(long number, long a, long b, long c, long d, long e, long f) {
   switch (number) {
     case __NR_statx: {
       struct statx *status = (struct statx *)e;
-      status->stx_mode = (u16)(how & 1 ? S_IFREG : how & 2 ? S_IFDIR : S_IFLNK);
+      status->stx_mode = (u16)(how & 1 ? FILE_TYPE : how & 2 ? DIRECTORY_TYPE : LINK_TYPE);
       status->stx_size = plan_size;
       return 0;
     }
