@@ -34,6 +34,7 @@ const ENGINES = { dockerd: 'docker.io', mmdebstrap: 'mmdebstrap' }
 /** To check the addon's core with: the fuzzers need clang, and for its compression the libraries of others. */
 const CHECKS = {
   clang: 'clang',
+  '/usr/lib/clang/14/lib': 'libclang-rt-dev', // where Debian 12 has it; elsewhere apt finds it installed
   valgrind: 'valgrind',
 }
 const HEADERS = { '/usr/include/zlib.h': 'zlib1g-dev', '/usr/include/zstd.h': 'libzstd-dev' }
