@@ -135,6 +135,31 @@ long fuzz_call(long number, long a, long b, long c, long d, long e, long f) {
   }
 }
 
+/* Most plans are whole, so that their operations are reached: records get sizes and texts that fit. */
+static void put_right(struct plan_header *header) {
+  u8 *at = (u8 *)(header + 1);
+  usize left = header->size - sizeof *header;
+  header->count = 0;
+  header->inherited %= 32;
+  while (left >= sizeof(struct plan_record) + 8) {
+    struct plan_record *record = (struct plan_record *)at;
+    usize body = record->size % 512 / 8 * 8 + 8;
+    if (body > left - sizeof *record) body = (left - sizeof *record) / 8 * 8;
+    record->code %= PLAN_OP_COUNT;
+    record->size = (u32)(sizeof *record + body);
+    record->strings %= 8;
+    record->blob = record->blob % 64 < body ? record->blob % 64 : 0;
+    usize texts = body - record->blob;
+    if (record->strings > texts) record->strings = (u32)texts;
+    for (u32 i = 1; i <= record->strings; i++) at[sizeof *record + texts * i / record->strings - 1] = 0;
+    for (u32 i = 0; i < PLAN_NUMBERS; i++)
+      if (record->flags & 0x100u << i) record->number[i] %= 64;
+    at += record->size;
+    left -= record->size;
+    header->count++;
+  }
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, usize size) {
   static struct context c;
   if (size < 1 + sizeof(struct plan_header)) return 0;
@@ -148,6 +173,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, usize size) {
   header->magic = PLAN_MAGIC;
   header->version = PLAN_VERSION;
   header->size = (u32)plan_size;
+  if (data[0] & 7) put_right(header);
   calls = taken_count = 0;
   if (setjmp(over) == 0) {
     memset(&c, 0, sizeof c);
