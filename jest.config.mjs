@@ -1,4 +1,4 @@
-/** Pure tests, tests that run containers, and attacks on the protections of containers. */
+/** Pure tests, tests that run containers, attacks on the protections of containers, and what goes wrong or on for long. */
 const common = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -14,6 +14,8 @@ export default {
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/test/unit/**/*.test.ts'] },
     { ...common, displayName: 'integration', testMatch: ['<rootDir>/test/integration/**/*.test.ts'] },
     { ...common, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.test.ts'] },
+    { ...common, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.test.ts'] },
+    { ...common, displayName: 'endurance', testMatch: ['<rootDir>/test/endurance/**/*.test.ts'] },
   ],
   testTimeout: 30_000,
 }

@@ -210,8 +210,13 @@ export class Container extends EventEmitter implements AsyncDisposable {
           hint: 'Stop it first, or remove it with { force: true }.',
         }),
       )
-    this.#removing = this.#remove()
-    return this.#removing
+    const removing = this.#remove()
+    this.#removing = removing
+    // What could not be removed can be tried again.
+    removing.catch(() => {
+      this.#removing = undefined
+    })
+    return removing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -245,7 +245,7 @@ export interface Addon {
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void
   signal(process: NativeProcess, signal: number): void
-  /** A descriptor of the process, for joining its namespaces; negative when it has ended. The caller closes it. */
+  /** A descriptor of the process, for joining its namespaces; -ESRCH when it has ended, or another negative errno. The caller closes it. */
   pidfd(process: NativeProcess): number
   go(process: NativeProcess): void
   /** The rest of the plan, for a process that is ready in WAIT; the event loop waits for it from now on. */

@@ -151,16 +151,21 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
   ],
   [
     /^exec/,
-    ({ errno, path }) =>
-      errno === ENOENT
+    ({ errno, path, syscall }) =>
+      syscall !== 'execve'
         ? {
-            code: 'ERR_CAISSON_COMMAND_NOT_FOUND',
-            hint: `Check the spelling of ${path}, the PATH, and, for a script or a dynamic program, that its interpreter is in the image.`,
+            code: 'ERR_CAISSON_SYSTEM',
+            hint: 'The kernel refused a step before the program itself; run "caisson doctor".',
           }
-        : {
-            code: 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
-            hint: `Make ${path} executable, and of this machine's architecture.`,
-          },
+        : errno === ENOENT
+          ? {
+              code: 'ERR_CAISSON_COMMAND_NOT_FOUND',
+              hint: `Check the spelling of ${path}, the PATH, and, for a script or a dynamic program, that its interpreter is in the image.`,
+            }
+          : {
+              code: 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
+              hint: `Make ${path} executable, and of this machine's architecture.`,
+            },
   ],
   [
     /^user/,

@@ -64,6 +64,7 @@ export async function makeParts(
     const name = await takeName(options.name, holder, id)
     undo.push(() => releaseName(name, id))
     undo.push(() => rm(run, { recursive: true, force: true }))
+    if (data) undo.push(() => removeTree(data))
     await mkdir(run, { recursive: true, mode: 0o711 })
     // A sandbox is nothing that another runtime could make.
     if (!assembled.workload.sandbox) await writeBundle({ directory: run, data, assembled, image: root })

@@ -176,7 +176,7 @@ export function parseIdMap(text: string): IdMapping[] {
     .trim()
     .split('\n')
     .map((line) => line.trim().split(/\s+/).map(Number))
-    .filter((numbers) => numbers.length === 3 && numbers.every(Number.isInteger))
+    .filter((numbers) => numbers.length === 3 && numbers.every((id) => Number.isInteger(id) && id >= 0 && id <= ID_MAX))
     .map(([containerID = 0, hostID = 0, size = 0]) => ({ containerID, hostID, size }))
 }
 

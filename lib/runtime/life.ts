@@ -2,7 +2,7 @@
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError } from '../errors.js'
-import type { Note } from '../native/failure.js'
+import { errorFromFailure, type Note } from '../native/failure.js'
 import type { RestartPolicy } from '../options.js'
 import { deferred } from '../util/deferred.js'
 import type { Assembled } from './assemble.js'
@@ -143,7 +143,7 @@ export class Life {
     const ended = running.ended.then((report) => {
       const outcome = verdict(report, assembled.cgroup.files, notes)
       if (outcome instanceof CaissonError) started.reject(outcome)
-      else if (report.failure) started.reject(commandMissing(outcome))
+      else if (report.failure) started.reject(commandMissing(outcome, errorFromFailure(report.failure, notes)))
       return outcome
     })
     let pid: number
@@ -246,11 +246,7 @@ async function withOutput(result: ExecResult, log: string, since: number): Promi
   })
 }
 
-function commandMissing(result: ExecResult): CaissonError {
-  const missing = result.exitCode === 127
-  return new CaissonError(
-    missing ? 'ERR_CAISSON_COMMAND_NOT_FOUND' : 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
-    result.stderr.trim(),
-    { stage: 'exec', hint: 'Check the command, the PATH and the image.' },
-  )
+/** In the words that the result of an exec has. */
+function commandMissing(result: ExecResult, { code, stage, hint, cause }: CaissonError): CaissonError {
+  return new CaissonError(code, result.stderr.trim(), { stage, hint, cause })
 }
