@@ -9,7 +9,11 @@ import { CaissonError } from './errors.js'
 import { type ExecResult, Execution, limitsOf } from './execution.js'
 import { Image } from './image.js'
 import type { Change } from './layer/diff.js'
+import { addon } from './native/addon.js'
+import type { NetworkDefinition } from './network/definition.js'
+import type { EndpointOptions } from './network/endpoint.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
+import { startAttachment } from './runtime/attachments.js'
 import { connectInside } from './runtime/connect.js'
 import { ContainerAgent } from './runtime/container-agent.js'
 import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container-archive.js'
@@ -19,8 +23,9 @@ import { announceExit, announceStart, type Subject } from './runtime/events.js'
 import { Execs } from './runtime/exec.js'
 import { type Health, healthPlan } from './runtime/health.js'
 import { type ContainerInspection, inspection } from './runtime/inspect.js'
-import { type ContainerState, Life } from './runtime/life.js'
+import { type ContainerState, Life, type RunNetwork } from './runtime/life.js'
 import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
+import { openNamespace } from './runtime/namespaces.js'
 import { type ProcessInfo, processesIn } from './runtime/processes.js'
 import { type ContainerFilter, type ContainerInfo, listContainers, readStates, writeState } from './runtime/registry.js'
 import { checkRestart } from './runtime/restart.js'
@@ -74,6 +79,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       restart: checkRestart(options.restart),
       hooks: parts.hooks,
       beforeStart: () => this.#agent.release(),
+      network: runNetwork(parts),
       events: {
         started: (pid) => this.#onStart(pid),
         ended: (result) => this.#onEnd(result),
@@ -319,6 +325,36 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return connectInside(this.#agent, port, options.timeout)
   }
 
+  /** Of Network.connect(). */
+  async joinNetwork(network: NetworkDefinition, options: EndpointOptions): Promise<void> {
+    this.#mustExist('connect')
+    const { network: attachment } = this.#parts
+    if (!attachment) throw this.#noNetwork()
+    if (this.pid === null) return attachment.connect(network, options, undefined)
+    const netns = await openNamespace(`/proc/${this.pid}/ns/net`)
+    try {
+      await attachment.connect(network, options, netns.fd)
+    } finally {
+      addon().closeFd(netns.fd)
+    }
+  }
+
+  /** Of Network.disconnect(). */
+  async leaveNetwork(network: NetworkDefinition): Promise<void> {
+    this.#mustExist('disconnect')
+    if (await this.#parts.network?.disconnect(network)) return
+    throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${this.name} is not on network ${network.name}`, {
+      stage: 'network',
+    })
+  }
+
+  #noNetwork(): CaissonError {
+    return new CaissonError('ERR_CAISSON_INVALID_STATE', `${this.name} was created without a network to connect`, {
+      stage: 'network',
+      hint: 'Create it with { network: "bridge" } or another network.',
+    })
+  }
+
   async #remove(): Promise<void> {
     await this.#life.settled()
     this.#life.kill(9)
@@ -381,6 +417,20 @@ export class Container extends EventEmitter implements AsyncDisposable {
       hint: this.state === 'removed' ? 'Create a new container.' : 'Call start() first.',
     })
   }
+}
+
+function runNetwork({ network, namespaces }: Parts): RunNetwork | undefined {
+  if (!network) return undefined
+  return {
+    start: () => startAttachment(network, namespaces),
+    handedOver: () => network.handedOver(),
+    stop: () => network.stop(),
+  }
+}
+
+/** Of any copy of this module. */
+export function isContainer(value: unknown): value is Container {
+  return typeof value === 'object' && value !== null && 'joinNetwork' in value
 }
 
 async function notFound(idOrName: string, candidates: number): Promise<CaissonError> {

@@ -34,6 +34,13 @@ export type ErrorCode =
   | 'ERR_CAISSON_LAYER'
   | 'ERR_CAISSON_LAYER_LIMIT'
   | 'ERR_CAISSON_DIGEST'
+  | 'ERR_CAISSON_NETWORK'
+  | 'ERR_CAISSON_NETWORK_NOT_FOUND'
+  | 'ERR_CAISSON_SUBNET_IN_USE'
+  | 'ERR_CAISSON_ADDRESS_IN_USE'
+  | 'ERR_CAISSON_PORT_IN_USE'
+  | 'ERR_CAISSON_IN_USE'
+  | 'ERR_CAISSON_VOLUME_NOT_FOUND'
   | 'ERR_CAISSON_SYSTEM'
 
 /** The system call behind an error, in the shape of Node's own system errors. */

@@ -8,6 +8,13 @@ export type { UnpackOptions } from './image/unpack.js'
 export { Image } from './image.js'
 export type { Change } from './layer/diff.js'
 export { Namespace, type NamespaceFilter, type NamespaceInfo, type NamespaceOptions } from './namespace.js'
+export {
+  type EndpointOptions,
+  Network,
+  type NetworkFilter,
+  type NetworkInspection,
+  type NetworkOptions,
+} from './network.js'
 export type * from './options.js'
 export { Pool, type PoolOptions, type PoolRunOptions } from './pool.js'
 export { run } from './run.js'

@@ -4,6 +4,8 @@ import type { Readable } from 'node:stream'
 import type { Limits } from './cgroup/settings.js'
 import type { Container } from './container.js'
 import type { Namespace } from './namespace.js'
+import type { EndpointOptions } from './network/endpoint.js'
+import type { Network } from './network.js'
 import type { NamespaceType } from './runtime/workload.js'
 import type { LandlockRules } from './spec/landlock.js'
 import type { IdMapping, SpecSeccomp } from './spec/runtime.js'
@@ -137,7 +139,10 @@ export interface ContainerOptions {
   shmSize?: Size
   /** Where the writable layer lies. Default: `memory` for run(), `disk` for containers that are kept. */
   storage?: 'memory' | 'disk'
-  network?: 'none' | 'bridge' | 'host' | Container
+  /** `bridge`: the default network. A name or a Network: another. A Container: its namespaces. Default: `none`. */
+  network?: 'none' | 'bridge' | 'host' | (string & {}) | Network | Container
+  /** More networks, or how the container is on them. */
+  networks?: ReadonlyArray<string | Network | (EndpointOptions & { network: string | Network })>
   ports?: readonly PortMapping[]
   dns?: readonly string[]
   extraHosts?: Record<string, string> | readonly string[]

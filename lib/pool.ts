@@ -5,6 +5,7 @@ import { Image } from './image.js'
 import type { Note } from './native/failure.js'
 import type { ContainerOptions, ExecOptions } from './options.js'
 import { type Assembled, assemble, injectedFiles } from './runtime/assemble.js'
+import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
 import { checkContainerOptions, checkPoolRunOptions } from './runtime/check-options.js'
 import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { checkCommand, execEnvironment, execProcess } from './runtime/exec.js'
@@ -224,7 +225,9 @@ export class Pool implements AsyncDisposable {
     const id = newId()
     let prepared: Prepared
     try {
-      const assembled = assemble({ id, owner: holder, image: root, command: ['/'], options, namespaces })
+      const network = await attach(options, holder, { id, hostname: options.hostname })
+      const assembled = assemble({ id, owner: holder, image: root, command: ['/'], options, namespaces, network })
+      if (network) await startAttachment(network, namespaces)
       const lowered = lower(assembled.workload, { parked: true })
       const request = { devices: assembled.workload.devices, killRest: true, background: true }
       const running = start(
@@ -233,14 +236,17 @@ export class Pool implements AsyncDisposable {
         { ...request, stdio: ['null', 'null', 'null'] },
         { ready: () => ready.resolve() },
       )
+      network?.handedOver()
       prepared = { id, running, lowered, assembled }
     } catch (error) {
       namespaces.close()
+      await releaseAttachment(id)
       throw error
     }
     const { running, lowered, assembled } = prepared
     void running.ended.then((report) => {
       namespaces.close()
+      void releaseAttachment(id)
       const outcome = verdict(report, assembled.cgroup.files, lowered.plan.notes)
       ready.reject(outcome instanceof CaissonError ? outcome : closed())
     })

@@ -7,6 +7,7 @@ import type { NativeReport } from './native/addon.js'
 import type { Note } from './native/failure.js'
 import type { RunOptions } from './options.js'
 import { assemble } from './runtime/assemble.js'
+import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
 import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
@@ -39,9 +40,11 @@ async function launch(
     return { running, subject, conclude: (report) => concluded(report, files, report.failure ? notes() : []) }
   }
   const namespaces = await chooseNamespaces(options)
+  const id = newId()
   try {
-    const id = newId()
-    const { workload, cgroup } = assemble({ id, owner: holder, image: root, command, options, namespaces })
+    const network = await attach(options, holder, { id, ...options })
+    const { workload, cgroup } = assemble({ id, owner: holder, image: root, command, options, namespaces, network })
+    if (network) await startAttachment(network, namespaces)
     const lowered = lower(workload)
     checkCounted(request, cgroup, holder.cgroups)
     const running = start(
@@ -50,11 +53,17 @@ async function launch(
       { ...limitsOf(request), devices: workload.devices, killRest: true },
       request.events,
     )
-    void running.ended.then(() => namespaces.close())
+    network?.handedOver()
+    const done = async () => {
+      namespaces.close()
+      await releaseAttachment(id)
+    }
+    void running.ended.then(done)
     const subject = { kind: 'run' as const, container: id, command: workload.spec.process?.args ?? [] }
     return { running, subject, conclude: (report) => concluded(report, cgroup.files, lowered.plan.notes) }
   } catch (error) {
     namespaces.close()
+    await releaseAttachment(id)
     throw error
   }
 }

@@ -3,10 +3,12 @@ import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { invalidArgument } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
+import type { Attachment } from '../network/attachment.js'
 import type { ContainerOptions } from '../options.js'
 import type { ImageConfig } from '../spec/image.js'
 import { newId } from '../util/ids.js'
 import { type Assembled, assemble, type ImageRoot } from './assemble.js'
+import { attach, releaseAttachment } from './attachments.js'
 import { writeBundle } from './bundle.js'
 import { loadBundle } from './bundle-load.js'
 import { checkContainerOptions } from './check-options.js'
@@ -25,6 +27,8 @@ export interface Parts {
   assembled: Assembled
   /** Open until it is removed: each start enters them anew. */
   namespaces: ChosenNamespaces
+  /** Its networks; addresses are its own until it is removed. */
+  network?: Attachment
   /** State, log and bundle; gone with the owner. */
   run: string
   /** The writable layer, when it is on disk. */
@@ -53,14 +57,16 @@ export async function makeParts(
   const undo = [async () => namespaces.close()]
   try {
     const { root } = image
-    const from = { id, owner: holder, image: root, command, options, namespaces, directory: data, kept: true }
-    const assembled = assemble(from)
     const name = await takeName(options.name, holder, id)
     undo.push(() => releaseName(name, id))
+    const network = await attach(options, holder, { id, name, hostname: options.hostname })
+    undo.push(() => releaseAttachment(id))
+    const from = { id, owner: holder, image: root, command, options, namespaces, directory: data, network, kept: true }
+    const assembled = assemble(from)
     undo.push(() => rm(run, { recursive: true, force: true }))
     await mkdir(run, { recursive: true, mode: 0o711 })
     await writeBundle({ directory: run, data, assembled, image: root })
-    const more = { options, owner: holder, assembled, namespaces, run, data, imageConfig: image.config }
+    const more = { options, owner: holder, assembled, namespaces, network, run, data, imageConfig: image.config }
     return { id, name, image: image.name, ...more }
   } catch (error) {
     for (const step of undo) await step()
@@ -94,6 +100,7 @@ export async function partsOfBundle(directory: string): Promise<Parts> {
 /** Gives everything back; nothing may run in it any more. */
 export async function discardParts({ id, name, namespaces, run, data }: Parts): Promise<void> {
   namespaces.close()
+  await releaseAttachment(id)
   await rm(run, { recursive: true, force: true })
   if (data) await removeTree(data)
   await releaseName(name, id)

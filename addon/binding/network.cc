@@ -1,0 +1,161 @@
+#include "binding/network.h"
+
+#include "binding/convert.h"
+#include "binding/promise.h"
+#include "core/netns.h"
+#include "core/network/firewall.h"
+#include "core/network/wiring.h"
+
+namespace caisson {
+
+// Found by promise() through the types of their arguments; hence a type of ours around a list of strings.
+struct Names {
+  std::vector<std::string> list;
+};
+
+static Napi::Value to_value(Napi::Env env, Names& names) {
+  auto array = Napi::Array::New(env, names.list.size());
+  for (uint32_t i = 0; i < names.list.size(); i++) array[i] = Napi::String::New(env, names.list[i]);
+  return array;
+}
+
+static Napi::Value to_value(Napi::Env env, std::vector<Taken>& list) {
+  auto array = Napi::Array::New(env, list.size());
+  for (uint32_t i = 0; i < list.size(); i++) {
+    auto object = Napi::Object::New(env);
+    object.Set("network", list[i].network);
+    object.Set("device", list[i].device);
+    array[i] = object;
+  }
+  return array;
+}
+
+namespace {
+
+Result<Names> named(Result<std::vector<std::string>> list) {
+  if (!list) return list.failure();
+  return Names{std::move(*list)};
+}
+
+template <typename T, typename Convert>
+std::vector<T> list_of(const Napi::Value& value, Convert convert) {
+  std::vector<T> list;
+  if (!value.IsArray()) return list;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) list.push_back(convert(Napi::Value(array[i])));
+  return list;
+}
+
+std::vector<Address> addresses(const Napi::Value& value) {
+  return list_of<Address>(value, [](const Napi::Value& each) { return parse_address(text(each)); });
+}
+
+Bridge bridge_of(const Napi::Value& value) {
+  auto object = value.As<Napi::Object>();
+  return {text(object.Get("name")), text_or(object, "mac"), static_cast<uint32_t>(number_or(object, "mtu", 0)),
+          addresses(object.Get("addresses"))};
+}
+
+Wire wire_of(const Napi::Value& value) {
+  auto object = value.As<Napi::Object>();
+  Wire wire;
+  wire.pair = {text(object.Get("name")), text(object.Get("bridge")), text(object.Get("inside")), text(object.Get("mac")),
+               text_or(object, "portMac"), static_cast<uint32_t>(number_or(object, "mtu", 0))};
+  wire.addresses = addresses(object.Get("addresses"));
+  wire.gateways = addresses(object.Get("gateways"));
+  return wire;
+}
+
+FirewallChange change_of(const Napi::Value& value) {
+  auto object = value.As<Napi::Object>();
+  FirewallChange change;
+  change.networks = list_of<NetworkRule>(object.Get("networks"), [](const Napi::Value& each) {
+    auto rule = each.As<Napi::Object>();
+    return NetworkRule{text(rule.Get("bridge")), truth(rule, "outward"), truth(rule, "metadata")};
+  });
+  change.ports = list_of<PortRule>(object.Get("ports"), [](const Napi::Value& each) {
+    auto rule = each.As<Napi::Object>();
+    return PortRule{text(rule.Get("name")), text(rule.Get("mac")), addresses(rule.Get("addresses"))};
+  });
+  change.published = list_of<PublishedRule>(object.Get("published"), [](const Napi::Value& each) {
+    auto rule = each.As<Napi::Object>();
+    PublishedRule published;
+    published.protocol = text(rule.Get("protocol")) == "udp" ? IPPROTO_UDP : IPPROTO_TCP;
+    if (std::string address = text_or(rule, "address"); !address.empty()) published.address = parse_address(address);
+    published.port = static_cast<uint16_t>(number(rule.Get("port")));
+    published.to = parse_address(text(rule.Get("to")));
+    published.to_port = static_cast<uint16_t>(number(rule.Get("toPort")));
+    return published;
+  });
+  change.opened = texts(object.Get("opened"));
+  return change;
+}
+
+template <typename Work>
+Napi::Value with_routing(const Napi::CallbackInfo& info, Work work) {
+  return promise(info.Env(), Threads::quick(), [work = std::move(work)]() -> decltype(work(std::declval<Netlink&>())) {
+    auto socket = Netlink::open(NETLINK_ROUTE);
+    if (!socket) return socket.failure();
+    return work(*socket);
+  });
+}
+
+Napi::Value make_bridge_now(const Napi::CallbackInfo& info) {
+  return with_routing(info, [bridge = bridge_of(info[0])](Netlink& socket) { return make_bridge(socket, bridge); });
+}
+
+Napi::Value remove_device(const Napi::CallbackInfo& info) {
+  return with_routing(info, [name = text(info[0])](Netlink& socket) { return remove_link(socket, name); });
+}
+
+Napi::Value list_taken(const Napi::CallbackInfo& info) {
+  return with_routing(info, [](Netlink& socket) { return taken_networks(socket); });
+}
+
+Napi::Value list_uplinks(const Napi::CallbackInfo& info) {
+  return with_routing(info, [](Netlink& socket) { return named(uplinks(socket)); });
+}
+
+// (change, add)
+Napi::Value change_firewall(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::quick(), [change = change_of(info[0]), add = info[1].ToBoolean().Value()] {
+    return add ? Firewall::shared().add(change) : Firewall::shared().remove(change);
+  });
+}
+
+Napi::Value list_dropping(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::quick(), [] { return named(dropping_chains()); });
+}
+
+// (wires, descriptor of a namespace or -1 for a new one): the descriptor of the new one
+Napi::Value connect_namespace(const Napi::CallbackInfo& info) {
+  auto wires = list_of<Wire>(info[0], wire_of);
+  int netns = static_cast<int>(number(info[1]));
+  return promise(info.Env(), Threads::quick(), [wires = std::move(wires), netns]() -> Result<Fd> {
+    Fd fresh;
+    if (netns < 0) {
+      auto taken = take_network_namespace();
+      if (!taken) return taken;
+      fresh = std::move(*taken);
+    }
+    if (auto wired = wire(netns < 0 ? fresh.get() : netns, wires, nullptr); !wired) return wired.failure();
+    return fresh;
+  });
+}
+
+}  // namespace
+
+void export_network(Napi::Object exports) {
+  Napi::Env env = exports.Env();
+  auto network = Napi::Object::New(env);
+  network.Set("makeBridge", Napi::Function::New(env, make_bridge_now, "makeBridge"));
+  network.Set("removeDevice", Napi::Function::New(env, remove_device, "removeDevice"));
+  network.Set("taken", Napi::Function::New(env, list_taken, "taken"));
+  network.Set("uplinks", Napi::Function::New(env, list_uplinks, "uplinks"));
+  network.Set("firewall", Napi::Function::New(env, change_firewall, "firewall"));
+  network.Set("droppingChains", Napi::Function::New(env, list_dropping, "droppingChains"));
+  network.Set("wire", Napi::Function::New(env, connect_namespace, "wire"));
+  exports.Set("network", network);
+}
+
+}  // namespace caisson
