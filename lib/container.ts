@@ -12,6 +12,7 @@ import type { Change } from './layer/diff.js'
 import { addon } from './native/addon.js'
 import type { NetworkDefinition } from './network/definition.js'
 import type { EndpointOptions } from './network/endpoint.js'
+import type { PublishedPort } from './network/ports.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
 import { startAttachment } from './runtime/attachments.js'
 import { connectInside } from './runtime/connect.js'
@@ -353,6 +354,21 @@ export class Container extends EventEmitter implements AsyncDisposable {
       stage: 'network',
       hint: 'Create it with { network: "bridge" } or another network.',
     })
+  }
+
+  /** Where a port of it is published, while it runs. */
+  port(container: number, protocol: 'tcp' | 'udp' = 'tcp'): PublishedPort {
+    const ports = this.#parts.network?.publications.ports ?? []
+    const found = ports.find((each) => each.container === container && each.protocol === protocol)
+    if (found) return found
+    throw new CaissonError(
+      'ERR_CAISSON_INVALID_STATE',
+      `port ${container}/${protocol} of ${this.name} is not published`,
+      {
+        stage: 'ports',
+        hint: 'Create the container with { ports: [{ container }] }, and start it; connect(port) needs neither.',
+      },
+    )
   }
 
   async #remove(): Promise<void> {

@@ -5,13 +5,14 @@ import type { Limits } from './cgroup/settings.js'
 import type { Container } from './container.js'
 import type { Namespace } from './namespace.js'
 import type { EndpointOptions } from './network/endpoint.js'
+import type { PortMapping } from './network/ports.js'
 import type { Network } from './network.js'
 import type { NamespaceType } from './runtime/workload.js'
 import type { LandlockRules } from './spec/landlock.js'
 import type { IdMapping, SpecSeccomp } from './spec/runtime.js'
 import type { Duration, Size } from './util/units.js'
 
-export type { Limits, NamespaceType }
+export type { Limits, NamespaceType, PortMapping }
 
 /** `{ NAME: 'value' }`, or Docker's `['NAME=value']`. */
 export type Environment = Record<string, string | undefined> | readonly string[]
@@ -90,14 +91,6 @@ export interface SecurityOptions {
   landlock?: 'default' | 'off' | LandlockRules
   /** The weakest kind of isolation that the caller accepts. */
   require?: 'namespaces' | 'landlock'
-}
-
-export interface PortMapping {
-  container: number
-  /** Default: a free one. */
-  host?: number
-  protocol?: 'tcp' | 'udp'
-  address?: string
 }
 
 export interface HealthcheckOptions {

@@ -4,6 +4,8 @@
 #include "binding/promise.h"
 #include "core/netns.h"
 #include "core/network/firewall.h"
+#include "core/network/publisher.h"
+#include "core/network/resolver.h"
 #include "core/network/wiring.h"
 
 namespace caisson {
@@ -30,7 +32,40 @@ static Napi::Value to_value(Napi::Env env, std::vector<Taken>& list) {
   return array;
 }
 
+static Napi::Value to_value(Napi::Env env, std::shared_ptr<Publication>& publication) {
+  auto object = Napi::Object::New(env);
+  object.Set("port", publication->port);
+  object.Set("handle", Napi::External<std::shared_ptr<Publication>>::New(
+                           env, new std::shared_ptr<Publication>(publication),
+                           [](Napi::Env, std::shared_ptr<Publication>* held) {
+                             Publication::end(*held);
+                             delete held;
+                           }));
+  return object;
+}
+
+// A namespace that was made, and the name server in it.
+struct Wired {
+  Fd fresh;
+  std::shared_ptr<Resolver> resolver;
+};
+
+static Napi::Value to_value(Napi::Env env, Wired& wired) {
+  auto object = Napi::Object::New(env);
+  object.Set("fd", wired.fresh.release());
+  if (wired.resolver)
+    object.Set("resolver", Napi::External<std::shared_ptr<Resolver>>::New(
+                               env, new std::shared_ptr<Resolver>(wired.resolver),
+                               [](Napi::Env, std::shared_ptr<Resolver>* held) {
+                                 (*held)->end();
+                                 delete held;
+                               }));
+  return object;
+}
+
 namespace {
+
+constexpr uint16_t DNS_PORT = 53;
 
 Result<Names> named(Result<std::vector<std::string>> list) {
   if (!list) return list.failure();
@@ -75,7 +110,7 @@ FirewallChange change_of(const Napi::Value& value) {
   });
   change.ports = list_of<PortRule>(object.Get("ports"), [](const Napi::Value& each) {
     auto rule = each.As<Napi::Object>();
-    return PortRule{text(rule.Get("name")), text(rule.Get("mac")), addresses(rule.Get("addresses"))};
+    return PortRule{text(rule.Get("name")), text(rule.Get("mac")), text(rule.Get("bridge")), addresses(rule.Get("addresses"))};
   });
   change.published = list_of<PublishedRule>(object.Get("published"), [](const Napi::Value& each) {
     auto rule = each.As<Napi::Object>();
@@ -127,21 +162,60 @@ Napi::Value list_dropping(const Napi::CallbackInfo& info) {
   return promise(info.Env(), Threads::quick(), [] { return named(dropping_chains()); });
 }
 
-// (wires, descriptor of a namespace or -1 for a new one): the descriptor of the new one
+std::optional<ResolverSettings> resolver_settings(const Napi::Value& value) {
+  if (!value.IsObject()) return std::nullopt;
+  auto object = value.As<Napi::Object>();
+  ResolverSettings settings;
+  settings.networks = texts(object.Get("networks"));
+  auto hosts = object.Get("hosts").As<Napi::Object>();
+  for (const std::string& name : texts(hosts.GetPropertyNames())) settings.hosts[name] = addresses(hosts.Get(name));
+  for (const Address& address : addresses(object.Get("servers"))) settings.servers.emplace_back(address, DNS_PORT);
+  return settings;
+}
+
+// (wires, descriptor of a namespace or -1 for a new one, settings of a resolver or undefined): { fd, resolver }
 Napi::Value connect_namespace(const Napi::CallbackInfo& info) {
   auto wires = list_of<Wire>(info[0], wire_of);
   int netns = static_cast<int>(number(info[1]));
-  return promise(info.Env(), Threads::quick(), [wires = std::move(wires), netns]() -> Result<Fd> {
-    Fd fresh;
+  auto settings = resolver_settings(info[2]);
+  return promise(info.Env(), Threads::quick(), [wires = std::move(wires), netns, settings]() -> Result<Wired> {
+    Wired wired;
     if (netns < 0) {
       auto taken = take_network_namespace();
-      if (!taken) return taken;
-      fresh = std::move(*taken);
+      if (!taken) return taken.failure();
+      wired.fresh = std::move(*taken);
     }
-    if (auto wired = wire(netns < 0 ? fresh.get() : netns, wires, nullptr); !wired) return wired.failure();
-    return fresh;
+    ResolverSockets sockets;
+    auto done = wire(netns < 0 ? wired.fresh.get() : netns, wires, settings ? &sockets : nullptr);
+    if (!done) return done.failure();
+    if (settings) wired.resolver = Resolver::start(std::move(sockets), *settings);
+    return wired;
   });
 }
+
+void change_resolver(const Napi::CallbackInfo& info) {
+  (*info[0].As<Napi::External<std::shared_ptr<Resolver>>>().Data())->change(*resolver_settings(info[1]));
+}
+
+void end_resolver(const Napi::CallbackInfo& info) {
+  (*info[0].As<Napi::External<std::shared_ptr<Resolver>>>().Data())->end();
+}
+
+using Published = std::shared_ptr<Publication>;
+
+// ({ protocol, addresses, port, to, toPort }): { handle, port }
+Napi::Value publish_port(const Napi::CallbackInfo& info) {
+  auto object = info[0].As<Napi::Object>();
+  Publishing publishing;
+  publishing.type = text(object.Get("protocol")) == "udp" ? SOCK_DGRAM : SOCK_STREAM;
+  publishing.addresses = addresses(object.Get("addresses"));
+  publishing.port = static_cast<uint16_t>(number(object.Get("port")));
+  publishing.to = parse_address(text(object.Get("to")));
+  publishing.to_port = static_cast<uint16_t>(number(object.Get("toPort")));
+  return promise(info.Env(), Threads::quick(), [publishing] { return publish(publishing); });
+}
+
+void unpublish_port(const Napi::CallbackInfo& info) { Publication::end(*info[0].As<Napi::External<Published>>().Data()); }
 
 }  // namespace
 
@@ -155,6 +229,10 @@ void export_network(Napi::Object exports) {
   network.Set("firewall", Napi::Function::New(env, change_firewall, "firewall"));
   network.Set("droppingChains", Napi::Function::New(env, list_dropping, "droppingChains"));
   network.Set("wire", Napi::Function::New(env, connect_namespace, "wire"));
+  network.Set("publish", Napi::Function::New(env, publish_port, "publish"));
+  network.Set("unpublish", Napi::Function::New(env, unpublish_port, "unpublish"));
+  network.Set("changeResolver", Napi::Function::New(env, change_resolver, "changeResolver"));
+  network.Set("endResolver", Napi::Function::New(env, end_resolver, "endResolver"));
   exports.Set("network", network);
 }
 

@@ -227,7 +227,7 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
     }),
   ],
   [
-    /^network/,
+    /^(network|ports)/,
     ({ errno }) => ({
       code: errno === EPERM ? 'ERR_CAISSON_PERMISSION' : 'ERR_CAISSON_NETWORK',
       hint:

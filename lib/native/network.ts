@@ -33,9 +33,29 @@ export interface NativePublished {
 /** What rules are about; each part may be absent. */
 export interface NativeRules {
   networks?: Array<{ bridge: string; outward: boolean; metadata: boolean }>
-  ports?: Array<{ name: string; mac: string; addresses: string[] }>
+  ports?: Array<{ name: string; mac: string; bridge: string; addresses: string[] }>
   published?: NativePublished[]
   opened?: string[]
+}
+
+export interface NativeResolverSettings {
+  /** Directories of names (lib/network/names.ts). */
+  networks: string[]
+  /** Addresses by name, in small letters. */
+  hosts: Record<string, string[]>
+  /** Who is asked about the rest; none: it does not exist. */
+  servers: string[]
+}
+
+declare const resolver: unique symbol
+export interface NativeResolver {
+  readonly [resolver]: true
+}
+
+declare const publication: unique symbol
+export interface NativePublication {
+  handle: { readonly [publication]: true }
+  port: number
 }
 
 export interface NativeNetwork {
@@ -51,6 +71,22 @@ export interface NativeNetwork {
   firewall(rules: NativeRules, add: boolean): Promise<void>
   /** Chains of others that drop what is forwarded, as `ip filter FORWARD`. */
   droppingChains(): Promise<string[]>
-  /** Into a namespace, or (-1) a new one, whose descriptor it gives. */
-  wire(wires: NativeWire[], netns: number): Promise<number>
+  /** Sockets on all the addresses, on one port (0: a free one), that pass on what comes to them. */
+  publish(request: {
+    protocol: 'tcp' | 'udp'
+    addresses: readonly string[]
+    port: number
+    to: string
+    toPort: number
+  }): Promise<NativePublication>
+  /** Ends it with all connections through it. */
+  unpublish(handle: NativePublication['handle']): void
+  /** Into a namespace, or (-1) a new one, whose descriptor it gives; with a name server on 127.0.0.11 in it. */
+  wire(
+    wires: NativeWire[],
+    netns: number,
+    resolver?: NativeResolverSettings,
+  ): Promise<{ fd: number; resolver?: NativeResolver }>
+  changeResolver(resolver: NativeResolver, settings: NativeResolverSettings): void
+  endResolver(resolver: NativeResolver): void
 }

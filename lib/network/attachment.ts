@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs'
 import { CaissonError } from '../errors.js'
 import { addon } from '../native/addon.js'
+import type { NativeResolver, NativeResolverSettings } from '../native/network.js'
 import { explained, type NetworkUser } from './active.js'
 import type { NetworkDefinition } from './definition.js'
 import {
@@ -14,11 +15,26 @@ import {
   unnameEndpoint,
   wireOf,
 } from './endpoint.js'
+import { namesDirectory } from './names.js'
+import { type checkPorts, Publications } from './ports.js'
+
+/** Of the host, in containers whose network leads there. */
+const HOST_NAME = 'host.caisson.internal'
+/** addon/core/network/wiring.cc */
+const RESOLVER_ADDRESS = '127.0.0.11'
 
 export interface AttachmentOptions {
   user: NetworkUser
   /** The container's own, on every network. */
   names: readonly string[]
+  ports: ReturnType<typeof checkPorts>
+  /** Who knows the names that we do not. */
+  servers: readonly string[]
+  /** Of resolv.conf(5). */
+  search: readonly string[]
+  resolverOptions: readonly string[]
+  /** What it is called for others. */
+  label: string
   networks: ReadonlyArray<{ network: NetworkDefinition; options: EndpointOptions }>
 }
 
@@ -26,18 +42,26 @@ export class Attachment {
   readonly endpoints: Endpoint[] = []
   /** The namespace of the present run, until its process is there. */
   fd = -1
+  readonly publications: Publications
   readonly #options: AttachmentOptions
   #running = false
+  #resolver: NativeResolver | undefined
   #devices = 0
 
   private constructor(options: AttachmentOptions) {
     this.#options = options
+    this.publications = new Publications(options.user)
   }
 
   static async make(options: AttachmentOptions): Promise<Attachment> {
     const made = new Attachment(options)
     try {
       for (const { network, options: each } of options.networks) await made.#take(network, each)
+      if (options.ports.length > 0 && made.#wayOut?.network.internal !== false)
+        throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'ports: all networks of the container are internal', {
+          stage: 'options',
+          hint: 'Put it on another network as well, or use container.connect(port).',
+        })
       return made
     } catch (error) {
       await made.release()
@@ -64,6 +88,17 @@ export class Attachment {
     return this.endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ...(ipv6 ? [ipv6] : [])]).map((each) => `${each}\t${name}`)
   }
 
+  resolvConf(): string {
+    const { search, resolverOptions } = this.#options
+    const options = resolverOptions.some((each) => each.startsWith('ndots:'))
+      ? resolverOptions
+      : [...resolverOptions, 'ndots:0']
+    const lines = [`nameserver ${RESOLVER_ADDRESS}`]
+    if (search.length > 0) lines.push(`search ${search.join(' ')}`)
+    lines.push(`options ${options.join(' ')}`)
+    return `${lines.join('\n')}\n`
+  }
+
   /** A network namespace with all of it, connected: `make` gives one of another user namespace. */
   async start(make?: () => Promise<number>): Promise<void> {
     this.#running = true
@@ -71,13 +106,32 @@ export class Attachment {
       const made = await make?.()
       const wires = this.endpoints.map((endpoint) => wireOf(endpoint, endpoint === this.#wayOut))
       if (made !== undefined) this.fd = made
-      const wired = await explained(addon().network.wire(wires, this.fd))
-      if (made === undefined) this.fd = wired
+      const wired = await explained(addon().network.wire(wires, this.fd, this.#resolverSettings()))
+      this.#resolver = wired.resolver
+      if (made === undefined) this.fd = wired.fd
       for (const endpoint of this.endpoints) await nameEndpoint(endpoint, this.#options.user)
+      const { ports, label } = this.#options
+      if (this.#wayOut) await this.publications.open(ports, this.#wayOut, label)
     } catch (error) {
       await this.stop()
       throw error
     }
+  }
+
+  #resolverSettings(): NativeResolverSettings {
+    const way = this.#wayOut?.network
+    const outward = way !== undefined && !way.internal
+    const gateways = outward ? [way.ipv4.gateway, ...(way.ipv6 ? [way.ipv6.gateway] : [])] : []
+    return {
+      networks: this.endpoints.filter(({ names }) => names.length > 0).map(({ network }) => namesDirectory(network.id)),
+      hosts: gateways.length > 0 ? { [HOST_NAME]: gateways } : {},
+      // From an internal network no question gets out either: names could carry data (CVE-2024-29018).
+      servers: outward ? [...this.#options.servers] : [],
+    }
+  }
+
+  #changeResolver(): void {
+    if (this.#resolver) addon().network.changeResolver(this.#resolver, this.#resolverSettings())
   }
 
   get #wayOut(): Endpoint | undefined {
@@ -95,6 +149,9 @@ export class Attachment {
     if (!this.#running) return
     this.#running = false
     this.handedOver()
+    if (this.#resolver) addon().network.endResolver(this.#resolver)
+    this.#resolver = undefined
+    await this.publications.close()
     for (const endpoint of this.endpoints) await unnameEndpoint(endpoint)
     await explained(addon().network.firewall({ ports: this.endpoints.map(portRuleOf) }, false))
   }
@@ -106,6 +163,7 @@ export class Attachment {
     try {
       await explained(addon().network.wire([wireOf(endpoint, this.endpoints.length === 1)], netns))
       await nameEndpoint(endpoint, this.#options.user)
+      this.#changeResolver()
     } catch (error) {
       await this.disconnect(network)
       throw error
@@ -118,6 +176,7 @@ export class Attachment {
     if (!endpoint) return false
     this.endpoints.splice(at, 1)
     await unnameEndpoint(endpoint)
+    this.#changeResolver()
     if (this.#running) {
       await explained(addon().network.removeDevice(endpoint.device))
       await explained(addon().network.firewall({ ports: [portRuleOf(endpoint)] }, false))

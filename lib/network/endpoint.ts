@@ -101,8 +101,8 @@ export function wireOf(endpoint: Endpoint, wayOut: boolean): NativeWire {
   return { name: device, bridge: network.bridge, inside, mac, mtu: network.mtu, addresses, gateways }
 }
 
-export function portRuleOf({ device, mac, ipv4, ipv6 }: Endpoint) {
-  return { name: device, mac, addresses: ipv6 ? [ipv4, ipv6] : [ipv4] }
+export function portRuleOf({ device, mac, ipv4, ipv6, network }: Endpoint) {
+  return { name: device, mac, bridge: network.bridge, addresses: ipv6 ? [ipv4, ipv6] : [ipv4] }
 }
 
 function checkAddress(

@@ -29,6 +29,7 @@ export class Leases {
 
   async prepare(): Promise<void> {
     await mkdir(leasesOf(this.#network.id), { recursive: true, mode: 0o711 })
+    await mkdir(path.join(networkRun(this.#network.id), 'names'), { recursive: true, mode: 0o711 })
   }
 
   /** A given one that another has is an error. */

@@ -227,7 +227,11 @@ function etcFiles(
   const hosts = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback']
   hosts.push(...extraHosts(options.extraHosts))
   hosts.push(...(network?.hosts(hostname, options.domainname) ?? [`127.0.1.1\t${hostname}`]))
-  return { hosts: `${hosts.join('\n')}\n`, hostname: `${hostname}\n`, 'resolv.conf': resolvConf(options.dns) }
+  return {
+    hosts: `${hosts.join('\n')}\n`,
+    hostname: `${hostname}\n`,
+    'resolv.conf': network?.resolvConf() ?? resolvConf(options.dns),
+  }
 }
 
 function extraHosts(extra: ContainerOptions['extraHosts']): string[] {

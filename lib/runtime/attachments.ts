@@ -1,10 +1,13 @@
 /** From options to the networks of a container; and which containers of this process are on which. */
 import { CaissonError, invalidArgument } from '../errors.js'
 import { networkNotFound } from '../network/active.js'
+import { formatAddress, parseAddress } from '../network/addresses.js'
 import { Attachment } from '../network/attachment.js'
 import { DEFAULT_NETWORK, type NetworkDefinition, readDefinition } from '../network/definition.js'
 import { ENDPOINT_OPTIONS, type Endpoint, type EndpointOptions } from '../network/endpoint.js'
 import { defineNetwork } from '../network/make.js'
+import { checkPorts } from '../network/ports.js'
+import { hostServers } from '../network/resolv-conf.js'
 import type { ContainerOptions } from '../options.js'
 import type { ChosenNamespaces } from './choose-namespaces.js'
 import { createNamespace } from './namespaces.js'
@@ -37,7 +40,14 @@ interface Who {
 
 /** undefined: it is on none. Addresses are taken; devices come with `start`. */
 export async function attach(options: ContainerOptions, holder: Owner, who: Who): Promise<Attachment | undefined> {
-  if (!isBridged(options)) return undefined
+  const ports = checkPorts(options.ports)
+  if (!isBridged(options)) {
+    if (ports.length === 0) return undefined
+    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'ports: the container is on no network', {
+      stage: 'options',
+      hint: 'Give it network: "bridge"; with "host" its ports are the host\'s, and container.connect(port) needs none.',
+    })
+  }
   if (holder.ordinary)
     throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'bridge networks are for root', {
       stage: 'network',
@@ -45,9 +55,28 @@ export async function attach(options: ContainerOptions, holder: Owner, who: Who)
     })
   const networks = await requested(options, holder)
   const names = [who.name, who.hostname, who.id.slice(0, 12)].filter((name) => name !== undefined)
-  const made = await Attachment.make({ user: holder, names: names.map((name) => name.toLowerCase()), networks })
+  const own = names.map((name) => name.toLowerCase())
+  const { servers, search, options: resolverOptions } = await hostServers()
+  const made = await Attachment.make({
+    user: holder,
+    names: own,
+    networks,
+    ports,
+    label: who.name ?? who.id.slice(0, 12),
+    servers: options.dns?.length ? checkServers(options.dns) : servers,
+    search,
+    resolverOptions,
+  })
   attachments.set(who.id, made)
   return made
+}
+
+function checkServers(dns: readonly string[]): string[] {
+  return dns.map((server, i) => {
+    const address = parseAddress(server)
+    if (!address) throw invalidArgument(`dns[${i}]`, server, 'an address')
+    return formatAddress(address)
+  })
 }
 
 /** Makes and connects the namespace for a run. */

@@ -46,9 +46,12 @@ std::vector<Entry> entries_of(const FirewallChange& change) {
     std::string device = device_bytes(port.name);
     auto mac = parse_mac(port.mac);
     list.push_back({NFPROTO_BRIDGE, MACS, device + part({reinterpret_cast<const char*>(mac.data()), mac.size()}), {}});
-    for (const Address& address : port.addresses)
-      list.push_back(
-          {NFPROTO_BRIDGE, address.family == AF_INET ? ADDRESSES4 : ADDRESSES6, device + part(address.view()), {}});
+    for (const Address& address : port.addresses) {
+      bool v4 = address.family == AF_INET;
+      list.push_back({NFPROTO_BRIDGE, v4 ? ADDRESSES4 : ADDRESSES6, device + part(address.view()), {}});
+      std::string member = device_bytes(port.bridge) + part(address.view());
+      list.push_back({NFPROTO_INET, v4 ? MEMBERS4 : MEMBERS6, member, {}});
+    }
     list.push_back({NFPROTO_BRIDGE, PORTS, device, {}});
   }
   for (const PublishedRule& published : change.published) {

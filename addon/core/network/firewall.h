@@ -28,6 +28,7 @@ struct NetworkRule {
 struct PortRule {
   std::string name;
   std::string mac;
+  std::string bridge;
   std::vector<Address> addresses;
 };
 

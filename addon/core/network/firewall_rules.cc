@@ -141,10 +141,16 @@ void translate(Batch& batch) {
     for (int number : {NFPROTO_IPV4, NFPROTO_IPV6}) redirect(batch, chain, number);
 
   batch.base_chain("leaving", "nat", NF_INET_POST_ROUTING, PRIORITY_SNAT);
-  Rule hairpin, outside;
-  // To itself or a neighbour by the host's address: the answer has to come back the same way.
-  hairpin.meta(NFT_META_IIFNAME, KEY).meta(NFT_META_OIFNAME, KEY + 4).in(WITHIN, KEY);
-  batch.rule("leaving", translated(hairpin).masquerade());
+  // To itself or a neighbour by the host's address: the answer has to come back the same way. With br_netfilter these
+  // are frames, of which is not known here where they came from; hence by the sender.
+  for (bool v4 : {true, false}) {
+    Rule hairpin;
+    family(hairpin, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+    hairpin.meta(NFT_META_OIFNAME, KEY);
+    hairpin.payload(NFT_PAYLOAD_NETWORK_HEADER, v4 ? 12 : 8, v4 ? 4 : 16, KEY + 4).in(v4 ? MEMBERS4 : MEMBERS6, KEY);
+    batch.rule("leaving", translated(hairpin).masquerade());
+  }
+  Rule outside;
   from(outside, OUTWARD);
   batch.rule("leaving", towards(outside, BRIDGES, true).masquerade());
 }
@@ -155,6 +161,8 @@ void write_routing_table(Batch& batch, const std::string& name) {
   batch.table(NFPROTO_INET, name);
   for (const char* set : {BRIDGES, OUTWARD, METADATA, OPENED}) batch.set({set, DEVICE, 16, 0, 0, true});
   batch.set({WITHIN, with(DEVICE, DEVICE), 32});
+  batch.set({MEMBERS4, with(DEVICE, IPV4), 20});
+  batch.set({MEMBERS6, with(DEVICE, IPV6), 32});
   const uint32_t port = with(PROTOCOL, SERVICE);
   batch.set({PUBLISHED4, with(with(IPV4, PROTOCOL), SERVICE), 12, with(IPV4, SERVICE), 8});
   batch.set({PUBLISHED6, with(with(IPV6, PROTOCOL), SERVICE), 24, with(IPV6, SERVICE), 20});

@@ -8,7 +8,7 @@
 namespace caisson {
 
 namespace set_names {
-inline constexpr char BRIDGES[] = "bridges", OUTWARD[] = "outward", WITHIN[] = "within", METADATA[] = "metadata";
+inline constexpr char BRIDGES[] = "bridges", OUTWARD[] = "outward", WITHIN[] = "within", MEMBERS4[] = "members4", MEMBERS6[] = "members6", METADATA[] = "metadata";
 inline constexpr char OPENED[] = "opened";
 inline constexpr char PUBLISHED4[] = "published4", PUBLISHED6[] = "published6";
 inline constexpr char ANYWHERE4[] = "anywhere4", ANYWHERE6[] = "anywhere6";

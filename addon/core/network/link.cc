@@ -169,6 +169,16 @@ Result<> make_pair(Netlink& socket, const Pair& pair, int netns) {
   messages.close(data);
   messages.close(info);
   messages.end();
+  // A container reaches its own published port by a frame that leaves where it came from.
+  messages.begin(RTM_NEWLINK, NLM_F_ACK, ifinfomsg{}, "port " + pair.name);
+  messages.text(IFLA_IFNAME, pair.name);
+  info = messages.open(IFLA_LINKINFO);
+  messages.text(IFLA_INFO_SLAVE_KIND, "bridge");
+  data = messages.open(IFLA_INFO_SLAVE_DATA);
+  messages.put8(IFLA_BRPORT_MODE, 1);
+  messages.close(data);
+  messages.close(info);
+  messages.end();
   return socket.talk(messages, STAGE);
 }
 

@@ -17,7 +17,7 @@ constexpr int NAME_PORT = 53, BACKLOG = 128;
 
 FirewallChange rules_of(const std::vector<Wire>& wires) {
   FirewallChange change;
-  for (const Wire& wire : wires) change.ports.push_back({wire.pair.name, wire.pair.mac, wire.addresses});
+  for (const Wire& wire : wires) change.ports.push_back({wire.pair.name, wire.pair.mac, wire.pair.bridge, wire.addresses});
   return change;
 }
 
