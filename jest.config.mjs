@@ -1,4 +1,4 @@
-/** Pure tests, tests that run containers, and attacks on the protections of containers. */
+/** Pure tests, tests that run containers, those of networks, and attacks on the protections of containers. */
 const common = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -13,6 +13,8 @@ export default {
   projects: [
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/test/unit/**/*.test.ts'] },
     { ...common, displayName: 'integration', testMatch: ['<rootDir>/test/integration/**/*.test.ts'] },
+    // Of the machine's own network they change nothing: scripts/test.mjs runs them in a namespace.
+    { ...common, displayName: 'network', testMatch: ['<rootDir>/test/network/**/*.test.ts'] },
     { ...common, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.test.ts'] },
   ],
   testTimeout: 30_000,

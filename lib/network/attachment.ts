@@ -9,6 +9,7 @@ import {
   type Endpoint,
   type EndpointOptions,
   nameEndpoint,
+  newDevice,
   portRuleOf,
   releaseEndpoint,
   takeEndpoint,
@@ -104,6 +105,7 @@ export class Attachment {
     this.#running = true
     try {
       const made = await make?.()
+      for (const endpoint of this.endpoints) endpoint.device = newDevice()
       const wires = this.endpoints.map((endpoint) => wireOf(endpoint, endpoint === this.#wayOut))
       if (made !== undefined) this.fd = made
       const wired = await explained(addon().network.wire(wires, this.fd, this.#resolverSettings()))

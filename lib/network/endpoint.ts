@@ -69,13 +69,18 @@ export async function takeEndpoint(
   }
   return {
     network,
-    device: `cnp-${randomBytes(5).toString('hex')}`,
+    device: newDevice(),
     inside: `eth${index}`,
     mac: mac ?? macOf(ipv4),
     ipv4,
     ipv6,
     names: known ? [...new Set([...names, ...aliases])] : [],
   }
+}
+
+/** One for each run: the kernel needs a moment to take the last one's away. */
+export function newDevice(): string {
+  return `cnp-${randomBytes(5).toString('hex')}`
 }
 
 export async function releaseEndpoint({ network, ipv4, ipv6 }: Endpoint, user: NetworkUser): Promise<void> {
@@ -97,7 +102,9 @@ export function wireOf(endpoint: Endpoint, wayOut: boolean): NativeWire {
   const { network, device, inside, mac, ipv4, ipv6 } = endpoint
   const addresses = [`${ipv4}/${network.ipv4.subnet.split('/')[1]}`]
   if (ipv6 && network.ipv6) addresses.push(`${ipv6}/${network.ipv6.subnet.split('/')[1]}`)
-  const gateways = wayOut ? [network.ipv4.gateway, ...(network.ipv6 ? [network.ipv6.gateway] : [])] : []
+  // From an internal one nothing leads anywhere: programs learn that at once.
+  const gateways =
+    wayOut && !network.internal ? [network.ipv4.gateway, ...(network.ipv6 ? [network.ipv6.gateway] : [])] : []
   return { name: device, bridge: network.bridge, inside, mac, mtu: network.mtu, addresses, gateways }
 }
 

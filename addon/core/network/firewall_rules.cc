@@ -158,7 +158,7 @@ void translate(Batch& batch) {
 }  // namespace
 
 void write_routing_table(Batch& batch, const std::string& name) {
-  batch.table(NFPROTO_INET, name);
+  batch.table(NFPROTO_INET, name, true);
   for (const char* set : {BRIDGES, OUTWARD, METADATA, OPENED}) batch.set({set, DEVICE, 16, 0, 0, true});
   batch.set({WITHIN, with(DEVICE, DEVICE), 32});
   batch.set({MEMBERS4, with(DEVICE, IPV4), 20});
@@ -174,10 +174,23 @@ void write_routing_table(Batch& batch, const std::string& name) {
   translate(batch);
 }
 
+void write_resolver_table(Batch& batch, const Address& address, uint16_t port, uint16_t udp, uint16_t tcp) {
+  batch.table(NFPROTO_IPV4, "caisson", false);
+  batch.base_chain("resolver", "nat", NF_INET_LOCAL_OUT, PRIORITY_DNAT);
+  for (auto [protocol, to] : {std::pair{IPPROTO_UDP, udp}, std::pair{IPPROTO_TCP, tcp}}) {
+    Rule rule;
+    rule.payload(NFT_PAYLOAD_NETWORK_HEADER, 16, 4, SPARE).equal(SPARE, address.view());
+    rule.meta(NFT_META_L4PROTO, SPARE).equal(SPARE, bytes_of(static_cast<uint8_t>(protocol)));
+    rule.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, SPARE).equal(SPARE, bytes_of(port));
+    rule.load(FOUND, address.view()).load(FOUND + 1, bytes_of(to));
+    batch.rule("resolver", rule.destination_nat(NFPROTO_IPV4, FOUND, FOUND + 1));
+  }
+}
+
 // A port's frames carry the MAC address and the addresses that its container was given, or they are dropped: as sender
 // of a packet, as the one who claims an address (ARP, neighbour advertisements), and never as a router.
 void write_guarding_table(Batch& batch, const std::string& name) {
-  batch.table(NFPROTO_BRIDGE, name);
+  batch.table(NFPROTO_BRIDGE, name, true);
   batch.set({PORTS, DEVICE, 16, 0, 0, true});
   batch.set({MACS, with(DEVICE, ETHER), 24});
   batch.set({ADDRESSES4, with(DEVICE, IPV4), 20});

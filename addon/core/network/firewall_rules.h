@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "core/network/link.h"
 #include "core/network/nft.h"
 
 namespace caisson {
@@ -17,5 +18,7 @@ inline constexpr char PORTS[] = "ports", MACS[] = "macs", ADDRESSES4[] = "addres
 
 void write_routing_table(Batch& batch, const std::string& name);
 void write_guarding_table(Batch& batch, const std::string& name);
+// In a container: the name server's port, which a server of the container's own may want, leads to ports of ours.
+void write_resolver_table(Batch& batch, const Address& address, uint16_t port, uint16_t udp, uint16_t tcp);
 
 }  // namespace caisson

@@ -61,6 +61,13 @@ Rule& Rule::destination_type(int to) {
   });
 }
 
+Rule& Rule::load(int to, std::string_view value) {
+  return expression("immediate", [&] {
+    expressions_.put32be(NFTA_IMMEDIATE_DREG, reg(to));
+    put_value(expressions_, NFTA_IMMEDIATE_DATA, value);
+  });
+}
+
 Rule& Rule::mask(int at, std::string_view mask) {
   return expression("bitwise", [&] {
     expressions_.put32be(NFTA_BITWISE_SREG, reg(at));
@@ -168,12 +175,11 @@ void Batch::in_table(int family, const std::string& name) {
   table_ = name;
 }
 
-void Batch::table(int family, const std::string& name) {
+void Batch::table(int family, const std::string& name, bool owned) {
   in_table(family, name);
   begin(NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, "table " + name);
   messages_.text(NFTA_TABLE_NAME, name);
-  // The kernel removes it when our socket is closed, however that comes about, and lets nobody else change it.
-  messages_.put32be(NFTA_TABLE_FLAGS, NFT_TABLE_F_OWNER);
+  messages_.put32be(NFTA_TABLE_FLAGS, owned ? NFT_TABLE_F_OWNER : 0);
   messages_.end();
 }
 

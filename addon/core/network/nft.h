@@ -26,6 +26,7 @@ class Rule {
   Rule& payload(nft_payload_bases base, uint32_t offset, uint32_t size, int to);
   // What kind of destination address it is (RTN_LOCAL and others).
   Rule& destination_type(int to);
+  Rule& load(int to, std::string_view value);
   Rule& mask(int at, std::string_view mask);
   Rule& compare(nft_cmp_ops how, int at, std::string_view value);
   Rule& equal(int at, std::string_view value) { return compare(NFT_CMP_EQ, at, value); }
@@ -66,7 +67,8 @@ struct SetShape {
 class Batch {
  public:
   Batch();
-  void table(int family, const std::string& name);
+  // `owned`: the kernel removes it when our socket is closed, however that comes about, and lets nobody else change it.
+  void table(int family, const std::string& name, bool owned);
   void chain(const std::string& name);
   void base_chain(const std::string& name, const char* type, int hook, int priority);
   void set(const SetShape& shape);

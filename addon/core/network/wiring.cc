@@ -1,11 +1,11 @@
 #include "core/network/wiring.h"
 
-#include <arpa/inet.h>
 #include <linux/rtnetlink.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "core/network/endpoint_socket.h"
 #include "core/network/firewall.h"
+#include "core/network/firewall_rules.h"
 #include "core/network/visitor.h"
 #include "core/sys.h"
 
@@ -13,6 +13,7 @@ namespace caisson {
 
 namespace {
 
+constexpr char RESOLVER[] = "127.0.0.11";
 constexpr int NAME_PORT = 53, BACKLOG = 128;
 
 FirewallChange rules_of(const std::vector<Wire>& wires) {
@@ -24,15 +25,8 @@ FirewallChange rules_of(const std::vector<Wire>& wires) {
 Result<Fd> name_socket(int type) {
   Fd fd(socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return failed("network: resolver", "socket");
-  int on = 1;
-  // A name server of the container's own may have the port on its other addresses.
-  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(NAME_PORT);
-  address.sin_addr.s_addr = htonl(0x7f00000b);
-  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0)
-    return failed("network: resolver", "bind", "127.0.0.11:53");
+  SocketAddress address(parse_address(RESOLVER), 0);
+  if (bind(fd.get(), address.get(), address.size) < 0) return failed("network: resolver", "bind", RESOLVER);
   if (type == SOCK_STREAM && listen(fd.get(), BACKLOG) < 0) return failed("network: resolver", "listen");
   return fd;
 }
@@ -54,7 +48,11 @@ Result<> wire(int netns, const std::vector<Wire>& wires, ResolverSockets* socket
     if (!udp) return udp.failure();
     if (!tcp) return tcp.failure();
     *sockets = {std::move(*udp), std::move(*tcp)};
-    return Nothing{};
+    auto rules = Netlink::open(NETLINK_NETFILTER);
+    if (!rules) return rules.failure();
+    Batch batch;
+    write_resolver_table(batch, parse_address(RESOLVER), NAME_PORT, bound_port(sockets->udp), bound_port(sockets->tcp));
+    return rules->talk(batch.finish(), "firewall: resolver");
   });
   if (!visited) return visited;
 
