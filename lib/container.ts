@@ -199,7 +199,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.emit('resume')
   }
 
-  /** A running one only with `force`. Removing twice is no error. */
+  /** A running one only with `force`; `volumes`: with its volumes that have no name. Removing twice is no error. */
   remove(options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
     if (this.#removing) return this.#removing
     const running = this.state === 'running' || this.state === 'paused'
@@ -210,12 +210,12 @@ export class Container extends EventEmitter implements AsyncDisposable {
           hint: 'Stop it first, or remove it with { force: true }.',
         }),
       )
-    this.#removing = this.#remove()
+    this.#removing = this.#remove(options.volumes ?? false)
     return this.#removing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.remove({ force: true })
+    await this.remove({ force: true, volumes: true })
   }
 
   /** Runs a program in the running container, as strict as the container itself. */
@@ -371,14 +371,14 @@ export class Container extends EventEmitter implements AsyncDisposable {
     )
   }
 
-  async #remove(): Promise<void> {
+  async #remove(volumes: boolean): Promise<void> {
     await this.#life.settled()
     this.#life.kill(9)
     if (this.#life.running) await this.#life.exit
     this.#life.setState('removed')
     await this.#agent.release()
     containers.delete(this.id)
-    await discardParts(this.#parts)
+    await discardParts(this.#parts, volumes)
     const { hooks } = this.#parts
     await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))
     this.emit('remove')

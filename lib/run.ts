@@ -14,6 +14,7 @@ import { owner } from './runtime/owner.js'
 import { templateFor } from './runtime/run-template.js'
 import { checkCounted, start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
+import { type HeldVolumes, takeVolumes } from './runtime/volumes.js'
 import { newId } from './util/ids.js'
 
 /**
@@ -41,9 +42,20 @@ async function launch(
   }
   const namespaces = await chooseNamespaces(options)
   const id = newId()
+  let volumes: HeldVolumes | undefined
   try {
     const network = await attach(options, holder, { id, ...options })
-    const { workload, cgroup } = assemble({ id, owner: holder, image: root, command, options, namespaces, network })
+    volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: false })
+    const chosen = volumes ? { ...options, mounts: volumes.mounts } : options
+    const { workload, cgroup } = assemble({
+      id,
+      owner: holder,
+      image: root,
+      command,
+      options: chosen,
+      namespaces,
+      network,
+    })
     if (network) await startAttachment(network, namespaces)
     const lowered = lower(workload)
     checkCounted(request, cgroup, holder.cgroups)
@@ -56,6 +68,7 @@ async function launch(
     network?.handedOver()
     const done = async () => {
       namespaces.close()
+      await volumes?.release(true)
       await releaseAttachment(id)
     }
     void running.ended.then(done)
@@ -63,6 +76,7 @@ async function launch(
     return { running, subject, conclude: (report) => concluded(report, cgroup.files, lowered.plan.notes) }
   } catch (error) {
     namespaces.close()
+    await volumes?.release(true)
     await releaseAttachment(id)
     throw error
   }

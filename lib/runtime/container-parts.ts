@@ -16,6 +16,7 @@ import { type ChosenNamespaces, chooseNamespaces } from './choose-namespaces.js'
 import type { Hooks } from './hooks.js'
 import { type Owner, owner } from './owner.js'
 import { releaseName, takeName } from './registry.js'
+import { type HeldVolumes, takeVolumes } from './volumes.js'
 
 export interface Parts {
   id: string
@@ -29,6 +30,7 @@ export interface Parts {
   namespaces: ChosenNamespaces
   /** Its networks; addresses are its own until it is removed. */
   network?: Attachment
+  volumes?: HeldVolumes
   /** State, log and bundle; gone with the owner. */
   run: string
   /** The writable layer, when it is on disk. */
@@ -61,12 +63,33 @@ export async function makeParts(
     undo.push(() => releaseName(name, id))
     const network = await attach(options, holder, { id, name, hostname: options.hostname })
     undo.push(() => releaseAttachment(id))
-    const from = { id, owner: holder, image: root, command, options, namespaces, directory: data, network, kept: true }
-    const assembled = assemble(from)
+    const volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: true })
+    undo.push(async () => volumes?.release(true))
+    const assembled = assemble({
+      id,
+      owner: holder,
+      image: root,
+      command,
+      options: volumes ? { ...options, mounts: volumes.mounts } : options,
+      namespaces,
+      directory: data,
+      network,
+      kept: true,
+    })
     undo.push(() => rm(run, { recursive: true, force: true }))
     await mkdir(run, { recursive: true, mode: 0o711 })
     await writeBundle({ directory: run, data, assembled, image: root })
-    const more = { options, owner: holder, assembled, namespaces, network, run, data, imageConfig: image.config }
+    const more = {
+      options,
+      owner: holder,
+      assembled,
+      namespaces,
+      network,
+      volumes,
+      run,
+      data,
+      imageConfig: image.config,
+    }
     return { id, name, image: image.name, ...more }
   } catch (error) {
     for (const step of undo) await step()
@@ -97,9 +120,11 @@ export async function partsOfBundle(directory: string): Promise<Parts> {
   }
 }
 
-/** Gives everything back; nothing may run in it any more. */
-export async function discardParts({ id, name, namespaces, run, data }: Parts): Promise<void> {
+/** Gives everything back; nothing may run in it any more. `removeVolumes`: those without a name too. */
+export async function discardParts(parts: Parts, removeVolumes = false): Promise<void> {
+  const { id, name, namespaces, run, data, volumes } = parts
   namespaces.close()
+  await volumes?.release(removeVolumes)
   await releaseAttachment(id)
   await rm(run, { recursive: true, force: true })
   if (data) await removeTree(data)

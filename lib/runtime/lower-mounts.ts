@@ -44,7 +44,7 @@ export function prepareMounts(
   // Bind sources before the host's propagation is cut: a shared or slave bind keeps its peer.
   const prepared: Prepared[] = mounts.map(({ mount, options }) => {
     const slot = plan.slot()
-    if (options.bind || mount.type === 'bind') prepareBind(plan, mount, options, slot)
+    if (options.bind || mount.type === 'bind') prepareBind(plan, mount, options, slot, user)
     if (mount.destination === '/proc' && mount.source === '/proc') slots.proc = slot
     return { mount, options, slot }
   })
@@ -122,11 +122,13 @@ function rootPropagation({ spec }: Workload): number {
   return asked === 'shared' ? PROPAGATION.slave : PROPAGATION.private
 }
 
-function prepareBind(plan: Plan, mount: SpecMount, options: MountOptions, slot: number): void {
+/** With `idmap` alone the maps are those of the container's user namespace, whose slot is `user`. */
+function prepareBind(plan: Plan, mount: SpecMount, options: MountOptions, slot: number, user: number): void {
+  const mapped = options.idmap && mount.uidMappings === undefined
   const flags = (options.recursive ? RECURSIVE : 0) | (options.recursiveAttributes ? 0 : TOP)
   plan.add('TREE', `mounts: ${mount.destination}`, {
     flags,
-    numbers: [slot, options.propagation || PROPAGATION.private, options.attributes, NONE],
+    numbers: [slot, options.propagation || PROPAGATION.private, options.attributes, mapped ? user : NONE],
     strings: [mount.source ?? ''],
   })
 }

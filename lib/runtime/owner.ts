@@ -15,6 +15,7 @@ import { sweepDefinitions } from '../network/definition.js'
 import { sweepForwarding } from '../network/forwarding.js'
 import { privileged } from '../util/privileged.js'
 import { roots } from '../util/roots.js'
+import { sweepVolumes } from '../volume/store.js'
 import { type Ordinary, ordinary } from './ordinary.js'
 
 export interface Owner {
@@ -120,5 +121,6 @@ async function sweep(run: string, data: string): Promise<void> {
     }
   }
   await sweepForwarding()
+  await sweepVolumes()
   await sweepDefinitions(runOwners)
 }

@@ -9,7 +9,7 @@ const LEVELS: Array<[name: string, pattern: RegExp]> = [
   ['what users import', /^[a-z]+\.ts$/],
   ['doctor', /^doctor\//],
   ['runtime', /^runtime\//],
-  ['snapshot, layer, network, cgroup, image', /^(snapshot|layer|network|cgroup|image|registry|store)\//],
+  ['snapshot, layer, network, volume, cgroup, image', /^(snapshot|layer|network|volume|cgroup|image|registry|store)\//],
   ['native', /^native\//],
   ['seccomp', /^seccomp\//],
   ['spec, reference', /^(spec|reference)\//],
