@@ -71,9 +71,14 @@ async function launch(
       await volumes?.release(true)
       await releaseAttachment(id)
     }
-    void running.ended.then(done)
+    const released = running.ended.then(done)
     const subject = { kind: 'run' as const, container: id, command: workload.spec.process?.args ?? [] }
-    return { running, subject, conclude: (report) => concluded(report, cgroup.files, lowered.plan.notes) }
+    const conclude = async (report: NativeReport) => {
+      // Whoever has the result may use the same address, port or volume again.
+      await released
+      return concluded(report, cgroup.files, lowered.plan.notes)
+    }
+    return { running, subject, conclude }
   } catch (error) {
     namespaces.close()
     await volumes?.release(true)

@@ -7,6 +7,7 @@
 #include "context.h"
 
 enum { FAMILY_NETLINK = 16, RAW = 3, LOCK_ALONE = 2 | 4 /* LOCK_EX | LOCK_NB */, NAME_MAX_BYTES = 15, PATH_BYTES = 4096 };
+enum { ATTEMPTS = 20, PAUSE_NS = 20 * 1000 * 1000 };
 
 struct link_entry {
   u64 inode;
@@ -72,11 +73,23 @@ static void stop_forwarding_of(long directory, const char *name) {
   SYS(unlinkat, directory, name, 0);
 }
 
-/* The lock is kept until this process ends, so that nobody begins to use what is being removed. */
+/*
+ * A process that the owner was just making may hold the lock for a moment longer. The lock is kept until this process
+ * ends, so that nobody begins to use what is being removed.
+ */
+static int lock_alone(long fd) {
+  i64 pause[2] = {0, PAUSE_NS};
+  for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+    if (SYS(flock, fd, LOCK_ALONE) == 0) return 1;
+    SYS(nanosleep, pause, NULL);
+  }
+  return 0;
+}
+
 static void remove_link(long directory, const char *name) {
   static char target[PATH_BYTES];
   long fd = SYS(openat, directory, name, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || SYS(flock, fd, LOCK_ALONE) != 0) return;
+  if (fd < 0 || !lock_alone(fd)) return;
   if (!text_equal(name, "forwarding")) {
     remove_device(name);
     return;
