@@ -8,9 +8,11 @@ import path from 'node:path'
 import { CaissonError } from '../errors.js'
 import { addon, type NativeFailure } from '../native/addon.js'
 import { errorFromFailure } from '../native/failure.js'
+import { formatSubnet, overlap, parseSubnet } from './addresses.js'
 import { type NetworkDefinition, readDefinition } from './definition.js'
 import { allowForwarding } from './forwarding.js'
 import { Leases, networkRun } from './leases.js'
+import { occupiedBy } from './subnets.js'
 
 /** Who uses networks: the owner's directory of state goes when it ends. */
 export interface NetworkUser {
@@ -61,6 +63,7 @@ async function start(definition: NetworkDefinition, user: NetworkUser): Promise<
     const addresses = [ipv4, ...(ipv6 ? [ipv6] : [])].map(
       ({ subnet, gateway }) => `${gateway}/${subnet.split('/')[1] as string}`,
     )
+    await checkFree(definition)
     await explained(addon().network.firewall({ networks: [{ bridge, outward: !internal, metadata }] }, true))
     await explained(addon().network.makeBridge({ name: bridge, mac, mtu, addresses }))
     if (!internal) await allowForwarding(definition, user)
@@ -68,6 +71,21 @@ async function start(definition: NetworkDefinition, user: NetworkUser): Promise<
   } catch (error) {
     addon().closeFd(lock)
     throw error
+  }
+}
+
+/** The host may have got a route to the same addresses since the network was made. */
+async function checkFree({ name, bridge, ipv4, ipv6 }: NetworkDefinition): Promise<void> {
+  const own = [ipv4, ...(ipv6 ? [ipv6] : [])].map(({ subnet }) => parseSubnet(subnet, 'subnet'))
+  for (const { network, device } of await explained(addon().network.taken())) {
+    const other = device === bridge ? undefined : occupiedBy(network, device)
+    const subnet = other && own.find((each) => overlap(each, other.subnet))
+    if (subnet)
+      throw new CaissonError(
+        'ERR_CAISSON_SUBNET_IN_USE',
+        `network ${name}: ${formatSubnet(subnet)} overlaps ${network} of the host's ${device || 'routes'}`,
+        { stage: 'network', hint: 'Remove the network, and make it anew with another subnet.' },
+      )
   }
 }
 

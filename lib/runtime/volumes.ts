@@ -108,7 +108,7 @@ async function fill(name: string, target: string, image: ImageRoot, owner: Owner
       options: {},
       namespaces: ownNamespaces({}, owner.ordinary),
     })
-    const agent = new ContainerAgent(workload, () => undefined, false)
+    const agent = new ContainerAgent(workload, () => undefined, true)
     try {
       const status = await agent.fs.stat(target).catch(() => undefined)
       if (!status?.isDirectory()) return

@@ -95,14 +95,16 @@ udp(me, victim, b'honest again')
       `
 import subprocess
 def sh(text): subprocess.run(text, shell=True, check=True)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((me, 0)); u.sendto(b'first address', (victim, 9999))
+import time; time.sleep(0.3)
 sh('ip address add %s/22 dev eth0' % me.replace('.200', '.201'))
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((me.replace('.200', '.201'), 0)); u.sendto(b'second address', (victim, 9999))
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((me, 0)); u.sendto(b'first address', (victim, 9999))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((me, 0))
 sh('ip link set eth0 address 02:00:00:00:00:99')
 u.sendto(b'third', (victim, 9999))
 sh('ip link set eth0 address ' + mac)
 u.sendto(b'restored', (victim, 9999))
-import time; time.sleep(0.2)
+time.sleep(0.2)
 `,
       privileged,
     )

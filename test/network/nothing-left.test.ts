@@ -8,7 +8,7 @@ import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
 const lan = new Lan()
-const ROUNDS = Number(process.env.CAISSON_KILL_ROUNDS ?? 40)
+const ROUNDS = Number(process.env.CAISSON_KILL_ROUNDS ?? 16)
 
 /** Starts containers on networks until it is killed. */
 const LOAD = `
@@ -36,7 +36,10 @@ describe('when the owner of networks is killed', () => {
   })
 
   const load = () => {
-    const child = spawn(process.execPath, ['--input-type=module', '-e', LOAD], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const child = spawn(process.execPath, ['--input-type=module', '-e', LOAD], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: process.env,
+    })
     children.push(child)
     return child
   }
@@ -50,8 +53,10 @@ describe('when the owner of networks is killed', () => {
       const own = rules().length
       for (let round = 0; round < ROUNDS; round++) {
         const child = load()
-        if (round % 4 > 0) await once(child.stdout as NodeJS.ReadableStream, 'data')
+        if (round % 4 > 0)
+          await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), once(child, 'exit')])
         await new Promise((resolve) => setTimeout(resolve, Math.random() * (round % 4 > 0 ? 250 : 600)))
+        expect([round, child.exitCode]).toEqual([round, null])
         child.kill('SIGKILL')
         await once(child, 'exit')
         // The kernel has taken its rules away with the socket that they belong to; devices follow.
@@ -90,7 +95,7 @@ describe('when the owner of networks is killed', () => {
          for (let i = 0; i < 5; i++) await (await Container.create(image, { network: 'shared', command: ['sleep', '100'] })).start()
          console.log('ready'); setInterval(() => {}, 1000)`,
       ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      { stdio: ['ignore', 'pipe', 'inherit'], env: process.env },
     )
     children.push(child)
     await once(child.stdout as NodeJS.ReadableStream, 'data')

@@ -172,7 +172,9 @@ while True:
       console.log('up')
       process.stdin.resume()
       process.stdin.on('end', () => web.remove({ force: true }))`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script, JSON.stringify(SERVER('hello'))])
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, JSON.stringify(SERVER('hello'))], {
+      env: process.env,
+    })
     let said = ''
     child.stderr.on('data', (chunk) => (said += chunk))
     try {

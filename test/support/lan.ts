@@ -63,7 +63,8 @@ export class Lan {
     process.env.CAISSON_ROOT = this.root
     this.#neighbour = this.background('here', ['unshare', '--net', 'sleep', '600']).pid as number
     await until(() => readlinkSync(`/proc/${this.#neighbour}/ns/net`) !== readlinkSync('/proc/self/ns/net'))
-    shell(`ip link set lo up
+    // New namespaces have the settings of the first one (net.core.devconf_inherit_init_net).
+    shell(`echo 0 > /proc/sys/net/ipv4/conf/all/forwarding; ip link set lo up
       ip link add up0 type veth peer name lan0 netns ${this.#neighbour}
       ip address add ${HERE}/24 dev up0; ip address add ${HERE6}/64 dev up0 nodad; ip link set up0 up`)
     this.from(`ip link set lo up

@@ -16,14 +16,11 @@ describe('options', () => {
     )
   })
 
-  test.each([[{ egress: { allow: ['example.com'] } }]])(
-    '%j: what is not there yet is refused',
-    (options) => {
-      expect(() => checkContainerOptions(options as ContainerOptions)).toThrow(
-        expect.objectContaining({ code: 'ERR_CAISSON_UNSUPPORTED' }),
-      )
-    },
-  )
+  test.each([[{ egress: { allow: ['example.com'] } }]])('%j: what is not there yet is refused', (options) => {
+    expect(() => checkContainerOptions(options as ContainerOptions)).toThrow(
+      expect.objectContaining({ code: 'ERR_CAISSON_UNSUPPORTED' }),
+    )
+  })
 
   test.each([[{ network: 5 }], [{ limits: 5 }], [{ security: { require: 'magic' } }]])(
     '%j makes no sense',
