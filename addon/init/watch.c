@@ -150,10 +150,12 @@ _Noreturn void watch(void) {
     left = 0;
     for (usize at = 0; at < size; at += strlen(list + at) + 1)
       if (text_starts(list + at, "cgroup ") && clear(AT_FDCWD, list + at + 7, 0) != 0) left = 1;
+    /* All are killed; that the kernel has cleared them away is nothing that bridges have to wait for. */
+    for (usize at = 0; attempt == 0 && at < size; at += strlen(list + at) + 1)
+      if (text_starts(list + at, "links ")) remove_links(list + at + 6);
     if (left) pause_ms(attempt < 50 ? 2 : 20);
   }
   for (usize at = 0; at < size; at += strlen(list + at) + 1) {
-    if (text_starts(list + at, "links ")) remove_links(list + at + 6);
     if (text_starts(list + at, "tree ")) remove_tree(AT_FDCWD, list + at + 5);
     if (text_starts(list + at, "file ")) SYS(unlinkat, AT_FDCWD, list + at + 5, 0);
   }

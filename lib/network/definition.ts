@@ -32,7 +32,16 @@ export const DEFAULT_NETWORK = 'bridge'
 const directory = () => path.join(roots().data, 'networks')
 const fileOf = (name: string) => path.join(directory(), `${name}.json`)
 
+/** Those of dead owners are none. */
 export async function readDefinitions(): Promise<NetworkDefinition[]> {
+  const read = await readAll()
+  const passing = read.some(({ owner }) => owner !== undefined)
+  // Looked at afterwards: whoever made one that was read was there before.
+  const live = new Set(passing ? await readdir(path.join(roots().run, 'owners')).catch(() => []) : [])
+  return read.filter(({ owner }) => owner === undefined || live.has(owner))
+}
+
+async function readAll(): Promise<NetworkDefinition[]> {
   const names = await readdir(directory()).catch(() => [])
   const read = names.filter((name) => name.endsWith('.json')).map((name) => readDefinition(name.slice(0, -5)))
   return (await Promise.all(read)).filter((each) => each !== undefined)
@@ -71,12 +80,22 @@ export async function writeDefinition(definition: NetworkDefinition): Promise<vo
   }
 }
 
-/** Those without a name, whose owners are gone. */
-export async function sweepDefinitions(owners: string): Promise<void> {
-  const passing = (await readDefinitions()).filter(({ owner }) => owner !== undefined)
-  // Looked at afterwards: who made one that was read was there before.
-  const live = new Set(passing.length > 0 ? await readdir(owners).catch(() => []) : [])
-  for (const { name, owner } of passing) if (owner && !live.has(owner)) await removeDefinition(name)
+/** Those of dead owners, and what is left of networks that are not there any more. */
+export async function sweepDefinitions(): Promise<void> {
+  const live = new Set((await readDefinitions()).map(({ id }) => id))
+  for (const { id, name, owner } of await readAll())
+    if (owner !== undefined && !live.has(id)) await removeDefinition(name)
+  const state = path.join(roots().run, 'networks')
+  for (const id of await readdir(state).catch(() => [])) {
+    if (!/^[0-9a-f]{64}$/.test(id) || live.has(id)) continue
+    const lock = await addon()
+      .lock(path.join(state, id, 'lock'), true, false)
+      .catch(() => -1)
+    if (lock < 0) continue
+    // One that was just made has its definition first.
+    if (!(await readDefinitions()).some((each) => each.id === id)) await rm(path.join(state, id), { recursive: true })
+    addon().closeFd(lock)
+  }
 }
 
 export async function removeDefinition(name: string): Promise<void> {

@@ -122,5 +122,5 @@ async function sweep(run: string, data: string): Promise<void> {
   }
   await sweepForwarding()
   await sweepVolumes()
-  await sweepDefinitions(runOwners)
+  await sweepDefinitions()
 }
