@@ -1,5 +1,6 @@
 /** Containers that are kept: created, started, stopped, looked into, and removed by their owner. */
 import { EventEmitter } from 'node:events'
+import type { Agent, AgentOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
@@ -23,6 +24,7 @@ import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/co
 import { announceExit, announceStart, type Subject } from './runtime/events.js'
 import { Execs } from './runtime/exec.js'
 import { type Health, healthPlan } from './runtime/health.js'
+import { type Connector, connector, httpAgent } from './runtime/http-agent.js'
 import { type ContainerInspection, inspection } from './runtime/inspect.js'
 import { type ContainerState, Life, type RunNetwork } from './runtime/life.js'
 import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
@@ -324,6 +326,18 @@ export class Container extends EventEmitter implements AsyncDisposable {
   async connect(port: number, options: { timeout?: Duration } = {}): Promise<Socket> {
     this.#mustRun('connect')
     return connectInside(this.#agent, port, options.timeout)
+  }
+
+  /**
+   * An agent for http.request() whose connections are those of connect(); of the URL only the port matters. With
+   * undici: `new Agent({ connect: container.connector() })`.
+   */
+  httpAgent(options: AgentOptions = {}): Agent {
+    return httpAgent((port) => this.connect(port), options)
+  }
+
+  connector(): Connector {
+    return connector((port) => this.connect(port))
   }
 
   /** Of Network.connect(). */

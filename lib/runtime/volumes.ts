@@ -5,15 +5,7 @@ import { addon } from '../native/addon.js'
 import type { ContainerOptions, Mount } from '../options.js'
 import { newId } from '../util/ids.js'
 import { insidePath } from '../util/paths.js'
-import {
-  checkVolumeName,
-  contentOf,
-  deleteVolume,
-  fillingVolume,
-  isEmpty,
-  makeVolume,
-  useVolume,
-} from '../volume/store.js'
+import { checkVolumeName, contentOf, deleteVolume, fillVolume, makeVolume, useVolume } from '../volume/store.js'
 import { assemble, type ImageRoot } from './assemble.js'
 import { ownNamespaces } from './choose-namespaces.js'
 import { ContainerAgent } from './container-agent.js'
@@ -98,8 +90,7 @@ function declared(image: ImageRoot, options: ContainerOptions): Mount[] {
  * file agent of a container that is never started; no link in it leads out.
  */
 async function fill(name: string, target: string, image: ImageRoot, owner: Owner): Promise<void> {
-  await fillingVolume(name, async () => {
-    if (!(await isEmpty(contentOf(name)))) return
+  await fillVolume(name, async (directory) => {
     const { workload } = assemble({
       id: newId(),
       owner,
@@ -113,7 +104,7 @@ async function fill(name: string, target: string, image: ImageRoot, owner: Owner
       const status = await agent.fs.stat(target).catch(() => undefined)
       if (!status?.isDirectory()) return
       const source = new ContainerArchive(agent, workload, false).get(`${target}/.`, {})
-      await applyLayer({ directory: contentOf(name), source, whiteouts: 'none', devices: 'skip' })
+      await applyLayer({ directory, source, whiteouts: 'none', devices: 'skip' })
     } catch (error) {
       throw new CaissonError('ERR_CAISSON_MOUNT', `volume ${name}: cannot copy ${target} of the image to it`, {
         stage: `mounts: ${target}`,

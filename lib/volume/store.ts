@@ -3,7 +3,7 @@
  * that nobody removes it meanwhile; a lock ends with its process.
  */
 import { randomBytes } from 'node:crypto'
-import { lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
@@ -98,11 +98,22 @@ export async function useVolume(name: string): Promise<number> {
   throw volumeNotFound(name)
 }
 
-/** Work on it that must be done once: nobody else does it meanwhile, in whatever process. */
-export async function fillingVolume<T>(name: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Fills it if it is empty. Nobody else does meanwhile, in whatever process; a mark says that it is not whole yet, so that
+ * what a crash has left is begun anew.
+ */
+export async function fillVolume(name: string, fill: (directory: string) => Promise<void>): Promise<void> {
   const fd = await locked(path.join(directoryOf(name), 'filling'), true, true)
+  const mark = path.join(directoryOf(name), 'unfilled')
+  const content = contentOf(name)
   try {
-    return await work()
+    const begun = (await readFile(mark).catch(() => undefined)) !== undefined
+    const there = await readdir(content)
+    if (there.length > 0 && !begun) return
+    for (const entry of there) await removeTree(path.join(content, entry))
+    await writeFile(mark, '')
+    await fill(content)
+    await rm(mark)
   } finally {
     addon().closeFd(fd)
   }
@@ -153,8 +164,4 @@ export async function usageOf(directory: string): Promise<{ bytes: number; files
     }
   }
   return usage
-}
-
-export async function isEmpty(directory: string): Promise<boolean> {
-  return (await readdir(directory)).length === 0
 }
