@@ -1,13 +1,16 @@
 // npm run demo: programs that nobody should trust, each in a container of its own, on the programs of this machine.
-import { existsSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { Image, run } from 'caisson'
+import { withRegistry } from './registry.mjs'
 
 const image = await Image.host()
 const limits = { memory: '64m', pids: 32, cpus: 1, disk: '8m' }
 
 /** Runs one program, and says in a line what became of it. */
-async function show(what, command, options = {}) {
-  const result = await run(image, command, { limits, timeout: '5s', ...options })
+async function show(what, command, { from = image, ...options } = {}) {
+  const result = await run(from, command, { limits, timeout: '5s', ...options })
   const ended =
     result.reason === 'exit' ? `exit ${result.exitCode}` : result.reason === 'signal' ? result.signal : result.reason
   const { memoryPeakBytes, pidsPeak } = result.usage
@@ -61,6 +64,33 @@ if (existsSync('/usr/bin/python3')) {
   await show('And an honest one', ['python3', '-c', code], { input: '3 1 2' })
 }
 
+await withRegistry(async (host) => {
+  const name = `${host}/demo/busybox:1`
+  await pushBusybox(name)
+  await show(`An image that is pulled from a registry: ${name}`, ['sh', '-c', 'cat /etc/motd; busybox | head -1'], {
+    from: name,
+    pull: 'always',
+  })
+  await (await Image.get(name)).remove({ force: true })
+})
+
 const began = performance.now()
 for (let i = 0; i < 100; i++) await run(image, ['true'])
 console.log(`\n100 containers, one after the other: ${((performance.now() - began) / 100).toFixed(1)} ms each`)
+
+/** A root file system of one program becomes an image, and goes to the registry. */
+async function pushBusybox(name) {
+  const directory = mkdtempSync(path.join(tmpdir(), 'caisson-demo-'))
+  try {
+    for (const part of ['bin', 'etc']) mkdirSync(path.join(directory, part))
+    for (const program of ['busybox', 'sh', 'cat', 'head'])
+      copyFileSync('/bin/busybox', path.join(directory, 'bin', program))
+    writeFileSync(path.join(directory, 'etc/motd'), 'pulled, verified, unpacked and run\n')
+    const image = await Image.fromRootfs(directory, { Cmd: ['/bin/sh'] })
+    await image.tag(name)
+    await image.push(name)
+    await (await Image.get(name)).remove({ force: true })
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}

@@ -6,7 +6,8 @@ import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { freeze } from './cgroup/freezer.js'
 import { readStats, type Stats, statsEvery, withRate } from './cgroup/stats.js'
-import { CaissonError } from './errors.js'
+import { type CommitOptions, commitContainer } from './commit.js'
+import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution, limitsOf } from './execution.js'
 import { Image } from './image.js'
 import type { Change } from './layer/diff.js'
@@ -60,6 +61,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   readonly #agent: ContainerAgent
   readonly #execs: Execs
   readonly #archive: ContainerArchive
+  #source: Image | undefined
   #removing: Promise<void> | undefined
 
   private constructor(parts: Parts) {
@@ -95,9 +97,13 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Makes a container; nothing runs yet. */
   static async create(image: string | Image, options: CreateOptions = {}): Promise<Container> {
     options.signal?.throwIfAborted()
-    const { root, config, id } = typeof image === 'string' ? await Image.get(image) : image
-    const parts = await makeParts({ name: typeof image === 'string' ? image : id, root, config }, options)
-    return Container.#made(parts)
+    const resolved = await Image.resolve(image, options)
+    const { config, id } = resolved
+    const root = await resolved.rootfs(options.signal)
+    const parts = await makeParts({ name: typeof image === 'string' ? image : id, id, root, config }, options)
+    const container = await Container.#made(parts)
+    container.#source = resolved
+    return container
   }
 
   /**
@@ -322,6 +328,37 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return this.#archive.diff(options)
   }
 
+  /** An image of it: what it changed, as a layer above those of its image. What is mounted in it does not count. */
+  async commit(options: CommitOptions = {}): Promise<Image> {
+    this.#mustExist('commit')
+    return this.#still(options.pause ?? true, () => commitContainer(this.#committed, options))
+  }
+
+  /**
+   * Containers that begin with its files as they are now, and its options; they run if it does. Their names and the ports
+   * of the host are new ones. Processes are not copied.
+   */
+  async fork(count = 1): Promise<Container[]> {
+    this.#mustExist('fork')
+    if (!Number.isInteger(count) || count < 1 || count > 1024)
+      throw invalidArgument('count', count, 'an integer from 1 to 1024')
+    const image = await this.#still(true, () => commitContainer(this.#committed, {}, false))
+    const { name: _, ports, ...options } = this.#parts.options
+    const given = { ...options, ...(ports ? { ports: ports.map(({ host: _, ...port }) => port) } : {}) }
+    const made: Container[] = []
+    try {
+      for (let i = 0; i < count; i++) {
+        const container = await Container.create(image, { ...given, command: this.#parts.command })
+        made.push(container)
+        if (this.state === 'running') await container.start()
+      }
+      return made
+    } catch (error) {
+      await Promise.all(made.map((container) => container.remove({ force: true })))
+      throw error
+    }
+  }
+
   /** A TCP connection to a port inside it; nothing needs to be published. */
   async connect(port: number, options: { timeout?: Duration } = {}): Promise<Socket> {
     this.#mustRun('connect')
@@ -398,6 +435,21 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.emit('remove')
   }
 
+  get #committed() {
+    return { parts: this.#parts, archive: this.#archive, labels: this.labels, source: this.#source }
+  }
+
+  /** With its processes frozen, where they run and that is wanted. */
+  async #still<T>(wanted: boolean, work: () => Promise<T>): Promise<T> {
+    if (!wanted || this.state !== 'running') return work()
+    await this.pause()
+    try {
+      return await work()
+    } finally {
+      await this.resume()
+    }
+  }
+
   get #subject(): Subject {
     return { kind: 'container', container: this.id, command: this.#parts.assembled.workload.spec.process?.args ?? [] }
   }
@@ -420,6 +472,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       id: this.id,
       name: this.name,
       image: this.image,
+      imageId: this.#parts.imageId,
       state: this.state,
       pid: this.pid,
       labels: { ...this.labels },

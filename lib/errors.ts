@@ -41,6 +41,18 @@ export type ErrorCode =
   | 'ERR_CAISSON_PORT_IN_USE'
   | 'ERR_CAISSON_IN_USE'
   | 'ERR_CAISSON_VOLUME_NOT_FOUND'
+  | 'ERR_CAISSON_MANIFEST'
+  | 'ERR_CAISSON_STORE'
+  | 'ERR_CAISSON_IMAGE_ARCHIVE'
+  | 'ERR_CAISSON_IMAGE_IN_USE'
+  | 'ERR_CAISSON_REGISTRY'
+  | 'ERR_CAISSON_REGISTRY_UNREACHABLE'
+  | 'ERR_CAISSON_REGISTRY_AUTH'
+  | 'ERR_CAISSON_REGISTRY_DENIED'
+  | 'ERR_CAISSON_REGISTRY_LIMIT'
+  | 'ERR_CAISSON_REGISTRY_UNSAFE'
+  | 'ERR_CAISSON_REGISTRY_CONFIG'
+  | 'ERR_CAISSON_DOCKERFILE'
   | 'ERR_CAISSON_SYSTEM'
 
 /** The system call behind an error, in the shape of Node's own system errors. */
@@ -51,10 +63,20 @@ export interface SystemCause {
   path?: string
 }
 
+/** Where in a text file an error lies. Lines and columns count from 1. */
+export interface SourceLocation {
+  file: string
+  line: number
+  column: number
+  /** The line, and below it carets under what is wrong. */
+  excerpt: string
+}
+
 export interface CaissonErrorOptions {
   stage?: string
   hint?: string
   cause?: SystemCause | Error
+  location?: SourceLocation
 }
 
 const BRAND = Symbol.for('caisson.error')
@@ -66,6 +88,8 @@ export class CaissonError extends Error {
   /** What to do about it; empty when there is nothing to advise. */
   readonly hint: string
   declare readonly cause?: SystemCause | Error
+  /** Set for errors in a text that the caller gave us, as a Dockerfile. */
+  declare readonly location?: SourceLocation
 
   constructor(code: ErrorCode, message: string, options: CaissonErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -73,6 +97,7 @@ export class CaissonError extends Error {
     this.code = code
     this.stage = options.stage ?? ''
     this.hint = options.hint ?? ''
+    if (options.location) this.location = options.location
     Object.defineProperty(this, BRAND, { value: true })
   }
 

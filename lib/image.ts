@@ -1,28 +1,114 @@
-/** Images: what containers are made of. */
+/** Images: what containers are made of. Those that were pulled, loaded or built lie in the store (docs/images.md). */
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { Writable } from 'node:stream'
 import { CaissonError } from './errors.js'
+import type { ImageHistory, ImageInspection, ImageLayer } from './image/describe.js'
+import * as describe from './image/describe.js'
+import { findImage, imageNotFound } from './image/find.js'
 import { hostRoot } from './image/host.js'
+import { fitsLabels, fitsNames, type ImageFilter, namedImages } from './image/list.js'
+import { type LoadSource, loadImages } from './image/load.js'
+import { makeImage } from './image/make.js'
+import { fullTag, type NamedImage, namedIn } from './image/names.js'
+import { storeLayer } from './image/new-layer.js'
+import { type Pruned, type PruneFilter, pruneImages, removeImage } from './image/remove.js'
+import { type SaveOptions, saveImages } from './image/save.js'
+import { readStored, type StoredImage } from './image/stored.js'
+import { type PullOptions, pullImage, pushImage, type TransferOptions } from './image/transfer.js'
 import { type UnpackOptions, unpackRoot } from './image/unpack.js'
 import type { ImageRoot } from './runtime/assemble.js'
 import { type ArchiveSource, archiveChunks } from './runtime/container-archive.js'
 import { hasOthers } from './runtime/id-maps.js'
+import { imageRoots } from './runtime/image-roots.js'
 import { owner } from './runtime/owner.js'
+import { readStates } from './runtime/registry.js'
+import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
+import { type Platform, parsePlatform } from './spec/platform.js'
 import { roots } from './util/roots.js'
 
+/** Where an image is: in the store, or in directories that are used in place. */
+interface Place {
+  /** Directories that are used as they are. */
+  root?: ImageRoot
+  /** In the store. */
+  stored?: StoredImage
+  /** The full name that it was found by. */
+  foundBy?: string
+}
+
 export class Image {
-  /** As `sha256:...`, of what the image is made of. */
+  /** `sha256:...`: of the configuration, as docker's ids; of what it is made of, for one that is not in the store. */
   readonly id: string
   readonly config: ImageConfig
-  /** Internal: how a container gets its root from it. */
-  readonly root: ImageRoot
+  #place: Place
+  #tags: readonly string[]
 
-  private constructor(id: string, root: ImageRoot) {
+  private constructor(id: string, config: ImageConfig, place: Place, names: readonly string[] = []) {
     this.id = id
-    this.root = root
-    this.config = root.config
+    this.config = config
+    this.#place = place
+    const first = names.filter((name) => name === place.foundBy)
+    this.#tags = describe.familiar([...first, ...names.filter((name) => name !== place.foundBy)])
+  }
+
+  /** Of the manifest, or of the index that it was chosen from; null: it is not in the store. */
+  get digest(): string | null {
+    return this.#place.stored?.root.digest ?? null
+  }
+
+  /** Its names, as docker prints them, when it was looked up; the one that it was found by comes first. */
+  get tags(): readonly string[] {
+    return this.#tags
+  }
+
+  /** Bytes in the store: configuration and layers, compressed. null: it is not in the store. */
+  get size(): number | null {
+    return this.#place.stored ? describe.sizeOf(this.#place.stored) : null
+  }
+
+  /** The lowest first; none: it is not in the store. */
+  get layers(): readonly ImageLayer[] {
+    return this.#place.stored ? describe.layersOf(this.#place.stored) : []
+  }
+
+  /** Internal: how a container gets its root from it. Layers are unpacked when they are needed first. */
+  async rootfs(signal?: AbortSignal): Promise<ImageRoot> {
+    const { root, stored } = this.#place
+    return root ?? (await imageRoots()).rootOf(stored as StoredImage, signal)
+  }
+
+  /**
+   * Fetches an image from its registry: `alpine` is docker.io/library/alpine:latest. What is here already is not fetched
+   * again; the registry is asked what the name means now.
+   */
+  static async pull(ref: string, options: PullOptions = {}): Promise<Image> {
+    const roots = await imageRoots()
+    const { descriptor, platform } = await pullImage(roots, ref, options)
+    const { store } = roots
+    const { names = [] } =
+      (await namedImages(store)).find((image) => image.descriptor.digest === descriptor.digest) ?? {}
+    return Image.#ofStored(await readStored(store, descriptor, platform), names, namedIn(ref))
+  }
+
+  /**
+   * An archive that docker save, podman save, skopeo or save() made, plain or gzip, or a directory with an OCI image
+   * layout. Of several images in it the first is given back; see loadAll().
+   */
+  static async load(source: LoadSource, options: { signal?: AbortSignal } = {}): Promise<Image> {
+    const [first] = await Image.loadAll(source, options)
+    return first as Image
+  }
+
+  /** The same, with all images of it. */
+  static async loadAll(source: LoadSource, options: { signal?: AbortSignal } = {}): Promise<Image[]> {
+    const { store } = await imageRoots()
+    const images: Image[] = []
+    for (const { descriptor, names } of await loadImages(store, source, options))
+      images.push(Image.#ofStored(await readStored(store, descriptor), names, names[0]))
+    return images
   }
 
   /**
@@ -31,12 +117,9 @@ export class Image {
    */
   static async host(): Promise<Image> {
     const made = await hostRoot(path.join(roots().data, 'host'))
-    return new Image(made.digest, {
-      lower: [made.skeleton],
-      trees: made.trees,
-      hidden: made.hidden,
-      config: { Cmd: ['/bin/sh'], WorkingDir: '/', Env: [] },
-    })
+    const config = { Cmd: ['/bin/sh'], WorkingDir: '/', Env: [] }
+    const root = { lower: [made.skeleton], trees: made.trees, hidden: made.hidden, config }
+    return new Image(made.digest, config, { root })
   }
 
   /**
@@ -45,7 +128,7 @@ export class Image {
    *
    * A directory is used in place, below the writable layers of containers: it is never written to, and must not change
    * while they run. An archive is unpacked to a place that is removed when this process ends; device nodes in it are left
-   * out.
+   * out. Neither is in the store before it gets a name, is saved or pushed.
    */
   static async fromRootfs(
     source: string | ArchiveSource,
@@ -65,6 +148,141 @@ export class Image {
     return Image.#ofDirectory(absolute, identity, config)
   }
 
+  /**
+   * One that is here: by its name (`alpine` is docker.io/library/alpine:latest), by an id or the beginning of one, or by
+   * its digest. Nothing is fetched.
+   */
+  static async get(ref: string, options: { platform?: string } = {}): Promise<Image> {
+    const image = await Image.#find(ref, platformIn(options))
+    if (!image) throw imageNotFound(ref, 'Pull it with Image.pull(), or see Image.list().')
+    return image
+  }
+
+  /** Internal: what run() and the others are given; fetched by the policy. */
+  static async resolve(
+    image: string | Image,
+    options: { pull?: 'missing' | 'always' | 'never'; platform?: string; signal?: AbortSignal } = {},
+  ): Promise<Image> {
+    if (typeof image !== 'string') return image
+    const { pull = 'missing', platform, signal } = options
+    if (pull === 'always') return Image.pull(image, { platform, signal })
+    const found = await Image.#find(image, platformIn(options)).catch((error) => {
+      // It may be here for another platform only.
+      if (pull === 'missing' && (error as CaissonError).code === 'ERR_CAISSON_IMAGE_NOT_FOUND') return undefined
+      throw error
+    })
+    if (found) return found
+    if (pull === 'never') throw imageNotFound(image, "Pull it, or leave out pull: 'never'.")
+    return Image.pull(image, { platform, signal })
+  }
+
+  /** All that are in the store, each once. */
+  static async list(filter: ImageFilter = {}): Promise<Image[]> {
+    const { store } = await imageRoots()
+    const images: Image[] = []
+    for (const named of await namedImages(store)) {
+      if (!fitsNames(named, filter)) continue
+      const stored = await readStored(store, named.descriptor)
+      if (fitsLabels(stored.document.config, filter)) images.push(Image.#ofStored(stored, named.names))
+    }
+    return images
+  }
+
+  /** Removes images without a name (or with `all`, those that no container uses), and content that nothing needs. */
+  static async prune(filter: PruneFilter = {}): Promise<Pruned> {
+    return pruneImages((await imageRoots()).store, filter, usersOf)
+  }
+
+  /** Gives it another name, which another image may have had. */
+  async tag(ref: string): Promise<void> {
+    const name = fullTag(ref)
+    const { store } = await imageRoots()
+    const { root } = await this.#inStore()
+    await store.setRef(name, root)
+    const named = (await namedImages(store)).find(({ descriptor }) => descriptor.digest === root.digest)
+    this.#tags = describe.familiar(named?.names ?? [name])
+  }
+
+  /** Sends it to a registry, under `ref` or its own name. What the registry has is not sent. */
+  async push(ref?: string, options: TransferOptions = {}): Promise<void> {
+    const name = ref ?? this.#place.foundBy ?? this.#tags[0]
+    if (name === undefined)
+      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'push: the image has no name', {
+        stage: 'push',
+        hint: 'Say under which it is pushed: image.push("registry.example/app:1").',
+      })
+    await pushImage((await imageRoots()).store, name, await this.#inStore(), options)
+  }
+
+  /** Writes an archive to a file, or to a stream, which is ended. */
+  async save(to: string | Writable, options: SaveOptions = {}): Promise<void> {
+    const { store } = await imageRoots()
+    const image = await this.#inStore()
+    const names = this.#tags.map((tag) => fullTag(tag))
+    await saveImages(store, [{ image, names }], to, options)
+  }
+
+  /** How it came about, the latest step first. */
+  async history(): Promise<ImageHistory[]> {
+    return this.#place.stored ? describe.historyOf(this.#place.stored) : []
+  }
+
+  /** All that is known of it. */
+  async inspect(): Promise<ImageInspection> {
+    const { stored } = this.#place
+    return {
+      id: this.id,
+      digest: this.digest,
+      tags: this.tags,
+      created: stored?.document.created ? new Date(stored.document.created) : null,
+      author: stored?.document.author ?? '',
+      platform: stored ? describe.platformOf(stored) : null,
+      config: this.config,
+      size: this.size,
+      layers: this.layers,
+      history: await this.history(),
+    }
+  }
+
+  /**
+   * As `docker rmi`: one that was found by a name loses that, and with the last one its content. `force`: also with
+   * several names, and while containers use it (they keep what they need). One that is not in the store is left alone.
+   */
+  async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
+    const { stored, foundBy } = this.#place
+    if (stored) await removeImage((await imageRoots()).store, stored.root.digest, foundBy, force, usersOf)
+  }
+
+  /** Internal: in the store; a directory is packed for it. */
+  async stored(): Promise<StoredImage> {
+    return this.#inStore()
+  }
+
+  /** Internal: one that was just stored. Without a name, it is kept when `keep`, and otherwise gone at the next collection. */
+  static async made(descriptor: Descriptor, tag: string | undefined, keep = true): Promise<Image> {
+    const { store } = await imageRoots()
+    const name = tag === undefined ? undefined : fullTag(tag, 'tag')
+    if (name !== undefined) await store.setRef(name, descriptor)
+    else if (keep) await store.refs.keep(descriptor)
+    return Image.#ofStored(await readStored(store, descriptor), name === undefined ? [] : [name], name)
+  }
+
+  static async #find(ref: string, platform: Platform | undefined): Promise<Image | undefined> {
+    const { store } = await imageRoots()
+    const found = await findImage(store, ref)
+    if (!found) return undefined
+    const { descriptor, name } = found
+    const stored = await readStored(store, descriptor, platform)
+    const { names = [] } =
+      (await namedImages(store)).find((image) => image.descriptor.digest === descriptor.digest) ?? {}
+    return Image.#ofStored(stored, names, name)
+  }
+
+  static #ofStored(stored: StoredImage, names: readonly string[], foundBy?: string): Image {
+    const { digest } = stored.manifest.config
+    return new Image(digest, stored.document.config, { stored, foundBy }, names)
+  }
+
   static async #fromArchive(
     source: string | AsyncIterable<Uint8Array>,
     config: ImageConfig,
@@ -78,13 +296,52 @@ export class Image {
 
   static #ofDirectory(directory: string, identity: string, config: ImageConfig): Image {
     const id = `sha256:${createHash('sha256').update(identity).digest('hex')}`
-    return new Image(id, { lower: [directory], trees: [], hidden: [], config })
+    return new Image(id, config, { root: { lower: [directory], trees: [], hidden: [], config } })
   }
 
-  static async get(ref: string): Promise<Image> {
-    throw new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', `there is no image ${JSON.stringify(ref)}`, {
-      stage: 'image',
-      hint: 'Use Image.host() or Image.fromRootfs().',
-    })
+  /** Internal: of unpacked layers, the topmost first, which somebody holds for as long as it is used. */
+  static ofLayers(id: string, lower: readonly string[], config: ImageConfig): Image {
+    return new Image(id, config, { root: { lower, trees: [], hidden: [], config } })
   }
+
+  /** Of a directory, a copy is packed. */
+  async #inStore(): Promise<StoredImage> {
+    const { root, stored } = this.#place
+    if (stored) return stored
+    const [directory, ...more] = root?.lower ?? []
+    if (directory === undefined || more.length > 0 || root?.trees.length)
+      throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'image: this machine itself cannot be stored as an image', {
+        stage: 'image',
+        hint: 'Use an image that was pulled, built, loaded, or made by Image.fromRootfs().',
+      })
+    const { store } = await imageRoots()
+    const lease = await store.lease()
+    try {
+      const layer = await storeLayer(store, lease, { directory })
+      const history = { created_by: 'caisson Image.fromRootfs' }
+      const descriptor = await makeImage(store, lease, undefined, { config: this.config, layer, history })
+      await store.refs.keep(descriptor)
+      this.#place = { ...this.#place, stored: await readStored(store, descriptor) }
+      return this.#place.stored as StoredImage
+    } finally {
+      await lease.release()
+    }
+  }
+}
+
+function platformIn({ platform }: { platform?: string }): Platform | undefined {
+  return platform === undefined ? undefined : parsePlatform(platform)
+}
+
+/** Names of the containers of all living processes that were made of it. */
+async function usersOf({ descriptor, names }: NamedImage): Promise<string[]> {
+  const states = await readStates()
+  if (states.length === 0) return []
+  const { store } = await imageRoots()
+  const id = await readStored(store, descriptor).then(
+    ({ manifest }) => manifest.config.digest,
+    () => undefined,
+  )
+  const known = new Set([...names, ...describe.familiar(names), descriptor.digest, id])
+  return states.filter(({ image, imageId }) => known.has(imageId ?? image)).map(({ name }) => name)
 }

@@ -217,7 +217,7 @@ export class Pool implements AsyncDisposable {
 
   async #prepare(): Promise<Prepared> {
     const holder = await owner()
-    const { root } = typeof this.#image === 'string' ? await Image.get(this.#image) : this.#image
+    const root = await (await Image.resolve(this.#image, this.#options)).rootfs()
     // A command is needed to assemble; the one that is run comes later.
     const options = this.#options
     const namespaces = await chooseNamespaces(options)

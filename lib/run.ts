@@ -33,7 +33,7 @@ async function launch(
   request: LaunchRequest,
 ): Promise<Launched> {
   const holder = await owner()
-  const { root } = typeof image === 'string' ? await Image.get(image) : image
+  const root = await (await Image.resolve(image, options)).rootfs(options.signal)
   const template = templateFor(holder, root, options)
   if (template) {
     const { id, args, running, files, notes } = template.start(command, options, limitsOf(request), request.events)

@@ -10,12 +10,14 @@ const purpose = process.argv[process.argv.indexOf('--for') + 1] ?? 'demo'
 
 /** Debian packages by the command that they bring. */
 const BUILD = { cmake: 'cmake', 'g++': 'g++', make: 'make' }
+const DEMO = { ...BUILD, busybox: 'busybox-static', 'docker-registry': 'docker-registry' }
 const PEERS = {
   bwrap: 'bubblewrap',
   busybox: 'busybox-static',
   crun: 'crun',
   runc: 'runc',
   podman: 'podman',
+  umoci: 'umoci',
   strace: 'strace',
   newuidmap: 'uidmap',
   ip: 'iproute2',
@@ -26,7 +28,12 @@ const PEERS = {
   bsdtar: 'libarchive-tools',
   zstd: 'zstd',
   setfattr: 'attr',
+  'docker-registry': 'docker-registry',
+  htpasswd: 'apache2-utils',
+  openssl: 'openssl',
 }
+/** What the bench measures against besides. */
+const ENGINES = { dockerd: 'docker.io', mmdebstrap: 'mmdebstrap' }
 /** For the virtual machine of test/vm, which is made for x64. */
 const MACHINE = {
   'qemu-system-x86_64': 'qemu-system-x86',
@@ -36,7 +43,7 @@ const MACHINE = {
 }
 const machine = process.arch === 'x64' ? MACHINE : {}
 const wanted =
-  { demo: BUILD, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS } }[purpose] ?? BUILD
+  { demo: DEMO, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS, ...ENGINES } }[purpose] ?? BUILD
 
 function found(command) {
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']

@@ -10,8 +10,8 @@ import { spawnAsUser } from './as-user.mjs'
 
 const root = path.resolve(import.meta.dirname, '..')
 const totals = { passed: 0, failed: 0, skipped: 0 }
-/** Tests by name that were skipped, and those that have run: what one place cannot run, another may. */
-const skipped = new Set()
+/** Tests by name that were skipped, with the reason, and those that have run: what one place cannot run, another may. */
+const skipped = new Map()
 const ran = new Set()
 
 /** None takes half as long; whatever hangs must not keep the others from being counted. */
@@ -98,8 +98,10 @@ function count(report) {
 }
 
 function note(file, name, status) {
-  const known = status === 'pending' || status === 'todo' || status === 'skipped' ? skipped : ran
-  known.add(`${file}: ${name}`)
+  const [, plain, why] = /^(.*?)(?: \(not here: (.*)\))?$/s.exec(name)
+  const test = `${file}: ${plain}`
+  if (status === 'pending' || status === 'todo' || status === 'skipped') skipped.set(test, why)
+  else ran.add(test)
 }
 
 async function virtualMachine() {
@@ -145,8 +147,8 @@ for (const name of chosen.length > 0 ? chosen : Object.keys(STEPS)) {
   await STEPS[name]()
   console.log(`(${((Date.now() - began) / 1000).toFixed(0)} s)`)
 }
-const missing = [...skipped].filter((name) => !ran.has(name))
-for (const name of missing) console.log(`skipped everywhere: ${name}`)
+const missing = [...skipped].filter(([name]) => !ran.has(name))
+for (const [name, why] of missing) console.log(`skipped everywhere: ${name}${why ? ` (${why})` : ''}`)
 totals.skipped += missing.length
 if (process.env.CAISSON_REQUIRE === 'all') {
   totals.failed += totals.skipped

@@ -5,11 +5,23 @@ import { CaissonError } from '../index.js'
 import type { Command } from './command.js'
 import { doctorCommand } from './doctor.js'
 import { describeFlags, type Flag, parseFlags } from './flags.js'
+import { imagesCommand, loadCommand, rmiCommand, saveCommand, tagCommand } from './images.js'
+import { pullCommand, pushCommand } from './pull.js'
 import { OWN_ERROR, runCommand } from './run.js'
 import { usageError } from './usage.js'
 import { version } from './version.js'
 
-const COMMANDS: Record<string, Command> = { run: runCommand, doctor: doctorCommand }
+const COMMANDS: Record<string, Command> = {
+  run: runCommand,
+  pull: pullCommand,
+  push: pushCommand,
+  images: imagesCommand,
+  tag: tagCommand,
+  rmi: rmiCommand,
+  save: saveCommand,
+  load: loadCommand,
+  doctor: doctorCommand,
+}
 
 function overview(): string {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length))

@@ -11,9 +11,9 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { applyLayer } from '../layer/apply.js'
-import { type Change, diffLayer } from '../layer/diff.js'
+import { type Change, type DiffOptions, diffLayer } from '../layer/diff.js'
 import type { IdMap } from '../layer/options.js'
-import { packStream } from '../layer/pack.js'
+import { type PackOptions, packStream } from '../layer/pack.js'
 import type { NativeFailure } from '../native/addon.js'
 import { insidePath } from '../util/paths.js'
 import type { ContainerAgent, Lent } from './container-agent.js'
@@ -104,7 +104,27 @@ export class ContainerArchive {
     }
   }
 
-  async diff(options: { signal?: AbortSignal }): Promise<Change[]> {
+  /** What differs from the image. */
+  async diff({ signal }: { signal?: AbortSignal }): Promise<Change[]> {
+    return this.#withChanges(signal, (options) => diffLayer(options))
+  }
+
+  /** Gives `work` what packs these differences as a layer. */
+  async packed<T>(signal: AbortSignal | undefined, work: (options: PackOptions) => Promise<T>): Promise<T> {
+    return this.#withChanges(signal, async (options) => {
+      const changes = await diffLayer(options)
+      return work({
+        directory: options.upper,
+        form: options.merged ? 'tree' : 'overlay',
+        changes,
+        layer: true,
+        idMap: this.#idMap,
+        signal: options.signal,
+      })
+    })
+  }
+
+  async #withChanges<T>(signal: AbortSignal | undefined, work: (options: DiffOptions) => Promise<T>): Promise<T> {
     const { rootfs, spec, etc } = this.#workload
     if (rootfs.kind !== 'overlay')
       throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'diff: the container has no writable layer of its own', {
@@ -114,13 +134,11 @@ export class ContainerArchive {
     const { lower: lowers, writable } = rootfs
     const places = [...(spec.mounts ?? []).map(({ destination }) => destination), ...rootfs.trees.map((t) => t.target)]
     const own = [...places, ...Object.keys(etc).map((name) => `/etc/${name}`)]
-    const { signal } = options
-    if (writable.kind === 'disk')
-      return diffLayer({ upper: path.join(writable.directory, 'upper'), lowers, own, signal })
+    if (writable.kind === 'disk') return work({ upper: path.join(writable.directory, 'upper'), lowers, own, signal })
     // In memory it lies in a mount that nobody can reach: what overlay shows is compared with the layers instead.
     const lent = await this.#lend('LAYERS', '/')
     try {
-      return await diffLayer({
+      return await work({
         upper: lent.fd,
         merged: true,
         lowers,

@@ -23,7 +23,10 @@ export interface Parts {
   name: string
   /** What it was made of: a reference, or an image's id. */
   image: string
+  imageId?: string
   options: ContainerOptions
+  /** undefined: the image's. */
+  command?: readonly string[]
   owner: Owner
   assembled: Assembled
   /** Open until it is removed: each start enters them anew. */
@@ -41,6 +44,7 @@ export interface Parts {
 
 interface SourceImage {
   name: string
+  id: string
   root: ImageRoot
   config: ImageConfig
 }
@@ -81,6 +85,7 @@ export async function makeParts(
     await writeBundle({ directory: run, data, assembled, image: root })
     const more = {
       options,
+      command,
       owner: holder,
       assembled,
       namespaces,
@@ -90,7 +95,7 @@ export async function makeParts(
       data,
       imageConfig: image.config,
     }
-    return { id, name, image: image.name, ...more }
+    return { id, name, image: image.name, imageId: image.id, ...more }
   } catch (error) {
     for (const step of undo) await step()
     throw error

@@ -12,6 +12,8 @@ export interface ContainerInfo {
   id: string
   name: string
   image: string
+  /** Of the image, as `sha256:...`; undefined for a container of an OCI bundle. */
+  imageId?: string
   state: 'created' | 'running' | 'paused' | 'exited' | 'removed'
   pid: number | null
   labels: Record<string, string>

@@ -1,4 +1,25 @@
 /** The OCI image configuration (image-spec config.md), and Docker's additions to it. */
+import type { Platform } from './platform.js'
+
+/** The document that a manifest calls `config`. */
+export interface ImageDocument extends Platform {
+  created?: string
+  author?: string
+  config: ImageConfig
+  rootfs: { type: 'layers'; diff_ids: string[] }
+  history: HistoryEntry[]
+}
+
+/** How a layer, or only the configuration, came about. */
+export interface HistoryEntry {
+  created?: string
+  created_by?: string
+  author?: string
+  comment?: string
+  empty_layer?: boolean
+}
+
+/** What containers of an image are started with. */
 
 export interface ImageConfig {
   User?: string

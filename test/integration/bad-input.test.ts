@@ -18,7 +18,7 @@ describe('bad input is a coded error or the right result', () => {
   }
 
   test('unknown image', async () => {
-    await fails(run('no-such-image', ['true']), 'ERR_CAISSON_IMAGE_NOT_FOUND')
+    await fails(run('no-such-image', ['true'], { pull: 'never' }), 'ERR_CAISSON_IMAGE_NOT_FOUND')
   })
 
   test('commands that are missing or cannot be executed end as in a shell', async () => {

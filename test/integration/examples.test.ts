@@ -2,7 +2,12 @@ import { execFileSync, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { transformSync } from 'esbuild'
+import { Image } from '../../lib/index.js'
+import { imageRoots } from '../../lib/runtime/image-roots.js'
+import { busyboxImage, tar } from '../support/busybox-image.js'
+import { startRegistry } from '../support/docker-registry.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
+import { storeImage } from '../support/store-images.js'
 
 const root = path.resolve(__dirname, '../..')
 const node = (...args: string[]) =>
@@ -16,7 +21,20 @@ describe('the examples', () => {
   asRoot('the demo says how each program ended', async () => {
     const endings = [...node(example('demo')).matchAll(/^ {2}ended by (\S+( \d+)?)/gm)].map(([, ending]) => ending)
     expect(endings).toEqual([
-      ...['exit 0', 'exit 0', 'timeout', 'cpu', 'oom', 'timeout', 'output', 'exit 0', 'exit 0', 'exit 2', 'exit 0'],
+      ...[
+        'exit 0',
+        'exit 0',
+        'timeout',
+        'cpu',
+        'oom',
+        'timeout',
+        'output',
+        'exit 0',
+        'exit 0',
+        'exit 2',
+        'exit 0',
+        'exit 0',
+      ],
     ])
   })
 
@@ -61,6 +79,19 @@ describe('the examples', () => {
   })
 })
 
+/** Where the README's registry is. */
+const REGISTRY = 'localhost:5000'
+
+/** The image that it pulls. */
+async function pushTo(host: string): Promise<void> {
+  const image = busyboxImage({ Env: ['FROM=registry'] }, tar({ name: 'greeting', data: 'hello\n' }))
+  const name = `${host}/team/box:1`
+  await storeImage((await imageRoots()).store, image, name)
+  const stored = await Image.get(name)
+  await stored.push()
+  await stored.remove({ force: true })
+}
+
 describe('the README', () => {
   const blocks = [...readFileSync(path.join(root, 'README.md'), 'utf8').matchAll(/```js\n([\s\S]*?)```/g)].map(
     ([, code]) => code as string,
@@ -69,10 +100,13 @@ describe('the README', () => {
   for (const code of blocks) {
     const name = code.split('\n').find((line) => line !== '' && !line.startsWith('import')) ?? ''
     asRoot(`runs: ${name}`, async () => {
+      await using registry = code.includes(REGISTRY) ? await startRegistry() : undefined
+      if (registry) await pushTo(registry.host)
+      const here = code.replaceAll(REGISTRY, registry?.host ?? '')
       // Lines end with what they print: `console.log(x) // 42`.
-      const wanted = [...code.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text)
+      const wanted = [...here.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text)
       // `await using` is older than the oldest Node that we run on.
-      const script = transformSync(code, { format: 'esm', target: 'node20' }).code
+      const script = transformSync(here, { format: 'esm', target: 'node20' }).code
       const lines = node('--input-type=module', '-e', script).trim().split('\n')
       expect(lines).toEqual(wanted)
     })

@@ -44,7 +44,7 @@ describe('Pool', () => {
   })
 
   test('what cannot be prepared is an error of ready() and run()', async () => {
-    await using pool = new Pool('no-such-image', { size: 1 })
+    await using pool = new Pool('no-such-image', { size: 1, pull: 'never' })
     await expect(pool.ready()).rejects.toMatchObject({ code: 'ERR_CAISSON_IMAGE_NOT_FOUND' })
     await expect(pool.run(['true'])).rejects.toMatchObject({ code: 'ERR_CAISSON_IMAGE_NOT_FOUND' })
     expect(() => new Pool(image, { size: 0 })).toThrow(

@@ -51,7 +51,7 @@ describe('files of images and containers on the host', () => {
     async () => {
       const tar = archive({ name: 'who', mode: 0o6755, data: whoami })
       const image = await Image.fromRootfs(tar)
-      const unpacked = path.join(image.root.lower[0] as string, 'who')
+      const unpacked = path.join((await image.rootfs()).lower[0] as string, 'who')
       expect(statSync(unpacked).mode & 0o7777).toBe(0o6755)
       const other = { uid: 65534, gid: 65534 }
       expect(spawnSync(unpacked, other).error).toMatchObject({ code: 'EACCES' })

@@ -13,9 +13,16 @@ const directory = process.env.CAISSON_CASES ?? path.resolve(__dirname, '../../..
 /** Why there are none, or undefined. */
 export const missingCases = existsSync(directory) ? undefined : `no ${directory}; set CAISSON_CASES`
 
+const tables = new Map<string, CaseSet[]>()
+
 function readSets(table: string): CaseSet[] {
-  return JSON.parse(readFileSync(path.join(directory, `${table}.json`), 'utf8')).sets
+  const sets = tables.get(table) ?? JSON.parse(readFileSync(path.join(directory, `${table}.json`), 'utf8')).sets
+  tables.set(table, sets)
+  return sets
 }
+
+/** All sets of a table, with what else they hold. */
+export const casesDocument = readSets
 
 /** Tests over `NAME.json`; where it is absent, one test that says so. */
 export function cases(name: string, define: (sets: CaseSet[]) => void): void {

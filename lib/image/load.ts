@@ -1,0 +1,73 @@
+/** Images out of archives and directories: what they hold goes into the store, and gets its names. */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { CaissonError, invalidArgument } from '../errors.js'
+import type { Lease } from '../store/lease.js'
+import type { Store } from '../store/store.js'
+import { archiveError, readArchive } from './archive-reader.js'
+import { dockerImages } from './load-docker.js'
+import { type Members, takeMember } from './load-members.js'
+import { layoutImages, readLayoutDirectory } from './load-oci.js'
+import type { NamedImage } from './names.js'
+
+/** A path of an archive or of an OCI layout, or the bytes of an archive. */
+export type LoadSource = string | AsyncIterable<Uint8Array> | Uint8Array
+
+/** Nothing has a name before all of it is there, and verified. */
+export async function loadImages(
+  store: Store,
+  source: LoadSource,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<NamedImage[]> {
+  const lease = await store.lease()
+  try {
+    const directory = typeof source === 'string' && (await isDirectory(source))
+    const images = directory
+      ? await readLayoutDirectory(store, lease, source, signal)
+      : await fromArchive(store, lease, chunksOf(source), signal)
+    if (images.length === 0) throw archiveError('there is no image in it')
+    for (const { descriptor, names } of images) {
+      if (names.length === 0) await store.refs.keep(descriptor)
+      for (const name of names) await store.setRef(name, descriptor)
+    }
+    return images
+  } finally {
+    await lease.release()
+  }
+}
+
+async function fromArchive(
+  store: Store,
+  lease: Lease,
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<NamedImage[]> {
+  const members: Members = { documents: new Map(), stored: new Map(), links: new Map() }
+  await readArchive(chunks, (member) => takeMember(store, lease, members, member), signal)
+  const { documents } = members
+  const [layout, index, docker] = ['oci-layout', 'index.json', 'manifest.json'].map((name) => documents.get(name))
+  if (layout && index) return layoutImages(store, { layout, index, docker })
+  if (docker) return dockerImages(store, lease, members)
+  throw archiveError('it has neither an index.json (OCI) nor a manifest.json (docker save)')
+}
+
+async function isDirectory(source: string): Promise<boolean> {
+  const status = await stat(source).catch(() => undefined)
+  if (status) return status.isDirectory()
+  throw new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', `load: ${source} does not exist`, {
+    stage: 'load',
+    hint: 'Give the path of an archive, or of a directory with an OCI image layout.',
+  })
+}
+
+function chunksOf(source: unknown): AsyncIterable<Uint8Array> {
+  if (typeof source === 'string') return createReadStream(source, { highWaterMark: 1024 * 1024 })
+  if (source instanceof Uint8Array) return one(source)
+  if (typeof source === 'object' && source !== null && Symbol.asyncIterator in source)
+    return source as AsyncIterable<Uint8Array>
+  throw invalidArgument('source', source, 'a path, a stream of bytes, or bytes')
+}
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}

@@ -1,0 +1,118 @@
+/** Images from and to registries. */
+import { parseReference, type Reference } from '../reference/parse.js'
+import { RegistryClient } from '../registry/client.js'
+import type { Auth } from '../registry/credentials.js'
+import type { OnProgress } from '../registry/progress.js'
+import { pullInto } from '../registry/pull.js'
+import { pushFrom } from '../registry/push.js'
+import { PulledLayers } from '../snapshot/pulled.js'
+import type { Descriptor } from '../spec/descriptor.js'
+import { parseImageConfig } from '../spec/image-config.js'
+import { parseIndex } from '../spec/index-document.js'
+import { DOCUMENT_BOUNDS } from '../spec/json.js'
+import { isIndex } from '../spec/media-types.js'
+import { type Platform, parsePlatform } from '../spec/platform.js'
+import type { Store } from '../store/store.js'
+import { namedIn } from './names.js'
+import type { ImageRoots } from './rootfs.js'
+import { readStored, type StoredImage } from './stored.js'
+
+export interface TransferOptions {
+  /** `{ username, password }` or `{ identityToken }`; default: what docker login, podman login and helpers have kept. */
+  auth?: Auth
+  /** Told of each part of the image: config and layers. */
+  onProgress?: OnProgress
+  signal?: AbortSignal
+}
+
+export interface PullOptions extends TransferOptions {
+  /** As `linux/arm64`. Default: this machine's. */
+  platform?: string
+}
+
+export interface PulledImage {
+  descriptor: Descriptor
+  platform?: Platform
+}
+
+/** Nothing has the name before all of it is there, verified and unpacked. */
+export async function pullImage(
+  roots: ImageRoots,
+  ref: string,
+  { auth, onProgress, signal, platform }: PullOptions = {},
+): Promise<PulledImage> {
+  const reference = parseReference(ref)
+  const wanted = platform === undefined ? undefined : parsePlatform(platform)
+  const { store } = roots
+  const lease = await store.lease()
+  const client = new RegistryClient({ auth })
+  let layers: PulledLayers | undefined
+  try {
+    const { root } = await pullInto(store, client, reference, {
+      platform: wanted,
+      onProgress,
+      signal,
+      lease,
+      unpacker: async ({ manifest, config }) => {
+        const diffIds = parseImageConfig(config, manifest.layers.length).rootfs.diff_ids
+        const options = { lease: roots.lease, signal }
+        layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, options)
+        return layers
+      },
+    })
+    await layers?.finish()
+    const name = namedIn(ref)
+    if (name === undefined) await store.refs.keep(root)
+    else await store.setRef(name, root)
+    return { descriptor: root, platform: wanted }
+  } finally {
+    await layers?.stop()
+    client.close()
+    await lease.release()
+  }
+}
+
+export async function pushImage(
+  store: Store,
+  ref: string,
+  image: StoredImage,
+  { auth, onProgress, signal }: TransferOptions = {},
+): Promise<void> {
+  const lease = await store.lease()
+  const client = new RegistryClient({ auth })
+  try {
+    const root = (await isWhole(store, image.root)) ? image.root : image.descriptor
+    await lease.add({ digest: root.digest, mediaType: root.mediaType })
+    const reference = parseReference(ref)
+    const mountFrom = await repositoriesWith(store, reference)
+    await pushFrom(store, client, reference, root, { onProgress, signal, mountFrom: (digest) => mountFrom.get(digest) })
+  } finally {
+    client.close()
+    await lease.release()
+  }
+}
+
+/** An index is pushed when all that it names is here; otherwise the one image of it is. */
+async function isWhole(store: Store, root: Descriptor): Promise<boolean> {
+  if (!(await store.has(root.digest))) return false
+  if (!isIndex(root.mediaType)) return true
+  const { manifests } = parseIndex(await store.read(root.digest, DOCUMENT_BOUNDS.bytes), root.mediaType)
+  for (const manifest of manifests) if (!(await isWhole(store, manifest))) return false
+  return true
+}
+
+/**
+ * Where a registry may have content already: other repositories that images of the store came from or went to, by the
+ * names that they have here. What it can take from one of these need not be sent.
+ */
+async function repositoriesWith(store: Store, { registry, repository }: Reference): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  for (const { name, descriptor } of await store.refs.list()) {
+    const other = name === undefined ? undefined : parseReference(name)
+    if (other?.registry !== registry || other.repository === repository) continue
+    const image = await readStored(store, descriptor).catch(() => undefined)
+    if (!image) continue
+    for (const { digest } of [image.manifest.config, ...image.manifest.layers]) found.set(digest, other.repository)
+  }
+  return found
+}
