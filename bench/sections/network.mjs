@@ -61,7 +61,7 @@ const SINK = ['/bin/sh', '-c', 'while :; do nc -l -p 5000 > /dev/null; done']
 const SEND = (host, port) => `dd if=/dev/zero bs=1M count=${MEGABYTES} 2>/dev/null | /bin/busybox nc ${host} ${port}`
 
 async function throughput(image, client) {
-  await using network = await Network.create()
+  const network = await Network.create()
   const ours = await Container.create(image, { network, command: SINK, ports: [{ container: 5000 }] })
   await ours.start()
   const theirs = client('run', '-d', '-p', '127.0.0.1::5000', 'bench-network', ...SINK)
@@ -91,12 +91,13 @@ async function throughput(image, client) {
     client('rm', '-f', other)
   } finally {
     await ours.remove({ force: true })
+    await network.remove()
     client('rm', '-f', theirs)
   }
 }
 
 async function lookups(image, client) {
-  await using network = await Network.create()
+  const network = await Network.create()
   const ours = await Container.create(image, { name: 'bench-name', network, command: ['/bin/sleep', '600'] })
   await ours.start()
   client('network', 'create', 'bench')
@@ -113,6 +114,7 @@ async function lookups(image, client) {
     compare('name of a container, looked up (median)', samples.ours, samples.docker, 0.7)
   } finally {
     await ours.remove({ force: true })
+    await network.remove()
     client('rm', '-f', theirs)
     client('network', 'rm', 'bench')
   }

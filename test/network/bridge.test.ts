@@ -106,6 +106,10 @@ describe('bridge networks', () => {
       await second.connect(web, { aliases: ['inner'] })
       expect((await web.exec(sh('ls /sys/class/net'))).stdout.trim().split(/\s+/)).toEqual(['eth0', 'eth1', 'lo'])
       expect((await run(image, get('http://inner'), { network: second })).stdout).toContain('hello')
+      expect(web.inspect().endpoints.map(({ device, network }) => [device, network])).toEqual([
+        ['eth0', 'backend'],
+        ['eth1', second.name],
+      ])
       await expect(second.connect(web)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
       await expect(second.remove()).rejects.toMatchObject({ code: 'ERR_CAISSON_IN_USE' })
       await second.disconnect(web)
