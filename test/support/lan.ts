@@ -74,7 +74,10 @@ export class Lan {
 
   stop(): void {
     for (const child of this.#children) child.kill('SIGKILL')
-    attempt('ip link delete up0')
+    attempt('ip link delete up0; nft delete table ip filter')
+    // Of networks that this process would keep until its end; the next file is another machine.
+    for (const [bridge] of shell('ip -o link show').matchAll(/\bcnb-[0-9a-f]{8}\b/g))
+      attempt(`ip link delete ${bridge}`)
     rmSync(this.root, { recursive: true, force: true })
   }
 }
