@@ -33,6 +33,7 @@ import { openNamespace } from './runtime/namespaces.js'
 import { type ProcessInfo, processesIn } from './runtime/processes.js'
 import { type ContainerFilter, type ContainerInfo, listContainers, readStates, writeState } from './runtime/registry.js'
 import { checkRestart } from './runtime/restart.js'
+import { tierOf } from './runtime/room.js'
 import { updateLimits } from './runtime/update-limits.js'
 import { checkSignal, endedWith, verdict } from './runtime/verdict.js'
 import { type Duration, parseDuration } from './util/units.js'
@@ -236,7 +237,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       const { running, files, notes } = this.#execs.start(command, options, pidfd, limitsOf(request), request.events)
       return {
         running,
-        subject: { kind: 'exec', container: this.id, command },
+        subject: { kind: 'exec', container: this.id, command, tier: tierOf(this.#parts.assembled.workload) },
         conclude: (report) => {
           const result = verdict(report, files, report.failure ? notes() : [])
           if (result instanceof CaissonError) throw this.#life.running ? result : this.#wrongState('exec')
@@ -275,7 +276,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Its processes. */
   async top(): Promise<ProcessInfo[]> {
     this.#mustRun('top')
-    return processesIn(this.#parts.assembled.cgroup, this.pid ?? 0)
+    const { cgroup, workload } = this.#parts.assembled
+    return processesIn(cgroup, this.pid ?? 0, workload.sandbox !== undefined)
   }
 
   /** All that is known of it. */
@@ -451,7 +453,9 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   get #subject(): Subject {
-    return { kind: 'container', container: this.id, command: this.#parts.assembled.workload.spec.process?.args ?? [] }
+    const { workload } = this.#parts.assembled
+    const command = workload.spec.process?.args ?? []
+    return { kind: 'container', container: this.id, command, tier: tierOf(workload) }
   }
 
   #onStart(pid: number): void {
@@ -460,6 +464,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   #onEnd(result: ExecResult): void {
+    this.#execs.endAll()
     announceExit(this.#subject, result)
     if (result.reason === 'oom') this.emit('oom')
     this.emit('exit', result)
@@ -502,10 +507,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 }
 
-function runNetwork({ network, namespaces }: Parts): RunNetwork | undefined {
+function runNetwork({ network, room }: Parts): RunNetwork | undefined {
   if (!network) return undefined
   return {
-    start: () => startAttachment(network, namespaces),
+    start: () => startAttachment(network, room.namespaces),
     handedOver: () => network.handedOver(),
     stop: () => network.stop(),
   }

@@ -6,11 +6,12 @@ import { Image } from './image.js'
 import type { NativeReport } from './native/addon.js'
 import type { Note } from './native/failure.js'
 import type { RunOptions } from './options.js'
-import { assemble } from './runtime/assemble.js'
 import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
-import { chooseNamespaces } from './runtime/choose-namespaces.js'
+import { checkContainerOptions } from './runtime/check-options.js'
+import { checkTier } from './runtime/isolation.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
+import { takeRoom, tierOf } from './runtime/room.js'
 import { templateFor } from './runtime/run-template.js'
 import { checkCounted, start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
@@ -33,30 +34,29 @@ async function launch(
   request: LaunchRequest,
 ): Promise<Launched> {
   const holder = await owner()
+  checkTier(holder.isolation, options.security?.require)
   const root = await (await Image.resolve(image, options)).rootfs(options.signal)
-  const template = templateFor(holder, root, options)
+  const template = holder.isolation.tier === 'namespaces' ? templateFor(holder, root, options) : undefined
   if (template) {
     const { id, args, running, files, notes } = template.start(command, options, limitsOf(request), request.events)
-    const subject = { kind: 'run' as const, container: id, command: args }
+    const subject = { kind: 'run' as const, container: id, command: args, tier: 'namespaces' as const }
     return { running, subject, conclude: (report) => concluded(report, files, report.failure ? notes() : []) }
   }
-  const namespaces = await chooseNamespaces(options)
+  checkContainerOptions(options)
+  const room = await takeRoom(holder, options)
   const id = newId()
   let volumes: HeldVolumes | undefined
+  const close = async () => {
+    await room.close()
+    await volumes?.release(true)
+    await releaseAttachment(id)
+  }
   try {
     const network = await attach(options, holder, { id, ...options })
     volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: false })
     const chosen = volumes ? { ...options, mounts: volumes.mounts } : options
-    const { workload, cgroup } = assemble({
-      id,
-      owner: holder,
-      image: root,
-      command,
-      options: chosen,
-      namespaces,
-      network,
-    })
-    if (network) await startAttachment(network, namespaces)
+    const { workload, cgroup } = room.assemble({ id, image: root, command, options: chosen, network })
+    if (network) await startAttachment(network, room.namespaces)
     const lowered = lower(workload)
     checkCounted(request, cgroup, holder.cgroups)
     const running = start(
@@ -66,23 +66,20 @@ async function launch(
       request.events,
     )
     network?.handedOver()
-    const done = async () => {
-      namespaces.close()
-      await volumes?.release(true)
-      await releaseAttachment(id)
+    const closed = running.ended.then(close)
+    const program = workload.spec.process?.args ?? []
+    const subject = { kind: 'run' as const, container: id, command: program, tier: tierOf(workload) }
+    return {
+      running,
+      subject,
+      async conclude(report) {
+        // Whoever has the result may use the same address, port or volume again.
+        await closed
+        return concluded(report, cgroup.files, lowered.plan.notes)
+      },
     }
-    const released = running.ended.then(done)
-    const subject = { kind: 'run' as const, container: id, command: workload.spec.process?.args ?? [] }
-    const conclude = async (report: NativeReport) => {
-      // Whoever has the result may use the same address, port or volume again.
-      await released
-      return concluded(report, cgroup.files, lowered.plan.notes)
-    }
-    return { running, subject, conclude }
   } catch (error) {
-    namespaces.close()
-    await volumes?.release(true)
-    await releaseAttachment(id)
+    await close()
     throw error
   }
 }

@@ -8,7 +8,7 @@ import path from 'node:path'
 const root = path.resolve(import.meta.dirname, '..')
 const purpose = process.argv[process.argv.indexOf('--for') + 1] ?? 'demo'
 
-/** Debian packages by the command that they bring. */
+/** Debian packages by the command, or the file, that they bring. */
 const BUILD = { cmake: 'cmake', 'g++': 'g++', make: 'make' }
 const DEMO = { ...BUILD, busybox: 'busybox-static', 'docker-registry': 'docker-registry' }
 const PEERS = {
@@ -31,6 +31,7 @@ const PEERS = {
   'docker-registry': 'docker-registry',
   htpasswd: 'apache2-utils',
   openssl: 'openssl',
+  '/usr/include/seccomp.h': 'libseccomp-dev',
 }
 /** What the bench measures against besides. */
 const ENGINES = { dockerd: 'docker.io', mmdebstrap: 'mmdebstrap' }
@@ -46,6 +47,7 @@ const wanted =
   { demo: DEMO, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS, ...ENGINES } }[purpose] ?? BUILD
 
 function found(command) {
+  if (command.startsWith('/')) return existsSync(command)
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
   return places.some((directory) => existsSync(path.join(directory, command)))
 }

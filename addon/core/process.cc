@@ -251,8 +251,10 @@ void Process::follow(pid_t pid, Fd pidfd, bool attended) {
   if (attended || program_) {
     std::lock_guard lock(pidfd_mutex_);
     gone_.stop();
-    gone_.fd.reset(fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0));
-    gone_.start(EPOLLIN);
+    if (!options_.guarded) {
+      gone_.fd.reset(fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0));
+      gone_.start(EPOLLIN);
+    }
     program_ = std::move(pidfd);
     pid_ = pid;
   } else {
@@ -285,7 +287,8 @@ void Process::on_executed() {
   early_signals_ = {};
   if (options_.marked) mark_ = mark_of(pid_);
   // What is in a cgroup, the watchdog finds there.
-  if (options_.cgroup.unified.empty() && options_.cgroup.legacy.empty()) watchdog_guard(this, exit_.fd.get());
+  // A guard ends with us by itself, and takes the rest along.
+  if (options_.cgroup.unified.empty() && options_.cgroup.legacy.empty() && !options_.guarded) watchdog_guard(this, exit_.fd.get());
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
   if (options_.limits.wall_ms > 0)
@@ -346,8 +349,10 @@ void Process::kill_now(Cause cause) {
 }
 
 void Process::kill_all() {
+  // Never the guard itself: whom it guards would be alone.
+  if (options_.guarded) sys::pidfd_send_signal(exit_.fd.get(), SIGTERM);
   if (cgroup_kill(options_.cgroup)) return;
-  send_signal(SIGKILL);
+  if (!options_.guarded || program_) send_signal(SIGKILL);
   if (mark_ != 0) kill_marked(mark_);
 }
 

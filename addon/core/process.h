@@ -58,6 +58,7 @@ struct Blueprint {
   std::vector<std::string> collect;  // files to read when it has ended
   bool kill_rest = false;            // when it ends, so does everything in its cgroup; otherwise that may live on
   bool marked = false;               // no cgroup keeps it together but a cgroup namespace of its own (core/marked.h)
+  bool guarded = false;              // the watched process ends all that the program has started when it is told to
   bool own_pids = false;             // it is PID 1 of its namespace: the kernel already ends the rest
 };
 

@@ -104,6 +104,8 @@ export interface NativeRequest extends NativeRun {
   ownPids?: boolean
   /** No cgroup keeps it together but a cgroup namespace of its own, which the plan makes. */
   marked?: boolean
+  /** The plan has it guarded (FORK): it ends when its program does, with all that has started. */
+  guarded?: boolean
   /** The event loop does not wait for it. */
   background?: boolean
 }

@@ -29,6 +29,8 @@ export interface ImageRoot {
   trees: readonly HostTree[]
   /** Paths that no container of it shows. */
   hidden: readonly string[]
+  /** Paths of this process's own root that show the same, for programs without a root of their own. */
+  shown?: readonly string[]
   config: ImageConfig
 }
 
@@ -39,11 +41,13 @@ export interface Assembled {
 }
 
 /** Processes and threads of a container that sets no limit of its own: a fork bomb ends there (Podman's value). */
-const DEFAULT_PIDS = 2048
+export const DEFAULT_PIDS = 2048
 
-function boundProcesses(program: SpecProcess): void {
+/** `others`: processes of the same user that are not the container's, but count. */
+export function boundProcesses(program: SpecProcess, others = 0): void {
   if (program.rlimits?.some(({ type }) => type === 'RLIMIT_NPROC')) return
-  program.rlimits = [...(program.rlimits ?? []), { type: 'RLIMIT_NPROC', soft: DEFAULT_PIDS, hard: DEFAULT_PIDS }]
+  const most = DEFAULT_PIDS + others
+  program.rlimits = [...(program.rlimits ?? []), { type: 'RLIMIT_NPROC', soft: most, hard: most }]
 }
 
 export interface AssembleInput {
@@ -56,6 +60,8 @@ export interface AssembleInput {
   /** Where a writable layer on disk lies. */
   directory?: string
   network?: Attachment
+  /** The layers are copied: overlay is not to be had. */
+  copied?: boolean
   /** A container that programs will be executed in, and not just one run. */
   kept?: boolean
 }
@@ -68,12 +74,14 @@ export function assemble(input: AssembleInput): Assembled {
   const hostname = options.hostname ?? (isHost('uts') ? os.hostname() : id.slice(0, 12))
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
     throw invalidArgument('hostname', hostname, 'at most 64 letters, digits, ".", "-" and "_"')
+  if (options.domainname !== undefined && !/^[\x21-\x7e]{0,64}$/.test(options.domainname))
+    throw invalidArgument('domainname', options.domainname, 'at most 64 ASCII characters without spaces')
   const args = commandLine(image.config, options.entrypoint, command)
   const limits = options.limits ?? {}
   const settings = settingsFromLimits(limits)
   settings.pidsMax ??= pidsAvailable(owner) ? DEFAULT_PIDS : undefined
   const userns = namespaces.idMaps !== undefined
-  const linux = linuxSpec(options, namespaces)
+  const linux = linuxSpec(options, namespaces, owner.isolation)
   const rules = deviceRules(linux.resources?.devices ?? [], owner, userns)
   settings.devices = rules.legacy
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
@@ -94,6 +102,8 @@ export function assemble(input: AssembleInput): Assembled {
       hostIpc: isHost('ipc'),
       hostPids: isHost('pid'),
       userns,
+      outerProc: owner.isolation.proc === 'outer',
+      outerSys: owner.isolation.sys === 'outer',
       ttyGroup: !namespaces.idMaps || hostId(namespaces.idMaps.gidMap, TTY_GROUP) !== undefined,
     }),
     linux: {
@@ -113,7 +123,7 @@ export function assemble(input: AssembleInput): Assembled {
     workload: {
       spec,
       rootfs: own.has('mnt')
-        ? { kind: 'overlay', lower: image.lower, writable, trees: image.trees }
+        ? { kind: 'overlay', lower: image.lower, writable, trees: image.trees, copied: input.copied }
         : { kind: 'inherited' },
       staging: owner.staging,
       user: userText(options.user, image.config),
@@ -131,6 +141,7 @@ export function assemble(input: AssembleInput): Assembled {
         shown: own.has('cgroup') && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join,
+      mountMaps: namespaces.mountMaps,
       idMaps: namespaces.idMaps,
       devices: rules.unified,
       landlock: chooseLandlock(options.security ?? {}, {
@@ -194,7 +205,7 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== false
 }
 
-function pidsAvailable({ cgroups }: Owner): boolean {
+export function pidsAvailable({ cgroups }: Owner): boolean {
   return (
     (cgroups.unified?.controllers.includes('pids') ?? false) ||
     cgroups.legacy.some(({ hierarchy }) => hierarchy.controllers.includes('pids'))

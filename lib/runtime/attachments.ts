@@ -48,7 +48,7 @@ export async function attach(options: ContainerOptions, holder: Owner, who: Who)
       hint: 'Give it network: "bridge"; with "host" its ports are the host\'s, and container.connect(port) needs none.',
     })
   }
-  if (holder.ordinary)
+  if (holder.ordinary || holder.isolation.tier !== 'namespaces')
     throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'bridge networks are for root', {
       stage: 'network',
       hint: 'Use network: "none" and container.connect(port), or network: "host".',
@@ -80,8 +80,8 @@ function checkServers(dns: readonly string[]): string[] {
 }
 
 /** Makes and connects the namespace for a run. */
-export async function startAttachment(attachment: Attachment, namespaces: ChosenNamespaces): Promise<void> {
-  const user = namespaces.join.find(({ type }) => type === 'user')
+export async function startAttachment(attachment: Attachment, namespaces: ChosenNamespaces | undefined): Promise<void> {
+  const user = namespaces?.join.find(({ type }) => type === 'user')
   // What the container may do to its network follows from the user namespace that this belongs to.
   if (!user) return attachment.start()
   await attachment.start(

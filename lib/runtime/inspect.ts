@@ -5,7 +5,10 @@ import type { PublishedPort } from '../network/ports.js'
 import type { ContainerOptions, Limits } from '../options.js'
 import type { Assembled } from './assemble.js'
 import type { Health } from './health.js'
+import type { Tier } from './isolation.js'
+import { type IsolationReport, toldIsolation } from './isolation-told.js'
 import type { ContainerState, Life } from './life.js'
+import type { Owner } from './owner.js'
 import { type ExecResult, type Reason, signalNumber } from './verdict.js'
 import type { HeldVolumes } from './volumes.js'
 
@@ -54,8 +57,9 @@ export interface ContainerInspection {
   namespaces: readonly string[]
   capabilities: readonly string[]
   /** What keeps it apart: see doctor(). */
-  tier: 'namespaces'
-  /** An OCI bundle of it: config.json and rootfs. */
+  tier: Tier
+  isolation: IsolationReport
+  /** An OCI bundle of it: config.json and rootfs; empty without namespaces. */
   bundle: string
   /** Its writable layer, when that is on disk. */
   upper: string | null
@@ -76,12 +80,14 @@ export interface Inspected {
   network?: Attachment
   volumes?: HeldVolumes
   log: string
+  owner: Owner
 }
 
 export function inspection(container: Inspected, life: Life): ContainerInspection {
   const { id, name, image, created, labels, options, assembled, run, data, network, volumes, log } = container
   const { spec } = assembled.workload
   const { result } = life
+  const isolation = toldIsolation(container.owner.isolation, assembled.workload)
   return {
     id,
     name,
@@ -122,8 +128,9 @@ export function inspection(container: Inspected, life: Life): ContainerInspectio
     volumes: (volumes?.names ?? []).map((volume) => ({ ...volume })),
     namespaces: (spec.linux?.namespaces ?? []).map((namespace) => namespace.type),
     capabilities: spec.process?.capabilities?.bounding ?? [],
-    tier: 'namespaces',
-    bundle: run,
+    tier: isolation.tier,
+    isolation,
+    bundle: assembled.workload.sandbox ? '' : run,
     upper: data === undefined ? null : path.join(data, 'upper'),
     cgroup: {
       unified: assembled.cgroup.unified?.directory ?? null,

@@ -12,6 +12,8 @@ export interface Entry {
   enterCgroups(): void
   /** Slot of the host's /proc, for sysctls where the container's root is not ours to mount one in. */
   proc: number
+  /** Slots of the user namespaces of id-mapped binds, by where these are mounted. */
+  mountMaps: ReadonlyMap<string, number>
   /** With a user namespace the process is still outside of it, and has the owner's rights, until `enter()`. */
   user?: { slot: number; enter(): void }
 }
@@ -42,6 +44,8 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   const { network } = workload
   const stock = network && hasOwn(workload, 'net') ? plan.inherit(duplicate(network.fd)) : stockNetwork(plan, workload)
   const slots = new Map(workload.join.map((join) => [join, plan.inherit(inherit(join.handle.fd))]))
+  const maps = [...(workload.mountMaps ?? [])].map(([at, { fd }]) => [at, plan.inherit(inherit(fd))] as const)
+  const mountMaps = new Map(maps)
   const setns = (join: JoinedNamespace) =>
     plan.add('SETNS', `namespaces: ${join.type}`, {
       numbers: [slots.get(join) as number, NAMESPACES[join.type].flag],
@@ -86,7 +90,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
     if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
     ready(plan)
-    return { proc, attended, enterCgroups: inherited ? nothing : enterCgroups, cloneFlags: 0 }
+    return { proc, mountMaps, attended, enterCgroups: inherited ? nothing : enterCgroups, cloneFlags: 0 }
   }
   if (!user) {
     const proc = inherited ? hostProc(plan) : NONE
@@ -96,6 +100,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     const later: NamespaceType[] = ['cgroup', 'time']
     if (stock !== NONE) later.push('net')
     return {
+      mountMaps,
       proc,
       attended,
       enterCgroups: inherited ? nothing : enterCgroups,
@@ -107,6 +112,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   const others = order.filter((join) => join !== user && join !== pid)
   for (const join of others) if (!join.inUser) setns(join)
   return {
+    mountMaps,
     proc,
     attended,
     enterCgroups: inherited ? nothing : enterCgroups,
@@ -148,7 +154,20 @@ const MAYBE_NO_GROUPS = 2
 /** v1: by `tasks` files, which the owner makes meanwhile. */
 export function joinCgroups(plan: Plan, files: readonly string[]): void {
   if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
-  for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { strings: [file] })
+  for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { numbers: [NONE, 0], strings: [file] })
+}
+
+/** The same in two parts: where the files are in sight, and by another process where they are not any more. */
+export function openCgroups(plan: Plan, files: readonly string[]): () => void {
+  if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
+  const slots = files.map((file) => {
+    const slot = plan.slot()
+    plan.add('CGROUP_JOIN', 'cgroup', { numbers: [slot, 1], strings: [file] })
+    return slot
+  })
+  return () => {
+    for (const slot of slots) plan.add('CGROUP_JOIN', 'cgroup', { numbers: [slot, 0], strings: [''] })
+  }
 }
 
 /** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */

@@ -16,6 +16,7 @@ import { sweepForwarding } from '../network/forwarding.js'
 import { privileged } from '../util/privileged.js'
 import { roots } from '../util/roots.js'
 import { sweepVolumes } from '../volume/store.js'
+import { findIsolation, type Isolation } from './isolation.js'
 import { type Ordinary, ordinary } from './ordinary.js'
 
 export interface Owner {
@@ -27,7 +28,8 @@ export interface Owner {
   /** An empty directory for putting roots together, inside each container's own mount namespace. */
   staging: string
   cgroups: CgroupBase
-  /** undefined: it has privileges. */
+  isolation: Isolation
+  /** undefined: it has privileges, or there are no user namespaces for it. */
   ordinary?: Ordinary
 }
 
@@ -60,7 +62,9 @@ async function create(): Promise<Owner> {
       cause: error as Error,
     })
   }
-  const unprivileged = await ordinary()
+  // Where it has none, programs may still be kept in Landlock.
+  const own = ordinary()
+  const unprivileged = await own?.catch(() => undefined)
   await sweep(run, data)
 
   const id = `${process.pid}-${randomBytes(4).toString('hex')}`
@@ -72,9 +76,11 @@ async function create(): Promise<Owner> {
     data: path.join(data, 'owners', id),
     staging: path.join(owners, id, 'root'),
     cgroups: { host: cgroupHost(), legacy: [] },
+    isolation: { tier: 'none', proc: 'own', sys: 'own', layers: 'overlay', landlock: 0 },
     ordinary: unprivileged,
   }
   await mkdir(made.staging, { recursive: true, mode: 0o711 })
+  made.isolation = await findIsolation(own, made.staging, data)
   await writeFile(path.join(made.run, 'cgroups'), possibleDirectories(cgroupHost(), cgroupName(id)).join('\n'))
   made.cgroups = await createBase(cgroupHost(), cgroupName(id), privileged())
   const directories = baseDirectories(made.cgroups)

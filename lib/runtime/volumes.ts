@@ -98,6 +98,7 @@ async function fill(name: string, target: string, image: ImageRoot, owner: Owner
       command: ['/'],
       options: {},
       namespaces: ownNamespaces({}, owner.ordinary),
+      copied: owner.isolation.layers === 'copy',
     })
     const agent = new ContainerAgent(workload, () => undefined, true)
     try {
