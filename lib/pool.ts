@@ -5,6 +5,7 @@ import { Image } from './image.js'
 import type { Note } from './native/failure.js'
 import type { ContainerOptions, ExecOptions } from './options.js'
 import { type Assembled, injectedFiles } from './runtime/assemble.js'
+import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
 import { checkContainerOptions, checkPoolRunOptions } from './runtime/check-options.js'
 import { checkCommand, execEnvironment, execProcess } from './runtime/exec.js'
 import { type Lowered, lower, prepareProgram } from './runtime/lower.js'
@@ -225,7 +226,9 @@ export class Pool implements AsyncDisposable {
     const id = newId()
     let prepared: Prepared
     try {
-      const assembled = room.assemble({ id, image: root, command: ['/'] })
+      const network = await attach(options, holder, { id, hostname: options.hostname })
+      const assembled = room.assemble({ id, image: root, command: ['/'], network })
+      if (network) await startAttachment(network, room.namespaces)
       const lowered = lower(assembled.workload, { parked: true })
       const request = { devices: assembled.workload.devices, killRest: true, background: true }
       const running = start(
@@ -234,14 +237,17 @@ export class Pool implements AsyncDisposable {
         { ...request, stdio: ['null', 'null', 'null'] },
         { ready: () => ready.resolve() },
       )
+      network?.handedOver()
       prepared = { id, running, lowered, assembled }
     } catch (error) {
       await room.close()
+      await releaseAttachment(id)
       throw error
     }
     const { running, lowered, assembled } = prepared
     void running.ended.then((report) => {
       void room.close()
+      void releaseAttachment(id)
       const outcome = verdict(report, assembled.cgroup.files, lowered.plan.notes)
       ready.reject(outcome instanceof CaissonError ? outcome : closed())
     })

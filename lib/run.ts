@@ -6,6 +6,7 @@ import { Image } from './image.js'
 import type { NativeReport } from './native/addon.js'
 import type { Note } from './native/failure.js'
 import type { RunOptions } from './options.js'
+import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
 import { checkContainerOptions } from './runtime/check-options.js'
 import { checkTier } from './runtime/isolation.js'
 import { lower } from './runtime/lower.js'
@@ -14,6 +15,7 @@ import { takeRoom, tierOf } from './runtime/room.js'
 import { templateFor } from './runtime/run-template.js'
 import { checkCounted, start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
+import { type HeldVolumes, takeVolumes } from './runtime/volumes.js'
 import { newId } from './util/ids.js'
 
 /**
@@ -42,9 +44,19 @@ async function launch(
   }
   checkContainerOptions(options)
   const room = await takeRoom(holder, options)
+  const id = newId()
+  let volumes: HeldVolumes | undefined
+  const close = async () => {
+    await room.close()
+    await volumes?.release(true)
+    await releaseAttachment(id)
+  }
   try {
-    const id = newId()
-    const { workload, cgroup } = room.assemble({ id, image: root, command })
+    const network = await attach(options, holder, { id, ...options })
+    volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: false })
+    const chosen = volumes ? { ...options, mounts: volumes.mounts } : options
+    const { workload, cgroup } = room.assemble({ id, image: root, command, options: chosen, network })
+    if (network) await startAttachment(network, room.namespaces)
     const lowered = lower(workload)
     checkCounted(request, cgroup, holder.cgroups)
     const running = start(
@@ -53,19 +65,21 @@ async function launch(
       { ...limitsOf(request), devices: workload.devices, killRest: true },
       request.events,
     )
-    const closed = running.ended.then(() => room.close())
+    network?.handedOver()
+    const closed = running.ended.then(close)
     const program = workload.spec.process?.args ?? []
     const subject = { kind: 'run' as const, container: id, command: program, tier: tierOf(workload) }
     return {
       running,
       subject,
       async conclude(report) {
+        // Whoever has the result may use the same address, port or volume again.
         await closed
         return concluded(report, cgroup.files, lowered.plan.notes)
       },
     }
   } catch (error) {
-    await room.close()
+    await close()
     throw error
   }
 }

@@ -1,5 +1,5 @@
 // Runs every test that this machine can run, or the steps that are named, and ends with one line of totals.
-//   node scripts/test.mjs [lint|types|unit|native|integration|security|faults|endurance|user|vm]...
+//   node scripts/test.mjs [lint|types|unit|native|integration|security|network|faults|endurance|user|vm]...
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,16 +26,29 @@ function command(file, args) {
 /** How often owners are killed at a random instant, as root and once more as an ordinary user. */
 const KILL_ROUNDS = '1000'
 
+/** Runs what follows in a network namespace of its own, which it is told (test/support/lan.ts). */
+const LAN = [
+  'unshare',
+  '--net',
+  '--mount',
+  'sh',
+  '-c',
+  'CAISSON_TEST_LAN=$(readlink /proc/self/ns/net) exec "$@"',
+  'sh',
+]
+
 const JEST = 'node_modules/jest/bin/jest.js'
 const QUIET = { stdio: ['ignore', 'ignore', 'inherit'], ...TIMEOUT }
 
-function jest(project) {
+function jest(project, around = []) {
   const report = path.join(root, '.cache', `jest-${project}.json`)
   rmSync(report, { force: true })
   // The cache goes along into the virtual machine, where to transform the sources again would take a minute.
   const args = [JEST, '--selectProjects', project, '--cacheDirectory', '.cache/jest']
+  if (project === 'network') args.push('--runInBand')
   const env = { CAISSON_KILL_ROUNDS: KILL_ROUNDS, ...process.env }
-  spawnSync(process.execPath, [...args, '--json', '--outputFile', report], { cwd: root, env, ...QUIET })
+  const [file, ...rest] = [...around, process.execPath, ...args, '--json', '--outputFile', report]
+  spawnSync(file, rest, { cwd: root, env, ...QUIET })
   count(report)
 }
 
@@ -124,6 +137,8 @@ const STEPS = {
   native,
   integration: () => jest('integration'),
   security: () => jest('security'),
+  // Each file sets devices and addresses up as if the machine were its own; one after the other, as it is only one.
+  network: () => jest('network', process.getuid() === 0 ? LAN : []),
   faults: () => jest('faults'),
   endurance: () => jest('endurance'),
   user: asUser,

@@ -9,6 +9,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CaissonError } from '../errors.js'
 import type { NativeLayer } from './layer.js'
+import type { NativeNetwork } from './network.js'
 
 /** A failure inside the addon; `runtime/failure.ts` makes an Error of it. */
 export interface NativeFailure {
@@ -267,7 +268,7 @@ export interface Addon {
   removeCgroup(cgroup: NativeCgroup): Promise<void>
   /** Limits device access in a v2 cgroup and all below it; see NativeRequest.devices. */
   restrictDevices(cgroup: string, rules: readonly NativeDeviceRule[]): Promise<void>
-  /** Starts the watchdog; lines `cgroup PATH`, `tree PATH`, `file PATH` say what it removes when this process ends. */
+  /** Starts the watchdog; lines `cgroup PATH`, `links PATH`, `tree PATH`, `file PATH` say what it removes when this process ends. */
   watch(list: string[]): Promise<void>
   /** The descriptor that holds the lock (flock(2)), or -1 when another process has it and we do not wait. */
   lock(path: string, exclusive: boolean, wait: boolean): Promise<number>
@@ -275,6 +276,7 @@ export interface Addon {
   pipe(): [number, number] | NativeFailure
   closeFd(fd: number): void
   readonly layer: NativeLayer
+  readonly network: NativeNetwork
   /** A duplicate that is closed on exec, or a failure. */
   dup(fd: number): number | NativeFailure
   openNamespace(path: string): Promise<NativeNamespace>

@@ -222,6 +222,26 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
           },
   ],
   [
+    /^firewall/,
+    ({ errno }) => ({
+      code: errno === EPERM ? 'ERR_CAISSON_PERMISSION' : 'ERR_CAISSON_NETWORK',
+      hint:
+        errno === EPERM
+          ? 'Bridge networks need CAP_NET_ADMIN over the network namespace of this process.'
+          : 'Bridge networks need nf_tables with the families inet and bridge, NAT and connection tracking (CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_BRIDGE, CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_CT, CONFIG_NFT_FIB_INET); load the modules, or use network: "none".',
+    }),
+  ],
+  [
+    /^(network|ports)/,
+    ({ errno }) => ({
+      code: errno === EPERM ? 'ERR_CAISSON_PERMISSION' : 'ERR_CAISSON_NETWORK',
+      hint:
+        errno === EPERM
+          ? 'Bridge networks need CAP_NET_ADMIN over the network namespace of this process.'
+          : 'The kernel needs bridges and veth (CONFIG_BRIDGE, CONFIG_VETH); see the message, and "ip link" for what is there.',
+    }),
+  ],
+  [
     /^(seccomp|no_new_privs|capabilities|masked paths|read-only paths)/,
     () => ({
       code: 'ERR_CAISSON_SECURITY_UNAVAILABLE',

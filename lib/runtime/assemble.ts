@@ -5,6 +5,7 @@ import { restricts } from '../cgroup/devices.js'
 import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
 import { CaissonError, invalidArgument } from '../errors.js'
+import type { Attachment } from '../network/attachment.js'
 import type { ContainerOptions } from '../options.js'
 import { DEVICE_RULES } from '../spec/defaults.js'
 import type { ImageConfig } from '../spec/image.js'
@@ -58,6 +59,7 @@ export interface AssembleInput {
   namespaces: ChosenNamespaces
   /** Where a writable layer on disk lies. */
   directory?: string
+  network?: Attachment
   /** The layers are copied: overlay is not to be had. */
   copied?: boolean
   /** A container that programs will be executed in, and not just one run. */
@@ -65,7 +67,7 @@ export interface AssembleInput {
 }
 
 export function assemble(input: AssembleInput): Assembled {
-  const { id, owner, image, command, options, namespaces, directory, kept } = input
+  const { id, owner, image, command, options, namespaces, directory, network, kept } = input
   const { own, join } = namespaces
   checkShared(options, own)
   const isHost = (type: NamespaceType) => !own.has(type) && !join.some((joined) => joined.type === type)
@@ -127,7 +129,7 @@ export function assemble(input: AssembleInput): Assembled {
       user: userText(options.user, image.config),
       groups: (options.groups ?? []).map(String),
       files: injectedFiles(options.files),
-      etc: etcFiles(hostname, options),
+      etc: etcFiles(hostname, options, network),
       thrownAway: !kept,
       init: options.init ?? false,
       filter: seccomp?.filter,
@@ -149,7 +151,8 @@ export function assemble(input: AssembleInput): Assembled {
         hostPids: isHost('pid'),
       }),
       inside: namespaces.inside,
-      stockNetwork: own.has('net') && !userns,
+      stockNetwork: own.has('net') && !userns && !network,
+      network,
     },
   }
 }
@@ -227,10 +230,19 @@ export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] 
 }
 
 /** What Docker mounts over the image's own: names of the container itself, and the caller's. */
-function etcFiles(hostname: string, options: ContainerOptions): Record<string, string> {
+function etcFiles(
+  hostname: string,
+  options: ContainerOptions,
+  network: Attachment | undefined,
+): Record<string, string> {
   const hosts = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback']
-  hosts.push(...extraHosts(options.extraHosts), `127.0.1.1\t${hostname}`)
-  return { hosts: `${hosts.join('\n')}\n`, hostname: `${hostname}\n`, 'resolv.conf': resolvConf(options.dns) }
+  hosts.push(...extraHosts(options.extraHosts))
+  hosts.push(...(network?.hosts(hostname, options.domainname) ?? [`127.0.1.1\t${hostname}`]))
+  return {
+    hosts: `${hosts.join('\n')}\n`,
+    hostname: `${hostname}\n`,
+    'resolv.conf': network?.resolvConf() ?? resolvConf(options.dns),
+  }
 }
 
 function extraHosts(extra: ContainerOptions['extraHosts']): string[] {

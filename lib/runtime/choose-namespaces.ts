@@ -4,6 +4,7 @@ import { CaissonError, invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { ContainerOptions } from '../options.js'
 import { privileged } from '../util/privileged.js'
+import { isBridged, isNetwork } from './attachments.js'
 import { checkIdMap, defaultIdMaps, hostId, type IdMapPair } from './id-maps.js'
 import { takeIdRange } from './id-ranges.js'
 import type { Isolation } from './isolation.js'
@@ -169,7 +170,8 @@ function readChoices(options: ContainerOptions): Map<NamespaceType, Choice> {
   const choices = new Map<NamespaceType, Choice>(DEFAULT_PRIVATE.map((type) => [type, 'private']))
   const { network, namespaces = {}, security } = options
   if (network === 'host') choices.set('net', 'host')
-  else if (typeof network === 'object') choices.set('net', checkChoice('net', network, 'network'))
+  else if (typeof network === 'object' && !isNetwork(network))
+    choices.set('net', checkChoice('net', network, 'network'))
   if (security?.userns === 'auto' && !privileged())
     throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'security.userns: "auto" is for root', {
       stage: 'options',
@@ -181,6 +183,12 @@ function readChoices(options: ContainerOptions): Map<NamespaceType, Choice> {
     const type = checkNamespaceType(key, 'namespaces')
     choices.set(type, checkChoice(type, choice, `namespaces.${type}`))
   }
+  if (isBridged(options) && choices.get('net') !== 'private')
+    throw invalidArgument(
+      'network',
+      typeof network === 'string' ? network : 'a network',
+      'possible in a shared namespace',
+    )
   if (security?.userns !== undefined && namespaces.user !== undefined) {
     const agree = security.userns === 'host' ? 'host' : 'private'
     if (choices.get('user') !== agree)

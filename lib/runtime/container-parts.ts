@@ -3,10 +3,12 @@ import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { invalidArgument } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
+import type { Attachment } from '../network/attachment.js'
 import type { ContainerOptions } from '../options.js'
 import type { ImageConfig } from '../spec/image.js'
 import { newId } from '../util/ids.js'
 import type { Assembled, ImageRoot } from './assemble.js'
+import { attach, releaseAttachment } from './attachments.js'
 import { writeBundle } from './bundle.js'
 import { loadBundle } from './bundle-load.js'
 import { checkContainerOptions } from './check-options.js'
@@ -15,6 +17,7 @@ import { checkTier, overlayTakes } from './isolation.js'
 import { type Owner, owner } from './owner.js'
 import { releaseName, takeName } from './registry.js'
 import { type Room, takeRoom } from './room.js'
+import { type HeldVolumes, takeVolumes } from './volumes.js'
 
 export interface Parts {
   id: string
@@ -28,7 +31,10 @@ export interface Parts {
   owner: Owner
   assembled: Assembled
   /** Kept until it is removed: each start enters it anew. */
-  room: Pick<Room, 'close'>
+  room: Pick<Room, 'close' | 'namespaces'>
+  /** Its networks; addresses are its own until it is removed. */
+  network?: Attachment
+  volumes?: HeldVolumes
   /** State, log and bundle; gone with the owner. */
   run: string
   /** The writable layer, when it is on disk. */
@@ -60,15 +66,39 @@ export async function makeParts(
   const undo = [() => room.close()]
   try {
     const { root } = image
-    const assembled = room.assemble({ id, image: root, command, directory: data, copied, kept: true })
     const name = await takeName(options.name, holder, id)
     undo.push(() => releaseName(name, id))
+    const network = await attach(options, holder, { id, name, hostname: options.hostname })
+    undo.push(() => releaseAttachment(id))
+    const volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: room.namespaces !== undefined })
+    undo.push(async () => volumes?.release(true))
+    const assembled = room.assemble({
+      id,
+      image: root,
+      command,
+      options: volumes ? { ...options, mounts: volumes.mounts } : options,
+      directory: data,
+      copied,
+      network,
+      kept: true,
+    })
     undo.push(() => rm(run, { recursive: true, force: true }))
     if (data) undo.push(() => removeTree(data))
     await mkdir(run, { recursive: true, mode: 0o711 })
     // A sandbox is nothing that another runtime could make.
     if (!assembled.workload.sandbox) await writeBundle({ directory: run, data, assembled, image: root })
-    const more = { options, command, owner: holder, assembled, room, run, data, imageConfig: image.config }
+    const more = {
+      options,
+      command,
+      owner: holder,
+      assembled,
+      room,
+      network,
+      volumes,
+      run,
+      data,
+      imageConfig: image.config,
+    }
     return { id, name, image: image.name, imageId: image.id, ...more }
   } catch (error) {
     for (const step of undo) await step()
@@ -114,9 +144,12 @@ export async function partsOfBundle(directory: string): Promise<Parts> {
   }
 }
 
-/** Gives everything back; nothing may run in it any more. */
-export async function discardParts({ id, name, room, run, data }: Parts): Promise<void> {
+/** Gives everything back; nothing may run in it any more. `removeVolumes`: those without a name too. */
+export async function discardParts(parts: Parts, removeVolumes = false): Promise<void> {
+  const { id, name, room, run, data, volumes } = parts
   await room.close()
+  await volumes?.release(removeVolumes)
+  await releaseAttachment(id)
   await rm(run, { recursive: true, force: true })
   if (data) await removeTree(data)
   await releaseName(name, id)

@@ -9,7 +9,7 @@ import type { Assembled } from './assemble.js'
 import { type Health, HealthMonitor, type HealthPlan, type Probe } from './health.js'
 import type { Hooks } from './hooks.js'
 import { LOG_LIMIT, readLog } from './log.js'
-import { lower } from './lower.js'
+import { type Lowered, lower } from './lower.js'
 import { Restarter } from './restart.js'
 import type { Running } from './running.js'
 import { start } from './start.js'
@@ -24,6 +24,13 @@ export interface LifeEvents {
   changed(): void
 }
 
+/** Made for each run, and given back after it. */
+export interface RunNetwork {
+  start(): Promise<void>
+  handedOver(): void
+  stop(): Promise<void>
+}
+
 export interface LifeOptions {
   assembled: Pick<Assembled, 'workload' | 'cgroup'>
   log: string
@@ -35,6 +42,8 @@ export interface LifeOptions {
   events: LifeEvents
   /** The container's files are about to be mounted for the program; nobody else may have them mounted. */
   beforeStart(): Promise<void>
+  /** Its network namespace, for workloads that have one made for them. */
+  network?: RunNetwork
 }
 
 export class Life {
@@ -111,8 +120,15 @@ export class Life {
     if (this.#exit.settled) this.#exit = deferred()
     this.#result = undefined
     this.#intended = false
-    const { hooks } = this.#options
-    const lowered = lower(assembled.workload, { hooks })
+    const { hooks, network } = this.#options
+    await network?.start()
+    let lowered: Lowered
+    try {
+      lowered = lower(assembled.workload, { hooks })
+    } catch (error) {
+      await network?.stop()
+      throw error
+    }
     // Only what fails before the program starts is explained by them, and held containers are many.
     let notes: readonly Note[] = lowered.plan.notes
     const since = Date.now()
@@ -140,7 +156,9 @@ export class Life {
       },
     )
     this.#running = running
-    const ended = running.ended.then((report) => {
+    network?.handedOver()
+    const ended = running.ended.then(async (report) => {
+      await network?.stop()
       const outcome = verdict(report, assembled.cgroup.files, notes)
       if (outcome instanceof CaissonError) started.reject(outcome)
       else if (report.failure) started.reject(commandMissing(outcome, errorFromFailure(report.failure, notes)))

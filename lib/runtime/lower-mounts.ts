@@ -45,7 +45,11 @@ export function prepareMounts(
   // Bind sources before the host's propagation is cut: a shared or slave bind keeps its peer.
   const prepared: Prepared[] = mounts.map(({ mount, options }) => {
     const slot = plan.slot()
-    if (options.bind || mount.type === 'bind') prepareBind(plan, mount, options, slot, mountMaps.get(mount.destination))
+    if (options.bind || mount.type === 'bind') {
+      // With `idmap` alone the maps are those of the container's own user namespace.
+      const own = options.idmap && mount.uidMappings === undefined ? user : NONE
+      prepareBind(plan, mount, options, slot, mountMaps.get(mount.destination) ?? own)
+    }
     if (mount.destination === '/proc' && mount.source === '/proc') slots.proc = slot
     return { mount, options, slot }
   })

@@ -41,7 +41,8 @@ export function hasOwn(workload: Workload, type: NamespaceType): boolean {
  */
 export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplicate): Entry {
   const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
-  const stock = workload.stockNetwork ? plan.newNetwork() : NONE
+  const { network } = workload
+  const stock = network && hasOwn(workload, 'net') ? plan.inherit(duplicate(network.fd)) : stockNetwork(plan, workload)
   const slots = new Map(workload.join.map((join) => [join, plan.inherit(inherit(join.handle.fd))]))
   const maps = [...(workload.mountMaps ?? [])].map(([at, { fd }]) => [at, plan.inherit(inherit(fd))] as const)
   const mountMaps = new Map(maps)
@@ -76,7 +77,11 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   const inherited = workload.rootfs.kind === 'inherited'
   // There the files go out of sight with the next steps.
   if (inherited) enterCgroups()
-  if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
+  const enterNetwork = () => {
+    if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
+  }
+  // Made for a user namespace, it belongs to that.
+  if (!user) enterNetwork()
   if (workload.inside) {
     const proc = inherited ? hostProc(plan) : NONE
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
@@ -119,7 +124,8 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
         // Its file in /proc is ours only as long as we are who we were.
         if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
         plan.add('BECOME_ROOT', 'user namespace', { numbers: [MAYBE_NO_GROUPS] })
-        const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time'))
+        enterNetwork()
+        const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time' && !(type === 'net' && network)))
         if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
         for (const join of others) if (join.inUser) setns(join)
         if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
@@ -130,6 +136,10 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
 }
 
 const nothing = () => undefined
+
+function stockNetwork(plan: Plan, workload: Workload): number {
+  return workload.stockNetwork ? plan.newNetwork() : NONE
+}
 
 /** For a plan that does nothing but this in the namespace of an ordinary user: its first steps. */
 export function becomeRootIn(user: NamespaceHandle, plan: Plan, stage: string): void {

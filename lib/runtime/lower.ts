@@ -79,7 +79,7 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
   const { spec } = workload
   if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
     plan.add('HOSTNAME', 'hostname', { strings: [spec.hostname ?? '', spec.domainname ?? ''] })
-  if (hasOwn(workload, 'net') && !workload.stockNetwork) plan.add('LOOPBACK', 'network')
+  if (hasOwn(workload, 'net') && !workload.stockNetwork && !workload.network) plan.add('LOOPBACK', 'network')
   for (const [name, value] of Object.entries(spec.linux?.sysctl ?? {}))
     if (!workload.stockNetwork || NETWORK_SYSCTLS[name] !== value)
       plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })

@@ -10,8 +10,12 @@ import { cgroupHost } from '../cgroup/host.js'
 import { CaissonError } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
 import { addon } from '../native/addon.js'
+import { sweepNetworks } from '../network/active.js'
+import { sweepDefinitions } from '../network/definition.js'
+import { sweepForwarding } from '../network/forwarding.js'
 import { privileged } from '../util/privileged.js'
 import { roots } from '../util/roots.js'
+import { sweepVolumes } from '../volume/store.js'
 import { findIsolation, type Isolation } from './isolation.js'
 import { type Ordinary, ordinary } from './ordinary.js'
 
@@ -82,6 +86,7 @@ async function create(): Promise<Owner> {
   const directories = baseDirectories(made.cgroups)
   await addon().watch([
     ...directories.map((directory) => `cgroup ${directory}`),
+    `links ${path.join(made.run, 'networks')}`,
     `tree ${made.run}`,
     `tree ${made.data}`,
     `file ${path.join(owners, `${id}.lock`)}`,
@@ -111,6 +116,7 @@ async function sweep(run: string, data: string): Promise<void> {
       const cgroups = await readFile(path.join(runOwners, id, 'cgroups'), 'utf8').catch(() => '')
       for (const directory of cgroups.split('\n'))
         if (path.basename(directory) === cgroupName(id)) await addon().removeCgroup({ unified: directory })
+      await sweepNetworks(path.join(runOwners, id))
       // Of any depth: a container may have made paths that are too long for a name.
       await removeTree(path.join(dataOwners, id))
       await rm(path.join(runOwners, id), { recursive: true, force: true })
@@ -120,4 +126,7 @@ async function sweep(run: string, data: string): Promise<void> {
       addon().closeFd(lock)
     }
   }
+  await sweepForwarding()
+  await sweepVolumes()
+  await sweepDefinitions()
 }

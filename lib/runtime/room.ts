@@ -1,7 +1,7 @@
 /** Where a container is put: into namespaces, or, where there are none and the caller accepts that, into a sandbox. */
 import type { ContainerOptions } from '../options.js'
 import { type Assembled, type AssembleInput, assemble } from './assemble.js'
-import { chooseNamespaces } from './choose-namespaces.js'
+import { type ChosenNamespaces, chooseNamespaces } from './choose-namespaces.js'
 import { checkTier, type Tier } from './isolation.js'
 import type { Owner } from './owner.js'
 import { makeSandbox } from './sandbox.js'
@@ -14,7 +14,10 @@ export function tierOf({ sandbox }: Pick<Workload, 'sandbox'>): Tier {
 }
 
 export interface Room {
-  assemble(input: Omit<AssembleInput, 'namespaces' | 'owner' | 'options'>): Assembled
+  /** `options`: instead of those that it was taken for. */
+  assemble(input: Omit<AssembleInput, 'namespaces' | 'owner' | 'options'> & { options?: ContainerOptions }): Assembled
+  /** Of a sandbox there are none. */
+  namespaces?: ChosenNamespaces
   /** Gives back what was made or taken for it, when its programs have ended. */
   close(): Promise<void>
 }
@@ -26,14 +29,15 @@ export async function takeRoom(owner: Owner, options: ContainerOptions): Promise
   if (isolation.tier === 'landlock') {
     const sandbox = await makeSandbox(owner)
     return {
-      assemble: (input) => assembleSandbox({ ...input, owner, options }, sandbox),
+      assemble: (input) => assembleSandbox({ options, ...input, owner }, sandbox),
       close: () => sandbox.close(),
     }
   }
   const namespaces = await chooseNamespaces(options, isolation)
   return {
     assemble: (input) =>
-      assemble({ ...input, owner, options, namespaces, copied: input.copied || isolation.layers === 'copy' }),
+      assemble({ options, ...input, owner, namespaces, copied: input.copied || isolation.layers === 'copy' }),
+    namespaces,
     close: async () => namespaces.close(),
   }
 }

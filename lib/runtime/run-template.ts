@@ -2,6 +2,7 @@
 import type { RunOptions } from '../options.js'
 import { newId } from '../util/ids.js'
 import { assemble, type ImageRoot, injectedFiles } from './assemble.js'
+import { isBridged } from './attachments.js'
 import { checkContainerOptions } from './check-options.js'
 import { ownNamespaces } from './choose-namespaces.js'
 import { lower } from './lower.js'
@@ -108,11 +109,14 @@ export function templateFor(owner: Owner, image: ImageRoot, options: RunOptions)
 }
 
 /**
- * User namespaces are made for each run, sources of mounts and device nodes may change between two, and files are not
+ * Networks and user namespaces are made for each run, sources of mounts and device nodes may change between two, and files are not
  * for a mount namespace that is shared.
  */
-function looksAtTheHost({ mounts = [], devices = [], namespaces, security }: RunOptions): boolean {
+function looksAtTheHost(options: RunOptions): boolean {
+  const { mounts = [], devices = [], namespaces, security } = options
   return (
+    isBridged(options) ||
+    (options.ports?.length ?? 0) > 0 ||
     mounts.some(({ type }) => type !== 'tmpfs') ||
     devices.length > 0 ||
     namespaces?.user !== undefined ||

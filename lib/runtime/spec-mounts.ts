@@ -99,6 +99,8 @@ function bindSpec(mount: Mount, destination: string, option: string): SpecMount 
   // Read-only means everything below it too.
   const options = ['rbind', ...(mount.readOnly ? ['rro'] : []), propagation]
   const spec: SpecMount = { destination, type: 'bind', source: hostPath(mount.source, option), options }
+  // By the maps of the container itself (runtime-spec, "idmap").
+  if ('volume' in mount) options.push('idmap')
   if (mount.idmap) {
     options.push('ridmap')
     spec.uidMappings = mount.idmap.uidMap

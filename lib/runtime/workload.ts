@@ -100,6 +100,8 @@ export interface Workload {
   inside: boolean
   /** The private network namespace comes from the addon's stock; only root has one. */
   stockNetwork: boolean
+  /** Or it was made before, and is connected with others; the descriptor is of this run. */
+  network?: { readonly fd: number }
   /** Device access, for the program that the addon attaches to the v2 cgroup. */
   devices?: readonly SpecDeviceRule[]
   landlock?: Landlock
