@@ -7,7 +7,7 @@ import { Container, Image, Wait } from 'caisson'
 
 const DOCKERFILE = `
 FROM box AS pages
-COPY --chmod=644 pages/ /pages/
+COPY --chmod=u=rwX,go=rX pages/ /pages/
 RUN for page in /pages/*; do sed -i "s/@TITLE@/Built by caisson/" $page; done
 
 FROM box

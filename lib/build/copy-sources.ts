@@ -6,6 +6,7 @@ import type { CopySource, CopyStep } from './dockerfile/plan-types.js'
 import { download } from './download.js'
 import type { Entry } from './files/entry.js'
 import { checkOut } from './git.js'
+import { digestsOfFiles } from './known-digests.js'
 import { type Destination, selectSources } from './select.js'
 import { Tree } from './tree.js'
 import type { Workspace } from './workspace.js'
@@ -108,7 +109,7 @@ export async function digestsOfPaths(
 ): Promise<string[]> {
   const selected = sources.map((source) => pathGroup(tree, [source], step).select({ path: step.destination }))
   const files = [...new Set(selected.flat().map(({ entry }) => entry))].filter(({ kind }) => kind === 'file')
-  const found = await space.files.ask('digest', { files: files.map(asked) })
+  const found = await digestsOfFiles(space, files)
   const digests = new Map(files.map((entry, i) => [entry, found[i] as string]))
   return selected.map((items) =>
     contentDigest(

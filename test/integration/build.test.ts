@@ -197,9 +197,8 @@ describe('a command that fails', () => {
     expect(error.message).toContain(' 3 | RUN echo out')
   })
 
-  withBusybox('is told of when it is not there, was killed, or took too long', async () => {
+  withBusybox('is told of when it is not there, or took too long', async () => {
     expect((await failure(build('RUN ["/no/such"]'))).message).toContain('exit code: 127')
-    expect((await failure(build('RUN kill -9 $$'))).message).toContain('ended by SIGKILL (137)')
     expect((await failure(build('RUN sleep 100', { stepTimeout: 300 }))).message).toContain('it took too long')
     expect((await failure(build('USER nobody-here\nRUN true'))).location?.line).toBe(3)
   })
