@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Writable } from 'node:stream'
+import type { PruneCacheOptions } from './build/cache.js'
+import type { BuildOptions } from './build/options.js'
 import { CaissonError } from './errors.js'
 import type { ImageHistory, ImageInspection, ImageLayer } from './image/describe.js'
 import * as describe from './image/describe.js'
@@ -24,6 +26,7 @@ import { hasOthers } from './runtime/id-maps.js'
 import { imageRoots } from './runtime/image-roots.js'
 import { owner } from './runtime/owner.js'
 import { readStates } from './runtime/registry.js'
+import { snapshotSweeper } from './snapshot/snapshots.js'
 import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
 import { type Platform, parsePlatform } from './spec/platform.js'
@@ -91,6 +94,25 @@ export class Image {
     const { names = [] } =
       (await namedImages(store)).find((image) => image.descriptor.digest === descriptor.digest) ?? {}
     return Image.#ofStored(await readStored(store, descriptor, platform), names, namedIn(ref))
+  }
+
+  /**
+   * Builds an image from a Dockerfile and a context, as `docker build`: docs/dockerfile.md. What it comes to is kept, with
+   * the names of `tag` or without one.
+   */
+  static async build(options: BuildOptions): Promise<Image> {
+    // It uses images and containers, and few programs need it: loaded when it is called.
+    const { build } = await import('./build/build.js')
+    return build(options)
+  }
+
+  /** Removes results of steps that builds have kept, and content that nothing needs then. Gives how many went. */
+  static async pruneBuildCache(options: PruneCacheOptions = {}): Promise<{ removed: number; bytes: number }> {
+    const { pruneCache } = await import('./build/cache.js')
+    const { store } = await imageRoots()
+    const removed = await pruneCache(store, options)
+    const { bytes } = await store.collect({ sweepers: [snapshotSweeper(store.directory)] })
+    return { removed, bytes }
   }
 
   /**

@@ -1,4 +1,6 @@
 /** The public surface of caisson; re-exports only. */
+export type { PruneCacheOptions } from './build/cache.js'
+export type { BuildEvent, BuildOptions, BuildOutput, BuildStepEvent, SecretSource } from './build/options.js'
 export { Cgroup, type CgroupEvent, type Stats } from './cgroup.js'
 export type { CommitOptions } from './commit.js'
 export { Container, type ContainerInfo, type CreateOptions } from './container.js'

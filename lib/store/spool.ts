@@ -23,10 +23,15 @@ export interface Stored {
 }
 
 export interface Spool {
+  /** The file, for who writes to it directly and computes the digest as well. */
+  readonly fd: number
   /** Resolved when the chunk is in the file; until then its memory must stay as it is. One at a time. */
   write(chunk: Uint8Array): Promise<void>
-  /** Afterwards the store has it under the digest that is given back; the lease keeps it. */
-  commit(): Promise<Stored>
+  /**
+   * Afterwards the store has it under the digest that is given back; the lease keeps it. `written` is what went to the
+   * descriptor, as its writer computed it.
+   */
+  commit(written?: Stored): Promise<Stored>
   /** Removes what was written. */
   abort(): Promise<void>
 }
@@ -51,6 +56,7 @@ export async function startSpool(
     lock.release()
   }
   return {
+    fd: lock.fd,
     async write(chunk) {
       hash.update(chunk)
       try {
@@ -65,13 +71,13 @@ export async function startSpool(
         throw storeError(error, 'content cannot be written')
       }
     },
-    async commit() {
-      const digest = `sha256:${hash.digest('hex')}`
+    async commit(written = { digest: `sha256:${hash.digest('hex')}`, size }) {
+      const { digest } = written
       try {
         await lease.add({ digest })
         if (await has(digest)) {
           await close(true)
-          return { digest, size }
+          return written
         }
         await syncData(lock.fd)
         const blob = layout.blob(digest)
@@ -82,7 +88,7 @@ export async function startSpool(
         throw storeError(error, `${digest} cannot be stored`)
       }
       await close(false)
-      return { digest, size }
+      return written
     },
     abort: () => close(true),
   }

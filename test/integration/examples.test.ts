@@ -4,7 +4,7 @@ import path from 'node:path'
 import { transformSync } from 'esbuild'
 import { Image } from '../../lib/index.js'
 import { imageRoots } from '../../lib/runtime/image-roots.js'
-import { busyboxImage, tar } from '../support/busybox-image.js'
+import { busyboxImage, noBusybox, tar } from '../support/busybox-image.js'
 import { startRegistry } from '../support/docker-registry.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
 import { storeImage } from '../support/store-images.js'
@@ -22,6 +22,7 @@ const nodeAlone = (...args: string[]) =>
 const example = (name: string) => path.join('examples', `${name}.mjs`)
 
 const asRoot = testIf(!isRoot && 'only root has limits here')
+const withBusybox = testIf(noBusybox)
 const inTerminal = testIf(!isRoot ? 'only root' : !findProgram('script') && 'no script')
 
 describe('the examples', () => {
@@ -66,6 +67,12 @@ describe('the examples', () => {
       broken: 'runtime error',
       crashing: 'runtime error',
     })
+  })
+
+  withBusybox('the build makes a server, which answers', async () => {
+    const out = node(example('build'))
+    expect(out).toContain('<h1>Built by caisson</h1>\nthe secret was here\n')
+    expect(out).toMatch(/^(done {3}|cached) COPY --from=pages \/pages \/srv$/m)
   })
 
   asRoot('the test harness passes its own tests', async () => {
