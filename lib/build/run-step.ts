@@ -58,7 +58,7 @@ export async function runStep(
         const running = start(lowered, cgroup, limits, request.events)
         return {
           running,
-          subject: { kind: 'run', container: id, command: step.args },
+          subject: { kind: 'run', container: id, command: step.args, tier: 'namespaces' },
           conclude: (report) => {
             const result = verdict(report, cgroup.files, lowered.plan.notes)
             if (result instanceof CaissonError) throw result
