@@ -67,6 +67,11 @@ export class Running {
     addon().resume(this.#process, run)
   }
 
+  /** For one that was started quietly: `started` is told after all. */
+  askStarted(): void {
+    if (!this.#over) addon().askStarted(this.#process)
+  }
+
   /** See Addon.pidfd. */
   pidfd(): number {
     return this.#over ? -1 : addon().pidfd(this.#process)
