@@ -343,6 +343,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   #onEnd(result: ExecResult): void {
     announceExit(this.#subject, result)
+    this.#execs.forget()
     if (result.reason === 'oom') this.emit('oom')
     this.emit('exit', result)
   }

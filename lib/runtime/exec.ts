@@ -56,11 +56,16 @@ export class Execs {
       checkCounted(request, template, this.#target.owner.cgroups)
       const execution = new Plan()
       execute(execution, { args: [...command], env: execEnvironment(main, options) })
-      return template.start({ id: newId(), execution, inherited: [pidfd] }, request, events)
+      return template.start({ ...template.newId(), execution, inherited: [pidfd] }, request, events)
     } catch (error) {
       addon().closeFd(pidfd)
       throw error
     }
+  }
+
+  /** The container has ended: what was made ahead below its cgroups went with them. */
+  forget(): void {
+    this.#templates.length = 0
   }
 
   #templateFor(options: ExecOptions): Template {
@@ -68,8 +73,11 @@ export class Execs {
     if (found) return found.template
     checkExecOptions(options)
     const id = newId()
-    const { lowered, cgroup } = planExec(this.#target, id, options)
-    const template = new Template(id, lowered, cgroup, { marked: !hasGroups(cgroup) })
+    const cgroup = planExecCgroup(this.#target.owner.cgroups, this.#target.cgroup, id)
+    const { workload } = this.#target
+    const inRoom = hasGroups(cgroup) ? { ...planExec(workload, cgroup, options, true), own: 0, kept: [] } : undefined
+    const more = { marked: !hasGroups(cgroup) }
+    const template = new Template(id, planExec(workload, cgroup, options, false), cgroup, more, inRoom)
     const kept = copyOptions(options, OF_ONE_EXEC)
     if (kept) this.#templates.unshift({ options: kept, template })
     this.#templates.length = Math.min(this.#templates.length, KEPT)
@@ -84,10 +92,8 @@ export function checkCommand(command: readonly string[]): void {
     if (typeof word !== 'string' || word.includes('\0')) throw invalidArgument('command', word, 'a string without NUL')
 }
 
-/** Everything but the program's own execution. */
-function planExec(target: ExecTarget, id: string, options: ExecOptions): { lowered: Lowered; cgroup: CgroupPlan } {
-  const { workload } = target
-  const cgroup = planExecCgroup(target.owner.cgroups, target.cgroup, id)
+/** Everything but the program's own execution. `made`: its cgroups are there. */
+function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, made: boolean): Lowered {
   const plan = new Plan()
   const types = entered(workload)
   const slot = plan.inherit(-1)
@@ -99,7 +105,7 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
     plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
     enterPids(plan, unified)
   }
-  joinCgroups(plan, cgroup.join)
+  joinCgroups(plan, cgroup.join, made)
   const flags = types.reduce(
     (sum, type) => (type === 'pid' || (type === 'user' && workload.inside) ? sum : sum + NAMESPACES[type].flag),
     0,
@@ -123,7 +129,7 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
     landlock: workload.landlock?.forExecs ? workload.landlock : undefined,
   }
   prepareProgram(plan, program, slots)
-  return { lowered: { plan, slots, attended, cloneFlags: 0, ownPids: false }, cgroup }
+  return { plan, slots, attended, cloneFlags: 0, ownPids: false }
 }
 
 /** The namespaces of the container that are not the host's. */
