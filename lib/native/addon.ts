@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CaissonError } from '../errors.js'
+import type { NativeBlob } from './blob.js'
 import type { NativeLayer } from './layer.js'
 
 /** A failure inside the addon; `runtime/failure.ts` makes an Error of it. */
@@ -272,6 +273,7 @@ export interface Addon {
   /** [read end, write end], or a failure. Synchronous and instant. */
   pipe(): [number, number] | NativeFailure
   closeFd(fd: number): void
+  readonly blob: NativeBlob
   readonly layer: NativeLayer
   /** A duplicate that is closed on exec, or a failure. */
   dup(fd: number): number | NativeFailure
