@@ -275,6 +275,8 @@ export interface Addon {
   closeFd(fd: number): void
   readonly blob: NativeBlob
   readonly layer: NativeLayer
+  /** Whether a directory of a layer hides what lies below it: 1 or 0. */
+  opaque(path: string, overlayXattrs: 'trusted' | 'user'): Promise<number>
   /** A duplicate that is closed on exec, or a failure. */
   dup(fd: number): number | NativeFailure
   openNamespace(path: string): Promise<NativeNamespace>
