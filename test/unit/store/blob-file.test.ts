@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
-import { closeSync, constants, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { packageRoot } from '../../../lib/native/addon.js'
 import { BlobFile, digestOfFile } from '../../../lib/store/blob-file.js'
 import { removeScratch, scratch } from '../../support/tree.js'
 
@@ -95,4 +97,27 @@ test('what has not begun when it is closed is not done, and closing waits for wh
     // ECANCELED
     await expect(blob.write(Buffer.from('late'))).rejects.toMatchObject({ errno: 125 })
     expect(readFileSync(file)).toHaveLength(size)
+  }))
+
+test('a worker_thread that ends in the middle takes its memory with it, and nothing else', () =>
+  using(O_RDWR, async (fd, file) => {
+    const program = `
+      const { parentPort, workerData } = require('node:worker_threads')
+      const { blob } = require(workerData.addon)
+      const file = blob.open(workerData.fd, 'sha256', '')
+      for (let i = 0; i < 300; i++) blob.write(file, Buffer.alloc(1_000_000, 1)).catch(() => undefined)
+      blob.write(file, Buffer.from('x')).then(() => parentPort.postMessage('all'))
+      parentPort.postMessage('begun')`
+    const addon = path.join(packageRoot(), 'addon/build/Release/caisson.node')
+    for (let round = 0; round < 5; round++) {
+      const worker = new Worker(program, { eval: true, workerData: { addon, fd } })
+      expect(await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))).toBe(
+        'begun',
+      )
+      await worker.terminate()
+      const written = readFileSync(file)
+      expect(written.length).toBeLessThan(300_000_000)
+      expect(written.every((byte) => byte === 1)).toBe(true)
+      ftruncateSync(fd, 0)
+    }
   }))
