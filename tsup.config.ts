@@ -13,7 +13,12 @@ function defaultFilters(): Record<string, string> {
 }
 
 export default defineConfig({
-  entry: { index: 'lib/index.ts', cli: 'lib/cli/main.ts', layers: 'lib/layer/worker.ts' },
+  entry: {
+    index: 'lib/index.ts',
+    cli: 'lib/cli/main.ts',
+    layers: 'lib/layer/worker.ts',
+    'build-files': 'lib/build/files/thread.ts',
+  },
   format: ['esm', 'cjs'],
   target: 'node20',
   dts: { entry: { index: 'lib/index.ts' } },

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Writable } from 'node:stream'
+import type { PruneCacheOptions } from './build/cache.js'
+import type { BuildOptions } from './build/options.js'
 import { CaissonError } from './errors.js'
 import type { ImageHistory, ImageInspection, ImageLayer } from './image/describe.js'
 import * as describe from './image/describe.js'
@@ -24,6 +26,7 @@ import { hasOthers } from './runtime/id-maps.js'
 import { imageRoots } from './runtime/image-roots.js'
 import { owner } from './runtime/owner.js'
 import { readStates } from './runtime/registry.js'
+import { snapshotSweeper } from './snapshot/snapshots.js'
 import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
 import { type Platform, parsePlatform } from './spec/platform.js'
@@ -94,6 +97,25 @@ export class Image {
   }
 
   /**
+   * Builds an image from a Dockerfile and a context, as `docker build`: docs/dockerfile.md. What it comes to is kept, with
+   * the names of `tag` or without one.
+   */
+  static async build(options: BuildOptions): Promise<Image> {
+    // It uses images and containers, and few programs need it: loaded when it is called.
+    const { build } = await import('./build/build.js')
+    return build(options)
+  }
+
+  /** Removes results of steps that builds have kept, and content that nothing needs then. Gives how many went. */
+  static async pruneBuildCache(options: PruneCacheOptions = {}): Promise<{ removed: number; bytes: number }> {
+    const { pruneCache } = await import('./build/cache.js')
+    const { store } = await imageRoots()
+    const removed = await pruneCache(store, options)
+    const { bytes } = await store.collect({ sweepers: [snapshotSweeper(store.directory)] })
+    return { removed, bytes }
+  }
+
+  /**
    * An archive that docker save, podman save, skopeo or save() made, plain or gzip, or a directory with an OCI image
    * layout. Of several images in it the first is given back; see loadAll().
    */
@@ -118,7 +140,8 @@ export class Image {
   static async host(): Promise<Image> {
     const made = await hostRoot(path.join(roots().data, 'host'))
     const config = { Cmd: ['/bin/sh'], WorkingDir: '/', Env: [] }
-    const root = { lower: [made.skeleton], trees: made.trees, hidden: made.hidden, config }
+    const { trees, hidden, shown } = made
+    const root = { lower: [made.skeleton], trees, hidden, shown, config }
     return new Image(made.digest, config, { root })
   }
 

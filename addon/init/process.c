@@ -89,6 +89,9 @@ int op_exec(struct context *c, const struct operation *op) {
   if (r < 0) return r;
   u64 none = 0;
   SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, sizeof none);
+  /* Node ignores SIGPIPE, and execve keeps that; a program in a pipe would never end. All zeros: SIG_DFL. */
+  static const u64 standard[4];
+  SYS(rt_sigaction, 13 /* SIGPIPE */, standard, NULL, sizeof none);
 
   c->plan->progress = PLAN_EXECUTED;
   const char *name = list[0];

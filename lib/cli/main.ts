@@ -2,6 +2,7 @@
 /** The command line: finds the command, prints errors, sets the exit code. */
 import { debuglog } from 'node:util'
 import { CaissonError } from '../index.js'
+import { buildCommand } from './build.js'
 import type { Command } from './command.js'
 import { doctorCommand } from './doctor.js'
 import { describeFlags, type Flag, parseFlags } from './flags.js'
@@ -13,6 +14,7 @@ import { version } from './version.js'
 
 const COMMANDS: Record<string, Command> = {
   run: runCommand,
+  build: buildCommand,
   pull: pullCommand,
   push: pushCommand,
   images: imagesCommand,

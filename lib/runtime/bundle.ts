@@ -72,9 +72,10 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
   }
 }
 
-/** Arguments of seccomp rules are 64-bit numbers, which JSON has no other way to say. */
+/** Arguments of seccomp rules are 64-bit numbers: all their digits. No other text has a NUL. */
 function toJson(spec: RuntimeSpec): string {
-  return `${JSON.stringify(spec, (_, value) => (typeof value === 'bigint' ? Number(value) : value), 2)}\n`
+  const text = JSON.stringify(spec, (_, value) => (typeof value === 'bigint' ? `\0${value}\0` : value), 2)
+  return `${text.replace(/"\\u0000(\d+)\\u0000"/g, '$1')}\n`
 }
 
 /** The directories of owner, containers and container, as far as they may be missing. */

@@ -16,8 +16,8 @@ const SYSTEMS =
   'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'
 const ARCHITECTURES =
   '386 amd64 amd64p32 arm armbe arm64 arm64be loong64 ppc64 ppc64le mips mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm'
-const KNOWN_SYSTEMS = new Set(SYSTEMS.split(' '))
-const KNOWN_ARCHITECTURES = new Set(ARCHITECTURES.split(' '))
+export const KNOWN_SYSTEMS: ReadonlySet<string> = new Set(SYSTEMS.split(' '))
+export const KNOWN_ARCHITECTURES: ReadonlySet<string> = new Set(ARCHITECTURES.split(' '))
 
 const PART = /^[A-Za-z0-9_.-]+$/
 const SYSTEM = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$/
@@ -102,14 +102,14 @@ export function formatPlatform(platform: Platform): string {
   return [system, platform.architecture, platform.variant].filter(Boolean).join('/')
 }
 
-function normaliseSystem(os: string): string {
+export function normaliseSystem(os: string): string {
   const lower = os.toLowerCase()
   return lower === 'macos' ? 'darwin' : lower
 }
 
 const ARM_NUMBERS = new Set(['5', '6', '7', '8'])
 
-function normaliseArchitecture(name: string, given = ''): { architecture: string; variant?: string } {
+export function normaliseArchitecture(name: string, given = ''): { architecture: string; variant?: string } {
   const architecture = name.toLowerCase()
   const variant = given.toLowerCase()
   const made = (as: string, version: string) =>

@@ -14,6 +14,7 @@ import type { Layout } from './layout.js'
 import { liveLeases } from './lease.js'
 import { tryLock, withLock } from './lock.js'
 import { Reach, type Reached } from './reach.js'
+import { kept } from './records.js'
 import type { Refs } from './refs.js'
 
 export interface Collected {
@@ -81,6 +82,10 @@ async function reach(layout: Layout, blobs: Blobs, refs: Refs): Promise<Reached>
   for (const leased of await liveLeases(layout))
     if ('digest' in leased) await found.follow(leased, undefined)
     else found.snapshots.add(leased.snapshot)
+  for (const { digests, snapshots } of await kept(layout)) {
+    for (const digest of digests) found.digests.add(digest)
+    for (const id of snapshots) found.snapshots.add(id)
+  }
   const [broken] = found.unreadable
   if (broken)
     throw damaged(

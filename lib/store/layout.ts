@@ -7,6 +7,7 @@
  *     store/ingest/                   downloads under way, and what interrupted ones left
  *     store/leases/                   what processes are using; each holds a lock on its own
  *     store/trash/                    collected, being removed
+ *     store/records/                  what builds have made, by key
  *     store/collect.lock              held (shared) by whoever adds something, and alone by whoever collects
  *     store/index.lock                held by whoever writes index.json
  */
@@ -31,6 +32,7 @@ export class Layout {
   readonly ingest: string
   readonly leases: string
   readonly trash: string
+  readonly records: string
   readonly collectLock: string
   readonly indexLock: string
 
@@ -41,6 +43,7 @@ export class Layout {
     this.ingest = path.join(own, 'ingest')
     this.leases = path.join(own, 'leases')
     this.trash = path.join(own, 'trash')
+    this.records = path.join(own, 'records')
     this.collectLock = path.join(own, 'collect.lock')
     this.indexLock = path.join(own, 'index.lock')
   }
@@ -52,7 +55,13 @@ export class Layout {
     await mkdir(layout.directory, { recursive: true, mode: 0o711 })
     for (const inner of [path.join(layout.directory, 'blobs'), path.dirname(layout.ingest)])
       await mkdir(inner, { recursive: true, mode: 0o700 })
-    for (const inner of [path.join(layout.directory, 'blobs/sha256'), layout.ingest, layout.leases, layout.trash])
+    for (const inner of [
+      path.join(layout.directory, 'blobs/sha256'),
+      layout.ingest,
+      layout.leases,
+      layout.trash,
+      layout.records,
+    ])
       await mkdir(inner, { recursive: true, mode: 0o700 })
     await layout.#checkVersion()
     if (!(await exists(layout.index))) await layout.#makeIndex()

@@ -20,10 +20,15 @@ export interface Stored {
 }
 
 export interface Spool {
+  /** The file, for who writes to it directly and computes the digest as well. */
+  readonly fd: number
   /** Resolved when the chunk is in the file; until then its memory must stay as it is. Several may be under way. */
   write(chunk: Uint8Array): Promise<void>
-  /** Afterwards the store has it under the digest that is given back; the lease keeps it. */
-  commit(): Promise<Stored>
+  /**
+   * Afterwards the store has it under the digest that is given back; the lease keeps it. `written` is what went to the
+   * descriptor, as its writer computed it.
+   */
+  commit(written?: Stored): Promise<Stored>
   /** Removes what was written. */
   abort(): Promise<void>
 }
@@ -57,15 +62,17 @@ export async function startSpool(
     throw failure
   }
   return {
+    fd: lock.fd,
     async write(chunk) {
       if (failure) throw failure
       size += chunk.length
       await blob.write(chunk).catch((error) => fail(error, 'content cannot be written'))
     },
-    async commit() {
+    async commit(written) {
       if (failure) throw failure
       try {
-        const digest = await blob.digest()
+        const stored = written ?? { digest: await blob.digest(), size }
+        const { digest } = stored
         await lease.add({ digest })
         const there = await has(digest)
         if (!there) {
@@ -75,7 +82,7 @@ export async function startSpool(
           await syncDirectory(path.dirname(place))
         }
         await end({ remove: there })
-        return { digest, size }
+        return stored
       } catch (error) {
         return fail(error, 'content cannot be stored')
       }

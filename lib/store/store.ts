@@ -11,6 +11,7 @@ import { storeError } from './failure.js'
 import { type Expected, type Ingest, startIngest } from './ingest.js'
 import { Layout } from './layout.js'
 import { Lease } from './lease.js'
+import { Records } from './records.js'
 import { Refs } from './refs.js'
 import { type Spool, startSpool } from './spool.js'
 import { type StoreReport, verify } from './verify.js'
@@ -32,6 +33,7 @@ export class Store {
   /** The directory of the OCI image layout. */
   readonly directory: string
   readonly refs: Refs
+  readonly records: Records
   readonly #layout: Layout
   readonly #blobs: Blobs
 
@@ -40,6 +42,7 @@ export class Store {
     this.#layout = layout
     this.#blobs = new Blobs(layout)
     this.refs = new Refs(layout)
+    this.records = new Records(layout)
   }
 
   /** Opens the store, and makes it where there is none. */

@@ -17,16 +17,8 @@ import { imageRoots } from '../../lib/runtime/image-roots.js'
 import type { RuntimeSpec } from '../../lib/spec/runtime.js'
 import { busyboxLayer, folder, tar } from '../support/busybox-image.js'
 import { isRoot } from '../support/needs.js'
+import { runBundle } from '../support/peers.js'
 import { makeImage, storeImage } from '../support/store-images.js'
-
-/** crun 1.8 refuses hybrid hosts with a controller left on v2; it is shown only the v1 hierarchies. */
-function runtime(name: 'runc' | 'crun', bundle: string): string {
-  const id = `caisson-test-${process.pid}-${Math.random().toString(36).slice(2)}`
-  const hide = name === 'crun' ? 'umount /sys/fs/cgroup/unified 2>/dev/null;' : ''
-  return execFileSync('unshare', ['-m', 'sh', '-c', `${hide} exec ${name} run -b "$0" ${id}`, bundle], {
-    encoding: 'utf8',
-  })
-}
 
 describe('OCI bundles', () => {
   let dir: string
@@ -52,7 +44,7 @@ describe('OCI bundles', () => {
       limits: { memory: '64m', pids: 50 },
     })
     const expected = '65534\nbox\nset\n/tmp\nCapEff:\t0000000000000000\nbox\n'
-    expect(runtime(name, container.inspect().bundle)).toBe(expected)
+    expect(runBundle(name, container.inspect().bundle)).toMatchObject({ stdout: expected, status: 0 })
     await container.start()
     expect((await container.wait()).stdout).toBe(expected)
   })
@@ -83,7 +75,7 @@ describe('OCI bundles', () => {
       command: ['sh', '-c', 'ls /etc /data; cat /etc/passwd; id -u; id -G'],
       user: 'app',
     })
-    const theirs = runtime(name, container.inspect().bundle)
+    const { stdout: theirs } = runBundle(name, container.inspect().bundle)
     expect(theirs).not.toContain('secret')
     // As the passwd above says, and no group that only the layers below know.
     expect(theirs).toMatch(/\n7\n8\n$/)
@@ -117,17 +109,12 @@ describe('OCI bundles', () => {
     const script =
       'id; hostname; grep -E "Cap|NoNew" /proc/self/status; ls /; ls /dev; cat /proc/sys/kernel/hostname; exit 3'
     bundle((spec) => command(spec, script))
-    let theirs = ''
-    try {
-      theirs = runtime('runc', dir)
-    } catch (error) {
-      theirs = (error as { stdout: string }).stdout
-    }
+    const theirs = runBundle('runc', dir)
     await using container = await Container.fromBundle(dir)
     await container.start()
     const result = await container.wait()
-    expect(result.exitCode).toBe(3)
-    expect(result.stdout).toBe(theirs)
+    expect(theirs.status).toBe(3)
+    expect({ stdout: result.stdout, status: result.exitCode }).toEqual({ stdout: theirs.stdout, status: theirs.status })
   })
 
   test('hooks run where and when the specification says', async () => {

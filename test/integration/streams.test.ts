@@ -16,6 +16,11 @@ describe('streams of a run', () => {
     expect((await run(image, ['wc', '-c'], { input: Readable.from([bytes, bytes]) })).stdout.trim()).toBe('6000000')
   })
 
+  test('a program whose reader is gone is ended, as anywhere', async () => {
+    const { stdout, stderr } = await run(image, ['sh', '-c', '(yes; echo $? >&2) | head -n 1'], { timeout: '20s' })
+    expect([stdout, stderr]).toEqual(['y\n', '141\n'])
+  })
+
   test('without input the program reads the end of file at once', async () => {
     expect(await run(image, ['cat'])).toMatchObject({ stdout: '', exitCode: 0 })
     const execution = run(image, ['cat'])

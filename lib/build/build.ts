@@ -1,0 +1,178 @@
+/** Builds an image from a Dockerfile: reads, plans, executes, and gives the result its names. */
+import { readFile } from 'node:fs/promises'
+import { CaissonError, invalidArgument } from '../errors.js'
+import { Image } from '../image.js'
+import { Bases } from './bases.js'
+import { openContext } from './contexts.js'
+import { planBuild } from './dockerfile/plan.js'
+import { SourceFile } from './dockerfile/source.js'
+import { Executor } from './executor.js'
+import { finishImage } from './finish.js'
+import type { BuildEvent, BuildOptions, SecretSource } from './options.js'
+import { writeOutputs } from './output.js'
+import { Steps } from './steps.js'
+import { Workspace } from './workspace.js'
+
+export async function build(options: BuildOptions): Promise<Image> {
+  checkOptions(options)
+  options.signal?.throwIfAborted()
+  const stopping = new AbortController()
+  const abort = () => stopping.abort(options.signal?.reason)
+  options.signal?.addEventListener('abort', abort, { once: true })
+  const space = await Workspace.open(stopping.signal)
+  let failure: { error: unknown } | undefined
+  try {
+    return await buildIn(space, options, (error) => {
+      failure ??= { error }
+      stopping.abort(error)
+    })
+  } catch (error) {
+    if (options.signal?.aborted) throw aborted(options.signal)
+    throw failure?.error ?? error
+  } finally {
+    options.signal?.removeEventListener('abort', abort)
+    await space[Symbol.asyncDispose]()
+  }
+}
+
+async function buildIn(space: Workspace, options: BuildOptions, stop: (error: unknown) => void): Promise<Image> {
+  const tell = (event: BuildEvent) => options.onProgress?.(event)
+  const { context, dockerfile } = await openContext(space, options)
+  const bases = new Bases(space, options)
+  const plan = await planBuild(
+    dockerfile.text,
+    {
+      fileName: dockerfile.name,
+      target: options.target,
+      args: argumentsOf(options.args),
+      labels: options.labels,
+      platform: options.platform,
+      contexts: Object.keys(options.contexts ?? {}),
+      ignore: context?.ignore,
+      allow: options.allow,
+    },
+    (wanted) => bases.resolve(wanted),
+  )
+  for (const warning of plan.warnings) tell({ type: 'warning', warning })
+  const executor = new Executor({
+    space,
+    plan,
+    bases,
+    context,
+    source: new SourceFile(dockerfile.text, dockerfile.name),
+    options,
+    secrets: await readSecrets(options.secrets),
+    ssh: agentsOf(options.ssh),
+    steps: new Steps(tell),
+  })
+  const built = await executor.run(stop)
+  const compression = options.compression ?? (options.push ? 'gzip' : 'none')
+  const descriptor = await finishImage(space, plan, built, compression)
+  const [first, ...others] = [options.tag ?? []].flat()
+  const image = await Image.made(descriptor, first)
+  for (const tag of others) await image.tag(tag)
+  await writeOutputs(space, image, built.stack, [options.output ?? []].flat())
+  if (options.push) await push(image, [options.tag ?? []].flat(), options, tell)
+  return image
+}
+
+async function push(
+  image: Image,
+  tags: readonly string[],
+  { auth, signal }: BuildOptions,
+  tell: (event: BuildEvent) => void,
+): Promise<void> {
+  for (const tag of tags)
+    await image.push(tag, { auth, signal, onProgress: (event) => tell({ type: 'transfer', image: tag, event }) })
+}
+
+function argumentsOf(args: BuildOptions['args'] = {}): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(args).flatMap(([name, given]) => {
+      // As docker: a name alone takes the value of this process.
+      const value = given ?? process.env[name]
+      return value === undefined ? [] : [[name, value]]
+    }),
+  )
+}
+
+async function readSecrets(secrets: Record<string, SecretSource> = {}): Promise<Map<string, Uint8Array>> {
+  const read = new Map<string, Uint8Array>()
+  for (const [id, source] of Object.entries(secrets)) read.set(id, await readSecret(id, source))
+  return read
+}
+
+async function readSecret(id: string, source: SecretSource): Promise<Uint8Array> {
+  if (typeof source === 'string') return Buffer.from(source)
+  if (source instanceof Uint8Array) return source
+  if ('env' in source) {
+    const value = process.env[source.env]
+    if (value === undefined) throw invalidArgument(`secrets.${id}.env`, source.env, 'a variable that is set')
+    return Buffer.from(value)
+  }
+  try {
+    return await readFile(source.file)
+  } catch (error) {
+    throw new CaissonError('ERR_CAISSON_FILE', `secrets.${id}: ${source.file} cannot be read`, {
+      stage: 'build',
+      hint: 'Name a file that this user can read.',
+      cause: error as Error,
+    })
+  }
+}
+
+function agentsOf(ssh: BuildOptions['ssh']): Map<string, string> {
+  if (ssh === undefined || ssh === false) return new Map()
+  if (ssh !== true) return new Map(Object.entries(ssh))
+  const socket = process.env.SSH_AUTH_SOCK
+  if (!socket) throw invalidArgument('ssh', ssh, 'possible, as SSH_AUTH_SOCK is not set: the path of a socket')
+  return new Map([['default', socket]])
+}
+
+function checkOptions(options: BuildOptions): void {
+  if (typeof options !== 'object' || options === null) throw invalidArgument('options', options, 'an object')
+  for (const name of Object.keys(options))
+    if (!KNOWN.has(name))
+      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `there is no option ${name} of a build`, {
+        stage: 'options',
+        hint: `There are: ${[...KNOWN].join(', ')}.`,
+      })
+  const { network = 'default', push, tag } = options
+  if (!['default', 'none', 'host'].includes(network)) throw invalidArgument('network', network, 'default, none or host')
+  if (push && [tag ?? []].flat().length === 0) throw invalidArgument('push', push, 'possible without a tag: give one')
+}
+
+const NAMES: Record<keyof BuildOptions, true> = {
+  context: true,
+  dockerfile: true,
+  target: true,
+  args: true,
+  tag: true,
+  labels: true,
+  platform: true,
+  noCache: true,
+  pull: true,
+  network: true,
+  secrets: true,
+  ssh: true,
+  contexts: true,
+  allow: true,
+  limits: true,
+  stepTimeout: true,
+  extraHosts: true,
+  shmSize: true,
+  output: true,
+  push: true,
+  auth: true,
+  compression: true,
+  onProgress: true,
+  signal: true,
+}
+const KNOWN = new Set(Object.keys(NAMES))
+
+function aborted(signal: AbortSignal): CaissonError {
+  return new CaissonError('ERR_CAISSON_ABORTED', 'build: cancelled', {
+    stage: 'build',
+    cause: signal.reason instanceof Error ? signal.reason : undefined,
+  })
+}

@@ -1,0 +1,98 @@
+/** Results of steps from builds before this one, by key (cache-key.ts). */
+import { createHash } from 'node:crypto'
+import { chainIds } from '../spec/chain-id.js'
+import { MEDIA_TYPES } from '../spec/media-types.js'
+import type { Store } from '../store/store.js'
+import { parseSize, type Size } from '../util/units.js'
+import type { BuildLayer, Stack } from './layers.js'
+import type { Workspace } from './workspace.js'
+
+/** What a step made. */
+export interface StepResult {
+  /** undefined: it changed nothing. */
+  layer?: BuildLayer
+  /** When. */
+  created: string
+}
+
+interface LayerRecord {
+  kind: 'step'
+  layer: { digest: string; size: number } | null
+  created: string
+}
+
+/** Digests of what a copy selects of a stage or an image: those do not change. */
+interface ContentRecord {
+  kind: 'content'
+  digests: string[]
+}
+
+/** undefined: it is not there, or not all of it. */
+export async function findStep({ roots, lease }: Workspace, key: string): Promise<StepResult | undefined> {
+  const { store } = roots
+  const record = (await store.records.get(key)) as LayerRecord | undefined
+  if (record?.kind !== 'step') return undefined
+  const { layer, created } = record
+  if (!layer) return { created }
+  await lease.add({ digest: layer.digest })
+  if (!(await store.has(layer.digest))) return undefined
+  return { layer: { descriptor: { mediaType: MEDIA_TYPES.ociLayer, ...layer }, diffId: layer.digest }, created }
+}
+
+export async function keepStep({ roots }: Workspace, key: string, below: Stack, result: StepResult): Promise<void> {
+  const { layer, created } = result
+  const record: LayerRecord = {
+    kind: 'step',
+    layer: layer ? { digest: layer.descriptor.digest, size: layer.descriptor.size } : null,
+    created,
+  }
+  const chain = layer ? chainIds([...below, layer].map(({ diffId }) => diffId)).at(-1) : undefined
+  await roots.store.records.put(key, record, {
+    digests: layer ? [layer.descriptor.digest] : [],
+    snapshots: layer ? [layer.diffId, chain as string] : [],
+  })
+}
+
+/** Digests of unchanging content, computed once. */
+export async function remembered(
+  { roots }: Workspace,
+  about: unknown,
+  compute: () => Promise<string[]>,
+): Promise<string[]> {
+  const key = `sha256:${createHash('sha256')
+    .update(JSON.stringify(['caisson-content-1', about]))
+    .digest('hex')}`
+  const record = (await roots.store.records.get(key)) as ContentRecord | undefined
+  if (record?.kind === 'content') return record.digests
+  const digests = await compute()
+  await roots.store.records.put(key, { kind: 'content', digests } satisfies ContentRecord, {
+    digests: [],
+    snapshots: [],
+  })
+  return digests
+}
+
+export interface PruneCacheOptions {
+  /** What was used last goes last, until the cache is not larger than this. Default 0: all goes. */
+  maxBytes?: Size
+  /** Only what was not used for so many milliseconds. */
+  unusedFor?: number
+}
+
+/** Gives how many records went; their content goes with the next collection, unless an image has it too. */
+export async function pruneCache(store: Store, { maxBytes = 0, unusedFor = 0 }: PruneCacheOptions): Promise<number> {
+  const limit = parseSize(maxBytes, 'maxBytes')
+  const records = await store.records.list()
+  const sizeOf = (value: unknown) => (value as Partial<LayerRecord>).layer?.size ?? 0
+  let bytes = records.reduce((sum, { value }) => sum + sizeOf(value), 0)
+  let removed = 0
+  for (const { key, used, value } of records) {
+    const isOld = Date.now() - used.getTime() >= unusedFor
+    // Without a bound everything goes, also what takes no room.
+    if (!isOld || (limit > 0 && bytes <= limit)) continue
+    await store.records.remove(key)
+    bytes -= sizeOf(value)
+    removed++
+  }
+  return removed
+}

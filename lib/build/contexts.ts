@@ -1,0 +1,180 @@
+/** The contexts of a build: directories of the host, unpacked archives, git repositories, and images in their place. */
+import { readFile, realpath, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { CaissonError, invalidArgument } from '../errors.js'
+import { Image } from '../image.js'
+import { applyLayer } from '../layer/apply.js'
+import { hasOthers } from '../runtime/id-maps.js'
+import { parseGitAddress } from './dockerfile/git-source.js'
+import { readIgnoreFile } from './dockerfile/ignore.js'
+import { download } from './download.js'
+import { checkOut } from './git.js'
+import type { BuildOptions } from './options.js'
+import { Tree } from './tree.js'
+import type { Workspace } from './workspace.js'
+
+/** A directory that files come from. It is walked when it is needed first, and once. */
+export class DirectoryContext {
+  readonly root: string
+  readonly #space: Workspace
+  readonly #ignore: readonly string[]
+  #tree: Promise<Tree> | undefined
+
+  constructor(space: Workspace, root: string, ignore: readonly string[]) {
+    this.#space = space
+    this.root = root
+    this.#ignore = ignore
+  }
+
+  get ignore(): readonly string[] {
+    return this.#ignore
+  }
+
+  tree(): Promise<Tree> {
+    this.#tree ??= this.#space.files
+      .ask('scan', { root: this.root, ignore: this.#ignore })
+      .then((entries) => new Tree(entries))
+    return this.#tree
+  }
+}
+
+export interface OpenedContext {
+  /** undefined: there is none. */
+  context?: DirectoryContext
+  dockerfile: { text: string; name: string }
+}
+
+/** Opens the main context, and finds the Dockerfile. */
+export async function openContext(space: Workspace, options: BuildOptions): Promise<OpenedContext> {
+  const root = await contextRoot(space, options.context)
+  const dockerfile = await findDockerfile(root, options.dockerfile)
+  if (root === undefined) return { dockerfile }
+  const ignore = await ignoreOf(root, dockerfile.file)
+  return { context: new DirectoryContext(space, root, ignore), dockerfile }
+}
+
+/** A directory for what was given; undefined for nothing. */
+async function contextRoot(space: Workspace, given: BuildOptions['context']): Promise<string | undefined> {
+  if (given === undefined) return undefined
+  if (typeof given !== 'string') return unpack(space, given instanceof Uint8Array ? once(given) : given)
+  const git = gitAddress(given)
+  if (git) return (await checkOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false })).directory
+  if (/^https?:\/\//.test(given)) return unpack(space, (await download(space, given)).file)
+  return directoryAt(given, 'context')
+}
+
+async function directoryAt(given: string, option: string): Promise<string> {
+  const root = path.resolve(given)
+  const status = await stat(root).catch(() => undefined)
+  if (!status?.isDirectory())
+    throw new CaissonError('ERR_CAISSON_FILE', `${option}: ${root} is not a directory`, {
+      stage: 'build',
+      hint: 'Give a directory, a tar archive as a stream, or the address of a git repository.',
+    })
+  return root
+}
+
+/** The caller may also name a repository of this machine: file:///srv/app.git. */
+function gitAddress(text: string) {
+  if (!/^file:\/\/.*\.git(?:[?#]|$)/.test(text)) return parseGitAddress(text)
+  const address = parseGitAddress(text.replace('file://', 'git://'))
+  return address && { ...address, remote: address.remote.replace('git://', 'file://') }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
+async function unpack(space: Workspace, source: string | AsyncIterable<Uint8Array>): Promise<string> {
+  const directory = await space.directory()
+  // Owners of a context do not count; files must be ours to be read.
+  await applyLayer({
+    directory,
+    source,
+    whiteouts: 'none',
+    owners: 'ignore',
+    devices: 'skip',
+    end: 'lenient',
+    digests: false,
+    signal: space.signal,
+  })
+  return directory
+}
+
+interface FoundDockerfile {
+  text: string
+  name: string
+  /** Where it lies; undefined: it was given as text. */
+  file?: string
+}
+
+/** Larger is no Dockerfile. */
+const DOCKERFILE_MAX = 16 * 1024 * 1024
+
+async function findDockerfile(root: string | undefined, given: BuildOptions['dockerfile']): Promise<FoundDockerfile> {
+  if (typeof given === 'object') return { text: given.text, name: 'Dockerfile' }
+  if (given?.includes('\n')) return { text: given, name: 'Dockerfile' }
+  const name = given ?? 'Dockerfile'
+  const places = [...(root === undefined ? [] : [path.resolve(root, name)]), path.resolve(name)]
+  // As docker: a file of the old name counts when there is no other.
+  if (given === undefined && root !== undefined) places.splice(1, 1, path.join(root, 'dockerfile'))
+  for (const file of places) {
+    const status = await stat(file).catch(() => undefined)
+    if (!status) continue
+    await checkInside(root, file)
+    if (!status.isFile() || status.size > DOCKERFILE_MAX)
+      throw invalidArgument('dockerfile', file, 'a file of at most 16 MiB')
+    return { text: await readFile(file, 'utf8'), name: given ?? path.basename(file), file }
+  }
+  throw new CaissonError('ERR_CAISSON_FILE', `there is no ${name} in ${root ?? process.cwd()}`, {
+    stage: 'build',
+    hint: 'Name it with the option dockerfile (-f), or give its text as { text }.',
+    cause: { code: 'ENOENT', errno: -2, syscall: 'open', path: places[0] },
+  })
+}
+
+/** What a file of the context says is shown in errors, so it may not be a link to another file of the host. */
+async function checkInside(root: string | undefined, file: string): Promise<void> {
+  if (root === undefined || !file.startsWith(`${root}/`)) return
+  const [top, real] = await Promise.all([realpath(root), realpath(file).catch(() => '')])
+  if (real === '' || real.startsWith(`${top}/`)) return
+  throw new CaissonError('ERR_CAISSON_FILE', `${file} is a link out of the context`, {
+    stage: 'build',
+    hint: 'Put the file itself into the context, or name the other one.',
+  })
+}
+
+/** A file beside the Dockerfile with its name goes before the context's. */
+async function ignoreOf(root: string, dockerfile: string | undefined): Promise<string[]> {
+  const places = [...(dockerfile === undefined ? [] : [`${dockerfile}.dockerignore`]), path.join(root, '.dockerignore')]
+  for (const place of places) {
+    await checkInside(root, place)
+    const text = await readFile(place, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw error
+    })
+    if (text !== undefined) return readIgnoreFile(text)
+  }
+  return []
+}
+
+/** A context by name, opened when it is needed first. */
+export async function openNamed(
+  space: Workspace,
+  name: string,
+  given: string | Image,
+): Promise<DirectoryContext | { image: string | Image }> {
+  if (given instanceof Image) return { image: given }
+  const [, reference] = /^docker-image:\/\/(.+)$/.exec(given) ?? []
+  if (reference !== undefined) return { image: reference }
+  const git = gitAddress(given)
+  const root = git
+    ? (await checkOut(space, { ...git, kind: 'git', keepGitDir: false })).directory
+    : await directoryAt(given, `contexts.${name}`)
+  return new DirectoryContext(space, root, await ignoreOf(root, undefined))
+}
+
+/** Whether files keep the owners that archives name: who has one id only cannot set others. */
+export function ownersOf({ owner }: Workspace): 'set' | 'ignore' {
+  return owner.ordinary && !hasOthers(owner.ordinary.idMaps) ? 'ignore' : 'set'
+}

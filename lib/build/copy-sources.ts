@@ -1,0 +1,158 @@
+/** The sources of one COPY or ADD: what each of them selects, with digests for the cache and the bytes to copy. */
+import { open } from 'node:fs/promises'
+import path from 'node:path'
+import { type ContentItem, contentDigest } from './cache-key.js'
+import type { CopySource, CopyStep } from './dockerfile/plan-types.js'
+import { download } from './download.js'
+import type { Entry } from './files/entry.js'
+import { checkOut } from './git.js'
+import { digestsOfFiles } from './known-digests.js'
+import { type Destination, selectSources } from './select.js'
+import { Tree } from './tree.js'
+import type { Workspace } from './workspace.js'
+
+/** Something to copy: a file of a tree, and where it comes to lie. */
+export interface CopyItem {
+  entry: Entry
+  /** Absolute. */
+  to: string
+  /** The source itself is this directory: one that is there already stays as it is. */
+  top: boolean
+}
+
+/** A group of sources that are selected together, for the same destination. */
+export interface SourceGroup {
+  select(destination: Destination): CopyItem[]
+  /** ADD unpacks archives among these. */
+  unpack: boolean
+}
+
+type PathSource = CopySource & { kind: 'path' }
+
+/** What paths of one tree select. */
+export function pathGroup(tree: Tree, sources: readonly PathSource[], { excludes }: CopyStep): SourceGroup {
+  return {
+    unpack: sources.some(({ unpack }) => unpack),
+    select: (destination) =>
+      selectSources(tree.listing, sources, excludes, destination).map(({ from, to, top }) => ({
+        entry: tree.entry(from),
+        to,
+        top,
+      })),
+  }
+}
+
+/** Files that were written in the Dockerfile. */
+export function textGroup(step: CopyStep): SourceGroup {
+  const tree = new Tree(
+    step.files.map(
+      ({ name, content: text }): Entry => ({
+        path: name,
+        kind: 'file',
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        size: Buffer.byteLength(text),
+        content: { kind: 'text', text },
+      }),
+    ),
+  )
+  const sources = step.files.map(
+    ({ name }): PathSource => ({ kind: 'path', path: `/${escaped(name)}`, required: true, unpack: false }),
+  )
+  return pathGroup(tree, sources, { ...step, excludes: [] })
+}
+
+/** No wildcard, whatever it is called. */
+const escaped = (name: string) => name.replace(/[*?[\\]/g, '\\$&')
+
+export interface FetchedSource {
+  group: SourceGroup
+  /** For the key of the cache. */
+  digest: string
+}
+
+export async function fetchSource(
+  space: Workspace,
+  source: CopySource & { kind: 'http' | 'git' },
+  step: CopyStep,
+): Promise<FetchedSource> {
+  if (source.kind === 'git') {
+    const { directory, commit } = await checkOut(space, source)
+    const tree = new Tree(await space.files.ask('scan', { root: directory, ignore: [] }))
+    const all: PathSource = { kind: 'path', path: '/', required: true, unpack: false }
+    return { group: pathGroup(tree, [all], step), digest: commit }
+  }
+  const { file, size, digest, mtime } = await download(space, source.url, source.checksum)
+  const entry: Entry = {
+    path: source.fileName,
+    kind: 'file',
+    // Docker's: nobody has said who may read it.
+    mode: 0o600,
+    uid: 0,
+    gid: 0,
+    mtime,
+    size,
+    content: { kind: 'part', file, offset: 0 },
+  }
+  const only: PathSource = { kind: 'path', path: `/${escaped(entry.path)}`, required: true, unpack: source.unpack }
+  return { group: pathGroup(new Tree([entry]), [only], step), digest }
+}
+
+/** One digest for each source, of everything that it selects. */
+export async function digestsOfPaths(
+  space: Workspace,
+  tree: Tree,
+  sources: readonly PathSource[],
+  step: CopyStep,
+): Promise<string[]> {
+  const selected = sources.map((source) => pathGroup(tree, [source], step).select({ path: step.destination }))
+  const files = [...new Set(selected.flat().map(({ entry }) => entry))].filter(({ kind }) => kind === 'file')
+  const found = await digestsOfFiles(space, files)
+  const digests = new Map(files.map((entry, i) => [entry, found[i] as string]))
+  return selected.map((items) =>
+    contentDigest(
+      items.map(({ entry, to }): ContentItem => {
+        const { kind, mode, uid, gid, target, device, xattrs } = entry
+        const type = kind === 'file' || kind === 'directory' || kind === 'symlink' ? kind : 'other'
+        return { to, type, mode, uid, gid, digest: digests.get(entry), target, device, xattrs }
+      }),
+    ),
+  )
+}
+
+const asked = ({ path: at, size, content }: Entry) => ({ path: at, size, content })
+
+/** The names without wildcards that paths begin with: as much of a stage as a copy has to look at. */
+export function rootsOf(sources: readonly PathSource[]): string[] {
+  return sources.map((source) => {
+    const parts = source.path.split('/')
+    const first = parts.findIndex((part) => /[*?[]/.test(part))
+    const plain = (first < 0 ? parts : parts.slice(0, first)).join('/').replace(/\\(.)/g, '$1')
+    return path.posix.join('/', plain)
+  })
+}
+
+/** Bytes in which a tar archive shows itself. */
+const BEGINNING = 262
+
+/** As Docker: by its content, never by its name. */
+export async function isArchive(space: Workspace, entry: Entry): Promise<boolean> {
+  if (entry.kind !== 'file' || entry.size < 10) return false
+  const [begin = ''] = await space.files.ask('begin', { files: [asked(entry)], bytes: BEGINNING })
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these bytes are what is looked for
+  return /^(?:\x1f\x8b\x08|\x28\xb5\x2f\xfd|BZh|\xfd7zXZ\0)/.test(begin) || begin.slice(257, 262) === 'ustar'
+}
+
+/** The archive as a file of its own. */
+export async function archiveFile(space: Workspace, entry: Entry): Promise<string> {
+  const file = space.path()
+  const handle = await open(file, 'wx', 0o600)
+  try {
+    await space.files.ask('copy', { file: asked(entry), fd: handle.fd })
+  } finally {
+    await handle.close()
+  }
+  return file
+}

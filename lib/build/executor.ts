@@ -1,0 +1,276 @@
+/** Carries a plan out: stages at the same time, their steps one after the other, each from the cache or anew. */
+import { availableParallelism } from 'node:os'
+import PQueue from 'p-queue'
+import { CaissonError } from '../errors.js'
+import type { Bases } from './bases.js'
+import { findStep, keepStep, remembered, type StepResult } from './cache.js'
+import { baseKey, stepKey } from './cache-key.js'
+import type { DirectoryContext } from './contexts.js'
+import { digestsOfPaths, fetchSource, pathGroup, rootsOf, type SourceGroup, textGroup } from './copy-sources.js'
+import { copyStep, materialise, mkdirStep } from './copy-step.js'
+import type {
+  BuildPlan,
+  CopySource,
+  CopyStep,
+  Mount,
+  RunStep,
+  Source,
+  StagePlan,
+  Step,
+} from './dockerfile/plan-types.js'
+import type { Platform } from './dockerfile/platform.js'
+import type { SourceFile } from './dockerfile/source.js'
+import { type BuildLayer, type Stack, stackId } from './layers.js'
+import type { BuildOptions } from './options.js'
+import { type MountSources, prepareMounts } from './run-mounts.js'
+import { runStep } from './run-step.js'
+import type { Steps } from './steps.js'
+import { Tree } from './tree.js'
+import { StageView } from './view.js'
+import type { Workspace } from './workspace.js'
+
+export interface BuiltStage {
+  stack: Stack
+  key: string
+  /** Of each entry of its history: whether it has a layer, and when that was made. */
+  made: Map<number, { layer: boolean; created: string }>
+}
+
+export interface ExecutorInput {
+  space: Workspace
+  plan: BuildPlan
+  bases: Bases
+  context?: DirectoryContext
+  source: SourceFile
+  options: BuildOptions
+  secrets: ReadonlyMap<string, Uint8Array>
+  ssh: ReadonlyMap<string, string>
+  steps: Steps
+}
+
+/** Commands that mostly wait for others should not wait for each other. */
+const LEAST_AT_ONCE = 4
+
+/** What a step needs to be done, when its key is not in the cache. */
+interface Prepared {
+  key: string
+  make(): Promise<BuildLayer | undefined>
+}
+
+export class Executor {
+  readonly #input: ExecutorInput
+  readonly #stages = new Map<number, Promise<BuiltStage>>()
+  readonly #queue = new PQueue({ concurrency: Math.max(LEAST_AT_ONCE, availableParallelism()) })
+
+  constructor(input: ExecutorInput) {
+    this.#input = input
+  }
+
+  /** Resolved, or rejected with the first failure, when nothing goes on any more. `stop` ends the other stages. */
+  async run(stop: (error: unknown) => void): Promise<BuiltStage> {
+    const { plan } = this.#input
+    for (const stage of plan.stages) {
+      const built = this.#build(stage)
+      built.catch(stop)
+      this.#stages.set(stage.index, built)
+    }
+    await Promise.allSettled(this.#stages.values())
+    return this.#stage(plan.target.index)
+  }
+
+  #stage(index: number): Promise<BuiltStage> {
+    return this.#stages.get(index) as Promise<BuiltStage>
+  }
+
+  async #build(stage: StagePlan): Promise<BuiltStage> {
+    const { steps, source } = this.#input
+    // The others are to be there before one of them is asked for.
+    await undefined
+    let { stack, key, made } = await this.#begin(stage)
+    for (const [index, step] of stage.steps.entries()) {
+      const told = steps.begin(stage, step, index)
+      try {
+        const prepared = await this.#prepare(stack, key, step, told.id)
+        const found = this.#mayCache(stage) ? await findStep(this.#input.space, prepared.key) : undefined
+        const result = found ?? (await this.#make(prepared, stack))
+        key = prepared.key
+        made = new Map(made).set(step.history, { layer: result.layer !== undefined, created: result.created })
+        if (result.layer) stack = [...stack, result.layer]
+        told.end(found ? 'cached' : 'done')
+      } catch (error) {
+        told.fail(error)
+        throw error instanceof CaissonError ? source.locate(error, step.span) : error
+      }
+    }
+    return { stack, key, made }
+  }
+
+  async #make({ key, make }: Prepared, stack: Stack): Promise<StepResult> {
+    const { space, plan } = this.#input
+    const layer = await this.#queue.add(make)
+    const created = plan.epoch === undefined ? new Date() : new Date(plan.epoch * 1000)
+    const result: StepResult = { ...(layer ? { layer } : {}), created: created.toISOString() }
+    await keepStep(space, key, stack, result)
+    return result
+  }
+
+  #mayCache({ name, index }: StagePlan): boolean {
+    const { noCache = false } = this.#input.options
+    if (typeof noCache === 'boolean') return !noCache
+    return !noCache.some((each) => each.toLowerCase() === name.toLowerCase() || each === String(index))
+  }
+
+  async #begin(stage: StagePlan): Promise<BuiltStage> {
+    const { base, platform } = stage
+    const made = new Map()
+    if (base.kind === 'stage') return this.#stage(base.stage)
+    if (base.kind === 'scratch') return { stack: [], key: baseKey({ kind: 'scratch', platform }), made }
+    const image = await this.#image(base, platform)
+    if (image) {
+      const key = baseKey({ kind: 'image', digest: image.base.digest, image: image.base, platform })
+      return { stack: image.stack, key, made }
+    }
+    return this.#beginDirectory(stage, base)
+  }
+
+  /** A directory of the caller's in place of a base image: all of it is the first layer. */
+  async #beginDirectory(stage: StagePlan, base: Source): Promise<BuiltStage> {
+    const { platform } = stage
+    const step = everything(base, stage)
+    const empty = baseKey({ kind: 'scratch', platform })
+    const { key, make } = await this.#prepareCopy([], empty, step)
+    const found = await findStep(this.#input.space, key)
+    const { layer } = found ?? (await this.#make({ key, make }, []))
+    return { stack: layer ? [layer] : [], key: baseKey({ kind: 'content', digest: key, platform }), made: new Map() }
+  }
+
+  /** The image that a source is, if it is one. */
+  async #image(source: Source, platform: Platform) {
+    const { bases } = this.#input
+    if (source.kind === 'image') return bases.image(source.name, source.platform)
+    if (source.kind !== 'named') return undefined
+    const named = await bases.named(source.name)
+    return 'image' in named ? bases.image(named.image, platform) : undefined
+  }
+
+  #prepare(stack: Stack, key: string, step: Step, id: number): Promise<Prepared> {
+    const { space, plan } = this.#input
+    if (step.kind === 'copy') return this.#prepareCopy(stack, key, step)
+    if (step.kind === 'run') return this.#prepareRun(stack, key, step, id)
+    return Promise.resolve({ key: stepKey(key, step), make: () => mkdirStep(space, stack, step, plan.epoch) })
+  }
+
+  async #prepareCopy(stack: Stack, key: string, step: CopyStep): Promise<Prepared> {
+    const { space, plan } = this.#input
+    const paths = step.sources.filter((source): source is CopySource & { kind: 'path' } => source.kind === 'path')
+    const digests = await this.#digests(step, paths)
+    const fetched = await Promise.all(
+      step.sources.map((source) => (source.kind === 'path' ? undefined : fetchSource(space, source, step))),
+    )
+    let next = 0
+    const sources = fetched.map((each) => each?.digest ?? (digests[next++] as string))
+    const make = async () => {
+      const groups: SourceGroup[] = []
+      if (paths.length > 0) groups.push(pathGroup(await this.#tree(step.from, rootsOf(paths)), paths, step))
+      for (const each of fetched) if (each) groups.push(each.group)
+      if (step.files.length > 0) groups.push(textGroup(step))
+      return copyStep(space, stack, step, groups, plan.epoch)
+    }
+    return { key: stepKey(key, step, { sources }), make }
+  }
+
+  async #digests(step: CopyStep, paths: Array<CopySource & { kind: 'path' }>): Promise<string[]> {
+    if (paths.length === 0) return []
+    const { space } = this.#input
+    const compute = async () => digestsOfPaths(space, await this.#tree(step.from, rootsOf(paths)), paths, step)
+    const stack = await this.#stackOf(step.from)
+    if (!stack) return compute()
+    const { excludes, destination } = step
+    return remembered(space, { stack: stackId(stack), paths, excludes, destination }, compute)
+  }
+
+  /** Layers of a source that does not change; undefined for directories of the caller's. */
+  async #stackOf(source: Source): Promise<Stack | undefined> {
+    if (source.kind === 'stage') return (await this.#stage(source.stage)).stack
+    if (source.kind === 'scratch') return []
+    return (await this.#image(source, this.#input.plan.target.platform))?.stack
+  }
+
+  async #tree(source: Source, paths: readonly string[]): Promise<Tree> {
+    const { space, context, bases } = this.#input
+    const stack = await this.#stackOf(source)
+    if (stack) {
+      if (stack.length === 0) return new Tree([])
+      await using view = await StageView.open(space, stack)
+      return await view.tree(paths)
+    }
+    if (source.kind === 'context') return context ? context.tree() : new Tree([])
+    const named = await bases.named((source as Source & { kind: 'named' }).name)
+    return (named as DirectoryContext).tree()
+  }
+
+  async #prepareRun(stack: Stack, key: string, step: RunStep, id: number): Promise<Prepared> {
+    const { space, plan, options, secrets, ssh, steps } = this.#input
+    const contents = await Promise.all(step.mounts.map((mount) => this.#mountContent(mount)))
+    const sources: MountSources = { secrets, ssh, materialise: (mount) => this.#materialise(mount) }
+    const make = async () => {
+      const prepared = await prepareMounts(space, step, sources)
+      try {
+        return await runStep(space, stack, step, prepared, options, plan.epoch, (stream, data) =>
+          steps.output(id, stream, data),
+        )
+      } finally {
+        await prepared.release()
+      }
+    }
+    return { key: stepKey(key, step, { mounts: contents }), make }
+  }
+
+  async #mountContent(mount: Mount): Promise<string | undefined> {
+    if (mount.type !== 'bind' && mount.type !== 'cache') return undefined
+    const { source } = mount
+    if (source.kind === 'scratch') return undefined
+    const stack = await this.#stackOf(source)
+    if (stack) return stackId(stack)
+    const step = everything(source, { span: NOWHERE })
+    return (await digestsOfPaths(this.#input.space, await this.#tree(source, []), [pathOf(mount)], step))[0]
+  }
+
+  /** The root of the copy is the file or directory itself. */
+  async #materialise(mount: Mount & { type: 'bind' | 'cache' }): Promise<string> {
+    const { space } = this.#input
+    const path = pathOf(mount)
+    const group = pathGroup(
+      await this.#tree(mount.source, [path.path]),
+      [path],
+      everything(mount.source, { span: NOWHERE }),
+    )
+    const items = group.select({ path: '/content' })
+    return `${await materialise(space, items)}/content`
+  }
+}
+
+const NOWHERE = { start: { line: 1, column: 1 }, end: { line: 1, column: 1 } }
+
+const pathOf = ({ path }: Mount & { type: 'bind' | 'cache' }): CopySource & { kind: 'path' } => ({
+  kind: 'path',
+  path: path.startsWith('/') ? path : `/${path}`,
+  required: true,
+  unpack: false,
+})
+
+/** A copy of all of a source to the root. */
+function everything(from: Source, { span }: Pick<StagePlan, 'span'>): CopyStep {
+  return {
+    kind: 'copy',
+    from,
+    sources: [{ kind: 'path', path: '/', required: true, unpack: false }],
+    files: [],
+    destination: '/',
+    link: false,
+    excludes: [],
+    span,
+    title: '',
+    history: -1,
+  }
+}

@@ -1,0 +1,80 @@
+/** The image that a build comes to: configuration and manifest over layers that are there. */
+
+import { createReadStream } from 'node:fs'
+import { createGzip } from 'node:zlib'
+import { writeDocument, writeManifest } from '../image/write-manifest.js'
+import type { Descriptor } from '../spec/descriptor.js'
+import type { HistoryEntry, ImageDocument } from '../spec/image.js'
+import { MEDIA_TYPES, ociType } from '../spec/media-types.js'
+import type { BuildPlan } from './dockerfile/plan-types.js'
+import type { BuiltStage } from './executor.js'
+import type { Stack } from './layers.js'
+import type { Workspace } from './workspace.js'
+
+/** Stores the image; it has no name yet. */
+export async function finishImage(
+  space: Workspace,
+  { target, epoch }: BuildPlan,
+  { stack, made }: BuiltStage,
+  compression: 'none' | 'gzip',
+): Promise<Descriptor> {
+  const { image } = target
+  const created = timeOf(made, epoch)
+  const history = image.history.map((entry, index): HistoryEntry => {
+    const result = made.get(index)
+    const { empty_layer: _, ...rest } = entry
+    if (!result) return entry.created === undefined && entry.comment !== undefined ? { created, ...entry } : entry
+    return { created: result.created, ...rest, ...(result.layer ? {} : { empty_layer: true }) }
+  })
+  const { os, architecture, variant, osVersion, author, config } = image
+  const document: ImageDocument = {
+    created,
+    ...(author ? { author } : {}),
+    architecture,
+    os,
+    ...(variant ? { variant } : {}),
+    ...(osVersion ? { 'os.version': osVersion } : {}),
+    config,
+    rootfs: { type: 'layers', diff_ids: stack.map(({ diffId }) => diffId) },
+    history,
+  }
+  const { store } = space.roots
+  const descriptor = await writeDocument(store, space.lease, MEDIA_TYPES.ociConfig, document)
+  const layers = compression === 'gzip' ? await compressed(space, stack) : stack.map((layer) => layer.descriptor)
+  return writeManifest(
+    store,
+    space.lease,
+    descriptor,
+    layers.map((layer) => ({ ...layer, mediaType: ociType(layer.mediaType) })),
+  )
+}
+
+/** When the latest of its steps was made, so that what comes from the cache alone is the same image again. */
+function timeOf(made: BuiltStage['made'], epoch: number | undefined): string {
+  if (epoch !== undefined) return new Date(epoch * 1000).toISOString()
+  const times = [...made.values()].map(({ created }) => created).sort()
+  return times.at(-1) ?? new Date().toISOString()
+}
+
+async function compressed(space: Workspace, stack: Stack): Promise<Descriptor[]> {
+  const layers: Descriptor[] = []
+  for (const { descriptor } of stack)
+    layers.push(descriptor.mediaType === MEDIA_TYPES.ociLayer ? await compress(space, descriptor) : descriptor)
+  return layers
+}
+
+/** The same layer gives the same bytes. */
+async function compress({ roots, lease, signal }: Workspace, { digest }: Descriptor): Promise<Descriptor> {
+  const { store } = roots
+  const spool = await store.spool(lease)
+  try {
+    const source = createReadStream(store.path(digest), { highWaterMark: 1024 * 1024, signal })
+    const gzip = source.pipe(createGzip({ level: 6, chunkSize: 1024 * 1024 }))
+    source.on('error', (error) => gzip.destroy(error))
+    for await (const chunk of gzip) await spool.write(chunk)
+    return { mediaType: MEDIA_TYPES.ociLayerGzip, ...(await spool.commit()) }
+  } catch (error) {
+    await spool.abort()
+    throw error
+  }
+}

@@ -1,0 +1,82 @@
+/** Repositories, fetched by the git of this machine. */
+import { execFile } from 'node:child_process'
+import { mkdir, realpath, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { CaissonError } from '../errors.js'
+import type { CopySource } from './dockerfile/plan-types.js'
+import type { Workspace } from './workspace.js'
+
+const execute = promisify(execFile)
+
+/** Nothing of the repository is executed, nobody is asked for a password, and nothing of the host's settings counts. */
+const ENV = {
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_ATTR_NOSYSTEM: '1',
+  LC_ALL: 'C',
+}
+const SAFE = ['-c', 'core.hooksPath=/dev/null', '-c', 'core.fsmonitor=false', '-c', 'safe.directory=*']
+
+export interface CheckedOut {
+  directory: string
+  commit: string
+}
+
+export async function checkOut(
+  space: Workspace,
+  { remote, ref, subdirectory, submodules, keepGitDir, checksum }: CopySource & { kind: 'git' },
+): Promise<CheckedOut> {
+  const directory = space.path()
+  await mkdir(directory)
+  const git = async (...args: string[]) => {
+    try {
+      const options = { cwd: directory, env: { ...process.env, ...ENV }, signal: space.signal, maxBuffer: 16 << 20 }
+      return (await execute('git', [...SAFE, ...args], options)).stdout.trim()
+    } catch (error) {
+      throw gitError(remote, error as NodeJS.ErrnoException & { stderr?: string })
+    }
+  }
+  const wanted = ref || 'HEAD'
+  if (wanted.startsWith('-') || remote.startsWith('-')) throw gitError(remote, new Error('neither begins with -'))
+  await git('init', '--quiet', '.')
+  await git('fetch', '--quiet', '--depth=1', '--no-tags', '--', remote, wanted).catch(() =>
+    // Not every server gives out a commit that has no name.
+    git('fetch', '--quiet', '--tags', '--', remote, '+refs/heads/*:refs/remotes/origin/*').then(() => ''),
+  )
+  const commit = await git('rev-parse', '--verify', '--quiet', 'FETCH_HEAD^{commit}').catch(() => '')
+  const exact = /^[0-9a-f]{40}$/.test(wanted) ? wanted : commit
+  if (checksum !== undefined && !exact.startsWith(checksum))
+    throw new CaissonError('ERR_CAISSON_DIGEST', `${remote}: ${wanted} is ${exact}, not ${checksum}`, {
+      stage: 'copy',
+      hint: 'The name leads to another commit now: look why, before the checksum is changed.',
+    })
+  await git('checkout', '--quiet', '--force', exact)
+  if (submodules) await git('submodule', 'update', '--quiet', '--init', '--recursive', '--depth=1')
+  if (!keepGitDir) await rm(path.join(directory, '.git'), { recursive: true, force: true })
+  return { directory: await inside(directory, subdirectory ?? ''), commit: exact }
+}
+
+/** A directory of the repository; links in it are whatever its author wanted. */
+async function inside(directory: string, subdirectory: string): Promise<string> {
+  const [top, found] = await Promise.all([
+    realpath(directory),
+    realpath(path.join(directory, path.posix.join('/', subdirectory))).catch(() => ''),
+  ])
+  if (found === top || found.startsWith(`${top}/`)) return found
+  throw new CaissonError('ERR_CAISSON_FILE', `${subdirectory} is no directory of the repository`, {
+    stage: 'git',
+    hint: 'Give a directory that is in the repository, and no link out of it.',
+  })
+}
+
+function gitError(remote: string, error: NodeJS.ErrnoException & { stderr?: string }): CaissonError {
+  const missing = error.code === 'ENOENT'
+  const why = missing ? 'there is no git' : (error.stderr ?? error.message).trim().split('\n').slice(-2).join('; ')
+  return new CaissonError(missing ? 'ERR_CAISSON_UNSUPPORTED' : 'ERR_CAISSON_FILE', `${remote}: ${why}`, {
+    stage: 'git',
+    hint: missing ? 'Install git, or fetch the repository yourself.' : 'Check the address, the name and the access.',
+    cause: error,
+  })
+}

@@ -1,0 +1,90 @@
+/** What callers give to a build, and what they are told. */
+import type { Image } from '../image.js'
+import type { Limits } from '../options.js'
+import type { Auth } from '../registry/credentials.js'
+import type { TransferEvent } from '../registry/progress.js'
+import type { Duration } from '../util/units.js'
+import type { LintWarning } from './dockerfile/lint.js'
+
+/** What happens during a build, as it happens. `step` counts from 1 in the order in which steps begin. */
+export type BuildEvent =
+  | BuildStepEvent
+  /** What a command prints. */
+  | { type: 'output'; step: number; stream: 'stdout' | 'stderr'; data: Buffer }
+  | { type: 'warning'; warning: LintWarning }
+  /** Of images that are fetched or sent. */
+  | { type: 'transfer'; image: string; event: TransferEvent }
+
+export interface BuildStepEvent {
+  type: 'step'
+  step: number
+  status: 'started' | 'cached' | 'done' | 'failed'
+  /** The stage's name, and which of its steps this is. */
+  stage: string
+  index: number
+  count: number
+  /** The instruction with variables filled in. */
+  title: string
+  /** In the Dockerfile; counts from 1. */
+  line: number
+  /** Milliseconds; with `done` and `failed`. */
+  durationMs?: number
+  /** With `failed`. */
+  error?: string
+}
+
+/** A value, or a file that it is in, or a variable of this process. */
+export type SecretSource = string | Uint8Array | { file: string } | { env: string }
+
+/** The files of the image. */
+export type BuildFilesOutput = { type: 'local'; dest: string } | { type: 'tar'; dest: string | NodeJS.WritableStream }
+
+export type BuildOutput =
+  | BuildFilesOutput
+  /** An archive of the image. */
+  | { type: 'oci' | 'docker'; dest: string | NodeJS.WritableStream }
+
+export interface BuildOptions {
+  /**
+   * A directory; a tar archive as a stream or bytes; the address of a git repository; an http address of an archive.
+   * Default: nothing, for a Dockerfile that copies nothing.
+   */
+  context?: string | Uint8Array | AsyncIterable<Uint8Array>
+  /** A path: relative to the context when it is there, else to the working directory. Or the text itself. Default: Dockerfile. */
+  dockerfile?: string | { text: string }
+  target?: string
+  args?: Record<string, string | undefined>
+  /** Names for what comes out. */
+  tag?: string | readonly string[]
+  labels?: Record<string, string>
+  platform?: string
+  /** Takes nothing from the cache; of these stages, or of all. */
+  noCache?: boolean | readonly string[]
+  /** Base images: `missing` (default) fetches what is not here; true is `always`. */
+  pull?: boolean | 'missing' | 'always' | 'never'
+  /** Of commands that do not say. Default: that of the host. */
+  network?: 'default' | 'none' | 'host'
+  secrets?: Record<string, SecretSource>
+  /** Sockets of agents by id; `default` is the one that is meant without an id. true: SSH_AUTH_SOCK. */
+  ssh?: boolean | Record<string, string>
+  /** Other contexts by name: a directory, a git repository, `docker-image://NAME`, or an image. */
+  contexts?: Record<string, string | Image>
+  /** What hostile Dockerfiles may not have unless the caller says so. */
+  allow?: ReadonlyArray<'network.host' | 'security.insecure'>
+  /** Of each command. */
+  limits?: Limits
+  /** After which a command is ended. Default: never. */
+  stepTimeout?: Duration
+  extraHosts?: Record<string, string> | readonly string[]
+  shmSize?: number | string
+  /** Instead of, or beside, an image in the store. */
+  output?: BuildOutput | readonly BuildOutput[]
+  /** Sends what comes out to the registries of its names. */
+  push?: boolean
+  /** Credentials for fetching and sending. */
+  auth?: Auth
+  /** How layers are kept: plain ones (default) are quick to make, gzip ones are small. With `push`, gzip. */
+  compression?: 'none' | 'gzip'
+  onProgress?: (event: BuildEvent) => void
+  signal?: AbortSignal
+}

@@ -1,0 +1,49 @@
+/** Tells of steps as they begin and end. */
+import type { StagePlan, Step } from './dockerfile/plan-types.js'
+import type { BuildEvent, BuildStepEvent } from './options.js'
+
+export interface ToldStep {
+  id: number
+  end(status: 'cached' | 'done'): void
+  fail(error: unknown): void
+}
+
+export class Steps {
+  readonly #tell: (event: BuildEvent) => void
+  #count = 0
+
+  constructor(tell: (event: BuildEvent) => void) {
+    this.#tell = tell
+  }
+
+  begin(stage: StagePlan, { title, span }: Step, index: number): ToldStep {
+    const id = ++this.#count
+    const began = performance.now()
+    const event = {
+      type: 'step',
+      step: id,
+      stage: stage.name,
+      index: index + 1,
+      count: stage.steps.length,
+      title,
+      line: span.start.line,
+    } as const satisfies Partial<BuildStepEvent>
+    this.#tell({ ...event, status: 'started' })
+    const durationMs = () => performance.now() - began
+    return {
+      id,
+      end: (status) => this.#tell({ ...event, status, durationMs: durationMs() }),
+      fail: (error) =>
+        this.#tell({
+          ...event,
+          status: 'failed',
+          durationMs: durationMs(),
+          error: error instanceof Error ? error.message : String(error),
+        }),
+    }
+  }
+
+  output(step: number, stream: 'stdout' | 'stderr', data: Buffer): void {
+    this.#tell({ type: 'output', step, stream, data })
+  }
+}

@@ -1,0 +1,68 @@
+/** What one build works with: the store, a lease, a directory of its own, and the thread that reads files. */
+import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
+import type { ImageRoots } from '../image/rootfs.js'
+import { removeTree } from '../layer/tree.js'
+import { imageRoots } from '../runtime/image-roots.js'
+import { type Owner, owner } from '../runtime/owner.js'
+import type { Lease } from '../store/lease.js'
+import { FileReader } from './files/reader.js'
+
+export class Workspace implements AsyncDisposable {
+  readonly roots: ImageRoots
+  readonly owner: Owner
+  readonly lease: Lease
+  readonly files = new FileReader()
+  readonly signal: AbortSignal
+  readonly #directory: string
+  /** For secrets: in memory where the machine has such a place. */
+  readonly #private: string
+  #made = 0
+
+  private constructor(roots: ImageRoots, holder: Owner, lease: Lease, signal: AbortSignal) {
+    const name = randomBytes(8).toString('hex')
+    this.roots = roots
+    this.owner = holder
+    this.lease = lease
+    this.signal = signal
+    this.#directory = path.join(holder.data, 'builds', name)
+    this.#private = path.join(holder.run, 'builds', name)
+  }
+
+  static async open(signal: AbortSignal): Promise<Workspace> {
+    const roots = await imageRoots()
+    const holder = await owner()
+    const space = new Workspace(roots, holder, await roots.store.lease(), signal)
+    await mkdir(path.dirname(space.#directory), { recursive: true, mode: 0o711 })
+    await mkdir(space.#directory, { mode: 0o711 })
+    return space
+  }
+
+  /** A new path below the build's own directory. */
+  path(): string {
+    return path.join(this.#directory, String(this.#made++))
+  }
+
+  async directory(): Promise<string> {
+    const made = this.path()
+    await mkdir(made, { mode: 0o755 })
+    return made
+  }
+
+  /** A new directory that is gone with the machine, and that nobody else may pass. */
+  async privateDirectory(): Promise<string> {
+    const made = path.join(this.#private, String(this.#made++))
+    await mkdir(path.dirname(this.#private), { recursive: true, mode: 0o700 })
+    await mkdir(this.#private, { recursive: true, mode: 0o700 })
+    await mkdir(made, { mode: 0o755 })
+    return made
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.files[Symbol.asyncDispose]()
+    await removeTree(this.#directory)
+    await removeTree(this.#private)
+    await this.lease.release()
+  }
+}

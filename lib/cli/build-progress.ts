@@ -1,0 +1,143 @@
+/** Progress of builds: lines for logs, a picture for terminals, or JSON for programs. */
+import type { BuildEvent, BuildStepEvent } from '../index.js'
+import { usageError } from './usage.js'
+
+export interface BuildProgress {
+  tell(event: BuildEvent): void
+  end(): void
+}
+
+/** @param mode auto (default), plain, tty, json, or quiet. */
+export function buildProgress(to: NodeJS.WriteStream, mode = 'auto'): BuildProgress {
+  switch (mode === 'auto' ? (to.isTTY ? 'tty' : 'plain') : mode) {
+    case 'plain':
+      return plainProgress(to)
+    case 'tty':
+      return terminalProgress(to)
+    case 'json':
+      return { tell: (event) => void to.write(`${JSON.stringify(jsonOf(event))}\n`), end() {} }
+    case 'quiet':
+      return { tell() {}, end() {} }
+    default:
+      throw usageError(`--progress: ${mode} is not known`, 'Write auto, plain, tty or json.')
+  }
+}
+
+function jsonOf(event: BuildEvent): object {
+  return event.type === 'output' ? { ...event, data: event.data.toString('utf8') } : event
+}
+
+export const seconds = (durationMs = 0) => `${(durationMs / 1000).toFixed(1)}s`
+
+const headOf = ({ stage, index, count, title }: BuildStepEvent) => `[${stage} ${index}/${count}] ${firstLine(title)}`
+const firstLine = (text: string) => text.split('\n', 1)[0] as string
+
+/** A terminal must not obey what a command prints. */
+function harmless(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return text.replace(/\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '')
+}
+
+/** Whole lines of several streams, each with its beginning. */
+class Lines {
+  readonly #rest = new Map<string, string>()
+
+  take(key: string, data: Buffer): string[] {
+    const lines = `${this.#rest.get(key) ?? ''}${data.toString('utf8')}`.split(/\r?\n|\r/)
+    this.#rest.set(key, lines.pop() as string)
+    return lines
+  }
+
+  /** What has no line break behind it. */
+  end(prefix: string): string[] {
+    const rests = [...this.#rest].filter(([key, rest]) => key.startsWith(prefix) && rest !== '')
+    for (const key of [...this.#rest.keys()]) if (key.startsWith(prefix)) this.#rest.delete(key)
+    return rests.map(([, rest]) => rest)
+  }
+}
+
+function plainProgress(to: NodeJS.WritableStream): BuildProgress {
+  const lines = new Lines()
+  const begun = new Map<number, number>()
+  const print = (step: number, text: string) => void to.write(`#${step} ${text}\n`)
+  const output = (step: number, texts: readonly string[]) => {
+    const since = seconds(performance.now() - (begun.get(step) ?? 0))
+    for (const text of texts) print(step, `${since} ${harmless(text)}`)
+  }
+  return {
+    tell(event) {
+      if (event.type === 'output') output(event.step, lines.take(`${event.step}/${event.stream}`, event.data))
+      else if (event.type === 'warning') to.write(`${warningOf(event)}\n`)
+      else if (event.type === 'step') {
+        const { step, status, durationMs, error } = event
+        if (status === 'started') {
+          begun.set(step, performance.now())
+          print(step, `${headOf(event)} (line ${event.line})`)
+          return
+        }
+        output(step, lines.end(`${step}/`))
+        if (status === 'cached') print(step, 'CACHED')
+        if (status === 'done') print(step, `DONE ${seconds(durationMs)}`)
+        if (status === 'failed') print(step, `ERROR ${firstLine(error ?? '')}`)
+      }
+    },
+    end() {},
+  }
+}
+
+function warningOf({ warning: { rule, message, span } }: BuildEvent & { type: 'warning' }): string {
+  return `warning: ${rule}: ${message} (line ${span.start.line})`
+}
+
+/** Milliseconds between two pictures. */
+const INTERVAL = 80
+/** Lines of the output of a running command. */
+const SHOWN = 6
+
+interface Running {
+  event: BuildStepEvent
+  began: number
+  tail: string[]
+}
+
+function terminalProgress(to: NodeJS.WriteStream): BuildProgress {
+  const running = new Map<number, Running>()
+  const lines = new Lines()
+  const finished: string[] = []
+  let drawn = 0
+  const cut = (text: string) => text.slice(0, (to.columns || 80) - 1)
+  const draw = () => {
+    const live = [...running.values()].flatMap(({ event, began, tail }) => [
+      ` => ${headOf(event)}  ${seconds(performance.now() - began)}`,
+      ...tail.map((text) => `    | ${text}`),
+    ])
+    const room = Math.max((to.rows || 24) - 2, 3)
+    const over = finished.splice(0)
+    const picture = [...over, ...live.slice(-room)].map((text) => `\r\u001b[2K${cut(text)}\n`).join('')
+    to.write(`${drawn > 0 ? `\u001b[${drawn}A` : ''}${picture}\u001b[J`)
+    drawn = Math.min(live.length, room)
+  }
+  const timer = setInterval(draw, INTERVAL)
+  timer.unref()
+  return {
+    tell(event) {
+      if (event.type === 'warning') finished.push(warningOf(event))
+      else if (event.type === 'output') {
+        const step = running.get(event.step)
+        if (step) step.tail = [...step.tail, ...lines.take(`${event.step}/`, event.data).map(harmless)].slice(-SHOWN)
+      } else if (event.type === 'step') {
+        if (event.status === 'started') {
+          running.set(event.step, { event, began: performance.now(), tail: [] })
+          return
+        }
+        running.delete(event.step)
+        const word = { cached: 'CACHED', done: seconds(event.durationMs), failed: 'ERROR' }[event.status]
+        finished.push(` => ${word.padEnd(7)} ${headOf(event)}`)
+      }
+    },
+    end() {
+      clearInterval(timer)
+      draw()
+    },
+  }
+}

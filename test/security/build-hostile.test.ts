@@ -1,0 +1,169 @@
+/** Dockerfiles and stages that attack the machine that builds them, and builds that are ended at any moment. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { Container, Image, verifyStore } from '../../lib/index.js'
+import { owner } from '../../lib/runtime/owner.js'
+import { build, contextOf, failure, inside, storeBox } from '../support/build.js'
+import { noBusybox } from '../support/busybox-image.js'
+import { testIf } from '../support/needs.js'
+import { removeScratch, scratch } from '../support/tree.js'
+
+process.env.CAISSON_ROOT = scratch()
+const withBusybox = testIf(noBusybox)
+const victim = scratch()
+
+beforeAll(async () => {
+  if (!noBusybox) await storeBox()
+  writeFileSync(path.join(victim, 'file'), 'untouched')
+  mkdirSync(path.join(victim, 'empty'))
+})
+afterAll(removeScratch)
+
+/** What builds have under way on disk. */
+async function left(): Promise<string[]> {
+  const { data, run } = await owner()
+  return [data, run].flatMap((place) => {
+    const builds = path.join(place, 'builds')
+    return existsSync(builds) ? readdirSync(builds) : []
+  })
+}
+
+const unharmed = () => [readdirSync(victim).sort(), readFileSync(path.join(victim, 'file'), 'utf8')]
+
+afterEach(async () => {
+  expect(await left()).toEqual([])
+  expect(await Container.list()).toEqual([])
+  expect(unharmed()).toEqual([['empty', 'file'], 'untouched'])
+})
+
+describe('a hostile Dockerfile', () => {
+  withBusybox('cannot have a cache mount lead to the host (CVE-2024-23651)', async () => {
+    const text = (command: string) => `RUN --mount=type=cache,id=race,source=/tree,from=evil,target=/c ${command}
+`
+    const evil = `FROM box:1 AS evil
+RUN ln -s ${victim} /tree
+FROM box:1
+`
+    const error = await failure(build(evil + text('echo x > /c/file')))
+    expect(error.code).toMatch(/^ERR_CAISSON/)
+    const race = `FROM box:1
+RUN --mount=type=cache,id=swap,target=/c rm -rf /c/dir; ln -s ${victim} /c/dir
+RUN --mount=type=cache,id=swap,target=/c --mount=type=cache,id=other,target=/c/dir ls /c/dir; echo owned > /c/dir/file
+`
+    await build(race).catch(() => undefined)
+  })
+
+  withBusybox('cannot have a place for a mount removed outside (CVE-2024-23652)', async () => {
+    const { image } = await build(`FROM box:1
+RUN ln -s ${victim} /evil
+RUN --mount=type=tmpfs,target=/evil/empty ls -d /evil/. ; true
+RUN --mount=type=bind,source=/etc,from=box:1,target=/a/b rm -rf /a 2>&1; ln -s ${victim}/empty /a2; true
+`)
+    expect(await inside(image, 'readlink /evil')).toBe(`${victim}\n`)
+  })
+
+  withBusybox('gets no privileges that nobody granted (CVE-2024-23653)', async () => {
+    for (const flag of ['--security=insecure', '--network=host']) {
+      const error = await failure(build(`RUN ${flag} true`))
+      expect([error.code, error.location?.line]).toEqual(['ERR_CAISSON_DOCKERFILE', 2])
+    }
+    const { output } = await build('RUN grep CapEff /proc/self/status; cat /proc/1/comm')
+    expect(output).toContain('00000000a80425fb')
+  })
+
+  withBusybox('that is malformed is an error, and no crash (CVE-2024-23650)', async () => {
+    for (const text of [
+      '',
+      'FROM',
+      'FROM box:1\nRUN --mount=',
+      'FROM box:1\nCOPY --from=9 a b',
+      'FROM a\nFROM b AS a',
+      '\0',
+    ])
+      expect((await failure(Image.build({ dockerfile: { text }, pull: 'never' }))).code).toMatch(/^ERR_CAISSON/)
+  })
+
+  withBusybox('cannot copy out of a stage into the host, or the host into a stage', async () => {
+    const { image } = await build(`FROM box:1 AS evil
+RUN ln -s ${victim} /dir && ln -s ../../../../../../..${victim}/file /file && ln -s loop /loop
+FROM box:1
+COPY --from=evil /dir /d
+RUN true
+`).catch((error) => {
+      expect(error.code).toBe('ERR_CAISSON_DOCKERFILE')
+      return build('RUN true')
+    })
+    expect(await inside(image, 'cat /d/file 2>&1')).not.toContain('untouched')
+    for (const name of ['file', 'loop'])
+      await expect(
+        build(`FROM box:1 AS evil
+RUN ln -s ../../../../../../..${victim}/file /file && ln -s loop /loop
+FROM box:1
+COPY --from=evil /${name} /x
+`),
+      ).rejects.toMatchObject({ code: 'ERR_CAISSON_DOCKERFILE' })
+    await build(`FROM box:1
+RUN ln -s ${victim} /out
+COPY <<EOF /out/file
+overwritten
+EOF
+`)
+  })
+
+  withBusybox('cannot leave processes, or see others', async () => {
+    const { output } = await build('RUN (sleep 1000 &) ; ls /proc | grep -c "^[0-9]"')
+    expect(Number(output)).toBeLessThan(8)
+  })
+})
+
+describe('a build that is cancelled', () => {
+  withBusybox('at any moment leaves nothing, and the next one works', async () => {
+    const context = contextOf(Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`f${i}`, 'x'.repeat(5000)])))
+    const text = `FROM box:1 AS one
+COPY . /all
+RUN dd if=/dev/zero of=/big bs=1k count=3000 2>/dev/null; sleep 0.1
+FROM box:1
+RUN --mount=type=secret,id=s sleep 0.2
+COPY --from=one /all /all
+`
+    for (const after of [0, 5, 20, 40, 60, 90, 130, 200, 300]) {
+      const abort = new AbortController()
+      setTimeout(() => abort.abort(new Error('enough')), after)
+      const work = build(text, { context, noCache: true, secrets: { s: 'x' }, signal: abort.signal })
+      const result = await work.then(
+        () => 'built',
+        (error) => error.code,
+      )
+      expect([after, ['built', 'ERR_CAISSON_ABORTED'].includes(result), result]).toEqual([after, true, result])
+      expect(await left()).toEqual([])
+    }
+    const { image } = await build(text, { context, secrets: { s: 'x' } })
+    expect(await inside(image, 'ls /all | wc -l')).toMatch(/200/)
+    expect(await verifyStore()).toMatchObject({ ok: true })
+  })
+
+  withBusybox('does not harm one that goes on', async () => {
+    const abort = new AbortController()
+    const endless = failure(build('RUN sleep 1000', { signal: abort.signal, noCache: true }))
+    const other = build('RUN sleep 0.5; echo done', { noCache: true })
+    setTimeout(() => abort.abort(), 200)
+    expect((await endless).code).toBe('ERR_CAISSON_ABORTED')
+    expect((await other).output).toBe('done\n')
+  })
+
+  withBusybox('by the failure of one stage ends the others', async () => {
+    const began = performance.now()
+    const error = await failure(
+      build(`FROM box:1 AS slow
+RUN sleep 1000
+FROM box:1 AS bad
+RUN exit 5
+FROM box:1
+COPY --from=slow /etc/passwd /a
+COPY --from=bad /etc/passwd /b
+`),
+    )
+    expect(error.message).toContain('exit code: 5')
+    expect(performance.now() - began).toBeLessThan(10_000)
+  })
+})
