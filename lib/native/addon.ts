@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CaissonError } from '../errors.js'
+import type { NativeBlob } from './blob.js'
 import type { NativeLayer } from './layer.js'
 import type { NativeNetwork } from './network.js'
 
@@ -294,7 +295,10 @@ export interface Addon {
   /** [read end, write end], or a failure. Synchronous and instant. */
   pipe(): [number, number] | NativeFailure
   closeFd(fd: number): void
+  readonly blob: NativeBlob
   readonly layer: NativeLayer
+  /** Whether a directory of a layer hides what lies below it: 1 or 0. */
+  opaque(path: string, overlayXattrs: 'trusted' | 'user'): Promise<number>
   readonly network: NativeNetwork
   /** A duplicate that is closed on exec, or a failure. */
   dup(fd: number): number | NativeFailure
