@@ -18,6 +18,9 @@ const PEERS = {
   runc: 'runc',
   podman: 'podman',
   umoci: 'umoci',
+  skopeo: 'skopeo',
+  git: 'git',
+  mmdebstrap: 'mmdebstrap',
   strace: 'strace',
   newuidmap: 'uidmap',
   ip: 'iproute2',
@@ -30,7 +33,7 @@ const PEERS = {
   openssl: 'openssl',
 }
 /** What the bench measures against besides. */
-const ENGINES = { dockerd: 'docker.io', mmdebstrap: 'mmdebstrap' }
+const ENGINES = { dockerd: 'docker.io' }
 /** For the virtual machine of test/vm, which is made for x64. */
 const MACHINE = {
   'qemu-system-x86_64': 'qemu-system-x86',
