@@ -1,4 +1,4 @@
-/** Pure tests, tests that run containers, and attacks on the protections of containers. */
+/** Pure tests, tests that run containers, networks, attacks on the protections, and what goes wrong or on for long. */
 const common = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -13,7 +13,11 @@ export default {
   projects: [
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/test/unit/**/*.test.ts'] },
     { ...common, displayName: 'integration', testMatch: ['<rootDir>/test/integration/**/*.test.ts'] },
+    // Of the machine's own network they change nothing: scripts/test.mjs runs them in a namespace.
+    { ...common, displayName: 'network', testMatch: ['<rootDir>/test/network/**/*.test.ts'] },
     { ...common, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.test.ts'] },
+    { ...common, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.test.ts'] },
+    { ...common, displayName: 'endurance', testMatch: ['<rootDir>/test/endurance/**/*.test.ts'] },
   ],
   testTimeout: 30_000,
 }

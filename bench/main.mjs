@@ -5,7 +5,7 @@ import path from 'node:path'
 import { makeRootfs, version } from './lib/peers.mjs'
 import { note, summary } from './lib/report.mjs'
 
-const SECTIONS = ['start', 'ordinary', 'engines', 'inside', 'images', 'build']
+const SECTIONS = ['start', 'ordinary', 'engines', 'network', 'inside', 'images', 'build']
 const { values, positionals } = (await import('node:util')).parseArgs({
   allowPositionals: true,
   options: { rounds: { type: 'string', default: '60' } },

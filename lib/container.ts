@@ -1,5 +1,6 @@
 /** Containers that are kept: created, started, stopped, looked into, and removed by their owner. */
 import { EventEmitter } from 'node:events'
+import type { Agent, AgentOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
@@ -10,7 +11,12 @@ import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution, limitsOf } from './execution.js'
 import { Image } from './image.js'
 import type { Change } from './layer/diff.js'
+import { addon } from './native/addon.js'
+import type { NetworkDefinition } from './network/definition.js'
+import type { EndpointOptions } from './network/endpoint.js'
+import type { PublishedPort } from './network/ports.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
+import { startAttachment } from './runtime/attachments.js'
 import { connectInside } from './runtime/connect.js'
 import { ContainerAgent } from './runtime/container-agent.js'
 import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container-archive.js'
@@ -19,12 +25,15 @@ import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/co
 import { announceExit, announceStart, type Subject } from './runtime/events.js'
 import { Execs } from './runtime/exec.js'
 import { type Health, healthPlan } from './runtime/health.js'
+import { type Connector, connector, httpAgent } from './runtime/http-agent.js'
 import { type ContainerInspection, inspection } from './runtime/inspect.js'
-import { type ContainerState, Life } from './runtime/life.js'
+import { type ContainerState, Life, type RunNetwork } from './runtime/life.js'
 import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
+import { openNamespace } from './runtime/namespaces.js'
 import { type ProcessInfo, processesIn } from './runtime/processes.js'
 import { type ContainerFilter, type ContainerInfo, listContainers, readStates, writeState } from './runtime/registry.js'
 import { checkRestart } from './runtime/restart.js'
+import { tierOf } from './runtime/room.js'
 import { updateLimits } from './runtime/update-limits.js'
 import { checkSignal, endedWith, verdict } from './runtime/verdict.js'
 import { type Duration, parseDuration } from './util/units.js'
@@ -76,6 +85,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       restart: checkRestart(options.restart),
       hooks: parts.hooks,
       beforeStart: () => this.#agent.release(),
+      network: runNetwork(parts),
       events: {
         started: (pid) => this.#onStart(pid),
         ended: (result) => this.#onEnd(result),
@@ -198,7 +208,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.emit('resume')
   }
 
-  /** A running one only with `force`. Removing twice is no error. */
+  /** A running one only with `force`; `volumes`: with its volumes that have no name. Removing twice is no error. */
   remove(options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
     if (this.#removing) return this.#removing
     const running = this.state === 'running' || this.state === 'paused'
@@ -209,12 +219,17 @@ export class Container extends EventEmitter implements AsyncDisposable {
           hint: 'Stop it first, or remove it with { force: true }.',
         }),
       )
-    this.#removing = this.#remove()
-    return this.#removing
+    const removing = this.#remove(options.volumes ?? false)
+    this.#removing = removing
+    // What could not be removed can be tried again.
+    removing.catch(() => {
+      this.#removing = undefined
+    })
+    return removing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.remove({ force: true })
+    await this.remove({ force: true, volumes: true })
   }
 
   /** Runs a program in the running container, as strict as the container itself. */
@@ -227,7 +242,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
       const { running, files, notes } = this.#execs.start(command, options, pidfd, limitsOf(request), request.events)
       return {
         running,
-        subject: { kind: 'exec', container: this.id, command },
+        subject: { kind: 'exec', container: this.id, command, tier: tierOf(this.#parts.assembled.workload) },
         conclude: (report) => {
           const result = verdict(report, files, report.failure ? notes() : [])
           if (result instanceof CaissonError) throw this.#life.running ? result : this.#wrongState('exec')
@@ -266,7 +281,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Its processes. */
   async top(): Promise<ProcessInfo[]> {
     this.#mustRun('top')
-    return processesIn(this.#parts.assembled.cgroup, this.pid ?? 0)
+    const { cgroup, workload } = this.#parts.assembled
+    return processesIn(cgroup, this.pid ?? 0, workload.sandbox !== undefined)
   }
 
   /** All that is known of it. */
@@ -356,14 +372,71 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return connectInside(this.#agent, port, options.timeout)
   }
 
-  async #remove(): Promise<void> {
+  /**
+   * An agent for http.request() whose connections are those of connect(); of the URL only the port matters. With
+   * undici: `new Agent({ connect: container.connector() })`.
+   */
+  httpAgent(options: AgentOptions = {}): Agent {
+    return httpAgent((port) => this.connect(port), options)
+  }
+
+  connector(): Connector {
+    return connector((port) => this.connect(port))
+  }
+
+  /** Of Network.connect(). */
+  async joinNetwork(network: NetworkDefinition, options: EndpointOptions): Promise<void> {
+    this.#mustExist('connect')
+    const { network: attachment } = this.#parts
+    if (!attachment) throw this.#noNetwork()
+    if (this.pid === null) return attachment.connect(network, options, undefined)
+    const netns = await openNamespace(`/proc/${this.pid}/ns/net`)
+    try {
+      await attachment.connect(network, options, netns.fd)
+    } finally {
+      addon().closeFd(netns.fd)
+    }
+  }
+
+  /** Of Network.disconnect(). */
+  async leaveNetwork(network: NetworkDefinition): Promise<void> {
+    this.#mustExist('disconnect')
+    if (await this.#parts.network?.disconnect(network)) return
+    throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${this.name} is not on network ${network.name}`, {
+      stage: 'network',
+    })
+  }
+
+  #noNetwork(): CaissonError {
+    return new CaissonError('ERR_CAISSON_INVALID_STATE', `${this.name} was created without a network to connect`, {
+      stage: 'network',
+      hint: 'Create it with { network: "bridge" } or another network.',
+    })
+  }
+
+  /** Where a port of it is published, while it runs. */
+  port(container: number, protocol: 'tcp' | 'udp' = 'tcp'): PublishedPort {
+    const ports = this.#parts.network?.publications.ports ?? []
+    const found = ports.find((each) => each.container === container && each.protocol === protocol)
+    if (found) return found
+    throw new CaissonError(
+      'ERR_CAISSON_INVALID_STATE',
+      `port ${container}/${protocol} of ${this.name} is not published`,
+      {
+        stage: 'ports',
+        hint: 'Create the container with { ports: [{ container }] }, and start it; connect(port) needs neither.',
+      },
+    )
+  }
+
+  async #remove(volumes: boolean): Promise<void> {
     await this.#life.settled()
     this.#life.kill(9)
     if (this.#life.running) await this.#life.exit
     this.#life.setState('removed')
     await this.#agent.release()
     containers.delete(this.id)
-    await discardParts(this.#parts)
+    await discardParts(this.#parts, volumes)
     const { hooks } = this.#parts
     await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))
     this.emit('remove')
@@ -385,7 +458,9 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   get #subject(): Subject {
-    return { kind: 'container', container: this.id, command: this.#parts.assembled.workload.spec.process?.args ?? [] }
+    const { workload } = this.#parts.assembled
+    const command = workload.spec.process?.args ?? []
+    return { kind: 'container', container: this.id, command, tier: tierOf(workload) }
   }
 
   #onStart(pid: number): void {
@@ -394,6 +469,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   #onEnd(result: ExecResult): void {
+    this.#execs.endAll()
     announceExit(this.#subject, result)
     if (result.reason === 'oom') this.emit('oom')
     this.emit('exit', result)
@@ -434,6 +510,20 @@ export class Container extends EventEmitter implements AsyncDisposable {
       hint: this.state === 'removed' ? 'Create a new container.' : 'Call start() first.',
     })
   }
+}
+
+function runNetwork({ network, room }: Parts): RunNetwork | undefined {
+  if (!network) return undefined
+  return {
+    start: () => startAttachment(network, room.namespaces),
+    handedOver: () => network.handedOver(),
+    stop: () => network.stop(),
+  }
+}
+
+/** Of any copy of this module. */
+export function isContainer(value: unknown): value is Container {
+  return typeof value === 'object' && value !== null && 'joinNetwork' in value
 }
 
 async function notFound(idOrName: string, candidates: number): Promise<CaissonError> {

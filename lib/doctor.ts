@@ -3,6 +3,7 @@ import os from 'node:os'
 import { type CgroupSummary, examineCgroups } from './doctor/cgroups.js'
 import { examineEnvironment } from './doctor/environment.js'
 import type { Finding } from './doctor/finding.js'
+import { examineIsolation } from './doctor/isolation.js'
 import { examineLimits } from './doctor/limits.js'
 import { examineMounts } from './doctor/mounts.js'
 import { examineNamespaces } from './doctor/namespaces.js'
@@ -58,23 +59,14 @@ export async function doctor(): Promise<Report> {
       const { findings: about, summary } = await examineCgroups()
       findings.push(...about)
       report.cgroup = summary
+      const { finding, tier } = await examineIsolation(data)
+      findings.push(finding)
+      report.tier = tier
     }
     const { finding, container } = examineEnvironment()
     findings.push(...(await examineStorage(data)), ...examineLimits(), finding)
     report.container = container
   }
   report.ok = findings.every(({ state }) => state !== 'missing')
-  report.tier = tierOf(findings)
   return report
-}
-
-/** Without these there is no container. */
-const NEEDED = ['process', 'namespace.mnt', 'namespace.pid', 'mount.tmpfs', 'mount.proc']
-const SANDBOX = ['landlock', 'seccomp.filter', 'process']
-
-function tierOf(findings: readonly Finding[]): Report['tier'] {
-  const good = (ids: readonly string[]) =>
-    ids.every((id) => findings.some((finding) => finding.id === id && finding.state === 'ok'))
-  if (good(NEEDED)) return 'namespaces'
-  return good(SANDBOX) ? 'landlock' : 'none'
 }

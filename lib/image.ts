@@ -140,7 +140,8 @@ export class Image {
   static async host(): Promise<Image> {
     const made = await hostRoot(path.join(roots().data, 'host'))
     const config = { Cmd: ['/bin/sh'], WorkingDir: '/', Env: [] }
-    const root = { lower: [made.skeleton], trees: made.trees, hidden: made.hidden, config }
+    const { trees, hidden, shown } = made
+    const root = { lower: [made.skeleton], trees, hidden, shown, config }
     return new Image(made.digest, config, { root })
   }
 

@@ -17,13 +17,24 @@ export type { UnpackOptions } from './image/unpack.js'
 export { Image } from './image.js'
 export type { Change } from './layer/diff.js'
 export { Namespace, type NamespaceFilter, type NamespaceInfo, type NamespaceOptions } from './namespace.js'
+export type { PublishedPort } from './network/ports.js'
+export {
+  type EndpointOptions,
+  Network,
+  type NetworkFilter,
+  type NetworkInspection,
+  type NetworkOptions,
+} from './network.js'
 export type * from './options.js'
 export { Pool, type PoolOptions, type PoolRunOptions } from './pool.js'
 export type { TransferEvent } from './registry/progress.js'
 export { run } from './run.js'
 export type { ArchiveSource, PutArchiveOptions } from './runtime/container-archive.js'
+export type { Tier } from './runtime/isolation.js'
+export type { IsolationReport } from './runtime/isolation-told.js'
 export type { ImageConfig } from './spec/image.js'
 export type { LandlockAccess, LandlockRules } from './spec/landlock.js'
 export type { StoreProblem, StoreReport } from './store/verify.js'
 export { type VerifyStoreOptions, verifyStore } from './verify.js'
+export { Volume, type VolumeFilter, type VolumeOptions, type VolumeUsage } from './volume.js'
 export { Wait } from './wait.js'

@@ -4,12 +4,15 @@ import type { Readable } from 'node:stream'
 import type { Limits } from './cgroup/settings.js'
 import type { Container } from './container.js'
 import type { Namespace } from './namespace.js'
+import type { EndpointOptions } from './network/endpoint.js'
+import type { PortMapping } from './network/ports.js'
+import type { Network } from './network.js'
 import type { NamespaceType } from './runtime/workload.js'
 import type { LandlockRules } from './spec/landlock.js'
 import type { IdMapping, SpecSeccomp } from './spec/runtime.js'
 import type { Duration, Size } from './util/units.js'
 
-export type { Limits, NamespaceType }
+export type { Limits, NamespaceType, PortMapping }
 
 /** `{ NAME: 'value' }`, or Docker's `['NAME=value']`. */
 export type Environment = Record<string, string | undefined> | readonly string[]
@@ -90,14 +93,6 @@ export interface SecurityOptions {
   require?: 'namespaces' | 'landlock'
 }
 
-export interface PortMapping {
-  container: number
-  /** Default: a free one. */
-  host?: number
-  protocol?: 'tcp' | 'udp'
-  address?: string
-}
-
 export interface HealthcheckOptions {
   /** A command line for the shell, or its words. */
   test: string | readonly string[]
@@ -137,7 +132,10 @@ export interface ContainerOptions {
   shmSize?: Size
   /** Where the writable layer lies. Default: `memory` for run(), `disk` for containers that are kept. */
   storage?: 'memory' | 'disk'
-  network?: 'none' | 'bridge' | 'host' | Container
+  /** `bridge`: the default network. A name or a Network: another. A Container: its namespaces. Default: `none`. */
+  network?: 'none' | 'bridge' | 'host' | (string & {}) | Network | Container
+  /** More networks, or how the container is on them. */
+  networks?: ReadonlyArray<string | Network | (EndpointOptions & { network: string | Network })>
   ports?: readonly PortMapping[]
   dns?: readonly string[]
   extraHosts?: Record<string, string> | readonly string[]

@@ -4,13 +4,15 @@ import { Execution, type Launched, type LaunchRequest, limitsOf } from './execut
 import { Image } from './image.js'
 import type { Note } from './native/failure.js'
 import type { ContainerOptions, ExecOptions } from './options.js'
-import { type Assembled, assemble, injectedFiles } from './runtime/assemble.js'
+import { type Assembled, injectedFiles } from './runtime/assemble.js'
+import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
 import { checkContainerOptions, checkPoolRunOptions } from './runtime/check-options.js'
-import { chooseNamespaces } from './runtime/choose-namespaces.js'
 import { checkCommand, execEnvironment, execProcess } from './runtime/exec.js'
-import { execute, injectFiles, type Lowered, lower, prepareProgram } from './runtime/lower.js'
+import { type Lowered, lower, prepareProgram } from './runtime/lower.js'
+import { execute, injectFiles } from './runtime/lower-program.js'
 import { owner } from './runtime/owner.js'
 import { Plan } from './runtime/plan.js'
+import { takeRoom, tierOf } from './runtime/room.js'
 import type { Running } from './runtime/running.js'
 import { copyOptions, type Plain, sameOptions } from './runtime/same-options.js'
 import { userText } from './runtime/spec-process.js'
@@ -117,7 +119,7 @@ export class Pool implements AsyncDisposable {
       checkCommand(command)
       checkCounted(request, cgroup, holder.cgroups)
       const rest = new Plan()
-      injectFiles(rest, injectedFiles(options.files))
+      injectFiles(rest, injectedFiles(options.files), workload.sandbox)
       const { records, notes } = this.#programFor(workload, lowered, options)
       rest.append(records, notes)
       const main = workload.spec.process as SpecProcess
@@ -127,7 +129,7 @@ export class Pool implements AsyncDisposable {
       rest.release()
       return {
         running,
-        subject: { kind: 'pool', container: id, command },
+        subject: { kind: 'pool', container: id, command, tier: tierOf(workload) },
         conclude(report) {
           const result = verdict(report, cgroup.files, rest.notes)
           if (result instanceof CaissonError) throw result
@@ -219,12 +221,14 @@ export class Pool implements AsyncDisposable {
     const root = await (await Image.resolve(this.#image, this.#options)).rootfs()
     // A command is needed to assemble; the one that is run comes later.
     const options = this.#options
-    const namespaces = await chooseNamespaces(options)
+    const room = await takeRoom(holder, options)
     const ready = deferred<void>()
     const id = newId()
     let prepared: Prepared
     try {
-      const assembled = assemble({ id, owner: holder, image: root, command: ['/'], options, namespaces })
+      const network = await attach(options, holder, { id, hostname: options.hostname })
+      const assembled = room.assemble({ id, image: root, command: ['/'], network })
+      if (network) await startAttachment(network, room.namespaces)
       const lowered = lower(assembled.workload, { parked: true })
       const request = { devices: assembled.workload.devices, killRest: true, background: true }
       const running = start(
@@ -233,14 +237,17 @@ export class Pool implements AsyncDisposable {
         { ...request, stdio: ['null', 'null', 'null'] },
         { ready: () => ready.resolve() },
       )
+      network?.handedOver()
       prepared = { id, running, lowered, assembled }
     } catch (error) {
-      namespaces.close()
+      await room.close()
+      await releaseAttachment(id)
       throw error
     }
     const { running, lowered, assembled } = prepared
     void running.ended.then((report) => {
-      namespaces.close()
+      void room.close()
+      void releaseAttachment(id)
       const outcome = verdict(report, assembled.cgroup.files, lowered.plan.notes)
       ready.reject(outcome instanceof CaissonError ? outcome : closed())
     })

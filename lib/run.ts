@@ -6,13 +6,16 @@ import { Image } from './image.js'
 import type { NativeReport } from './native/addon.js'
 import type { Note } from './native/failure.js'
 import type { RunOptions } from './options.js'
-import { assemble } from './runtime/assemble.js'
-import { chooseNamespaces } from './runtime/choose-namespaces.js'
+import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
+import { checkContainerOptions } from './runtime/check-options.js'
+import { checkTier } from './runtime/isolation.js'
 import { lower } from './runtime/lower.js'
 import { owner } from './runtime/owner.js'
+import { takeRoom, tierOf } from './runtime/room.js'
 import { templateFor } from './runtime/run-template.js'
 import { checkCounted, start } from './runtime/start.js'
 import { verdict } from './runtime/verdict.js'
+import { type HeldVolumes, takeVolumes } from './runtime/volumes.js'
 import { newId } from './util/ids.js'
 
 /**
@@ -31,17 +34,29 @@ async function launch(
   request: LaunchRequest,
 ): Promise<Launched> {
   const holder = await owner()
+  checkTier(holder.isolation, options.security?.require)
   const root = await (await Image.resolve(image, options)).rootfs(options.signal)
-  const template = templateFor(holder, root, options)
+  const template = holder.isolation.tier === 'namespaces' ? templateFor(holder, root, options) : undefined
   if (template) {
     const { id, args, running, files, notes } = template.start(command, options, limitsOf(request), request.events)
-    const subject = { kind: 'run' as const, container: id, command: args }
+    const subject = { kind: 'run' as const, container: id, command: args, tier: 'namespaces' as const }
     return { running, subject, conclude: (report) => concluded(report, files, report.failure ? notes() : []) }
   }
-  const namespaces = await chooseNamespaces(options)
+  checkContainerOptions(options)
+  const room = await takeRoom(holder, options)
+  const id = newId()
+  let volumes: HeldVolumes | undefined
+  const close = async () => {
+    await room.close()
+    await volumes?.release(true)
+    await releaseAttachment(id)
+  }
   try {
-    const id = newId()
-    const { workload, cgroup } = assemble({ id, owner: holder, image: root, command, options, namespaces })
+    const network = await attach(options, holder, { id, ...options })
+    volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: false })
+    const chosen = volumes ? { ...options, mounts: volumes.mounts } : options
+    const { workload, cgroup } = room.assemble({ id, image: root, command, options: chosen, network })
+    if (network) await startAttachment(network, room.namespaces)
     const lowered = lower(workload)
     checkCounted(request, cgroup, holder.cgroups)
     const running = start(
@@ -50,11 +65,21 @@ async function launch(
       { ...limitsOf(request), devices: workload.devices, killRest: true },
       request.events,
     )
-    void running.ended.then(() => namespaces.close())
-    const subject = { kind: 'run' as const, container: id, command: workload.spec.process?.args ?? [] }
-    return { running, subject, conclude: (report) => concluded(report, cgroup.files, lowered.plan.notes) }
+    network?.handedOver()
+    const closed = running.ended.then(close)
+    const program = workload.spec.process?.args ?? []
+    const subject = { kind: 'run' as const, container: id, command: program, tier: tierOf(workload) }
+    return {
+      running,
+      subject,
+      async conclude(report) {
+        // Whoever has the result may use the same address, port or volume again.
+        await closed
+        return concluded(report, cgroup.files, lowered.plan.notes)
+      },
+    }
   } catch (error) {
-    namespaces.close()
+    await close()
     throw error
   }
 }

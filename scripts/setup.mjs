@@ -8,7 +8,7 @@ import path from 'node:path'
 const root = path.resolve(import.meta.dirname, '..')
 const purpose = process.argv[process.argv.indexOf('--for') + 1] ?? 'demo'
 
-/** Debian packages by the command that they bring. */
+/** Debian packages by the command, or the file, that they bring. */
 const BUILD = { cmake: 'cmake', 'g++': 'g++', make: 'make' }
 const DEMO = { ...BUILD, busybox: 'busybox-static', 'docker-registry': 'docker-registry' }
 const PEERS = {
@@ -24,6 +24,9 @@ const PEERS = {
   strace: 'strace',
   newuidmap: 'uidmap',
   ip: 'iproute2',
+  nft: 'nftables',
+  dig: 'bind9-dnsutils',
+  curl: 'curl',
   lsns: 'util-linux',
   bsdtar: 'libarchive-tools',
   zstd: 'zstd',
@@ -31,9 +34,17 @@ const PEERS = {
   'docker-registry': 'docker-registry',
   htpasswd: 'apache2-utils',
   openssl: 'openssl',
+  '/usr/include/seccomp.h': 'libseccomp-dev',
 }
 /** What the bench measures against besides. */
 const ENGINES = { dockerd: 'docker.io' }
+/** To check the addon's core with: the fuzzers need clang, and for its compression the libraries of others. */
+const CHECKS = {
+  clang: 'clang',
+  '/usr/lib/clang/14/lib': 'libclang-rt-dev', // where Debian 12 has it; elsewhere apt finds it installed
+  valgrind: 'valgrind',
+}
+const HEADERS = { '/usr/include/zlib.h': 'zlib1g-dev', '/usr/include/zstd.h': 'libzstd-dev' }
 /** For the virtual machine of test/vm, which is made for x64. */
 const MACHINE = {
   'qemu-system-x86_64': 'qemu-system-x86',
@@ -43,10 +54,16 @@ const MACHINE = {
 }
 const machine = process.arch === 'x64' ? MACHINE : {}
 const wanted =
-  { demo: DEMO, test: { ...BUILD, ...PEERS, ...machine }, bench: { ...BUILD, ...PEERS, ...ENGINES } }[purpose] ?? BUILD
+  {
+    demo: DEMO,
+    test: { ...BUILD, ...PEERS, ...CHECKS, ...HEADERS, ...machine },
+    bench: { ...BUILD, ...PEERS, ...ENGINES },
+  }[purpose] ?? BUILD
 
 function found(command) {
+  if (command.startsWith('/')) return existsSync(command)
   const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+  if (path.isAbsolute(command)) return existsSync(command)
   return places.some((directory) => existsSync(path.join(directory, command)))
 }
 

@@ -1,5 +1,5 @@
 // Runs every test that this machine can run, or the steps that are named, and ends with one line of totals.
-//   node scripts/test.mjs [lint|types|unit|integration|security|user|vm]...
+//   node scripts/test.mjs [lint|types|unit|native|integration|security|network|faults|endurance|user|vm]...
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,6 +7,7 @@ import path from 'node:path'
 import { Unavailable } from '../test/vm/cache.mjs'
 import { testInGuest } from '../test/vm/tests.mjs'
 import { spawnAsUser } from './as-user.mjs'
+import { nativeChecks } from './native.mjs'
 
 const root = path.resolve(import.meta.dirname, '..')
 const totals = { passed: 0, failed: 0, skipped: 0 }
@@ -15,22 +16,39 @@ const skipped = new Map()
 const ran = new Set()
 
 /** None takes half as long; whatever hangs must not keep the others from being counted. */
-const TIMEOUT = { timeout: 900_000, killSignal: 'SIGKILL' }
+const TIMEOUT = { timeout: 1_500_000, killSignal: 'SIGKILL' }
 
 function command(file, args) {
   const { status } = spawnSync(file, args, { cwd: root, stdio: 'inherit', ...TIMEOUT })
   totals[status === 0 ? 'passed' : 'failed']++
 }
 
+/** How often owners are killed at a random instant, as root and once more as an ordinary user. */
+const KILL_ROUNDS = '1000'
+
+/** Runs what follows in a network namespace of its own, which it is told (test/support/lan.ts). */
+const LAN = [
+  'unshare',
+  '--net',
+  '--mount',
+  'sh',
+  '-c',
+  'CAISSON_TEST_LAN=$(readlink /proc/self/ns/net) exec "$@"',
+  'sh',
+]
+
 const JEST = 'node_modules/jest/bin/jest.js'
 const QUIET = { stdio: ['ignore', 'ignore', 'inherit'], ...TIMEOUT }
 
-function jest(project) {
+function jest(project, around = []) {
   const report = path.join(root, '.cache', `jest-${project}.json`)
   rmSync(report, { force: true })
   // The cache goes along into the virtual machine, where to transform the sources again would take a minute.
   const args = [JEST, '--selectProjects', project, '--cacheDirectory', '.cache/jest']
-  spawnSync(process.execPath, [...args, '--json', '--outputFile', report], { cwd: root, ...QUIET })
+  if (project === 'network') args.push('--runInBand')
+  const env = { CAISSON_KILL_ROUNDS: KILL_ROUNDS, ...process.env }
+  const [file, ...rest] = [...around, process.execPath, ...args, '--json', '--outputFile', report]
+  spawnSync(file, rest, { cwd: root, env, ...QUIET })
   count(report)
 }
 
@@ -43,7 +61,7 @@ function asUser() {
   if (process.getuid() !== 0) return console.error('not root: the other steps were those of an ordinary user')
   const places = mkdtempSync(path.join(tmpdir(), 'caisson-user-'))
   chmodSync(places, 0o777)
-  const env = { CAISSON_KILL_ROUNDS: '40' }
+  const env = { CAISSON_KILL_ROUNDS: process.env.CAISSON_KILL_ROUNDS ?? KILL_ROUNDS }
   const common = [
     JEST,
     '--selectProjects',
@@ -85,6 +103,13 @@ function note(file, name, status) {
   else ran.add(test)
 }
 
+function native() {
+  for (const { name, status, seconds, why } of nativeChecks()) {
+    totals[status]++
+    if (status !== 'passed') console.error(`${status}: ${name} (${seconds.toFixed(0)} s): ${why}`)
+  }
+}
+
 async function virtualMachine() {
   try {
     const { results, problem, accelerator, kernel } = await testInGuest()
@@ -109,8 +134,13 @@ const STEPS = {
   lint: () => command('node_modules/.bin/biome', ['check', '.']),
   types: () => command('node_modules/.bin/tsc', ['--noEmit', '-p', '.']),
   unit: () => jest('unit'),
+  native,
   integration: () => jest('integration'),
   security: () => jest('security'),
+  // Each file sets devices and addresses up as if the machine were its own; one after the other, as it is only one.
+  network: () => jest('network', process.getuid() === 0 ? LAN : []),
+  faults: () => jest('faults'),
+  endurance: () => jest('endurance'),
   user: asUser,
   vm: virtualMachine,
 }

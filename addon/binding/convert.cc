@@ -159,6 +159,7 @@ Blueprint blueprint(const Napi::Object& request) {
   options.collect = texts(request.Get("collect"));
   options.kill_rest = truth(request, "killRest");
   options.marked = truth(request, "marked");
+  options.guarded = truth(request, "guarded");
   options.own_pids = truth(request, "ownPids");
   return options;
 }

@@ -8,6 +8,7 @@
 #include "binding/convert.h"
 #include "binding/layer.h"
 #include "binding/namespace.h"
+#include "binding/network.h"
 #include "binding/process.h"
 #include "binding/promise.h"
 #include "core/lock.h"
@@ -99,6 +100,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_agent(exports);
   export_layer(exports);
   export_namespace(exports);
+  export_network(exports);
   exports.Set("perform", Napi::Function::New(env, do_steps, "perform"));
   exports.Set("removeCgroup", Napi::Function::New(env, remove_cgroup, "removeCgroup"));
   exports.Set("killCgroup", Napi::Function::New(env, kill_cgroup, "killCgroup"));

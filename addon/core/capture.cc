@@ -20,10 +20,10 @@ char* scratch() {
 
 }  // namespace
 
-void Capture::start(Fd fd, OnBytes on_bytes) {
+bool Capture::start(Fd fd, OnBytes on_bytes) {
   fd_ = std::move(fd);
   on_bytes_ = std::move(on_bytes);
-  Supervisor::shared().add(fd_.get(), EPOLLIN, this);
+  return Supervisor::shared().add(fd_.get(), EPOLLIN, this);
 }
 
 bool Capture::take(size_t at_most, bool until_dry) {

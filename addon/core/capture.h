@@ -18,7 +18,8 @@ class Capture : public Supervisor::Source {
   Capture() = default;
   Capture(const Capture&) = delete;
 
-  void start(Fd fd, OnBytes on_bytes);
+  // False with errno set: nothing will be read before finish().
+  bool start(Fd fd, OnBytes on_bytes);
   // Reads what is there now, then closes. For when the writers are gone.
   void finish();
   // Gives the pipe away; what was read stays in `bytes`.

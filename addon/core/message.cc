@@ -39,8 +39,9 @@ ssize_t receive_packet(int socket, void* bytes, size_t size, std::vector<Fd>* fd
   header.msg_control = space;
   header.msg_controllen = sizeof space;
   ssize_t n;
+  // ECONNRESET says once that the other end has left something unread; what it sent before can be read after that.
   do n = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
+  while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n < 0) return n;
   for (cmsghdr* rights = CMSG_FIRSTHDR(&header); rights != nullptr; rights = CMSG_NXTHDR(&header, rights)) {
     if (rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) continue;

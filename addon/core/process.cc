@@ -29,10 +29,19 @@ using std::chrono::milliseconds;
 
 constexpr auto SETUP_LIMIT = milliseconds(60'000);
 constexpr auto TRACED_LIMIT = milliseconds(200);
+constexpr auto BLIND_PAUSE = milliseconds(10);
 constexpr int CLEAN_ATTEMPTS = 500;
 
 Supervisor::Clock::time_point in_ms(double ms) {
   return Supervisor::Clock::now() + std::chrono::microseconds(static_cast<int64_t>(ms * 1000));
+}
+
+// A child of ours that was killed, and that no descriptor leads to. No other can have its number before this.
+void reap_later(pid_t pid, int attempt) {
+  siginfo_t info = {};
+  bool runs = waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0;
+  if (runs && attempt < CLEAN_ATTEMPTS)
+    Supervisor::shared().at(Supervisor::Clock::now() + BLIND_PAUSE, [=] { reap_later(pid, attempt + 1); });
 }
 
 }  // namespace
@@ -153,7 +162,9 @@ Result<> Process::finish_steps() {
   message go = {};
   go.type = MESSAGE_GO;
   go.value = static_cast<uint32_t>(pid_);
-  if (!send_message(control_.fd.get(), go)) return failed("process", "sendmsg", "go");
+  // One that has ended says itself why.
+  if (!send_message(control_.fd.get(), go) && errno != EPIPE && errno != ECONNRESET)
+    return failed("process", "sendmsg", "go");
   return Nothing{};
 }
 
@@ -175,9 +186,8 @@ void Process::launch() {
 void Process::attach() {
   attached_ = true;
   attach_streams();
-  if (oom_.fd) oom_.start(EPOLLIN);
-  control_.start(EPOLLIN);
-  exit_.start(EPOLLIN);
+  if ((oom_.fd && !oom_.start(EPOLLIN)) || !control_.start(EPOLLIN)) give_up("epoll_ctl", errno);
+  watch_exit();
   timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
     if (!started_ && !parked_) kill_now(Cause::Stopped);
   }));
@@ -185,17 +195,41 @@ void Process::attach() {
   if (pending_ != Cause::None) kill_now(pending_);
 }
 
+// What cannot be watched, or not be heard of, does not run: the kernel takes no more watches (ENOSPC), a message came
+// without its descriptor because there is no room for one (EMFILE).
+void Process::give_up(const char* syscall, int error) {
+  report_.failure = failed("process", syscall, "", error);
+  given_up_ = true;
+  kill_now(Cause::Stopped);
+}
+
+void Process::watch_exit() {
+  if (exit_.start(EPOLLIN)) return;
+  give_up("epoll_ctl", errno);
+  look_for_exit();
+}
+
+void Process::look_for_exit() {
+  Supervisor::shared().at(Supervisor::Clock::now() + BLIND_PAUSE, [this, self = self_] {
+    if (ended_) return;
+    on_exit(0);
+    look_for_exit();
+  });
+}
+
 void Process::attach_streams() {
+  bool watched = true;
   for (int i = 0; i < 2; i++) {
     if (options_.stdio[i + 1].kind != Stdio::Kind::Capture) continue;
     output_[i].limit = log_ ? 0 : options_.limits.capture;
-    output_[i].start(std::move(options_.stdio[i + 1].fd),
-                     [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); });
+    watched &= output_[i].start(std::move(options_.stdio[i + 1].fd),
+                                [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); });
   }
   if (options_.stdio[0].kind == Stdio::Kind::Input) {
     input_.fd = std::move(options_.stdio[0].fd);
-    input_.start(EPOLLOUT);
+    watched &= input_.start(EPOLLOUT);
   }
+  if (!watched) give_up("epoll_ctl", errno);
 }
 
 void Process::on_control(uint32_t) { read_control(); }
@@ -206,6 +240,7 @@ void Process::read_control() {
     std::vector<Fd> fds;
     int got = receive_message(control_.fd.get(), &what, &fds);
     if (got < 0 && errno == EAGAIN) break;
+    if (got < 0 && !executed()) give_up("recvmsg", errno);
     if (got <= 0) {
       control_.stop();
       if (executed()) on_executed();
@@ -228,7 +263,10 @@ void Process::read_control() {
         listener_->ready();
         break;
       case MESSAGE_CONSOLE:
-        if (fds.empty()) break;
+        if (fds.empty()) {
+          give_up("recvmsg", EMFILE);
+          break;
+        }
         if (log_) {
           fcntl(fds[0].get(), F_SETFL, O_NONBLOCK | O_RDWR);
           output_[0].start(Fd(fcntl(fds[0].get(), F_DUPFD_CLOEXEC, 0)),
@@ -238,7 +276,14 @@ void Process::read_control() {
         break;
       case MESSAGE_CHILD:
       case MESSAGE_PROCESS: {
-        if (!fds.empty()) follow(static_cast<pid_t>(what.value), std::move(fds[0]), what.type == MESSAGE_CHILD);
+        auto pid = static_cast<pid_t>(what.value);
+        if (!fds.empty()) {
+          follow(pid, std::move(fds[0]), what.type == MESSAGE_CHILD);
+        } else {
+          give_up("recvmsg", EMFILE);
+          ::kill(pid, SIGKILL);
+          if (what.type == MESSAGE_PROCESS) reap_later(pid, 0);
+        }
         break;
       }
       default:
@@ -251,8 +296,10 @@ void Process::follow(pid_t pid, Fd pidfd, bool attended) {
   if (attended || program_) {
     std::lock_guard lock(pidfd_mutex_);
     gone_.stop();
-    gone_.fd.reset(fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0));
-    gone_.start(EPOLLIN);
+    if (!options_.guarded) {
+      gone_.fd.reset(fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0));
+      gone_.start(EPOLLIN);
+    }
     program_ = std::move(pidfd);
     pid_ = pid;
   } else {
@@ -263,7 +310,7 @@ void Process::follow(pid_t pid, Fd pidfd, bool attended) {
     exit_.stop();
     exit_.fd = std::move(pidfd);
     pid_ = pid;
-    exit_.start(EPOLLIN);
+    watch_exit();
   }
   // What was sent to the one before has died with it.
   for (int number : early_signals_) send_signal(number);
@@ -285,7 +332,8 @@ void Process::on_executed() {
   early_signals_ = {};
   if (options_.marked) mark_ = mark_of(pid_);
   // What is in a cgroup, the watchdog finds there.
-  if (options_.cgroup.unified.empty() && options_.cgroup.legacy.empty()) watchdog_guard(this, exit_.fd.get());
+  // A guard ends with us by itself, and takes the rest along.
+  if (options_.cgroup.unified.empty() && options_.cgroup.legacy.empty() && !options_.guarded) watchdog_guard(this, exit_.fd.get());
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
   if (options_.limits.wall_ms > 0)
@@ -346,8 +394,10 @@ void Process::kill_now(Cause cause) {
 }
 
 void Process::kill_all() {
+  // Never the guard itself: whom it guards would be alone.
+  if (options_.guarded) sys::pidfd_send_signal(exit_.fd.get(), SIGTERM);
   if (cgroup_kill(options_.cgroup)) return;
-  send_signal(SIGKILL);
+  if (!options_.guarded || program_) send_signal(SIGKILL);
   if (mark_ != 0) kill_marked(mark_);
 }
 
@@ -416,7 +466,7 @@ void Process::finish() {
     report_.output[i] = std::move(output_[i].bytes);
   }
   if (log_) log_->finish();
-  if (started_) {
+  if (started_ && !given_up_) {
     report_.failure.reset();
     report_.duration_ms = std::chrono::duration<double, std::milli>(exited_at_ - executed_at_).count();
   } else if (!report_.failure) {
@@ -440,6 +490,12 @@ void Process::clean(int attempt) {
                             [this, attempt] { clean(attempt + 1); });
     return;
   }
+  // Now, and not when the last who holds this lets go of it: JavaScript does so when it likes.
+  plan_.reset();
+  control_.fd.reset();
+  options_.inherited.clear();
+  for (Stdio& stdio : options_.stdio) stdio.fd.reset();
+  log_.reset();
   listener_->ended(std::move(report_));
   self_.reset();
 }

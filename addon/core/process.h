@@ -58,6 +58,7 @@ struct Blueprint {
   std::vector<std::string> collect;  // files to read when it has ended
   bool kill_rest = false;            // when it ends, so does everything in its cgroup; otherwise that may live on
   bool marked = false;               // no cgroup keeps it together but a cgroup namespace of its own (core/marked.h)
+  bool guarded = false;              // the watched process ends all that the program has started when it is told to
   bool own_pids = false;             // it is PID 1 of its namespace: the kernel already ends the rest
 };
 
@@ -106,7 +107,8 @@ class Process : public std::enable_shared_from_this<Process> {
   // From any thread; all are no-ops once it has ended.
   void kill(Cause cause);
   void signal(int number);
-  // A new descriptor of the process itself, for others to join; negative when there is none (yet, or any more).
+  // A new descriptor of the process itself, for others to join; a negative errno, ESRCH when there is none (yet, or
+  // any more).
   int duplicate_pidfd();
   void go();
   void detach(int stream, std::function<void(Fd, std::string)> done);
@@ -144,6 +146,9 @@ class Process : public std::enable_shared_from_this<Process> {
   // On the supervisor's thread.
   void attach();
   void attach_streams();
+  void give_up(const char* syscall, int error);
+  void watch_exit();
+  void look_for_exit();
   void on_control(uint32_t events);
   void on_exit(uint32_t events);
   void on_program_gone(uint32_t events);
@@ -188,6 +193,7 @@ class Process : public std::enable_shared_from_this<Process> {
 
   bool in_gate_ = false;
   bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
+  bool given_up_ = false;  // killed because it could not be watched
   Cause pending_ = Cause::None;       // asked for before there was a process
   std::vector<int> early_signals_;    // sent before it was the program, if there was a process already or not
   ino_t mark_ = 0;

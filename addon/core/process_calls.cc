@@ -23,7 +23,9 @@ void Process::signal(int number) {
 int Process::duplicate_pidfd() {
   std::lock_guard lock(pidfd_mutex_);
   const Fd& of = program_ ? program_ : exit_.fd;
-  return of ? fcntl(of.get(), F_DUPFD_CLOEXEC, 0) : -1;
+  if (!of) return -ESRCH;
+  int duplicate = fcntl(of.get(), F_DUPFD_CLOEXEC, 0);
+  return duplicate < 0 ? -errno : duplicate;
 }
 
 void Process::go() {

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <atomic>
+
 #include "core/init_image.h"
 #include "core/sys.h"
 
@@ -48,9 +50,42 @@ struct CloneArguments {
   return result;
 }
 
+// The same by clone(2): for where a filter around this process forbids clone3, whose flags it cannot see (Docker's
+// default profile). What only clone3 has, the child does itself (become_init).
+[[gnu::always_inline]] inline long plain_clone(const CloneArguments& arguments) {
+  auto flags = static_cast<long>(static_cast<uint32_t>(arguments.flags) | arguments.exit_signal);
+  auto pidfd = static_cast<long>(arguments.pidfd);
+  long result;
+#if defined(__x86_64__)
+  register long r10 __asm__("r10") = 0;
+  register long r8 __asm__("r8") = 0;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(SYS_clone), "D"(flags), "S"(0L), "d"(pidfd), "r"(r10), "r"(r8)
+                   : "rcx", "r11", "memory");
+#else
+  register long x8 __asm__("x8") = SYS_clone;
+  register long x0 __asm__("x0") = flags;
+  register long x1 __asm__("x1") = 0;
+  register long x2 __asm__("x2") = pidfd;
+  register long x3 __asm__("x3") = 0;
+  register long x4 __asm__("x4") = 0;
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+  result = x0;
+#endif
+  return result;
+}
+
+// Whether the call itself is refused, and not what was asked of it: a kernel that has it takes no arguments of size 0.
+bool clone3_refused() { return syscall(SYS_clone3, nullptr, 0) < 0 && (errno == ENOSYS || errno == EPERM); }
+
+// Found out at the first refusal, then known.
+std::atomic<bool> without_clone3 = false;
+
 // Shared with the child, which runs in our memory until it executes.
 struct Child {
   int init;
+  int procs;  // cgroup.procs of the cgroup to enter; -1: it is born there
   const int* fds;
   int count;
   char* arguments[3];
@@ -68,6 +103,8 @@ void fail(Child* child, const char* name) {
 // Runs between clone and exec in the memory of the suspended parent thread: system calls only. The descriptor table is
 // a copy of our own, so it may be rearranged.
 [[noreturn]] __attribute__((noinline)) void become_init(Child* child) {
+  // Signals stay blocked until the exec, which resets their handlers (as CLONE_CLEAR_SIGHAND does).
+  if (child->procs >= 0 && write(child->procs, "0", 1) < 0) fail(child, "write");
   // Out of the way of the targets 0..count-1, wherever a source lies among them.
   int moved[SPAWN_FDS_MAX];
   for (int i = 0; i < child->count; i++) {
@@ -102,6 +139,7 @@ Result<Spawned> spawn(const SpawnOptions& options) {
 
   Child child = {};
   child.init = *image;
+  child.procs = -1;
   child.fds = options.fds.data();
   child.count = static_cast<int>(options.fds.size());
   char name[] = "caisson-init";
@@ -122,12 +160,22 @@ Result<Spawned> spawn(const SpawnOptions& options) {
   uint64_t all = ~0ULL, before = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   // The child shares this stack while we are suspended: it only goes deeper, and never returns.
-  long pid = clone3(&arguments);
+  long pid = -ENOSYS;
+  bool old = without_clone3;
+  if (!old) pid = clone3(&arguments);
   if (pid == 0) become_init(&child);
+  Fd procs;
+  if (old || ((pid == -ENOSYS || pid == -EPERM) && clone3_refused())) {
+    without_clone3 = old = true;
+    if (cgroup) procs.reset(openat(cgroup.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
+    child.procs = procs.get();
+    pid = cgroup && !procs ? -errno : plain_clone(arguments);
+    if (pid == 0) become_init(&child);
+  }
   int error = static_cast<int>(-pid);
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
 
-  if (pid < 0) return failed("namespaces", "clone3", options.cgroup, error);
+  if (pid < 0) return failed("namespaces", old ? "clone" : "clone3", options.cgroup, error);
   Fd handle(pidfd);
   if (child.syscall != nullptr) {
     siginfo_t info;

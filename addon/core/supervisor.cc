@@ -15,6 +15,11 @@ Supervisor& Supervisor::shared() {
   return *supervisor;
 }
 
+Supervisor& Supervisor::traffic() {
+  static auto* supervisor = new Supervisor();
+  return *supervisor;
+}
+
 Supervisor::Supervisor() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!epoll_ || !wake_) throw std::system_error(errno, std::generic_category(), "epoll");
   add(wake_.get(), EPOLLIN, nullptr);

@@ -27,6 +27,8 @@ class Supervisor {
   };
 
   static Supervisor& shared();
+  // Another, for what passes through published ports and resolvers: it may be much, and nothing else waits for it.
+  static Supervisor& traffic();
 
   // From any thread: run on the supervisor's.
   void post(std::function<void()> work);

@@ -23,6 +23,7 @@ struct context {
   int empty_dir; /* mount of an empty directory, shared by all masks; -1 until the first */
   int as_pid1;   /* this process is the PID 1 of the container and not its child */
   int self;      /* our /proc/self, kept when another mount namespace is entered; -1: by its path */
+  int scoped;    /* in a Landlock domain that signals do not leave */
   int no_groups; /* the user namespace denies setgroups */
 };
 
@@ -94,8 +95,13 @@ int remove_tree(int above, const char *name);
 int users_lookup(struct context *c, const char *spec, u32 uid, u32 gid);
 int users_add_group(struct context *c, const char *name);
 
+/* clone.c */
+long process_make(struct context *c, const char *what, u64 flags, u64 exit_signal, int *pidfd, int cgroup);
+
 /* reap.c: waits for the process that FORK made, and ends as it does */
 _Noreturn void attend(struct context *c, long child);
+/* Likewise, and with the child everything ends that it has started, at the latest with the owner. */
+_Noreturn void guard(struct context *c, long child);
 
 /* The operations, by file. */
 int op_cgroup_join(struct context *, const struct operation *);
@@ -113,6 +119,7 @@ int op_propagation(struct context *, const struct operation *);
 int op_tree(struct context *, const struct operation *);
 int op_filesystem(struct context *, const struct operation *);
 int op_overlay(struct context *, const struct operation *);
+int op_copy(struct context *, const struct operation *);
 int op_root(struct context *, const struct operation *);
 int op_chroot(struct context *, const struct operation *);
 int op_attach(struct context *, const struct operation *);

@@ -2,7 +2,6 @@
 #include "context.h"
 
 #include <linux/poll.h>
-#include <linux/sched.h>
 #include <linux/wait.h>
 
 static _Noreturn void run_hook(const struct operation *op, int input) {
@@ -37,8 +36,7 @@ int op_hook(struct context *c, const struct operation *op) {
   int pipe[2], pidfd = -1;
   int r = (int)tried(c, "pipe2", path, SYS(pipe2, pipe, O_CLOEXEC));
   if (r < 0) return r;
-  struct clone_args args = {.flags = CLONE_PIDFD, .pidfd = (u64)(usize)&pidfd, .exit_signal = 17};
-  long pid = tried(c, "clone3", path, SYS(clone3, &args, sizeof args));
+  long pid = process_make(c, path, 0, 17, &pidfd, -1);
   if (pid < 0) return (int)pid;
   if (pid == 0) run_hook(op, pipe[0]);
   SYS(close, pipe[0]);

@@ -94,7 +94,10 @@ int op_bounding(struct context *c, const struct operation *op) {
 
 int op_credentials(struct context *c, const struct operation *op) {
   long r = c->uid ? tried(c, "prctl", "PR_SET_KEEPCAPS", SYS(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0)) : 0;
-  if (r >= 0 && !op->number[1] && !c->no_groups) r = tried(c, "setgroups", "", SYS(setgroups, c->groups, c->group));
+  if (r >= 0 && !c->no_groups) {
+    r = tried(c, "setgroups", "", SYS(setgroups, c->groups, c->group));
+    if (r == -E_PERM && op->number[1]) r = 0;
+  }
   if (r >= 0) r = tried(c, "setresgid", "", SYS(setresgid, c->gid, c->gid, c->gid));
   if (r >= 0) r = tried(c, "setresuid", "", SYS(setresuid, c->uid, c->uid, c->uid));
   if (r >= 0 && c->uid) r = tried(c, "prctl", "PR_SET_KEEPCAPS", SYS(prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0));
@@ -111,6 +114,13 @@ int op_capabilities(struct context *c, const struct operation *op) {
    * back by capabilities of the program's file, which no_new_privs only cuts down to what was there.
    */
   if (c->uid) effective &= ambient, permitted &= ambient;
+  /* Only as far as they are there. */
+  if (op->flags & PLAN_OPTIONAL) {
+    long there = tried(c, "capget", "", SYS(capget, &header, data));
+    if (there < 0) return (int)there;
+    permitted &= data[0].permitted | (u64)data[1].permitted << 32;
+    effective &= permitted;
+  }
   for (int i = 0; i < 2; i++) {
     data[i].effective = (u32)(effective >> 32 * i);
     data[i].permitted = (u32)(permitted >> 32 * i);

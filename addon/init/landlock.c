@@ -20,6 +20,7 @@ enum {
   VERSION_REFER = 2,
   VERSION_NET = 4,
   VERSION_SCOPE = 6,
+  SCOPE_SIGNAL = 2,
   RIGHTS_OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15,
 };
 
@@ -39,9 +40,10 @@ static u64 known_rights(long version) {
   return version >= 5 ? 0xffff : version >= 3 ? 0x7fff : version >= 2 ? 0x3fff : 0x1fff;
 }
 
-static int allow_path(struct context *c, int ruleset, const char *path, u64 rights) {
+static int allow_path(struct context *c, int ruleset, const char *path, u64 rights, int optional) {
   struct statx status;
   int fd = resolve_open(-1, path, O_PATH, 0, 0);
+  if (optional && (fd == -E_NOENT || fd == -E_ACCES)) return 0;
   if (fd < 0) return (int)tried(c, "openat2", path, fd);
   struct beneath rule = {.rights = rights, .parent = fd};
   int r = (int)tried(c, "statx", path, SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &status));
@@ -74,6 +76,7 @@ int op_landlock(struct context *c, const struct operation *op) {
     return (int)tried(c, "landlock_create_ruleset", ruleset.net && version < VERSION_NET ? "TCP" : "scope", -E_OPNOTSUPP);
   if (version < VERSION_NET) ruleset.net = 0;
   if (version < VERSION_SCOPE) ruleset.scoped = 0;
+  if (!ruleset.fs && !ruleset.net && !ruleset.scoped) return 0; /* nothing of it is known here */
   usize size = version >= VERSION_SCOPE ? 24 : version >= VERSION_NET ? 16 : 8;
   int fd = (int)tried(c, "landlock_create_ruleset", "", SYS(landlock_create_ruleset, &ruleset, size, 0));
   if (fd < 0) return fd;
@@ -81,12 +84,13 @@ int op_landlock(struct context *c, const struct operation *op) {
   const char *path = op->string;
   int r = 0;
   for (u32 i = 0; r >= 0 && i < op->strings; i++, path += strlen(path) + 1)
-    r = allow_path(c, fd, path, number_at(op, i) & ruleset.fs);
+    r = allow_path(c, fd, path, number_at(op, i) & ruleset.fs, op->flags & PLAN_OPTIONAL);
   for (u32 i = op->strings; r >= 0 && ruleset.net && i < count; i += 2) {
     struct port rule = {number_at(op, i), number_at(op, i + 1)};
     r = (int)tried(c, "landlock_add_rule", "port", SYS(landlock_add_rule, fd, RULE_NET_PORT, &rule, 0));
   }
   if (r >= 0) r = (int)tried(c, "landlock_restrict_self", "", SYS(landlock_restrict_self, fd, 0));
+  if (r >= 0 && ruleset.scoped & SCOPE_SIGNAL) c->scoped = 1;
   SYS(close, fd);
   return r;
 }

@@ -287,7 +287,8 @@ int op_mask(struct context *c, const struct operation *op) {
   int target = resolve_open(-1, path, O_PATH, 0, resolve);
   if (target == -E_NOENT || target == -E_NOTDIR) return 0;
   if (target < 0) return (int)tried(c, "openat2", path, target);
-  i64 type = file_type(target);
+  i64 type = tried(c, "statx", path, file_type(target));
+  if (type < 0) return (int)type;
   int cover, r;
   if (type == S_IFDIR) {
     if (c->empty_dir < 0) {

@@ -17,6 +17,7 @@ static const operator_function operators[PLAN_OP_COUNT] = {
     [PLAN_TREE] = op_tree,
     [PLAN_FILESYSTEM] = op_filesystem,
     [PLAN_OVERLAY] = op_overlay,
+    [PLAN_COPY] = op_copy,
     [PLAN_ROOT] = op_root,
     [PLAN_CHROOT] = op_chroot,
     [PLAN_ATTACH] = op_attach,
@@ -65,6 +66,7 @@ static const u8 strings_needed[PLAN_OP_COUNT] = {
     [PLAN_DIRECTORY] = 1,   [PLAN_NODE] = 1,     [PLAN_SYMLINK] = 2,     [PLAN_FILE] = 1,
     [PLAN_SYSCTL] = 2,      [PLAN_HOSTNAME] = 2, [PLAN_OOM_SCORE] = 1,   [PLAN_HOOK] = 3,
     [PLAN_USER] = 1,        [PLAN_WORKDIR] = 1,  [PLAN_EXEC] = 1,        [PLAN_OPEN] = 1,
+    [PLAN_COPY] = 3,
 };
 
 const char *op_text(const struct operation *op, u32 index) {

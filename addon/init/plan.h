@@ -33,18 +33,19 @@ extern "C" {
  *      name            numbers                                 strings                       blob
  */
 #define PLAN_OPS(OP)                                                                                          \
-  OP(CGROUP_JOIN)   /* -                                     | path of a cgroup v1 `tasks` file            */ \
+  OP(CGROUP_JOIN)   /* slot, 1: only open it             | path of a cgroup v1 `tasks` file, or empty  */ \
   OP(SETNS)         /* slot, namespace flags                 |                                             */ \
   OP(UNSHARE)       /* namespace flags                       |                                             */ \
   OP(TIME)          /* -                                     | timens_offsets text, may be empty           */ \
   OP(SYNC)          /* kind, first slot for fds, 1: announce |                                             */ \
-  OP(FORK)          /* namespace flags, slot of a v2 cgroup, 1: attend |                                   */ \
+  OP(FORK)          /* namespace flags, slot of a v2 cgroup, 1: attend, 2: guard |                                 */ \
   OP(BECOME_ROOT)   /* 1: setgroups is denied, 2: perhaps    |                                             */ \
   OP(UNDUMPABLE)    /*                                       |                                             */ \
   OP(PROPAGATION)   /* mount flags                           | path, empty: /                              */ \
   OP(TREE)          /* slot, propagation, attr set, idmap slot | path                                      */ \
   OP(FILESYSTEM)    /* slot, mount attributes                | type, then key and value alternately        */ \
   OP(OVERLAY)       /* slot, mount attributes, owner to work as | staging, upper, work, options, lower...     */ \
+  OP(COPY)          /* bytes more that may be written, 0: any | target, mark or empty, layers, the topmost first */ \
   OP(ROOT)          /* slot, 1: is mounted there already     | staging directory                           */ \
   OP(CHROOT)        /*                                       | path                                        */ \
   OP(ATTACH)        /* slot, base slot                       | path                                        */ \
@@ -69,9 +70,9 @@ extern "C" {
   OP(HOOK)          /* timeout ms, argument count            | state before pid, state after pid, path, args, env */ \
   OP(USER)          /* uid << 32 | gid, 1: by number only    | user or empty, more groups...               */ \
   OP(WORKDIR)       /*                                       | path                                        */ \
-  OP(REAPER)        /*                                       |                                             */ \
+  OP(REAPER)        /* 1: its owner may look into it         |                                             */ \
   OP(BOUNDING)      /* capability mask to keep               |                                             */ \
-  OP(CREDENTIALS)   /* umask, 1: setgroups is denied         |                                             */ \
+  OP(CREDENTIALS)   /* umask, 1: groups stay if they must    |                                             */ \
   OP(CAPABILITIES)  /* effective, permitted, inheritable, ambient |                                        */ \
   OP(NO_NEW_PRIVS)  /*                                       |                                             */ \
   OP(LANDLOCK)      /* TCP rights to handle, scopes, 1: must be had | paths...                | rights, ports */ \
@@ -96,7 +97,7 @@ enum plan_flag {
   PLAN_RECURSIVE = 1,    /* TREE, SETATTR */
   PLAN_NO_SYMLINKS = 2,  /* ATTACH, MASK, READONLY: no symbolic link anywhere in the path */
   PLAN_CREATE = 4,       /* ATTACH, WORKDIR: make what is missing */
-  PLAN_OPTIONAL = 8,     /* skip when the path does not exist */
+  PLAN_OPTIONAL = 8,     /* skip when the path does not exist; LANDLOCK: those that do not */
   PLAN_EXCLUSIVE = 16,   /* FILE: must not exist */
   PLAN_TOP = 32,         /* TREE: the attributes are for the topmost mount only */
 };

@@ -3,7 +3,6 @@
 
 #include <linux/capability.h>
 #include <linux/prctl.h>
-#include <linux/sched.h>
 #include <linux/wait.h>
 
 enum { SIGNAL_KILL = 9, SIGNAL_TERMINATE = 15, SIGNAL_CHILD = 17 };
@@ -34,6 +33,12 @@ static long next_signal(void) {
   return signal;
 }
 
+/* At most that long: seconds and nanoseconds. Negative: none has come. */
+static long next_signal_within(const i64 *time) {
+  u64 set = ~0ull;
+  return SYS(rt_sigtimedwait, &set, NULL, time, sizeof set);
+}
+
 /* PID 1: forwards signals, collects orphans, ends with the program's status. */
 static _Noreturn void reap(long child) {
   settle();
@@ -55,11 +60,11 @@ static _Noreturn void reap(long child) {
 }
 
 int op_reaper(struct context *c, const struct operation *op) {
-  (void)op;
   block_all();
-  struct clone_args args = {.exit_signal = SIGNAL_CHILD};
-  long child = tried(c, "clone3", "init", SYS(clone3, &args, sizeof args));
+  long child = process_make(c, "init", 0, SIGNAL_CHILD, NULL, -1);
   if (child < 0) return (int)child;
+  /* For an owner without rights outside of the user namespace, who could not join it otherwise (ptrace(2)). */
+  if (child && op->number[0]) SYS(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (child) reap(child);
   return 0;
 }
@@ -97,6 +102,38 @@ _Noreturn void attend(struct context *c, long child) {
       /* A child that forked once more left its place to the new one, which came before it went. */
       status = of_this;
       if (pid == child) reaped = 1;
+    }
+  }
+}
+
+/*
+ * Without a pid namespace the kernel ends nobody's descendants. Two things keep them together that no program leaves:
+ * - the Landlock domain that this process made before the fork: signals of it reach nobody outside (Linux 6.12), so one
+ *   to all processes is for them alone;
+ * - else the process group, in which they stay as a filter forbids setsid(2) and setpgid(2).
+ * Either way the kernel sends it to all at once, and lets nobody fork meanwhile.
+ */
+_Noreturn void guard(struct context *c, long child) {
+  int status = 0, ending = 0, reaped = 0;
+  i64 short_time[2] = {0, 2000000};
+  block_all();
+  SYS(prctl, PR_SET_PDEATHSIG, SIGNAL_TERMINATE, 0, 0, 0);
+  if (control_owner_gone(c)) ending = 1;
+  settle();
+  for (;;) {
+    /* The group keeps its number as long as one of its processes is not reaped, which those left here are not. */
+    if (ending) SYS(kill, c->scoped ? -1 : -child, SIGNAL_KILL);
+    if (ending && !reaped) SYS(kill, child, SIGNAL_KILL);
+    long signal = ending ? next_signal_within(short_time) : next_signal();
+    if (signal == SIGNAL_TERMINATE) ending = 1;
+    for (;;) {
+      int of_this;
+      long pid = SYS(wait4, -1, &of_this, WNOHANG, NULL);
+      if (pid == -E_CHILD) end_as(status);
+      if (pid <= 0) break;
+      if (pid != child) continue;
+      status = of_this;
+      ending = reaped = 1;
     }
   }
 }

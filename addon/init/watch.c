@@ -3,10 +3,11 @@
  * is left in the owner's cgroups and removes them. A hostile PID 1 can clear its parent-death signal; it cannot leave
  * its cgroup.
  *
- * What to remove is text, a line each: `cgroup PATH`, `tree PATH` or `file PATH`, in this order. Processes that are in
+ * What to remove is text, a line each: `cgroup PATH`, `links PATH`, `tree PATH` or `file PATH`, in this order. Processes that are in
  * no cgroup are kept by descriptors, which come by the socket while they live.
  */
 #include "context.h"
+#include "links.h"
 
 #include <linux/mman.h>
 #include <linux/poll.h>
@@ -149,6 +150,9 @@ _Noreturn void watch(void) {
     left = 0;
     for (usize at = 0; at < size; at += strlen(list + at) + 1)
       if (text_starts(list + at, "cgroup ") && clear(AT_FDCWD, list + at + 7, 0) != 0) left = 1;
+    /* All are killed; that the kernel has cleared them away is nothing that bridges have to wait for. */
+    for (usize at = 0; attempt == 0 && at < size; at += strlen(list + at) + 1)
+      if (text_starts(list + at, "links ")) remove_links(list + at + 6);
     if (left) pause_ms(attempt < 50 ? 2 : 20);
   }
   for (usize at = 0; at < size; at += strlen(list + at) + 1) {

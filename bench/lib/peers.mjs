@@ -64,7 +64,8 @@ export function ociCommand(name, bundle, extra = []) {
   return [name, ...extra, 'run', '-b', bundle, id]
 }
 
-export async function startDocker(directory) {
+/** `network`: with its bridge and its rules, for a network namespace of its own. */
+export async function startDocker(directory, { network = false } = {}) {
   if (!has('dockerd') || !has('docker')) return undefined
   const socket = path.join(directory, 'docker.sock')
   const log = path.join(directory, 'dockerd.log')
@@ -81,9 +82,7 @@ export async function startDocker(directory) {
     ].concat([
       '--pidfile',
       path.join(directory, 'docker.pid'),
-      '--iptables=false',
-      '--ip6tables=false',
-      '--bridge=none',
+      ...(network ? [] : ['--iptables=false', '--ip6tables=false', '--bridge=none']),
     ]),
     { stdio: ['ignore', out, out] },
   )

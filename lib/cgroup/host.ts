@@ -74,6 +74,8 @@ export function readHost(mountinfo: string, procCgroup: string): CgroupHost {
 
 /** Paths of /proc/PID/cgroup begin at the hierarchy's root; a mount may show only a part of it. */
 function ownDirectory(mount: MountInfo, where: string): string {
+  // A cgroup above the root of our cgroup namespace (cgroup_namespaces(7)) has no place in a mount.
+  if (where.split('/').includes('..')) return mount.mountpoint
   if (mount.root === '/') return path.join(mount.mountpoint, where).replace(/(?<=.)\/$/, '')
   const relative = path.relative(mount.root, where)
   return relative.startsWith('..') ? mount.mountpoint : path.join(mount.mountpoint, relative)

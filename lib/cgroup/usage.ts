@@ -19,7 +19,7 @@ export function parseKeyed(text: string): Map<string, number> {
   const result = new Map<string, number>()
   for (const line of text.split('\n')) {
     const [key, value] = line.split(' ')
-    if (key && value && /^\d+$/.test(value)) result.set(key, Number(value))
+    if (key && value && /^\d{1,20}$/.test(value)) result.set(key, Number(value))
   }
   return result
 }
@@ -30,8 +30,8 @@ export function parseIo(text: string): { read: number; write: number } {
   let write = 0
   for (const line of text.split('\n')) {
     if (/^\d+:\d+ /.test(line)) {
-      read += Number(/ rbytes=(\d+)/.exec(line)?.[1] ?? / Read (\d+)/.exec(line)?.[1] ?? 0)
-      write += Number(/ wbytes=(\d+)/.exec(line)?.[1] ?? / Write (\d+)/.exec(line)?.[1] ?? 0)
+      read += Number(/ rbytes=(\d{1,20})/.exec(line)?.[1] ?? / Read (\d{1,20})/.exec(line)?.[1] ?? 0)
+      write += Number(/ wbytes=(\d{1,20})/.exec(line)?.[1] ?? / Write (\d{1,20})/.exec(line)?.[1] ?? 0)
     }
   }
   return { read, write }

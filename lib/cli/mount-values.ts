@@ -104,9 +104,12 @@ export function parseMountFields(text: string): MountFields {
 
 /** What of it caisson can do. */
 export function parseMount(text: string): Mount {
-  const { type, source, target = '', readOnly, propagation, size, mode } = parseMountFields(text)
-  if (type === 'volume') throw noVolumes()
-  if (type !== 'bind' && type !== 'tmpfs' && type !== 'overlay') throw wrong(`there is no type ${type}`)
+  const { type, source, target = '', readOnly, propagation, size, mode, volume } = parseMountFields(text)
+  if (volume.driver !== undefined && volume.driver !== 'local') throw wrong(`there is no driver ${volume.driver}`)
+  if (volume.noCopy || Object.keys(volume.options).length > 0 || Object.keys(volume.labels).length > 0)
+    throw wrong('volumes have no such options here')
+  if (type !== 'bind' && type !== 'tmpfs' && type !== 'overlay' && type !== 'volume')
+    throw wrong(`there is no type ${type}`)
   if (mode !== undefined && Number.parseInt(mode, 8) !== 0o1777) throw wrong('tmpfs-mode is always 1777')
   return {
     type,
@@ -118,26 +121,24 @@ export function parseMount(text: string): Mount {
   }
 }
 
-function noVolumes(): Error {
-  return usageError('named volumes are not there yet', 'Give a directory of the host, as /host/path:/path.')
-}
-
 /** Options of --volume that ask for nothing that we would do otherwise. */
 const IGNORED = new Set(['rw', 'z', 'Z', 'cached', 'delegated', 'consistent', 'rprivate', 'rbind'])
 const PROPAGATION = new Set(['private', 'slave', 'shared', 'rslave', 'rshared'])
 
-/** `/host/path:/path[:ro]`; a host path may begin with `./`. */
+/** `/host/path:/path[:ro]`, `name:/path`, or `/path` for a volume without a name; a host path may begin with `./`. */
 export function parseVolume(text: string): Mount {
-  const hint = 'Write /host/path:/path, or with :ro.'
+  const hint = 'Write /host/path:/path or name:/path, or with :ro.'
   const parts = text.split(':')
   const [given = '', target = '', options = ''] = parts
   if (parts.length > 3 || parts.some((part) => part === '') || parts.length < 2) {
-    if (parts.length === 1 && given !== '') throw noVolumes()
+    if (parts.length === 1 && given.startsWith('/')) return { type: 'volume', target: given }
     throw usageError(`--volume: ${JSON.stringify(text)} is not a mount`, hint)
   }
   const relative = /^\.\.?(\/|$)/.test(given)
-  if (!given.startsWith('/') && !relative) throw noVolumes()
-  const mount: Mount = { type: 'bind', source: relative ? path.resolve(given) : given, target }
+  const named = !given.startsWith('/') && !relative
+  const mount: Mount = named
+    ? { type: 'volume', source: given, target }
+    : { type: 'bind', source: relative ? path.resolve(given) : given, target }
   for (const option of options.split(',')) {
     if (option === 'ro') mount.readOnly = true
     else if (PROPAGATION.has(option)) mount.propagation = option as Mount['propagation']

@@ -2,6 +2,7 @@
 import type { RunOptions } from '../index.js'
 import type { Flag, Flags } from './flags.js'
 import { parseMount, parseTmpfs, parseVolume } from './mount-values.js'
+import { parsePublish } from './port-values.js'
 import { securityOptions } from './security-values.js'
 import { usageError } from './usage.js'
 import {
@@ -57,18 +58,23 @@ export const RUN_FLAGS: readonly Flag[] = [
   text('hostname', 'Host name', undefined, 'h'),
   boolean('init', 'Run a PID 1 that reaps and passes signals on'),
   boolean('interactive', 'Pass the standard input on', 'i'),
+  text('ip', 'Address of IPv4 on the network'),
+  text('ip6', 'Address of IPv6 on the network'),
   text('ipc', 'Ipc namespace: private or host', 'mode'),
   list('label', 'Set a label (key=value)', undefined, 'l'),
+  text('mac-address', 'Hardware address on the network'),
   text('memory', 'Limit of memory, as 64m', 'bytes', 'm'),
   text('memory-swap', 'Limit of memory and swap together; -1: as much swap as there is', 'bytes'),
   list('mount', 'Mount something (type=bind,source=...,target=...)', 'mount'),
   text('name', 'Name of the container'),
-  { ...text('network', 'Network: none, bridge or host'), alias: 'net' },
+  { ...text('network', 'Network: none, bridge, host, or the name of one'), alias: 'net' },
+  list('network-alias', 'A further name on the network'),
   text('oom-score-adj', 'Score of the out-of-memory killer, -1000 to 1000', 'int'),
   text('pid', 'Pid namespace: private or host', 'mode'),
   text('pids-limit', 'Limit of processes; -1: none', 'int'),
   text('platform', 'Platform of the image, as linux/arm64'),
   boolean('privileged', 'Take all protections away'),
+  list('publish', 'Publish a port on the host ([address:][host:]container[/udp])', undefined, 'p'),
   text('pull', 'Pull the image: missing, always or never', 'policy'),
   boolean('read-only', "Make the container's root read-only"),
   boolean('rm', 'Remove the container at its end; always so'),
@@ -85,7 +91,7 @@ export const RUN_FLAGS: readonly Flag[] = [
   text('user', 'User, as name|uid[:group|gid]', undefined, 'u'),
   text('userns', 'User namespace: private or host', 'mode'),
   text('uts', 'Uts namespace: private or host', 'mode'),
-  list('volume', 'Mount a directory of the host (/host/path:/path[:ro])', undefined, 'v'),
+  list('volume', 'Mount a directory of the host, or a volume by name (/host/path:/path[:ro])', undefined, 'v'),
   text('workdir', 'Working directory', undefined, 'w'),
 ]
 
@@ -122,7 +128,7 @@ export function runOptions(flags: Flags): RunOptions {
       ?.map(parseDevice)
       .map(({ source, target, access }) => `${source}:${target}:${access}`),
     shmSize: flags.text('shm-size'),
-    network: network(flags.text('network')),
+    ...networks(flags),
     dns: flags.list('dns'),
     extraHosts: flags
       .list('add-host')
@@ -232,9 +238,20 @@ function disk(flags: Flags): string | undefined {
   return size
 }
 
-function network(name: string | undefined): RunOptions['network'] {
-  if (name === undefined || name === 'none' || name === 'bridge' || name === 'host') return name
-  throw usageError(`--network: there is no network ${JSON.stringify(name)}`, 'Give none, bridge or host.')
+/** Published ports need a network: without one the default network. */
+function networks(flags: Flags): Pick<RunOptions, 'network' | 'networks' | 'ports'> {
+  const ports = flags.list('publish')?.flatMap(parsePublish)
+  const network = flags.text('network') ?? (ports ? 'bridge' : undefined)
+  const endpoint = defined({
+    aliases: flags.list('network-alias'),
+    ipv4: flags.text('ip'),
+    ipv6: flags.text('ip6'),
+    mac: flags.text('mac-address'),
+  })
+  if (!endpoint) return { network, ports }
+  if (network === undefined || network === 'none' || network === 'host')
+    throw usageError('--network-alias, --ip, --ip6 and --mac-address need a network', 'Give --network NAME as well.')
+  return { networks: [{ ...endpoint, network }], ports }
 }
 
 function namespaces(flags: Flags): RunOptions['namespaces'] {

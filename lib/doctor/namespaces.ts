@@ -1,8 +1,9 @@
 /** Namespaces of every kind, and the rules about who may make them. */
 import { statSync } from 'node:fs'
-import { account, defaultIdMaps, grantsOf, idMapHelpers, nativeIdMaps, readSubIds } from '../runtime/id-maps.js'
+import { account, defaultIdMaps, idMapHelpers, nativeIdMaps } from '../runtime/id-maps.js'
 import type { Plan } from '../runtime/plan.js'
 import { NONE } from '../runtime/plan.js'
+import { grantsOf, readSubIds } from '../runtime/sub-ids.js'
 import { NAMESPACES, type NamespaceType } from '../runtime/workload.js'
 import { bad, type Finding, ok, type Subject, unknown } from './finding.js'
 import { attempt, isRoot, type Refusal, setting, unshare } from './trial.js'
@@ -152,7 +153,7 @@ async function idRanges(): Promise<Finding> {
     return ok(RANGES, granted ? range : `${range} (not in /etc/subuid, so other programs may use the same)`)
   }
   if (!refusal && maps.uidMap.length > 1) return ok(RANGES, range)
-  return bad(RANGES, 'warning', refusal?.text ?? 'one id only', rangeCure())
+  return bad(RANGES, 'warning', refusal?.text ?? `one id only: ${maps.lacking}`, rangeCure())
 }
 
 function rangeCure(): string {
@@ -173,7 +174,8 @@ function rangeCure(): string {
     ] as const)
       if (steps.length === 0 && (statSync(program).mode & 0o4000) === 0)
         steps.push(`setcap ${capability}=ep ${program}`)
-  return steps.length > 0
-    ? `as root: ${steps.join('; ')}`
-    : 'See that the ranges in /etc/subuid and /etc/subgid do not overlap.'
+  if (steps.length > 0) return `as root: ${steps.join('; ')}`
+  return /^NoNewPrivs:\s*1$/m.test(setting('/proc/self/status') ?? '')
+    ? 'Start this program without no_new_privs (Docker: without --security-opt no-new-privileges).'
+    : "See that this user's ranges in /etc/subuid and /etc/subgid are nobody else's."
 }

@@ -56,12 +56,5 @@ function startOf({ refusal }: Trial): Finding {
   const noexec = setting('/proc/sys/vm/memfd_noexec')
   if (refusal.syscall === 'memfd_create' && noexec !== undefined && noexec !== '0')
     return bad(CHILD, 'missing', `${refusal.text}; vm.memfd_noexec is ${noexec}`, 'sysctl -w vm.memfd_noexec=1')
-  if (refusal.syscall === 'clone3')
-    return bad(
-      CHILD,
-      'missing',
-      refusal.text,
-      'A filter around this process forbids clone3: update the outer container engine (Docker 20.10.10 or later), or start it with --security-opt seccomp=unconfined.',
-    )
   return bad(CHILD, 'missing', refusal.text, 'Raise the limits of processes and open files (ulimit -u, ulimit -n).')
 }

@@ -83,15 +83,16 @@ function finding(subject: Subject, errno: number, since: string): Finding {
   if (errno === 0) return ok(subject)
   if (errno < 0) return unknown(subject, 'the child that was to make it did not come so far')
   const detail = getSystemErrorName(-errno)
+  // There is an older call for it.
+  if (subject.id === 'syscall.clone3')
+    return bad(subject, 'warning', `${detail}; clone is used, and processes are moved to their cgroup`, ALLOW)
   if (errno === constants.errno.ENOSYS || errno === constants.errno.EINVAL)
     return bad(subject, 'missing', detail, `Use a kernel of version ${since} or later that is built with it.`)
-  return bad(
-    subject,
-    'missing',
-    detail,
-    'A filter or security module around this process forbids it: start the outer container with --security-opt seccomp=unconfined, or allow the call in its profile.',
-  )
+  return bad(subject, 'missing', detail, `A filter or security module around this process forbids it: ${ALLOW}`)
 }
+
+const ALLOW =
+  'start the outer container with --security-opt seccomp=unconfined, or allow the call in the profile of its filter.'
 
 async function filter(): Promise<Finding> {
   const { refusal } = await attempt((plan) => {

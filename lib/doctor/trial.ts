@@ -7,6 +7,7 @@ import { MS_REC, PROPAGATION } from '../runtime/mount-options.js'
 import { explained } from '../runtime/namespaces.js'
 import { Plan } from '../runtime/plan.js'
 import { NAMESPACES, type NamespaceType } from '../runtime/workload.js'
+import { privileged } from '../util/privileged.js'
 
 export interface Refusal {
   /** As `EPERM`. */
@@ -18,7 +19,8 @@ export interface Refusal {
 
 export type Trial = { errand: NativeErrand; refusal?: undefined } | { errand?: undefined; refusal: Refusal }
 
-export const isRoot = (): boolean => process.geteuid?.() === 0
+/** The root of a container may have no more rights than others. */
+export const isRoot = privileged
 
 const SYNC_MAPS = 1
 
@@ -28,10 +30,14 @@ export async function attempt(write: (plan: Plan) => void, request: Partial<Nati
   try {
     write(plan)
     plan.add('HOLD', 'doctor')
+  } catch (error) {
+    plan.abandon()
+    return { refusal: refusalOf(error as CaissonError) }
+  }
+  try {
     const work = addon().errand({ ...request, plan: plan.finish(), inherited: plan.inherited })
     return { errand: await explained(work, plan.notes) }
   } catch (error) {
-    plan.abandon()
     return { refusal: refusalOf(error as CaissonError) }
   }
 }

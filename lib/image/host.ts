@@ -99,6 +99,8 @@ export interface HostRoot {
   skeleton: string
   trees: HostTree[]
   hidden: string[]
+  /** The paths of this machine that it shows, for programs that no root can be put together for. */
+  shown: string[]
   digest: string
 }
 
@@ -119,33 +121,55 @@ export async function hostRoot(directory: string): Promise<HostRoot> {
     if (status?.isSymbolicLink()) entries.push({ at, kind: 'link', target: await readlink(at), version: '' })
     else if (status?.isDirectory()) trees.push({ source: at, target: at })
   }
+  const shown: string[] = []
   const matching = (await readdir('/etc')).filter((name) => ETC_PATTERNS.some((pattern) => pattern.test(name)))
-  for (const name of [...ETC, ...matching]) await collect(`/etc/${name}`, entries)
+  for (const name of [...ETC, ...matching]) {
+    const at = `/etc/${name}`
+    const before = entries.length
+    const all = await collect(at, entries)
+    if (entries[before]?.kind === 'link') continue
+    if (all) shown.push(at)
+    else shown.push(...entries.slice(before).flatMap(({ at, kind }) => (kind === 'file' ? [at] : [])))
+  }
 
   const hidden: string[] = []
   for (const at of HIDDEN) if (await stat(at).catch(() => undefined)) hidden.push(at)
+  for (const { source } of trees) shown.push(...(await without(source, hidden)))
   const digest = createHash('sha256')
     .update(JSON.stringify({ form: 2, trees, entries, MADE_UP }))
     .digest('hex')
   const skeleton = path.join(directory, digest)
   if (!(await stat(skeleton).catch(() => undefined))) await makeSkeleton(directory, skeleton, trees, entries)
-  return { skeleton, trees, hidden, digest: `sha256:${digest}` }
+  return { skeleton, trees, hidden, shown, digest: `sha256:${digest}` }
 }
 
-/** What others may not read is left out, with all below it. */
-async function collect(at: string, entries: Entry[]): Promise<void> {
+/** A directory, or what is in it, when something below it is not to be seen. */
+async function without(directory: string, hidden: readonly string[]): Promise<string[]> {
+  const below = hidden.filter((at) => at.startsWith(`${directory}/`))
+  if (below.length === 0) return hidden.includes(directory) ? [] : [directory]
+  const entries = await readdir(directory, { withFileTypes: true })
+  const paths = entries.filter((entry) => !entry.isSymbolicLink()).map(({ name }) => path.join(directory, name))
+  return (await Promise.all(paths.map((at) => without(at, hidden)))).flat()
+}
+
+/** What others may not read is left out, with all below it; then it is false. */
+async function collect(at: string, entries: Entry[]): Promise<boolean> {
   const status = await lstat(at).catch(() => undefined)
-  if (!status || entries.length >= ENTRIES_MAX) return
+  if (!status || entries.length >= ENTRIES_MAX) return false
   if (status.isSymbolicLink()) {
     entries.push({ at, kind: 'link', target: await readlink(at), version: '' })
-    return
+    return true
   }
   const version = `${status.mtimeMs}:${status.size}:${status.ino}`
   if (status.isDirectory() && (status.mode & 0o005) === 0o005) {
     entries.push({ at, kind: 'directory', target: '', version: '' })
-    for (const name of (await readdir(at)).sort()) await collect(path.join(at, name), entries)
-  } else if (status.isFile() && status.mode & 0o004 && status.size <= FILE_MAX)
-    entries.push({ at, kind: 'file', target: '', version })
+    let all = true
+    for (const name of (await readdir(at)).sort()) all = (await collect(path.join(at, name), entries)) && all
+    return all
+  }
+  if (!status.isFile() || !(status.mode & 0o004) || status.size > FILE_MAX) return false
+  entries.push({ at, kind: 'file', target: '', version })
+  return true
 }
 
 /** Beside its place first, then renamed: another process sees it whole or not at all. */

@@ -10,6 +10,7 @@ import { parseIndex } from '../spec/index-document.js'
 import { DOCUMENT_BOUNDS, parseDocument } from '../spec/json.js'
 import { checkImageManifest, parseManifest } from '../spec/manifest.js'
 import { isIndex, isManifest } from '../spec/media-types.js'
+import { isRefName } from '../spec/ref-name.js'
 import type { Lease } from '../store/lease.js'
 import type { Store } from '../store/store.js'
 import { archiveError } from './archive-reader.js'
@@ -46,7 +47,10 @@ export async function layoutImages(
       throw archiveError(`${entry.digest} is named in index.json, and is not there`)
     const { annotations = {}, mediaType, digest, size } = entry
     const image = images.get(digest) ?? { descriptor: { mediaType, digest, size }, names: [] }
-    const texts = [annotations[CONTAINERD_KEY], annotations[NAME_KEY]].filter((text) => text !== undefined)
+    const named = annotations[NAME_KEY]
+    const texts = [annotations[CONTAINERD_KEY], named && isRefName(named) ? named : undefined].filter(
+      (text) => text !== undefined,
+    )
     image.names = [...new Set([...image.names, ...fullNames(texts, nameIn)])]
     images.set(digest, image)
   }

@@ -9,6 +9,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CaissonError } from '../errors.js'
 import type { NativeLayer } from './layer.js'
+import type { NativeNetwork } from './network.js'
 
 /** A failure inside the addon; `runtime/failure.ts` makes an Error of it. */
 export interface NativeFailure {
@@ -103,6 +104,8 @@ export interface NativeRequest extends NativeRun {
   ownPids?: boolean
   /** No cgroup keeps it together but a cgroup namespace of its own, which the plan makes. */
   marked?: boolean
+  /** The plan has it guarded (FORK): it ends when its program does, with all that has started. */
+  guarded?: boolean
   /** The event loop does not wait for it. */
   background?: boolean
 }
@@ -243,7 +246,7 @@ export interface Addon {
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void
   signal(process: NativeProcess, signal: number): void
-  /** A descriptor of the process, for joining its namespaces; negative when it has ended. The caller closes it. */
+  /** A descriptor of the process, for joining its namespaces; -ESRCH when it has ended, or another negative errno. The caller closes it. */
   pidfd(process: NativeProcess): number
   go(process: NativeProcess): void
   /** The rest of the plan, for a process that is ready in WAIT; the event loop waits for it from now on. */
@@ -265,7 +268,7 @@ export interface Addon {
   removeCgroup(cgroup: NativeCgroup): Promise<void>
   /** Limits device access in a v2 cgroup and all below it; see NativeRequest.devices. */
   restrictDevices(cgroup: string, rules: readonly NativeDeviceRule[]): Promise<void>
-  /** Starts the watchdog; lines `cgroup PATH`, `tree PATH`, `file PATH` say what it removes when this process ends. */
+  /** Starts the watchdog; lines `cgroup PATH`, `links PATH`, `tree PATH`, `file PATH` say what it removes when this process ends. */
   watch(list: string[]): Promise<void>
   /** The descriptor that holds the lock (flock(2)), or -1 when another process has it and we do not wait. */
   lock(path: string, exclusive: boolean, wait: boolean): Promise<number>
@@ -273,6 +276,7 @@ export interface Addon {
   pipe(): [number, number] | NativeFailure
   closeFd(fd: number): void
   readonly layer: NativeLayer
+  readonly network: NativeNetwork
   /** A duplicate that is closed on exec, or a failure. */
   dup(fd: number): number | NativeFailure
   openNamespace(path: string): Promise<NativeNamespace>

@@ -151,16 +151,21 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
   ],
   [
     /^exec/,
-    ({ errno, path }) =>
-      errno === ENOENT
+    ({ errno, path, syscall }) =>
+      syscall !== 'execve'
         ? {
-            code: 'ERR_CAISSON_COMMAND_NOT_FOUND',
-            hint: `Check the spelling of ${path}, the PATH, and, for a script or a dynamic program, that its interpreter is in the image.`,
+            code: 'ERR_CAISSON_SYSTEM',
+            hint: 'The kernel refused a step before the program itself; run "caisson doctor".',
           }
-        : {
-            code: 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
-            hint: `Make ${path} executable, and of this machine's architecture.`,
-          },
+        : errno === ENOENT
+          ? {
+              code: 'ERR_CAISSON_COMMAND_NOT_FOUND',
+              hint: `Check the spelling of ${path}, the PATH, and, for a script or a dynamic program, that its interpreter is in the image.`,
+            }
+          : {
+              code: 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
+              hint: `Make ${path} executable, and of this machine's architecture.`,
+            },
   ],
   [
     /^user/,
@@ -215,6 +220,26 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
             code: 'ERR_CAISSON_SECURITY_UNAVAILABLE',
             hint: 'Landlock needs Linux 5.19, rules for TCP 6.7, scopes 6.12, and "landlock" in the lsm= list of the kernel command line; leave security.landlock out to go on without what is missing.',
           },
+  ],
+  [
+    /^firewall/,
+    ({ errno }) => ({
+      code: errno === EPERM ? 'ERR_CAISSON_PERMISSION' : 'ERR_CAISSON_NETWORK',
+      hint:
+        errno === EPERM
+          ? 'Bridge networks need CAP_NET_ADMIN over the network namespace of this process.'
+          : 'Bridge networks need nf_tables with the families inet and bridge, NAT and connection tracking (CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_BRIDGE, CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_CT, CONFIG_NFT_FIB_INET); load the modules, or use network: "none".',
+    }),
+  ],
+  [
+    /^(network|ports)/,
+    ({ errno }) => ({
+      code: errno === EPERM ? 'ERR_CAISSON_PERMISSION' : 'ERR_CAISSON_NETWORK',
+      hint:
+        errno === EPERM
+          ? 'Bridge networks need CAP_NET_ADMIN over the network namespace of this process.'
+          : 'The kernel needs bridges and veth (CONFIG_BRIDGE, CONFIG_VETH); see the message, and "ip link" for what is there.',
+    }),
   ],
   [
     /^(seccomp|no_new_privs|capabilities|masked paths|read-only paths)/,

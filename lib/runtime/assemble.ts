@@ -5,6 +5,7 @@ import { restricts } from '../cgroup/devices.js'
 import { type CgroupPlan, planCgroup } from '../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../cgroup/settings.js'
 import { CaissonError, invalidArgument } from '../errors.js'
+import type { Attachment } from '../network/attachment.js'
 import type { ContainerOptions } from '../options.js'
 import { DEVICE_RULES } from '../spec/defaults.js'
 import type { ImageConfig } from '../spec/image.js'
@@ -28,6 +29,8 @@ export interface ImageRoot {
   trees: readonly HostTree[]
   /** Paths that no container of it shows. */
   hidden: readonly string[]
+  /** Paths of this process's own root that show the same, for programs without a root of their own. */
+  shown?: readonly string[]
   config: ImageConfig
 }
 
@@ -38,11 +41,13 @@ export interface Assembled {
 }
 
 /** Processes and threads of a container that sets no limit of its own: a fork bomb ends there (Podman's value). */
-const DEFAULT_PIDS = 2048
+export const DEFAULT_PIDS = 2048
 
-function boundProcesses(program: SpecProcess): void {
+/** `others`: processes of the same user that are not the container's, but count. */
+export function boundProcesses(program: SpecProcess, others = 0): void {
   if (program.rlimits?.some(({ type }) => type === 'RLIMIT_NPROC')) return
-  program.rlimits = [...(program.rlimits ?? []), { type: 'RLIMIT_NPROC', soft: DEFAULT_PIDS, hard: DEFAULT_PIDS }]
+  const most = DEFAULT_PIDS + others
+  program.rlimits = [...(program.rlimits ?? []), { type: 'RLIMIT_NPROC', soft: most, hard: most }]
 }
 
 export interface AssembleInput {
@@ -54,24 +59,29 @@ export interface AssembleInput {
   namespaces: ChosenNamespaces
   /** Where a writable layer on disk lies. */
   directory?: string
+  network?: Attachment
+  /** The layers are copied: overlay is not to be had. */
+  copied?: boolean
   /** A container that programs will be executed in, and not just one run. */
   kept?: boolean
 }
 
 export function assemble(input: AssembleInput): Assembled {
-  const { id, owner, image, command, options, namespaces, directory, kept } = input
+  const { id, owner, image, command, options, namespaces, directory, network, kept } = input
   const { own, join } = namespaces
   checkShared(options, own)
   const isHost = (type: NamespaceType) => !own.has(type) && !join.some((joined) => joined.type === type)
   const hostname = options.hostname ?? (isHost('uts') ? os.hostname() : id.slice(0, 12))
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
     throw invalidArgument('hostname', hostname, 'at most 64 letters, digits, ".", "-" and "_"')
+  if (options.domainname !== undefined && !/^[\x21-\x7e]{0,64}$/.test(options.domainname))
+    throw invalidArgument('domainname', options.domainname, 'at most 64 ASCII characters without spaces')
   const args = commandLine(image.config, options.entrypoint, command)
   const limits = options.limits ?? {}
   const settings = settingsFromLimits(limits)
   settings.pidsMax ??= pidsAvailable(owner) ? DEFAULT_PIDS : undefined
   const userns = namespaces.idMaps !== undefined
-  const linux = linuxSpec(options, namespaces)
+  const linux = linuxSpec(options, namespaces, owner.isolation)
   const rules = deviceRules(linux.resources?.devices ?? [], owner, userns)
   settings.devices = rules.legacy
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
@@ -92,6 +102,8 @@ export function assemble(input: AssembleInput): Assembled {
       hostIpc: isHost('ipc'),
       hostPids: isHost('pid'),
       userns,
+      outerProc: owner.isolation.proc === 'outer',
+      outerSys: owner.isolation.sys === 'outer',
       ttyGroup: !namespaces.idMaps || hostId(namespaces.idMaps.gidMap, TTY_GROUP) !== undefined,
     }),
     linux: {
@@ -111,13 +123,13 @@ export function assemble(input: AssembleInput): Assembled {
     workload: {
       spec,
       rootfs: own.has('mnt')
-        ? { kind: 'overlay', lower: image.lower, writable, trees: image.trees }
+        ? { kind: 'overlay', lower: image.lower, writable, trees: image.trees, copied: input.copied }
         : { kind: 'inherited' },
       staging: owner.staging,
       user: userText(options.user, image.config),
       groups: (options.groups ?? []).map(String),
       files: injectedFiles(options.files),
-      etc: etcFiles(hostname, options),
+      etc: etcFiles(hostname, options, network),
       thrownAway: !kept,
       init: options.init ?? false,
       filter: seccomp?.filter,
@@ -129,6 +141,7 @@ export function assemble(input: AssembleInput): Assembled {
         shown: own.has('cgroup') && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join,
+      mountMaps: namespaces.mountMaps,
       idMaps: namespaces.idMaps,
       devices: rules.unified,
       landlock: chooseLandlock(options.security ?? {}, {
@@ -138,7 +151,8 @@ export function assemble(input: AssembleInput): Assembled {
         hostPids: isHost('pid'),
       }),
       inside: namespaces.inside,
-      stockNetwork: own.has('net') && !userns,
+      stockNetwork: own.has('net') && !userns && !network,
+      network,
     },
   }
 }
@@ -191,7 +205,7 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== false
 }
 
-function pidsAvailable({ cgroups }: Owner): boolean {
+export function pidsAvailable({ cgroups }: Owner): boolean {
   return (
     (cgroups.unified?.controllers.includes('pids') ?? false) ||
     cgroups.legacy.some(({ hierarchy }) => hierarchy.controllers.includes('pids'))
@@ -216,10 +230,19 @@ export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] 
 }
 
 /** What Docker mounts over the image's own: names of the container itself, and the caller's. */
-function etcFiles(hostname: string, options: ContainerOptions): Record<string, string> {
+function etcFiles(
+  hostname: string,
+  options: ContainerOptions,
+  network: Attachment | undefined,
+): Record<string, string> {
   const hosts = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback']
-  hosts.push(...extraHosts(options.extraHosts), `127.0.1.1\t${hostname}`)
-  return { hosts: `${hosts.join('\n')}\n`, hostname: `${hostname}\n`, 'resolv.conf': resolvConf(options.dns) }
+  hosts.push(...extraHosts(options.extraHosts))
+  hosts.push(...(network?.hosts(hostname, options.domainname) ?? [`127.0.1.1\t${hostname}`]))
+  return {
+    hosts: `${hosts.join('\n')}\n`,
+    hostname: `${hostname}\n`,
+    'resolv.conf': network?.resolvConf() ?? resolvConf(options.dns),
+  }
 }
 
 function extraHosts(extra: ContainerOptions['extraHosts']): string[] {

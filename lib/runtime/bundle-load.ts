@@ -9,8 +9,9 @@ import { DEVICE_RULES } from '../spec/defaults.js'
 import type { RuntimeSpec } from '../spec/runtime.js'
 import { parseRuntimeSpec } from '../spec/runtime-parse.js'
 import { deviceRules } from './assemble.js'
-import { type Choice, type ChosenNamespaces, openNamespaces } from './choose-namespaces.js'
+import { type Choice, type ChosenNamespaces, openNamespaces, withMountMaps } from './choose-namespaces.js'
 import { Hooks } from './hooks.js'
+import { mapsOfSpec } from './mount-maps.js'
 import type { Owner } from './owner.js'
 import { seccompOfSpec } from './spec-seccomp.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
@@ -36,7 +37,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
       'root.path must be a directory, relative to the bundle or absolute.',
     )
   const settings = settingsFromSpec(spec.linux?.resources)
-  const namespaces = await bundleNamespaces(spec)
+  const namespaces = await withMountMaps(mapsOfSpec(spec.mounts), () => bundleNamespaces(spec))
   const ownCgroups = (spec.linux?.namespaces ?? []).some((each) => each.type === 'cgroup' && !each.path)
   const userns = namespaces.idMaps !== undefined
   // The default devices are always allowed, as the other runtimes do.
@@ -67,6 +68,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
         shown: ownCgroups && cgroup.leaf ? cgroup.unified?.directory : undefined,
       },
       join: namespaces.join,
+      mountMaps: namespaces.mountMaps,
       idMaps: namespaces.idMaps,
       devices: rules.unified,
       filter: seccomp?.filter,

@@ -72,9 +72,10 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
   }
 }
 
-/** Arguments of seccomp rules are 64-bit numbers, which JSON has no other way to say. */
+/** Arguments of seccomp rules are 64-bit numbers: all their digits. No other text has a NUL. */
 function toJson(spec: RuntimeSpec): string {
-  return `${JSON.stringify(spec, (_, value) => (typeof value === 'bigint' ? Number(value) : value), 2)}\n`
+  const text = JSON.stringify(spec, (_, value) => (typeof value === 'bigint' ? `\0${value}\0` : value), 2)
+  return `${text.replace(/"\\u0000(\d+)\\u0000"/g, '$1')}\n`
 }
 
 /** The directories of owner, containers and container, as far as they may be missing. */
@@ -161,11 +162,13 @@ function hasHome(env: readonly string[] = []): boolean {
 
 const FILE_LIMIT = 1024 * 1024
 
-/** A small file of the image, from the topmost layer that has it; never through a link. */
+/** A small file in a directory of the image, from the topmost layer that has it; never through a link. */
 async function readInLayers(layers: readonly string[], file: string): Promise<string> {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
   for (const layer of layers) {
     const at = path.join(layer, file)
+    const above = await lstat(path.dirname(at)).catch(() => undefined)
+    if (above && !above.isDirectory()) return ''
     const status = await lstat(at).catch(() => undefined)
     if (!status) continue
     if (!status.isFile() || status.size > FILE_LIMIT) return ''

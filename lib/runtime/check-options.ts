@@ -43,6 +43,7 @@ const CONTAINER: Names<ContainerOptions & ExecOptions> = {
   shmSize: true,
   storage: true,
   network: true,
+  networks: true,
   ports: true,
   dns: true,
   extraHosts: true,
@@ -127,13 +128,9 @@ function checkNames(given: object | undefined, known: Record<string, true>, pref
 const plain = (name: string) => name.toLowerCase().replace(/[_-]|s$/g, '')
 
 /** Options of the documented surface that this version cannot honour. */
-function checkThere({ network, ports, egress, security }: ContainerOptions): void {
-  if (network !== undefined && typeof network !== 'object' && !['none', 'host', 'bridge'].includes(network))
-    throw invalidArgument('network', network, 'none, host, or a running Container')
-  if (network === 'bridge')
-    throw notThere('network: "bridge"', 'Use network: "none" and container.connect(), or network: "host".')
-  if (ports !== undefined && ports.length > 0)
-    throw notThere('ports', 'Reach the program with container.connect(port), which needs none published.')
+function checkThere({ network, egress, security }: ContainerOptions): void {
+  if (network !== undefined && typeof network !== 'object' && typeof network !== 'string')
+    throw invalidArgument('network', network, 'none, host, bridge, a Network or its name, or a running Container')
   if (egress !== undefined) throw notThere('egress', 'Use network: "none", which lets nothing out.')
   const require = security?.require
   if (require !== undefined && require !== 'namespaces' && require !== 'landlock')

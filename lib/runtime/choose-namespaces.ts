@@ -4,8 +4,11 @@ import { CaissonError, invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { ContainerOptions } from '../options.js'
 import { privileged } from '../util/privileged.js'
+import { isBridged, isNetwork } from './attachments.js'
 import { checkIdMap, defaultIdMaps, hostId, type IdMapPair } from './id-maps.js'
 import { takeIdRange } from './id-ranges.js'
+import type { Isolation } from './isolation.js'
+import { mapsOfOptions, openMountMaps } from './mount-maps.js'
 import {
   checkNamespaceType,
   createNamespace,
@@ -30,6 +33,8 @@ export interface ChosenNamespaces {
   privateUser: boolean
   /** We have rights only inside of it: see Workload. */
   inside: boolean
+  /** User namespaces of id-mapped binds, by where these are mounted. */
+  mountMaps?: ReadonlyMap<string, NamespaceHandle>
   /** Gives back what was opened or taken for it, when its programs have ended. */
   close(): void
 }
@@ -38,9 +43,43 @@ export interface ChosenNamespaces {
 export type Choice = 'private' | 'host' | NamespaceHandle | { pid: number } | { path: string }
 
 /** Opens and makes what is needed. `close()` must be called, whatever comes after. */
-export async function chooseNamespaces(options: ContainerOptions): Promise<ChosenNamespaces> {
+export async function chooseNamespaces(
+  options: ContainerOptions,
+  isolation: Pick<Isolation, 'proc'> = { proc: 'own' },
+): Promise<ChosenNamespaces> {
+  const maps = mapsOfOptions(options)
+  return withMountMaps(maps, () => chooseOwn(options, isolation))
+}
+
+/** Opens what id-mapped binds need as well. */
+export async function withMountMaps(
+  maps: ReadonlyMap<string, IdMapPair>,
+  choose: () => Promise<ChosenNamespaces>,
+): Promise<ChosenNamespaces> {
+  if (maps.size === 0) return choose()
+  const mounts = await openMountMaps(maps)
+  try {
+    const chosen = await choose()
+    const close = () => {
+      chosen.close()
+      mounts.close()
+    }
+    return { ...chosen, mountMaps: mounts.handles, close }
+  } catch (error) {
+    mounts.close()
+    throw error
+  }
+}
+
+async function chooseOwn(options: ContainerOptions, { proc }: Pick<Isolation, 'proc'>): Promise<ChosenNamespaces> {
   const choices = readChoices(options)
-  if (options.security?.userns !== 'auto') return openNamespaces(choices, askedMaps(options))
+  if (options.security?.userns !== 'auto') {
+    const user = choices.get('user')
+    // Who sees the processes of other containers must not have the rights over them that one user namespace gives.
+    const apart = proc === 'outer' && !privileged() && (user === undefined || user === 'private')
+    if (apart) choices.set('user', 'private')
+    return openNamespaces(choices, askedMaps(options) ?? (apart ? defaultIdMaps() : undefined))
+  }
   const range = await takeIdRange()
   try {
     const chosen = await openNamespaces(choices, range.maps)
@@ -131,7 +170,8 @@ function readChoices(options: ContainerOptions): Map<NamespaceType, Choice> {
   const choices = new Map<NamespaceType, Choice>(DEFAULT_PRIVATE.map((type) => [type, 'private']))
   const { network, namespaces = {}, security } = options
   if (network === 'host') choices.set('net', 'host')
-  else if (typeof network === 'object') choices.set('net', checkChoice('net', network, 'network'))
+  else if (typeof network === 'object' && !isNetwork(network))
+    choices.set('net', checkChoice('net', network, 'network'))
   if (security?.userns === 'auto' && !privileged())
     throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'security.userns: "auto" is for root', {
       stage: 'options',
@@ -143,6 +183,12 @@ function readChoices(options: ContainerOptions): Map<NamespaceType, Choice> {
     const type = checkNamespaceType(key, 'namespaces')
     choices.set(type, checkChoice(type, choice, `namespaces.${type}`))
   }
+  if (isBridged(options) && choices.get('net') !== 'private')
+    throw invalidArgument(
+      'network',
+      typeof network === 'string' ? network : 'a network',
+      'possible in a shared namespace',
+    )
   if (security?.userns !== undefined && namespaces.user !== undefined) {
     const agree = security.userns === 'host' ? 'host' : 'private'
     if (choices.get('user') !== agree)

@@ -5,6 +5,7 @@ import { type Deferred, deferred } from '../util/deferred.js'
 import { Agent, type AgentOperation } from './agent.js'
 import { ContainerFs } from './container-fs.js'
 import type { Running } from './running.js'
+import { notInSandbox } from './sandbox.js'
 import { NAMESPACES, type NamespaceType, type Workload } from './workload.js'
 
 const ECONNRESET = 104
@@ -95,6 +96,9 @@ export class ContainerAgent {
   }
 
   async #agent(): Promise<Agent> {
+    // It has no root of its own, so an agent would be at work in ours.
+    const { sandbox } = this.#workload
+    if (sandbox) throw notInSandbox('fs, archives, connect()', `Its files are in ${sandbox.directory} on this machine.`)
     const running = this.#running()
     const current = await this.#current?.catch(() => undefined)
     if (current && !current.closed && this.#of === running) return current

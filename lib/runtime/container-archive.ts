@@ -18,6 +18,7 @@ import type { NativeFailure } from '../native/addon.js'
 import { insidePath } from '../util/paths.js'
 import type { ContainerAgent, Lent } from './container-agent.js'
 import { fileError } from './container-fs.js'
+import { withoutCopies } from './copied-diff.js'
 import type { Workload } from './workload.js'
 
 /** A tar archive: plain, gzip or zstd. */
@@ -106,13 +107,13 @@ export class ContainerArchive {
 
   /** What differs from the image. */
   async diff({ signal }: { signal?: AbortSignal }): Promise<Change[]> {
-    return this.#withChanges(signal, (options) => diffLayer(options))
+    return this.#withChanges(signal, (options) => this.#changes(options))
   }
 
   /** Gives `work` what packs these differences as a layer. */
   async packed<T>(signal: AbortSignal | undefined, work: (options: PackOptions) => Promise<T>): Promise<T> {
     return this.#withChanges(signal, async (options) => {
-      const changes = await diffLayer(options)
+      const changes = await this.#changes(options)
       return work({
         directory: options.upper,
         form: options.merged ? 'tree' : 'overlay',
@@ -122,6 +123,14 @@ export class ContainerArchive {
         signal: options.signal,
       })
     })
+  }
+
+  async #changes(options: DiffOptions): Promise<Change[]> {
+    const { rootfs } = this.#workload
+    const { upper } = options
+    const changes = await diffLayer(options)
+    if (rootfs.kind !== 'overlay' || !rootfs.copied) return changes
+    return withoutCopies(changes, typeof upper === 'number' ? `/proc/self/fd/${upper}` : upper, rootfs.lower)
   }
 
   async #withChanges<T>(signal: AbortSignal | undefined, work: (options: DiffOptions) => Promise<T>): Promise<T> {
@@ -134,7 +143,10 @@ export class ContainerArchive {
     const { lower: lowers, writable } = rootfs
     const places = [...(spec.mounts ?? []).map(({ destination }) => destination), ...rootfs.trees.map((t) => t.target)]
     const own = [...places, ...Object.keys(etc).map((name) => `/etc/${name}`)]
-    if (writable.kind === 'disk') return work({ upper: path.join(writable.directory, 'upper'), lowers, own, signal })
+    if (writable.kind === 'disk') {
+      const upper = path.join(writable.directory, 'upper')
+      return work({ upper, merged: rootfs.copied, lowers, own, signal })
+    }
     // In memory it lies in a mount that nobody can reach: what overlay shows is compared with the layers instead.
     const lent = await this.#lend('LAYERS', '/')
     try {

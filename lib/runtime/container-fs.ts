@@ -1,5 +1,5 @@
 /** Files of a container, in the shapes of node:fs/promises. Works while it runs and while it does not. */
-import { close, constants, readFile, writeFile } from 'node:fs'
+import { constants, readFile, writeFile } from 'node:fs'
 import { promisify } from 'node:util'
 import { CaissonError } from '../errors.js'
 import { addon, type NativeAnswer, type NativeFailure } from '../native/addon.js'
@@ -9,7 +9,6 @@ import type { AgentOperation } from './agent.js'
 
 const readDescriptor = promisify(readFile)
 const writeDescriptor = promisify(writeFile)
-const closeDescriptor = promisify(close)
 
 /** One request to the container's file agent. */
 export type AgentCall = (
@@ -162,7 +161,8 @@ export class ContainerFs {
     } catch (error) {
       throw dataError(error as NodeJS.ErrnoException, path)
     } finally {
-      await closeDescriptor(fd)
+      // In a worker_thread fs warns of what it closes and has not opened.
+      addon().closeFd(fd)
     }
   }
 
@@ -185,7 +185,7 @@ export class ContainerFs {
     } catch (error) {
       throw dataError(error as NodeJS.ErrnoException, path)
     } finally {
-      await closeDescriptor(fd)
+      addon().closeFd(fd)
     }
   }
 

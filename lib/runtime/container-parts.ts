@@ -3,17 +3,21 @@ import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { invalidArgument } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
+import type { Attachment } from '../network/attachment.js'
 import type { ContainerOptions } from '../options.js'
 import type { ImageConfig } from '../spec/image.js'
 import { newId } from '../util/ids.js'
-import { type Assembled, assemble, type ImageRoot } from './assemble.js'
+import type { Assembled, ImageRoot } from './assemble.js'
+import { attach, releaseAttachment } from './attachments.js'
 import { writeBundle } from './bundle.js'
 import { loadBundle } from './bundle-load.js'
 import { checkContainerOptions } from './check-options.js'
-import { type ChosenNamespaces, chooseNamespaces } from './choose-namespaces.js'
 import type { Hooks } from './hooks.js'
+import { checkTier, overlayTakes } from './isolation.js'
 import { type Owner, owner } from './owner.js'
 import { releaseName, takeName } from './registry.js'
+import { type Room, takeRoom } from './room.js'
+import { type HeldVolumes, takeVolumes } from './volumes.js'
 
 export interface Parts {
   id: string
@@ -26,8 +30,11 @@ export interface Parts {
   command?: readonly string[]
   owner: Owner
   assembled: Assembled
-  /** Open until it is removed: each start enters them anew. */
-  namespaces: ChosenNamespaces
+  /** Kept until it is removed: each start enters it anew. */
+  room: Pick<Room, 'close' | 'namespaces'>
+  /** Its networks; addresses are its own until it is removed. */
+  network?: Attachment
+  volumes?: HeldVolumes
   /** State, log and bundle; gone with the owner. */
   run: string
   /** The writable layer, when it is on disk. */
@@ -51,20 +58,47 @@ export async function makeParts(
   checkContainerOptions(options)
   const holder = await owner()
   const id = newId()
-  const data = options.storage === 'memory' ? undefined : path.join(holder.data, 'containers', id)
+  const inMemory = options.storage === 'memory' || holder.isolation.tier === 'landlock'
+  const data = inMemory ? undefined : path.join(holder.data, 'containers', id)
   const run = path.join(holder.run, 'containers', id)
-  const namespaces = await chooseNamespaces(options)
-  const undo = [async () => namespaces.close()]
+  const copied = data !== undefined && !(await layersOnDisk(holder))
+  const room = await takeRoom(holder, options)
+  const undo = [() => room.close()]
   try {
     const { root } = image
-    const from = { id, owner: holder, image: root, command, options, namespaces, directory: data, kept: true }
-    const assembled = assemble(from)
     const name = await takeName(options.name, holder, id)
     undo.push(() => releaseName(name, id))
+    const network = await attach(options, holder, { id, name, hostname: options.hostname })
+    undo.push(() => releaseAttachment(id))
+    const volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: room.namespaces !== undefined })
+    undo.push(async () => volumes?.release(true))
+    const assembled = room.assemble({
+      id,
+      image: root,
+      command,
+      options: volumes ? { ...options, mounts: volumes.mounts } : options,
+      directory: data,
+      copied,
+      network,
+      kept: true,
+    })
     undo.push(() => rm(run, { recursive: true, force: true }))
+    if (data) undo.push(() => removeTree(data))
     await mkdir(run, { recursive: true, mode: 0o711 })
-    await writeBundle({ directory: run, data, assembled, image: root })
-    const more = { options, command, owner: holder, assembled, namespaces, run, data, imageConfig: image.config }
+    // A sandbox is nothing that another runtime could make.
+    if (!assembled.workload.sandbox) await writeBundle({ directory: run, data, assembled, image: root })
+    const more = {
+      options,
+      command,
+      owner: holder,
+      assembled,
+      room,
+      network,
+      volumes,
+      run,
+      data,
+      imageConfig: image.config,
+    }
     return { id, name, image: image.name, imageId: image.id, ...more }
   } catch (error) {
     for (const step of undo) await step()
@@ -72,10 +106,25 @@ export async function makeParts(
   }
 }
 
+const onDisk = new WeakMap<Owner, Promise<boolean>>()
+
+/** Looked at once. Where overlay is not to be had at all nothing is tried. */
+function layersOnDisk(holder: Owner): Promise<boolean> {
+  const { isolation, data, ordinary, staging } = holder
+  if (isolation.layers === 'copy') return Promise.resolve(false)
+  let known = onDisk.get(holder)
+  if (!known) {
+    known = overlayTakes(path.join(data, 'trial'), ordinary?.user, staging)
+    onDisk.set(holder, known)
+  }
+  return known
+}
+
 /** Of an OCI bundle: its root is used in place, and its name is the beginning of the id. */
 export async function partsOfBundle(directory: string): Promise<Parts> {
   if (typeof directory !== 'string') throw invalidArgument('bundle', directory, 'a path of a directory')
   const holder = await owner()
+  checkTier(holder.isolation)
   const id = newId()
   const { spec, hooks, namespaces, ...assembled } = await loadBundle(directory, id, holder)
   const run = path.join(holder.run, 'containers', id)
@@ -87,7 +136,7 @@ export async function partsOfBundle(directory: string): Promise<Parts> {
     options: { labels: spec.annotations },
     owner: holder,
     assembled,
-    namespaces,
+    room: { close: async () => namespaces.close() },
     run,
     data: undefined,
     imageConfig: {},
@@ -95,9 +144,12 @@ export async function partsOfBundle(directory: string): Promise<Parts> {
   }
 }
 
-/** Gives everything back; nothing may run in it any more. */
-export async function discardParts({ id, name, namespaces, run, data }: Parts): Promise<void> {
-  namespaces.close()
+/** Gives everything back; nothing may run in it any more. `removeVolumes`: those without a name too. */
+export async function discardParts(parts: Parts, removeVolumes = false): Promise<void> {
+  const { id, name, room, run, data, volumes } = parts
+  await room.close()
+  await volumes?.release(removeVolumes)
+  await releaseAttachment(id)
   await rm(run, { recursive: true, force: true })
   if (data) await removeTree(data)
   await releaseName(name, id)

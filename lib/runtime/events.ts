@@ -5,6 +5,7 @@
 import { channel } from 'node:diagnostics_channel'
 import { debuglog } from 'node:util'
 import type { Usage } from '../cgroup/usage.js'
+import type { Tier } from './isolation.js'
 import type { Reason } from './verdict.js'
 
 /** Which program of which container an event is about. */
@@ -13,6 +14,8 @@ export interface Subject {
   /** The container's id. */
   container: string
   command: readonly string[]
+  /** What keeps it apart. */
+  tier: Tier
 }
 
 export interface StartEvent extends Subject {

@@ -3,16 +3,20 @@ import { type CgroupPlan, hasGroups, planExecCgroup } from '../cgroup/plan.js'
 import { invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { ExecOptions } from '../options.js'
+import { capabilityMask, DEFAULT_CAPABILITIES } from '../spec/capabilities.js'
 import type { SpecProcess } from '../spec/runtime.js'
 import { newId } from '../util/ids.js'
 import { insidePath } from '../util/paths.js'
 import { checkExecOptions } from './check-options.js'
-import { execute, type Lowered, prepareProgram } from './lower.js'
-import { enterPids, joinCgroups } from './lower-namespaces.js'
+import { type Lowered, ownersLimits, prepareProgram } from './lower.js'
+import { enterPids, joinCgroups, openCgroups } from './lower-namespaces.js'
+import { execute } from './lower-program.js'
+import { lowerSandbox } from './lower-sandbox.js'
 import type { Owner } from './owner.js'
-import { NONE, Plan } from './plan.js'
-import type { RunningEvents } from './running.js'
+import { NONE, OPTIONAL, Plan } from './plan.js'
+import type { Running, RunningEvents } from './running.js'
 import { copyOptions, type Plain, sameOptions } from './same-options.js'
+import { notInSandbox } from './sandbox.js'
 import { mergeEnvironment, userText } from './spec-process.js'
 import { checkCounted, type StartRequest } from './start.js'
 import { type Started, Template } from './template.js'
@@ -35,6 +39,7 @@ const KEPT = 4
 /** The programs that are executed in one container. */
 export class Execs {
   readonly #target: ExecTarget
+  readonly #alone = new Set<Running>()
   readonly #templates: Array<{ options: { [name: string]: Plain }; template: Template }> = []
 
   constructor(target: ExecTarget) {
@@ -56,11 +61,23 @@ export class Execs {
       checkCounted(request, template, this.#target.owner.cgroups)
       const execution = new Plan()
       execute(execution, { args: [...command], env: execEnvironment(main, options) })
-      return template.start({ id: newId(), execution, inherited: [pidfd] }, request, events)
+      const started = template.start({ id: newId(), execution, inherited: [pidfd] }, request, events)
+      if (this.#target.workload.sandbox) this.#hold(started.running)
+      return started
     } catch (error) {
       addon().closeFd(pidfd)
       throw error
     }
+  }
+
+  /** They end with the container's program: in namespaces the kernel sees to that. */
+  endAll(): void {
+    for (const running of this.#alone) running.kill('stopped')
+  }
+
+  #hold(running: Running): void {
+    this.#alone.add(running)
+    void running.ended.then(() => this.#alone.delete(running))
   }
 
   #templateFor(options: ExecOptions): Template {
@@ -69,7 +86,10 @@ export class Execs {
     checkExecOptions(options)
     const id = newId()
     const { lowered, cgroup } = planExec(this.#target, id, options)
-    const template = new Template(id, lowered, cgroup, { marked: !hasGroups(cgroup) })
+    const template = new Template(id, lowered, cgroup, {
+      marked: !hasGroups(cgroup) && !lowered.guarded,
+      killRest: lowered.guarded,
+    })
     const kept = copyOptions(options, OF_ONE_EXEC)
     if (kept) this.#templates.unshift({ options: kept, template })
     this.#templates.length = Math.min(this.#templates.length, KEPT)
@@ -89,22 +109,44 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   const { workload } = target
   const cgroup = planExecCgroup(target.owner.cgroups, target.cgroup, id)
   const plan = new Plan()
+  if (workload.sandbox) return { lowered: lowerExec(plan, workload, cgroup, options), cgroup }
   const types = entered(workload)
   const slot = plan.inherit(-1)
   const attended = types.includes('pid')
   const unified = attended && cgroup.unified ? plan.inheritPath(cgroup.unified.directory) : NONE
+  ownersLimits(plan, workload)
   plan.add('UNDUMPABLE', 'process')
   if (workload.inside) plan.add('SETNS', 'namespaces: user', { numbers: [slot, NAMESPACES.user.flag] })
-  if (attended) {
-    plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
-    enterPids(plan, unified)
-  }
-  joinCgroups(plan, cgroup.join)
   const flags = types.reduce(
     (sum, type) => (type === 'pid' || (type === 'user' && workload.inside) ? sum : sum + NAMESPACES[type].flag),
     0,
   )
-  if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
+  const enter = () => {
+    if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
+  }
+  const pids = () => plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
+  if (attended && !workload.idMaps) {
+    // Nobody in there sees it before it has nothing of the host's left: neither root, namespaces nor rights.
+    const join = openCgroups(plan, cgroup.join)
+    // Who has entered a cgroup namespace may not be born in a cgroup any more unless it comes from one below it
+    // (cgroups(7), nsdelegate). So a process between the two is, and the next one with it.
+    const between = unified !== NONE && types.includes('cgroup')
+    if (between) enterPids(plan, unified)
+    enter()
+    pids()
+    if (hasGroups(cgroup)) giveUpRights(plan, workload.spec.process as SpecProcess)
+    if (between) plan.add('FORK', 'namespaces: pid', { numbers: [0, NONE] })
+    else enterPids(plan, unified)
+    join()
+  } else {
+    // Of a user namespace: whatever rights one has in there, over a process that comes from outside they are none.
+    if (attended) {
+      pids()
+      enterPids(plan, unified)
+    }
+    joinCgroups(plan, cgroup.join)
+    enter()
+  }
   // Then this is how its descendants are told from the container's others, when it is killed.
   if (!hasGroups(cgroup)) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   plan.add('PARENT_DEATH', 'process')
@@ -124,6 +166,37 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   }
   prepareProgram(plan, program, slots)
   return { lowered: { plan, slots, attended, cloneFlags: 0, ownPids: false }, cgroup }
+}
+
+/** There is nothing to enter: the program gets the same walls, and a guard of its own. */
+function lowerExec(plan: Plan, workload: Workload, cgroup: CgroupPlan, options: ExecOptions): Lowered {
+  const { uid, gid } = workload.sandbox ?? {}
+  if (options.user !== undefined && ![String(uid), `${uid}:${gid}`].includes(String(options.user)))
+    throw notInSandbox('user')
+  // The descriptor of the container's program that every exec comes with.
+  plan.inherit(-1)
+  const process = execProcess(workload.spec.process as SpecProcess, ['/'], options)
+  const program = {
+    ...workload,
+    spec: { ...workload.spec, process },
+    files: [],
+    cgroup: { ...workload.cgroup, join: cgroup.join, unified: cgroup.unified?.directory },
+  }
+  return { ...lowerSandbox(plan, program, { template: true }), plan, ownPids: false }
+}
+
+/**
+ * What the next steps may need; all of it a container has by default. To load a filter, or Landlock, without no_new_privs
+ * takes more.
+ */
+function giveUpRights(plan: Plan, { capabilities, noNewPrivileges }: SpecProcess): void {
+  const kept = [
+    ...DEFAULT_CAPABILITIES,
+    ...(capabilities?.bounding ?? []),
+    ...(noNewPrivileges ? [] : ['CAP_SYS_ADMIN']),
+  ]
+  const mask = capabilityMask(kept)
+  plan.add('CAPABILITIES', 'capabilities', { flags: OPTIONAL, numbers: [mask, mask, 0, 0] })
 }
 
 /** The namespaces of the container that are not the host's. */

@@ -5,6 +5,8 @@ import path from 'node:path'
 import { invalidArgument } from '../errors.js'
 import type { NativeIdMaps } from '../native/addon.js'
 import type { IdMapping } from '../spec/runtime.js'
+import { hasCapability, privileged } from '../util/privileged.js'
+import { type Grant, grantsOf, ownGrants, readSubIds, type User } from './sub-ids.js'
 
 export interface IdMapPair {
   uidMap: readonly IdMapping[]
@@ -19,57 +21,98 @@ const ID_MAX = 0xffffffff
 /** Lines that the kernel takes. */
 const LINES_MAX = 340
 
-/** A line of /etc/subuid: `name:first:count`. */
-export interface Grant {
-  name: string
-  first: number
-  count: number
-}
+const [CAP_SETGID, CAP_SETUID, CAP_SETFCAP] = [6n, 7n, 31n]
 
-export function parseSubIds(text: string): Grant[] {
-  return text
-    .split('\n')
-    .map((line) => /^([^#:][^:]*):(\d+):(\d+)$/.exec(line.trim()))
-    .filter((match) => match !== null)
-    .map(([, name, first, count]) => ({ name: name as string, first: Number(first), count: Number(count) }))
-}
-
-export function readSubIds(file: string): Grant[] {
-  try {
-    return parseSubIds(readFileSync(file, 'utf8'))
-  } catch {
-    return []
-  }
-}
-
-/** The ranges that a file grants to a user, by name or number. */
-export function grantsOf(grants: readonly Grant[], user: { username: string; uid: number }): Grant[] {
-  return grants.filter(({ name, count }) => count > 0 && (name === user.username || name === String(user.uid)))
+/** The maps that a user namespace gets when the caller gives none. */
+export interface DefaultMaps extends IdMapPair {
+  /** Why there is but one id, so that everything belongs to root inside. */
+  lacking?: string
 }
 
 /**
- * Root: one range of 65536 ids, granted in /etc/subuid or from 100000 on. Another user: itself as root, and what the
- * file grants from id 1 on, as far as newuidmap is there to map it.
+ * Root: one range of 65536 ids, granted in /etc/subuid or from 100000 on. Anybody else: itself as root, and what the
+ * files grant from id 1 on, as far as somebody may map it: newuidmap, or we ourselves.
  */
-export function defaultIdMaps(): IdMapPair {
+export function defaultIdMaps(): DefaultMaps {
   const user = account()
-  const of = (file: string, own: number): IdMapping[] => {
-    const grants = grantsOf(readSubIds(file), user)
-    if (user.uid === 0) {
-      const first = grants.find(({ count }) => count >= RANGE)?.first ?? FIRST
-      return [{ containerID: 0, hostID: first, size: RANGE }]
-    }
-    const map = [{ containerID: 0, hostID: own, size: 1 }]
-    let next = 1
-    for (const { first, count } of idMapHelpers() ? grants : []) {
-      // The kernel takes no map that names an id twice, and a file that does is a mistake.
-      if (map.some(({ hostID, size }) => first < hostID + size && hostID < first + count)) continue
-      map.push({ containerID: next, hostID: first, size: count })
-      next += count
-    }
-    return map
+  const subuids = readSubIds('/etc/subuid')
+  if (privileged()) {
+    const range = (grants: readonly Grant[]) => [
+      {
+        containerID: 0,
+        hostID: grantsOf(grants, user).find(({ count }) => count >= RANGE)?.first ?? FIRST,
+        size: RANGE,
+      },
+    ]
+    return { uidMap: range(subuids), gidMap: range(readSubIds('/etc/subgid')) }
   }
-  return { uidMap: of('/etc/subuid', user.uid), gidMap: of('/etc/subgid', user.gid) }
+  return ordinaryIdMaps(user, subuids, readSubIds('/etc/subgid'), cannotMap(user))
+}
+
+/** `refusal`: why nobody may map more than the user itself. */
+export function ordinaryIdMaps(
+  user: User & { gid: number },
+  subuids: readonly Grant[],
+  subgids: readonly Grant[],
+  refusal: string | undefined,
+): DefaultMaps {
+  const alone = { uidMap: append(user.uid, []), gidMap: append(user.gid, []) }
+  const uids = ownGrants(subuids, user, user.uid)
+  const gids = ownGrants(subgids, user, user.gid)
+  for (const [file, { usable, shared }] of [
+    ['/etc/subuid', uids],
+    ['/etc/subgid', gids],
+  ] as const)
+    if (usable.length === 0) {
+      const [first] = shared
+      const range = first && `${first.first}-${first.first + first.count - 1}`
+      const lacking = first
+        ? `in ${file} the range ${range} of this user is another's too`
+        : `${file} grants this user no range`
+      return { ...alone, lacking }
+    }
+  if (refusal) return { ...alone, lacking: refusal }
+  return { uidMap: append(user.uid, uids.usable), gidMap: append(user.gid, gids.usable) }
+}
+
+function append(own: number, grants: readonly Grant[]): IdMapping[] {
+  const map = [{ containerID: 0, hostID: own, size: 1 }]
+  let next = 1
+  for (const { first, count } of grants.slice(0, LINES_MAX - 1)) {
+    map.push({ containerID: next, hostID: first, size: count })
+    next += count
+  }
+  return map
+}
+
+/** Root without rights over the machine may still have those to hand ids on. */
+function mapsItself(): boolean {
+  if (process.geteuid?.() !== 0) return false
+  const status = ownStatus()
+  return [CAP_SETGID, CAP_SETUID, CAP_SETFCAP].every((capability) => hasCapability(status, capability))
+}
+
+function cannotMap({ uid }: User): string | undefined {
+  if (uid === 0 && mapsItself()) return undefined
+  if (!idMapHelpers()) return 'newuidmap and newgidmap are not installed'
+  return /^NoNewPrivs:\s*1$/m.test(ownStatus()) ? 'no_new_privs keeps newuidmap from its rights' : undefined
+}
+
+export function ownStatus(): string {
+  try {
+    return readFileSync('/proc/self/status', 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Of the user namespace that we are in: what its ids are in the one above. */
+export function ownIdMap(file: 'uid_map' | 'gid_map'): IdMapping[] {
+  try {
+    return parseIdMap(readFileSync(`/proc/self/${file}`, 'utf8'))
+  } catch {
+    return []
+  }
 }
 
 /** Who we are; an account may have no name. */
@@ -113,7 +156,7 @@ export function checkIdMap(map: unknown, option: string): IdMapping[] {
 /** For the addon. An ordinary user writes a map of its own id alone directly; more goes through the helpers. */
 export function nativeIdMaps({ uidMap, gidMap }: IdMapPair): NativeIdMaps {
   const maps: NativeIdMaps = { uid: idMapText(uidMap), gid: idMapText(gidMap) }
-  if (process.geteuid?.() === 0) return maps
+  if (privileged() || mapsItself()) return maps
   const alone = (map: readonly IdMapping[], own: number | undefined) =>
     map.length === 1 && map[0]?.size === 1 && map[0].hostID === own
   const helpers = idMapHelpers()
@@ -133,7 +176,7 @@ export function parseIdMap(text: string): IdMapping[] {
     .trim()
     .split('\n')
     .map((line) => line.trim().split(/\s+/).map(Number))
-    .filter((numbers) => numbers.length === 3 && numbers.every(Number.isInteger))
+    .filter((numbers) => numbers.length === 3 && numbers.every((id) => Number.isInteger(id) && id >= 0 && id <= ID_MAX))
     .map(([containerID = 0, hostID = 0, size = 0]) => ({ containerID, hostID, size }))
 }
 

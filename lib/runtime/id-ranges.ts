@@ -8,7 +8,8 @@ import path from 'node:path'
 import { CaissonError } from '../errors.js'
 import { addon } from '../native/addon.js'
 import { roots } from '../util/roots.js'
-import { type Grant, type IdMapPair, readSubIds } from './id-maps.js'
+import type { IdMapPair } from './id-maps.js'
+import { type Grant, readSubIds } from './sub-ids.js'
 
 /** Enough for nobody (65534) and every account below it. */
 const SIZE = 65_536

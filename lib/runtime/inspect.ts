@@ -1,10 +1,16 @@
 /** What inspect() tells of a container. */
 import path from 'node:path'
+import type { Attachment } from '../network/attachment.js'
+import type { PublishedPort } from '../network/ports.js'
 import type { ContainerOptions, Limits } from '../options.js'
 import type { Assembled } from './assemble.js'
 import type { Health } from './health.js'
+import type { Tier } from './isolation.js'
+import { type IsolationReport, toldIsolation } from './isolation-told.js'
 import type { ContainerState, Life } from './life.js'
+import type { Owner } from './owner.js'
 import { type ExecResult, type Reason, signalNumber } from './verdict.js'
+import type { HeldVolumes } from './volumes.js'
 
 export interface ContainerInspection {
   id: string
@@ -35,12 +41,25 @@ export interface ContainerInspection {
   mounts: NonNullable<ContainerOptions['mounts']>
   limits: Limits
   network: NonNullable<ContainerOptions['network']>
+  /** How it is on networks, in the order of its devices. */
+  endpoints: Array<{
+    network: string
+    device: string
+    ipv4: string
+    ipv6?: string
+    mac: string
+    names: readonly string[]
+  }>
+  /** While it runs. */
+  ports: readonly PublishedPort[]
+  volumes: Array<{ name: string; target: string; anonymous: boolean }>
   /** Its own, by the names of the OCI specification. */
   namespaces: readonly string[]
   capabilities: readonly string[]
   /** What keeps it apart: see doctor(). */
-  tier: 'namespaces'
-  /** An OCI bundle of it: config.json and rootfs. */
+  tier: Tier
+  isolation: IsolationReport
+  /** An OCI bundle of it: config.json and rootfs; empty without namespaces. */
   bundle: string
   /** Its writable layer, when that is on disk. */
   upper: string | null
@@ -58,13 +77,17 @@ export interface Inspected {
   assembled: Assembled
   run: string
   data: string | undefined
+  network?: Attachment
+  volumes?: HeldVolumes
   log: string
+  owner: Owner
 }
 
 export function inspection(container: Inspected, life: Life): ContainerInspection {
-  const { id, name, image, created, labels, options, assembled, run, data, log } = container
+  const { id, name, image, created, labels, options, assembled, run, data, network, volumes, log } = container
   const { spec } = assembled.workload
   const { result } = life
+  const isolation = toldIsolation(container.owner.isolation, assembled.workload)
   return {
     id,
     name,
@@ -93,10 +116,21 @@ export function inspection(container: Inspected, life: Life): ContainerInspectio
     mounts: (options.mounts ?? []).map((mount) => ({ ...mount })),
     limits: { ...options.limits },
     network: options.network ?? 'none',
+    endpoints: (network?.endpoints ?? []).map(({ network: { name }, inside, ipv4, ipv6, mac, names }) => ({
+      network: name,
+      device: inside,
+      ipv4,
+      ipv6,
+      mac,
+      names,
+    })),
+    ports: [...(network?.publications.ports ?? [])],
+    volumes: (volumes?.names ?? []).map((volume) => ({ ...volume })),
     namespaces: (spec.linux?.namespaces ?? []).map((namespace) => namespace.type),
     capabilities: spec.process?.capabilities?.bounding ?? [],
-    tier: 'namespaces',
-    bundle: run,
+    tier: isolation.tier,
+    isolation,
+    bundle: assembled.workload.sandbox ? '' : run,
     upper: data === undefined ? null : path.join(data, 'upper'),
     cgroup: {
       unified: assembled.cgroup.unified?.directory ?? null,

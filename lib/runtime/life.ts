@@ -2,14 +2,14 @@
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError } from '../errors.js'
-import type { Note } from '../native/failure.js'
+import { errorFromFailure, type Note } from '../native/failure.js'
 import type { RestartPolicy } from '../options.js'
 import { deferred } from '../util/deferred.js'
 import type { Assembled } from './assemble.js'
 import { type Health, HealthMonitor, type HealthPlan, type Probe } from './health.js'
 import type { Hooks } from './hooks.js'
 import { LOG_LIMIT, readLog } from './log.js'
-import { lower } from './lower.js'
+import { type Lowered, lower } from './lower.js'
 import { Restarter } from './restart.js'
 import type { Running } from './running.js'
 import { start } from './start.js'
@@ -24,6 +24,13 @@ export interface LifeEvents {
   changed(): void
 }
 
+/** Made for each run, and given back after it. */
+export interface RunNetwork {
+  start(): Promise<void>
+  handedOver(): void
+  stop(): Promise<void>
+}
+
 export interface LifeOptions {
   assembled: Pick<Assembled, 'workload' | 'cgroup'>
   log: string
@@ -35,6 +42,8 @@ export interface LifeOptions {
   events: LifeEvents
   /** The container's files are about to be mounted for the program; nobody else may have them mounted. */
   beforeStart(): Promise<void>
+  /** Its network namespace, for workloads that have one made for them. */
+  network?: RunNetwork
 }
 
 export class Life {
@@ -111,8 +120,15 @@ export class Life {
     if (this.#exit.settled) this.#exit = deferred()
     this.#result = undefined
     this.#intended = false
-    const { hooks } = this.#options
-    const lowered = lower(assembled.workload, { hooks })
+    const { hooks, network } = this.#options
+    await network?.start()
+    let lowered: Lowered
+    try {
+      lowered = lower(assembled.workload, { hooks })
+    } catch (error) {
+      await network?.stop()
+      throw error
+    }
     // Only what fails before the program starts is explained by them, and held containers are many.
     let notes: readonly Note[] = lowered.plan.notes
     const since = Date.now()
@@ -140,10 +156,12 @@ export class Life {
       },
     )
     this.#running = running
-    const ended = running.ended.then((report) => {
+    network?.handedOver()
+    const ended = running.ended.then(async (report) => {
+      await network?.stop()
       const outcome = verdict(report, assembled.cgroup.files, notes)
       if (outcome instanceof CaissonError) started.reject(outcome)
-      else if (report.failure) started.reject(commandMissing(outcome))
+      else if (report.failure) started.reject(commandMissing(outcome, errorFromFailure(report.failure, notes)))
       return outcome
     })
     let pid: number
@@ -246,11 +264,7 @@ async function withOutput(result: ExecResult, log: string, since: number): Promi
   })
 }
 
-function commandMissing(result: ExecResult): CaissonError {
-  const missing = result.exitCode === 127
-  return new CaissonError(
-    missing ? 'ERR_CAISSON_COMMAND_NOT_FOUND' : 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
-    result.stderr.trim(),
-    { stage: 'exec', hint: 'Check the command, the PATH and the image.' },
-  )
+/** In the words that the result of an exec has. */
+function commandMissing(result: ExecResult, { code, stage, hint, cause }: CaissonError): CaissonError {
+  return new CaissonError(code, result.stderr.trim(), { stage, hint, cause })
 }

@@ -36,6 +36,7 @@ export function prepareMounts(
   plan: Plan,
   workload: Workload,
   user = NONE,
+  mountMaps: ReadonlyMap<string, number> = new Map(),
 ): { prepareInside: () => void; attach: () => MountSlots } {
   const { spec, rootfs, staging } = workload
   const mounts = (spec.mounts ?? []).map((mount) => ({ mount, options: parseMountOptions(mount.options) }))
@@ -44,7 +45,11 @@ export function prepareMounts(
   // Bind sources before the host's propagation is cut: a shared or slave bind keeps its peer.
   const prepared: Prepared[] = mounts.map(({ mount, options }) => {
     const slot = plan.slot()
-    if (options.bind || mount.type === 'bind') prepareBind(plan, mount, options, slot)
+    if (options.bind || mount.type === 'bind') {
+      // With `idmap` alone the maps are those of the container's own user namespace.
+      const own = options.idmap && mount.uidMappings === undefined ? user : NONE
+      prepareBind(plan, mount, options, slot, mountMaps.get(mount.destination) ?? own)
+    }
     if (mount.destination === '/proc' && mount.source === '/proc') slots.proc = slot
     return { mount, options, slot }
   })
@@ -122,11 +127,12 @@ function rootPropagation({ spec }: Workload): number {
   return asked === 'shared' ? PROPAGATION.slave : PROPAGATION.private
 }
 
-function prepareBind(plan: Plan, mount: SpecMount, options: MountOptions, slot: number): void {
-  const flags = (options.recursive ? RECURSIVE : 0) | (options.recursiveAttributes ? 0 : TOP)
+function prepareBind(plan: Plan, mount: SpecMount, options: MountOptions, slot: number, map = NONE): void {
+  // A map of the top alone would show what is mounted below with other owners.
+  const flags = (options.recursive ? RECURSIVE : 0) | (options.recursiveAttributes || map !== NONE ? 0 : TOP)
   plan.add('TREE', `mounts: ${mount.destination}`, {
     flags,
-    numbers: [slot, options.propagation || PROPAGATION.private, options.attributes, NONE],
+    numbers: [slot, options.propagation || PROPAGATION.private, options.attributes, map],
     strings: [mount.source ?? ''],
   })
 }

@@ -12,6 +12,8 @@ export interface Entry {
   enterCgroups(): void
   /** Slot of the host's /proc, for sysctls where the container's root is not ours to mount one in. */
   proc: number
+  /** Slots of the user namespaces of id-mapped binds, by where these are mounted. */
+  mountMaps: ReadonlyMap<string, number>
   /** With a user namespace the process is still outside of it, and has the owner's rights, until `enter()`. */
   user?: { slot: number; enter(): void }
 }
@@ -39,8 +41,11 @@ export function hasOwn(workload: Workload, type: NamespaceType): boolean {
  */
 export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplicate): Entry {
   const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
-  const stock = workload.stockNetwork ? plan.newNetwork() : NONE
+  const { network } = workload
+  const stock = network && hasOwn(workload, 'net') ? plan.inherit(duplicate(network.fd)) : stockNetwork(plan, workload)
   const slots = new Map(workload.join.map((join) => [join, plan.inherit(inherit(join.handle.fd))]))
+  const maps = [...(workload.mountMaps ?? [])].map(([at, { fd }]) => [at, plan.inherit(inherit(fd))] as const)
+  const mountMaps = new Map(maps)
   const setns = (join: JoinedNamespace) =>
     plan.add('SETNS', `namespaces: ${join.type}`, {
       numbers: [slots.get(join) as number, NAMESPACES[join.type].flag],
@@ -72,7 +77,11 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   const inherited = workload.rootfs.kind === 'inherited'
   // There the files go out of sight with the next steps.
   if (inherited) enterCgroups()
-  if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
+  const enterNetwork = () => {
+    if (stock !== NONE) plan.add('SETNS', 'namespaces: net', { numbers: [stock, NAMESPACES.net.flag] })
+  }
+  // Made for a user namespace, it belongs to that.
+  if (!user) enterNetwork()
   if (workload.inside) {
     const proc = inherited ? hostProc(plan) : NONE
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
@@ -81,7 +90,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
     if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
     ready(plan)
-    return { proc, attended, enterCgroups: inherited ? nothing : enterCgroups, cloneFlags: 0 }
+    return { proc, mountMaps, attended, enterCgroups: inherited ? nothing : enterCgroups, cloneFlags: 0 }
   }
   if (!user) {
     const proc = inherited ? hostProc(plan) : NONE
@@ -91,6 +100,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     const later: NamespaceType[] = ['cgroup', 'time']
     if (stock !== NONE) later.push('net')
     return {
+      mountMaps,
       proc,
       attended,
       enterCgroups: inherited ? nothing : enterCgroups,
@@ -102,6 +112,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   const others = order.filter((join) => join !== user && join !== pid)
   for (const join of others) if (!join.inUser) setns(join)
   return {
+    mountMaps,
     proc,
     attended,
     enterCgroups: inherited ? nothing : enterCgroups,
@@ -113,7 +124,8 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
         // Its file in /proc is ours only as long as we are who we were.
         if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
         plan.add('BECOME_ROOT', 'user namespace', { numbers: [MAYBE_NO_GROUPS] })
-        const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time'))
+        enterNetwork()
+        const now = flagsOf(own.filter((type) => type !== 'pid' && type !== 'time' && !(type === 'net' && network)))
         if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
         for (const join of others) if (join.inUser) setns(join)
         if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
@@ -124,6 +136,10 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
 }
 
 const nothing = () => undefined
+
+function stockNetwork(plan: Plan, workload: Workload): number {
+  return workload.stockNetwork ? plan.newNetwork() : NONE
+}
 
 /** For a plan that does nothing but this in the namespace of an ordinary user: its first steps. */
 export function becomeRootIn(user: NamespaceHandle, plan: Plan, stage: string): void {
@@ -138,7 +154,20 @@ const MAYBE_NO_GROUPS = 2
 /** v1: by `tasks` files, which the owner makes meanwhile. */
 export function joinCgroups(plan: Plan, files: readonly string[]): void {
   if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
-  for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { strings: [file] })
+  for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { numbers: [NONE, 0], strings: [file] })
+}
+
+/** The same in two parts: where the files are in sight, and by another process where they are not any more. */
+export function openCgroups(plan: Plan, files: readonly string[]): () => void {
+  if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
+  const slots = files.map((file) => {
+    const slot = plan.slot()
+    plan.add('CGROUP_JOIN', 'cgroup', { numbers: [slot, 1], strings: [file] })
+    return slot
+  })
+  return () => {
+    for (const slot of slots) plan.add('CGROUP_JOIN', 'cgroup', { numbers: [slot, 0], strings: [''] })
+  }
 }
 
 /** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */

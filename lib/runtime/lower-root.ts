@@ -35,9 +35,9 @@ export function prepareRoot(plan: Plan, workload: Workload, user: number): Prepa
   }
   if (rootfs.kind === 'inherited') throw new Error('a kept mount namespace has its root')
 
-  const { writable } = rootfs
+  const { writable, copied } = rootfs
   const inMemory = writable.kind === 'memory'
-  const plain = inMemory && user === NONE ? plainEtc(workload) : undefined
+  const plain = inMemory && user === NONE && !copied ? plainEtc(workload) : undefined
   const empty = inMemory || user !== NONE ? prepareStaging(plan, workload, user, plain) : NONE
   const base = inMemory || user !== NONE ? staging : writable.directory
   const files = inMemory ? staging : writable.directory
@@ -59,6 +59,14 @@ export function prepareRoot(plan: Plan, workload: Workload, user: number): Prepa
       numbers: [file, PROPAGATION.private, HIDDEN, inMemory ? NONE : user],
       strings: [`${files}/${name}`],
     })
+  }
+  if (copied) {
+    // On disk it is done once, and what was written since is kept.
+    const bound = inMemory ? (writable.size ?? 0) : 0
+    const mark = inMemory ? '' : `${upper}/copied`
+    plan.add('COPY', 'root', { numbers: [bound], strings: [`${upper}/upper`, mark, ...lower] })
+    plan.add('TREE', 'root', { numbers: [slot, PROPAGATION.private, 0, NONE], strings: [`${upper}/upper`] })
+    return { slot, at: `${base}/root`, base, mounted: false, etc: mounted, empty }
   }
   plan.add('OVERLAY', 'root', {
     numbers: [slot, 0, inMemory || user === NONE ? 0 : ownerOf(workload)],
@@ -85,7 +93,9 @@ function prepareStaging(plan: Plan, workload: Workload, user: number, plain: Etc
   const { writable } = rootfs
   const stage = 'writable layer'
   const memory = plan.slot()
-  const size = writable.kind === 'memory' && writable.size !== undefined ? ['size', String(writable.size)] : []
+  // Copied layers take their room beside that.
+  const size =
+    writable.kind === 'memory' && writable.size !== undefined && !rootfs.copied ? ['size', String(writable.size)] : []
   plan.add('FILESYSTEM', stage, {
     numbers: [memory, user === NONE ? ATTR.NODEV : 0],
     strings: ['tmpfs', 'mode', '0755', ...size],

@@ -2,12 +2,22 @@
 import { capabilityMask } from '../spec/capabilities.js'
 import { NETWORK_SYSCTLS } from '../spec/defaults.js'
 import { resourceNumber } from '../spec/rlimits.js'
-import type { SpecHook, SpecProcess } from '../spec/runtime.js'
+import type { SpecHook } from '../spec/runtime.js'
 import type { Hooks } from './hooks.js'
+import { hasOthers } from './id-maps.js'
 import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
 import { enterNamespaces, hasOwn } from './lower-namespaces.js'
+import {
+  addLandlock,
+  addSeccomp,
+  execute,
+  injectFiles,
+  packedSize,
+  prepareLimits,
+  rlimitValue,
+} from './lower-program.js'
+import { lowerSandbox, prepareSandboxed } from './lower-sandbox.js'
 import { CREATE, NONE, Plan } from './plan.js'
-import type { Landlock } from './spec-landlock.js'
 import type { Workload } from './workload.js'
 
 const SYNC_HOOKS = 2
@@ -19,6 +29,8 @@ export interface Lowered {
   plan: Plan
   /** CLONE_NEW* for the process itself; the rest the plan does. */
   cloneFlags: number
+  /** That one ends all that the program has started, too. */
+  guarded?: boolean
   /** Another process, outside of the cgroups, waits for it: it lives in a pid namespace that is not its own. */
   attended: boolean
   /** The program is PID 1 of a namespace of its own. */
@@ -40,33 +52,34 @@ export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
   try {
     return { plan, ...lowerTo(plan, workload, options), ownPids: hasOwn(workload, 'pid') }
   } catch (error) {
-    plan.abandon()
+    // A template's are borrowed: each start has duplicates of its own.
+    if (!options.template) plan.abandon()
     throw error
   }
 }
 
 function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lowered, 'plan' | 'ownPids'> {
+  if (workload.sandbox) return lowerSandbox(plan, workload, options)
+  ownersLimits(plan, workload)
   // Templates get theirs anew each time.
   const entry = enterNamespaces(plan, workload, options.template ? (fd) => fd : undefined)
   let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc, empty: NONE }
 
   if (workload.rootfs.kind !== 'inherited') {
-    const mounts = prepareMounts(plan, workload, entry.user?.slot)
+    const mounts = prepareMounts(plan, workload, entry.user?.slot, entry.mountMaps)
     entry.enterCgroups()
-    if (entry.user) ownersLimits(plan, workload)
     entry.user?.enter()
     mounts.prepareInside()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
     slots = mounts.attach()
   } else {
-    if (entry.user) ownersLimits(plan, workload)
     entry.user?.enter()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
   }
   const { spec } = workload
   if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
     plan.add('HOSTNAME', 'hostname', { strings: [spec.hostname ?? '', spec.domainname ?? ''] })
-  if (hasOwn(workload, 'net') && !workload.stockNetwork) plan.add('LOOPBACK', 'network')
+  if (hasOwn(workload, 'net') && !workload.stockNetwork && !workload.network) plan.add('LOOPBACK', 'network')
   for (const [name, value] of Object.entries(spec.linux?.sysctl ?? {}))
     if (!workload.stockNetwork || NETWORK_SYSCTLS[name] !== value)
       plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
@@ -82,8 +95,12 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
   return { cloneFlags: entry.cloneFlags, attended: entry.attended, slots, filesAt }
 }
 
-/** What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. */
-function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
+/**
+ * What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. By
+ * the host's /proc: the container's is another program's to change (CVE-2025-52881). First of all: who cannot be looked
+ * into any more does not own its files there.
+ */
+export function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
   for (const limit of process?.rlimits ?? [])
     plan.add('RLIMIT', `ulimits: ${limit.type}`, {
       numbers: [resourceNumber(limit.type), 0, rlimitValue(limit.hard), 1],
@@ -105,30 +122,15 @@ function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, stri
   })
 }
 
-/** Written as the container's root, before the program is. */
-export function injectFiles(plan: Plan, files: Workload['files']): void {
-  for (const file of files)
-    plan.add('FILE', `files: ${file.path}`, {
-      numbers: [NONE, file.mode, (BigInt(file.uid) << 32n) | BigInt(file.gid)],
-      strings: [file.path],
-      blob: file.content,
-    })
-}
-
-const CONSOLE_SIZE = { height: 24, width: 80 }
-
-/** `kept`: of what the plan inherits, how many descriptors from the first on the program gets too. */
-export function execute(plan: Plan, process: Pick<SpecProcess, 'args' | 'env'> | undefined, kept = 0): void {
-  if (!process?.args?.length) throw new Error('a process needs args')
-  plan.add('EXEC', 'exec', { numbers: [process.args.length, kept], strings: [...process.args, ...(process.env ?? [])] })
-}
-
 /** From a ready container to the program: limits, identity, protections; all but its execution. */
 export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: Hooks): void {
   const process = workload.spec.process
   if (!process) throw new Error('a configuration without a process')
-  if (workload.init) plan.add('REAPER', 'init')
-  if (!workload.idMaps || workload.inside) ownersLimits(plan, workload)
+  if (workload.sandbox) {
+    prepareSandboxed(plan, workload)
+    return
+  }
+  if (workload.init) plan.add('REAPER', 'init', { numbers: [workload.inside ? 1 : 0] })
 
   const { uid, gid, additionalGids = [], umask = 0o022 } = process.user
   const ids = (BigInt(uid) << 32n) | BigInt(gid)
@@ -137,8 +139,7 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
     strings: [workload.user ?? '', ...additionalGids.map(String), ...workload.groups],
   })
   if (process.terminal) {
-    const { height, width } = process.consoleSize ?? CONSOLE_SIZE
-    plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, ((width & 0xffff) << 16) | (height & 0xffff)] })
+    plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, packedSize(process.consoleSize)] })
   }
   // A missing one is made in the container's root, but not in one that others live in.
   plan.add('WORKDIR', 'workdir', {
@@ -149,18 +150,19 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
 
   const capabilities = process.capabilities ?? {}
   const filter = () => {
-    if (workload.filter) plan.add('SECCOMP', 'seccomp', { numbers: [workload.filterFlags ?? 0], blob: workload.filter })
+    if (workload.filter) addSeccomp(plan, workload.filter, workload.filterFlags ?? 0)
   }
+  // Without it only CAP_SYS_ADMIN may load a filter or Landlock.
+  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
   if (workload.landlock) addLandlock(plan, workload.landlock)
   // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
-  for (const limit of process.rlimits ?? [])
-    plan.add('RLIMIT', `ulimits: ${limit.type}`, {
-      numbers: [resourceNumber(limit.type), rlimitValue(limit.soft), rlimitValue(limit.hard)],
-    })
-  // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it comes before the capabilities go.
+  prepareLimits(plan, process)
+  // So it comes before the capabilities go.
   if (!process.noNewPrivileges) filter()
-  plan.add('CREDENTIALS', 'user', { numbers: [umask, 0] })
+  // With one id the user namespace denies setgroups(2) (user_namespaces(7)).
+  const oneId = workload.inside && workload.idMaps !== undefined && !hasOthers(workload.idMaps)
+  plan.add('CREDENTIALS', 'user', { numbers: [umask, oneId ? 1 : 0] })
   plan.add('CAPABILITIES', 'capabilities', {
     numbers: [
       capabilityMask(capabilities.effective),
@@ -172,22 +174,6 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
         capabilityMask(capabilities.permitted),
     ],
   })
-  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   plan.add('PARENT_DEATH', 'process')
   if (process.noNewPrivileges) filter()
-}
-
-function addLandlock(plan: Plan, { paths, ports, handledNet, scoped, required }: Landlock): void {
-  const numbers = [...paths.map(({ rights }) => rights), ...ports.flatMap(({ rights, port }) => [rights, port])]
-  const blob = Buffer.alloc(numbers.length * 8)
-  numbers.forEach((number, i) => {
-    blob.writeBigUInt64LE(BigInt(number), i * 8)
-  })
-  const strings = paths.map(({ path }) => path)
-  plan.add('LANDLOCK', 'landlock', { numbers: [handledNet, scoped, required ? 1 : 0], strings, blob })
-}
-
-/** RLIM_INFINITY comes as -1 or as 2^64-1, which a double rounds up. */
-function rlimitValue(value: number): bigint {
-  return value < 0 || value >= 2 ** 64 ? 0xffffffffffffffffn : BigInt(value)
 }

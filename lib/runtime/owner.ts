@@ -10,8 +10,13 @@ import { cgroupHost } from '../cgroup/host.js'
 import { CaissonError } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
 import { addon } from '../native/addon.js'
+import { sweepNetworks } from '../network/active.js'
+import { sweepDefinitions } from '../network/definition.js'
+import { sweepForwarding } from '../network/forwarding.js'
 import { privileged } from '../util/privileged.js'
 import { roots } from '../util/roots.js'
+import { sweepVolumes } from '../volume/store.js'
+import { findIsolation, type Isolation } from './isolation.js'
 import { type Ordinary, ordinary } from './ordinary.js'
 
 export interface Owner {
@@ -23,7 +28,8 @@ export interface Owner {
   /** An empty directory for putting roots together, inside each container's own mount namespace. */
   staging: string
   cgroups: CgroupBase
-  /** undefined: it has privileges. */
+  isolation: Isolation
+  /** undefined: it has privileges, or there are no user namespaces for it. */
   ordinary?: Ordinary
 }
 
@@ -56,7 +62,9 @@ async function create(): Promise<Owner> {
       cause: error as Error,
     })
   }
-  const unprivileged = await ordinary()
+  // Where it has none, programs may still be kept in Landlock.
+  const own = ordinary()
+  const unprivileged = await own?.catch(() => undefined)
   await sweep(run, data)
 
   const id = `${process.pid}-${randomBytes(4).toString('hex')}`
@@ -68,14 +76,17 @@ async function create(): Promise<Owner> {
     data: path.join(data, 'owners', id),
     staging: path.join(owners, id, 'root'),
     cgroups: { host: cgroupHost(), legacy: [] },
+    isolation: { tier: 'none', proc: 'own', sys: 'own', layers: 'overlay', landlock: 0 },
     ordinary: unprivileged,
   }
   await mkdir(made.staging, { recursive: true, mode: 0o711 })
+  made.isolation = await findIsolation(own, made.staging, data)
   await writeFile(path.join(made.run, 'cgroups'), possibleDirectories(cgroupHost(), cgroupName(id)).join('\n'))
   made.cgroups = await createBase(cgroupHost(), cgroupName(id), privileged())
   const directories = baseDirectories(made.cgroups)
   await addon().watch([
     ...directories.map((directory) => `cgroup ${directory}`),
+    `links ${path.join(made.run, 'networks')}`,
     `tree ${made.run}`,
     `tree ${made.data}`,
     `file ${path.join(owners, `${id}.lock`)}`,
@@ -105,6 +116,7 @@ async function sweep(run: string, data: string): Promise<void> {
       const cgroups = await readFile(path.join(runOwners, id, 'cgroups'), 'utf8').catch(() => '')
       for (const directory of cgroups.split('\n'))
         if (path.basename(directory) === cgroupName(id)) await addon().removeCgroup({ unified: directory })
+      await sweepNetworks(path.join(runOwners, id))
       // Of any depth: a container may have made paths that are too long for a name.
       await removeTree(path.join(dataOwners, id))
       await rm(path.join(runOwners, id), { recursive: true, force: true })
@@ -114,4 +126,7 @@ async function sweep(run: string, data: string): Promise<void> {
       addon().closeFd(lock)
     }
   }
+  await sweepForwarding()
+  await sweepVolumes()
+  await sweepDefinitions()
 }

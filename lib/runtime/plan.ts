@@ -1,4 +1,5 @@
 /** Encodes what the init program is to do; the layout is defined in addon/init/plan.h. */
+import { invalidArgument } from '../errors.js'
 import { addon } from '../native/addon.js'
 import type { Note } from '../native/failure.js'
 
@@ -27,6 +28,7 @@ export type Operation =
   | 'TREE'
   | 'FILESYSTEM'
   | 'OVERLAY'
+  | 'COPY'
   | 'ROOT'
   | 'CHROOT'
   | 'ATTACH'
@@ -170,7 +172,11 @@ export class Plan {
     }
     at = start + recordSize
     for (const string of strings) {
-      at += buffer.write(string, at, 'utf8')
+      const written = buffer.write(string, at, 'utf8')
+      // Half a character would become another one, and a NUL two texts.
+      if (string.includes('\0') || (written > string.length && /\p{Surrogate}/u.test(string)))
+        throw invalidArgument(stage, string, 'valid Unicode without NUL')
+      at += written
       buffer[at++] = 0
     }
     if (details.blob) {

@@ -20,11 +20,15 @@ export interface ProcessInfo {
 
 /**
  * The program's, and those of execs, whose cgroups lie below the container's. Without cgroups: all that are in the pid
- * namespace of `first`.
+ * namespace of `first`, or, when that is `guarded`, descend from its parent.
  */
-export async function processesIn({ unified, legacy }: CgroupPlan, first: number): Promise<ProcessInfo[]> {
+export async function processesIn(
+  { unified, legacy }: CgroupPlan,
+  first: number,
+  guarded = false,
+): Promise<ProcessInfo[]> {
   const root = unified?.directory ?? legacy[0]?.directory
-  if (root === undefined) return infos(await sharingPids(first))
+  if (root === undefined) return guarded ? descendants(first) : infos(await sharingPids(first))
   const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
   const below = entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(root, entry.name))
   return processesOf([root, ...below])
@@ -35,6 +39,17 @@ async function processesOf(directories: readonly string[]): Promise<ProcessInfo[
   for (const directory of directories)
     for (const pid of (await read(directory, 'cgroup.procs'))?.split('\n') ?? []) if (pid) pids.add(pid)
   return infos([...pids])
+}
+
+async function descendants(first: number): Promise<ProcessInfo[]> {
+  const all = await infos((await readdir('/proc')).filter((name) => /^\d+$/.test(name)))
+  const guard = all.find(({ pid }) => pid === first)?.ppid
+  const found = new Set(guard === undefined ? [] : [guard])
+  for (let size = 0; size !== found.size; ) {
+    size = found.size
+    for (const { pid, ppid } of all) if (found.has(ppid)) found.add(pid)
+  }
+  return all.filter(({ pid }) => pid !== guard && found.has(pid))
 }
 
 async function sharingPids(first: number): Promise<string[]> {

@@ -2,9 +2,11 @@
 import type { RunOptions } from '../options.js'
 import { newId } from '../util/ids.js'
 import { assemble, type ImageRoot, injectedFiles } from './assemble.js'
+import { isBridged } from './attachments.js'
 import { checkContainerOptions } from './check-options.js'
 import { ownNamespaces } from './choose-namespaces.js'
-import { execute, injectFiles, lower } from './lower.js'
+import { lower } from './lower.js'
+import { execute, injectFiles } from './lower-program.js'
 import type { Owner } from './owner.js'
 import { Plan } from './plan.js'
 import type { RunningEvents } from './running.js'
@@ -41,7 +43,9 @@ export class RunTemplate {
     const id = newId()
     const common = { ...options, files: undefined }
     const namespaces = ownNamespaces(options, owner.ordinary)
-    const { workload, cgroup } = assemble({ id, owner, image, command: ['/'], options: common, namespaces })
+    const copied = owner.isolation.layers === 'copy'
+    const input = { id, owner, image, command: ['/'], options: common, namespaces, copied }
+    const { workload, cgroup } = assemble(input)
     this.#owner = owner
     this.#image = image
     this.#options = kept
@@ -54,7 +58,9 @@ export class RunTemplate {
   /** undefined: these options hold what cannot be used twice, or must be looked at each time. */
   static make(owner: Owner, image: ImageRoot, options: RunOptions): RunTemplate | undefined {
     const kept = copyOptions(options, OF_ONE_RUN)
-    if (kept === undefined || looksAtTheHost(options)) return undefined
+    // There each container has a user namespace of its own.
+    const apart = owner.isolation.proc === 'outer' && owner.ordinary !== undefined
+    if (kept === undefined || apart || looksAtTheHost(options)) return undefined
     return new RunTemplate(owner, image, options, kept)
   }
 
@@ -103,11 +109,14 @@ export function templateFor(owner: Owner, image: ImageRoot, options: RunOptions)
 }
 
 /**
- * User namespaces are made for each run, sources of mounts and device nodes may change between two, and files are not
+ * Networks and user namespaces are made for each run, sources of mounts and device nodes may change between two, and files are not
  * for a mount namespace that is shared.
  */
-function looksAtTheHost({ mounts = [], devices = [], namespaces, security }: RunOptions): boolean {
+function looksAtTheHost(options: RunOptions): boolean {
+  const { mounts = [], devices = [], namespaces, security } = options
   return (
+    isBridged(options) ||
+    (options.ports?.length ?? 0) > 0 ||
     mounts.some(({ type }) => type !== 'tmpfs') ||
     devices.length > 0 ||
     namespaces?.user !== undefined ||

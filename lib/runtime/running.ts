@@ -1,4 +1,5 @@
 /** A process in the care of the addon: its events as promises, its end as a report. */
+import { constants } from 'node:os'
 import {
   addon,
   type NativeAgent,
@@ -9,6 +10,7 @@ import {
   type NativeRequest,
   type NativeRun,
 } from '../native/addon.js'
+import { errorFromFailure } from '../native/failure.js'
 
 export interface RunningEvents {
   started?(pid: number): void
@@ -67,9 +69,12 @@ export class Running {
     addon().resume(this.#process, run)
   }
 
-  /** See Addon.pidfd. */
+  /** See Addon.pidfd; -1 when it has ended. */
   pidfd(): number {
-    return this.#over ? -1 : addon().pidfd(this.#process)
+    if (this.#over) return -1
+    const fd = addon().pidfd(this.#process)
+    if (fd >= 0 || fd === -constants.errno.ESRCH) return Math.max(fd, -1)
+    throw errorFromFailure({ stage: 'process', syscall: 'fcntl', errno: -fd, path: '', record: -1 })
   }
 
   /** Answers `synchronising`. */

@@ -6,9 +6,14 @@ import { DEVICE_RULES, MASKED_PATHS, NETWORK_SYSCTLS, READONLY_PATHS } from '../
 import type { SpecDevice, SpecDeviceRule, SpecLinux } from '../spec/runtime.js'
 import { insidePath } from '../util/paths.js'
 import type { ChosenNamespaces } from './choose-namespaces.js'
+import type { Isolation } from './isolation.js'
 import { NAMESPACES, type NamespaceType } from './workload.js'
 
-export function linuxSpec(options: ContainerOptions, chosen: ChosenNamespaces): SpecLinux {
+export function linuxSpec(
+  options: ContainerOptions,
+  chosen: ChosenNamespaces,
+  { proc }: Pick<Isolation, 'proc'>,
+): SpecLinux {
   const { security = {} } = options
   const devices = (options.devices ?? []).map((device) => deviceSpec(device))
   const { idMaps, privateUser } = chosen
@@ -22,7 +27,7 @@ export function linuxSpec(options: ContainerOptions, chosen: ChosenNamespaces): 
         ? [{ allow: true, access: 'rwm' }]
         : [...DEVICE_RULES, ...devices.map((device) => device.rule)],
     },
-    sysctl: sysctls(options.sysctls, chosen.own, idMaps !== undefined),
+    sysctl: sysctls(options.sysctls, chosen.own, idMaps !== undefined, proc === 'own'),
     ...(security.privileged
       ? { maskedPaths: [], readonlyPaths: [] }
       : {
@@ -66,9 +71,10 @@ function sysctls(
   asked: Record<string, string> | undefined,
   own: ReadonlySet<NamespaceType>,
   userns: boolean,
+  writable: boolean,
 ): Record<string, string> {
   const result: Record<string, string> = {}
-  if (own.has('net'))
+  if (own.has('net') && writable)
     // The range of groups cannot be said in a user namespace, where most groups have no id.
     for (const [name, value] of Object.entries(NETWORK_SYSCTLS))
       if (!userns || name !== 'net.ipv4.ping_group_range') result[name] = value
@@ -93,11 +99,13 @@ function sysctls(
 
 function deviceSpec(text: string): { spec: SpecDevice; rule: SpecDeviceRule } {
   if (typeof text !== 'string') throw invalidArgument('devices', text, 'a path such as /dev/fuse')
-  const [source = '', second, third] = text.split(':')
+  const [source = '', second, third, more] = text.split(':')
   const secondIsAccess = second !== undefined && third === undefined && /^[rwm]+$/.test(second)
   const target = second === undefined || secondIsAccess ? source : second
   const access = (secondIsAccess ? second : third) ?? 'rwm'
   if (!/^[rwm]{1,3}$/.test(access)) throw invalidArgument('devices', text, 'a device with an access of r, w and m')
+  if (more !== undefined || text.includes('\0'))
+    throw invalidArgument('devices', text, 'at most two paths and an access')
   const status = statSync(source, { throwIfNoEntry: false })
   if (!status || !(status.isCharacterDevice() || status.isBlockDevice()))
     throw invalidArgument('devices', text, 'a device node that exists on the host')

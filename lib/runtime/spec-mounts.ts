@@ -17,6 +17,9 @@ interface Context {
   hostIpc: boolean
   hostPids: boolean
   userns: boolean
+  /** The kernel lets us mount no new one of these, so what we see ourselves is shown, read-only. */
+  outerProc: boolean
+  outerSys: boolean
   /** Whether the group of terminals has an id in the container. */
   ttyGroup: boolean
 }
@@ -47,8 +50,10 @@ function adapt(mount: SpecMount, options: ContainerOptions, context: Context): S
   // A user namespace may mount procfs only of a pid namespace of its own; else the host's is shown.
   if (mount.type === 'proc' && context.hostPids && context.userns)
     return { ...mount, type: 'bind', source: '/proc', options: ['rbind', 'nosuid', 'noexec', 'nodev'] }
+  if (mount.type === 'proc' && context.outerProc)
+    return { ...mount, type: 'bind', source: '/proc', options: ['rbind', 'rro', 'nosuid', 'noexec', 'nodev'] }
   // A user namespace may mount sysfs only with a network namespace of its own; else the host's is shown.
-  if (mount.type === 'sysfs' && !context.ownNet && context.userns)
+  if (mount.type === 'sysfs' && (context.outerSys || (!context.ownNet && context.userns)))
     return { ...mount, type: 'bind', source: '/sys', options: ['rbind', 'rro', 'nosuid', 'noexec', 'nodev'] }
   // POSIX shared memory and message queues are files: sharing the ipc namespace is meant to share them too.
   if (mount.destination === '/dev/shm' && context.hostIpc && options.shmSize === undefined)
@@ -60,6 +65,8 @@ function mountSpec(mount: Mount, option: string): SpecMount {
   const destination = insidePath(mount.target, `${option}.target`)
   if (destination === '/' || RESERVED.some((path) => destination === path || destination.startsWith(`${path}/`)))
     throw invalidArgument(`${option}.target`, mount.target, `a place other than / and ${RESERVED.join(', ')}`)
+  if (mount.idmap !== undefined && mount.type !== 'bind')
+    throw invalidArgument(`${option}.idmap`, mount.type, 'an option of a bind')
   switch (mount.type) {
     case 'bind':
       return bindSpec(mount, destination, option)
@@ -92,6 +99,8 @@ function bindSpec(mount: Mount, destination: string, option: string): SpecMount 
   // Read-only means everything below it too.
   const options = ['rbind', ...(mount.readOnly ? ['rro'] : []), propagation]
   const spec: SpecMount = { destination, type: 'bind', source: hostPath(mount.source, option), options }
+  // By the maps of the container itself (runtime-spec, "idmap").
+  if ('volume' in mount) options.push('idmap')
   if (mount.idmap) {
     options.push('ridmap')
     spec.uidMappings = mount.idmap.uidMap

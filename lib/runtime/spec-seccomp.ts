@@ -1,12 +1,13 @@
 /** From security.seccomp to the filter of a container. */
 import { release } from 'node:os'
-import { CaissonError, invalidArgument } from '../errors.js'
+import { invalidArgument } from '../errors.js'
 import type { SecurityOptions } from '../options.js'
+import { architecture } from '../seccomp/arch.js'
 import { compileFilter } from '../seccomp/compile.js'
 import { defaultProfile } from '../seccomp/default.js'
 import { defaultFilter } from '../seccomp/filters.js'
 import { parseDockerProfile, parseSpecSeccomp } from '../seccomp/parse.js'
-import { type Architecture, filterFlags, type KernelVersion, type Target } from '../seccomp/profile.js'
+import { filterFlags, type KernelVersion, type Target } from '../seccomp/profile.js'
 import { toSpecSeccomp } from '../seccomp/spec.js'
 import type { SpecSeccomp } from '../spec/runtime.js'
 
@@ -52,18 +53,6 @@ export function seccompOfSpec(spec: SpecSeccomp | undefined, capabilities: reado
     flags: filterFlags(profile.flags),
     spec: () => spec,
   }
-}
-
-function architecture(): Architecture {
-  if (process.arch === 'x64' || process.arch === 'arm64') return process.arch
-  throw new CaissonError(
-    'ERR_CAISSON_UNSUPPORTED_PLATFORM',
-    `security.seccomp: no system call table for ${process.arch}`,
-    {
-      stage: 'options',
-      hint: 'caisson runs on x64 and arm64.',
-    },
-  )
 }
 
 /** What uname(2) says, for rules that need a newer kernel. */

@@ -42,6 +42,7 @@ export function start(lowered: Lowered, cgroup: CgroupPlan, request: StartReques
       newNetwork: plan.hasNewNetwork,
       namespaces: lowered.cloneFlags,
       ownPids: lowered.ownPids,
+      guarded: lowered.guarded,
       cgroup: nativeCgroup(cgroup),
       bornOutside: lowered.attended,
       prepare: cgroup.prepare,

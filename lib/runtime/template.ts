@@ -66,6 +66,7 @@ export class Template {
       inheritedPaths: plan.inheritedPaths,
       newNetwork: plan.hasNewNetwork,
       ownPids: lowered.ownPids,
+      guarded: lowered.guarded,
       collect: accountPaths(cgroup.files),
       cpuFile: cgroup.files.cpu,
       oomControl: cgroup.oomControl,

@@ -25,7 +25,14 @@ export interface HostTree {
 
 export type Rootfs =
   /** Layers, the topmost first, under a writable one. */
-  | { kind: 'overlay'; lower: readonly string[]; writable: Writable; trees: readonly HostTree[] }
+  | {
+      kind: 'overlay'
+      lower: readonly string[]
+      writable: Writable
+      trees: readonly HostTree[]
+      /** The kernel lets us mount no overlay here, so they are copied. */
+      copied?: boolean
+    }
   /** A directory as it is (OCI bundles). */
   | { kind: 'directory'; path: string }
   /** The root of the mount namespace that is joined or kept. */
@@ -85,15 +92,29 @@ export interface Workload {
   cgroup: CgroupPlacement
   /** A private user namespace is made before the process, and joined like any other. */
   join: readonly JoinedNamespace[]
+  /** User namespaces of id-mapped binds, by where these are mounted; open until the process is started. */
+  mountMaps?: ReadonlyMap<string, { readonly fd: number }>
   /** Of the user namespace in `join`. */
   idMaps?: IdMapPair
   /** The owner is an ordinary user: everything is done inside that user namespace, where its rights are. */
   inside: boolean
   /** The private network namespace comes from the addon's stock; only root has one. */
   stockNetwork: boolean
+  /** Or it was made before, and is connected with others; the descriptor is of this run. */
+  network?: { readonly fd: number }
   /** Device access, for the program that the addon attaches to the v2 cgroup. */
   devices?: readonly SpecDeviceRule[]
   landlock?: Landlock
+  /** No namespaces, no mounts: the program is kept by these alone. */
+  sandbox?: {
+    directory: string
+    uid: number
+    gid: number
+    /** Nobody else is this user. */
+    ownUser: boolean
+    landlock: Landlock
+    filter: Uint8Array
+  }
   /** The compiled seccomp filter. */
   filter?: Uint8Array
   /** SECCOMP_FILTER_FLAG_* to load it with. */

@@ -15,7 +15,12 @@ const upperAt = (index: number) => lowerAt(index) + 4
 /** The first of the rules that holds decides, else `otherwise`. Every rule has conditions. */
 export function chooseRule(program: Program, rules: readonly Rule[], otherwise: Action): Label {
   const index = onlyArgument(rules)
-  if (index !== undefined) return chooseRange(program, index, rules, otherwise)
+  if (index !== undefined) {
+    if (rules.every(({ conditions }) => isComparison(conditions[0] as Condition)))
+      return chooseRange(program, index, rules, otherwise)
+    if (rules.every(({ conditions }) => isBlock(conditions[0] as Condition)))
+      return chooseBlock(program, index, rules, otherwise)
+  }
   let next = program.return(otherwise)
   for (const { conditions, action } of [...rules].reverse()) {
     const otherRules = next
@@ -64,13 +69,37 @@ function ordered(program: Program, index: number, comparison: Comparison, value:
   return program.load(upperAt(index), program.branch(GREATER, word, yes, equal))
 }
 
-/** The argument that all rules are about, when each is a single comparison of it with a number. */
+/** The argument that all rules are about, when each is a single test of it. */
 function onlyArgument(rules: readonly Rule[]): number | undefined {
   const index = rules[0]?.conditions[0]?.index
-  const simple = rules.every(
-    ({ conditions }) => conditions.length === 1 && conditions[0]?.index === index && conditions[0]?.op !== 'MASKED_EQ',
-  )
+  const simple = rules.every(({ conditions }) => conditions.length === 1 && conditions[0]?.index === index)
   return simple ? index : undefined
+}
+
+const isComparison = ({ op }: Condition) => op !== 'MASKED_EQ'
+
+/** A test for the first bits of the lower word, which is one for a range of its numbers. */
+function isBlock({ op, value }: Condition): boolean {
+  const size = BigInt(WORD) + 1n - value
+  return op === 'MASKED_EQ' && size > 0n && size <= BigInt(WORD) + 1n && (size & (size - 1n)) === 0n
+}
+
+/** Such rules, as ranges of the lower word. */
+function chooseBlock(program: Program, index: number, rules: readonly Rule[], otherwise: Action): Label {
+  const blocks = rules.map(({ conditions, action }) => {
+    const { value, valueTwo = 0n } = conditions[0] as Condition
+    const start = Number(valueTwo & value)
+    return { start, end: start + (WORD + 1 - Number(value)), action }
+  })
+  const starts = new Set([0, ...blocks.flatMap(({ start, end }) => [start, end])])
+  const ranges = [...starts]
+    .filter((start) => start <= WORD)
+    .sort((a, b) => a - b)
+    .map((at) => {
+      const block = blocks.find(({ start, end }) => start <= at && at < end)
+      return { start: at, label: program.return(block?.action ?? otherwise) }
+    })
+  return program.load(lowerAt(index), search(program, ranges))
 }
 
 /** Rules about one argument as ranges of its values: one search instead of one test after another. */

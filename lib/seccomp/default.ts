@@ -5,7 +5,7 @@
  * The same decisions as Docker's, with these differences:
  * - Names that neither architecture has are left out. arch_prctl and modify_ldt, which Docker ties to x86, are
  *   listed plainly: only its table has them. `minKernel: 4.8` always holds, as caisson needs Linux 5.12.
- * - socket(2) with a number that is no 32-bit family is refused: see SOCKET_FAMILIES.
+ * - AF_ALG and AF_VSOCK are refused whatever the upper half of the argument is: see socketFamilies.
  * - 32-bit programs (i386, x32, arm) are refused altogether: see compile.ts.
  */
 import type { Capability } from '../spec/capabilities.js'
@@ -80,20 +80,32 @@ const BY_CAPABILITY: Partial<Record<Capability, string>> = {
   CAP_PERFMON: 'perf_event_open',
 }
 
+/** AF_ALG (CVE-2026-31431) and AF_VSOCK, in this order. */
+const REFUSED_FAMILIES = [38, 40] as const
+
+const FAMILY_BITS = 32
+
 /**
- * All address families but AF_ALG (38, CVE-2026-31431) and AF_VSOCK (40).
- *
- * Docker's rule for those above 40 has no end. A filter compares 64 bits but the kernel takes the low 32 as the family,
- * so there 2^32 + 38 opens an AF_ALG socket; here the family must fit in 32 bits.
+ * All address families but those, as blocks of numbers that begin with the same bits. The kernel takes the low 32 bits
+ * of the argument as the family, and so do these rules: with Docker's, which compare all 64, 2^32 + 38 opens an AF_ALG
+ * socket. One test a rule, since runc and libseccomp take two of the same argument for alternatives.
  */
-const SOCKET_FAMILIES: Condition[][] = [
-  [{ index: 0, op: 'LT', value: 38n }],
-  [{ index: 0, op: 'EQ', value: 39n }],
-  [
-    { index: 0, op: 'GT', value: 40n },
-    { index: 0, op: 'LE', value: 0xffffffffn },
-  ],
-]
+function socketFamilies(): Condition[] {
+  const conditions: Condition[] = []
+  for (const [i, end] of [...REFUSED_FAMILIES, 2 ** FAMILY_BITS].entries())
+    for (let at = i === 0 ? 0 : (REFUSED_FAMILIES[i - 1] as number) + 1; at < end; ) {
+      let size = 1
+      while (at % (size * 2) === 0 && at + size * 2 <= end) size *= 2
+      conditions.push({
+        index: 0,
+        op: 'MASKED_EQ',
+        value: BigInt(2 ** FAMILY_BITS - size),
+        valueTwo: BigInt(at),
+      })
+      at += size
+    }
+  return conditions
+}
 
 /** PER_LINUX, PER_LINUX32, both with UNAME26, and the query. */
 const PERSONALITIES: Condition[] = [0n, 8n, 0x20000n, 0x20008n, 0xffffffffn].map((value) => ({
@@ -122,7 +134,7 @@ function rules(): Rule[] {
   const unprivileged = { excludes: { caps: ['CAP_SYS_ADMIN'] } }
   return [
     allow(ALLOWED),
-    ...SOCKET_FAMILIES.map((family) => allow('socket', family)),
+    ...socketFamilies().map((family) => allow('socket', [family])),
     ...PERSONALITIES.map((persona) => allow('personality', [persona])),
     ...Object.entries(BY_CAPABILITY).map(([capability, names]) => ({
       ...allow(names),

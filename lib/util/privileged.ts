@@ -5,7 +5,10 @@ const CAP_SYS_ADMIN = 21n
 
 let known: { euid: number | undefined; privileged: boolean } | undefined
 
-/** The root of a container has the number 0 too, but not the capability. Looked at once for each user that we are. */
+/**
+ * The root of a container has the number 0 too, but not the capability; that of a user namespace has it for what belongs
+ * to that alone. Looked at once for each user that we are.
+ */
 export function privileged(): boolean {
   const euid = process.geteuid?.()
   if (known?.euid !== euid || known === undefined) known = { euid, privileged: euid === 0 && canAdminister() }
@@ -14,7 +17,8 @@ export function privileged(): boolean {
 
 function canAdminister(): boolean {
   try {
-    return hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_SYS_ADMIN)
+    const everybody = /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'))
+    return everybody && hasCapability(readFileSync('/proc/self/status', 'utf8'), CAP_SYS_ADMIN)
   } catch {
     return true
   }

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { doctor, Image, type Report, run, type SecurityOptions } from '../../lib/index.js'
@@ -148,19 +148,21 @@ describe('doctor elsewhere', () => {
     const report = await reportInside({ seccomp: 'unconfined' })
     expectSound(report)
     expect(report).toMatchObject({ ok: false, container: true })
-    expect(report.tier).not.toBe('namespaces')
-    expect(stateOf(report, 'namespace.mnt')).toBe('missing')
+    // Its Landlock forbids all mounting.
+    expect(report.tier).toBe('landlock')
+    expect(stateOf(report, 'mount.tmpfs')).toBe('missing')
   })
 
   asRoot('names the call that the filter around it forbids', async () => {
     const report = await reportInside({})
     expectSound(report)
-    expect(report).toMatchObject({ ok: false, container: true, tier: 'none' })
-    expect(report.findings.find(({ id }) => id === 'process')).toMatchObject({
+    expect(report).toMatchObject({ ok: false, container: true, tier: 'landlock' })
+    expect(report.findings.find(({ id }) => id === 'namespace.mnt')).toMatchObject({
       state: 'missing',
-      detail: expect.stringContaining('clone3'),
+      detail: expect.stringContaining('unshare'),
       fix: expect.stringContaining('seccomp'),
     })
+    expect(stateOf(report, 'syscall.clone3')).toBe('warning')
   })
 
   test('says that an addon is missing, or the operating system is another', async () => {
@@ -168,6 +170,7 @@ describe('doctor elsewhere', () => {
     try {
       cpSync(path.dirname(dist), path.join(directory, 'dist'), { recursive: true })
       writeFileSync(path.join(directory, 'package.json'), '{"type":"module"}')
+      symlinkSync(path.resolve('node_modules'), path.join(directory, 'node_modules'))
       for (const [platform, id] of [
         ['linux', 'addon'],
         ['darwin', 'platform'],

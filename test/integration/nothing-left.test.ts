@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type Dirent, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { type Dirent, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 
 const root = path.resolve(__dirname, '../..')
 const ROUNDS = Number(process.env.CAISSON_KILL_ROUNDS ?? 200)
+/** Owners at a time, beside each other in the same directories. */
+const TOGETHER = 4
 
 /** Of a cgroup of somebody else, which may go at any time. */
 function entriesOf(directory: string): Dirent[] {
@@ -15,43 +17,58 @@ function entriesOf(directory: string): Dirent[] {
   }
 }
 
-/** What the owners with these process ids could have left: processes, cgroups, mounts, directories. */
-function leftovers(directory: string, pids: ReadonlySet<number>) {
-  const ours = (text: string) => [...text.matchAll(/caisson-(\d+)-/g)].some(([, pid]) => pids.has(Number(pid)))
-  const processes = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        const cgroup = readFileSync(`/proc/${pid}/cgroup`, 'utf8')
-        const state = /^State:\s(\S)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-        return ours(cgroup) && state !== 'Z'
-      } catch {
-        return false
-      }
-    })
-  const cgroups: string[] = []
-  const walk = (at: string, depth: number) => {
-    for (const entry of entriesOf(at)) {
-      if (!entry.isDirectory()) continue
-      const full = path.join(at, entry.name)
-      if (ours(entry.name)) cgroups.push(full)
-      else if (depth < 5) walk(full, depth + 1)
-    }
-  }
-  walk('/sys/fs/cgroup', 0)
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes(directory))
-  const below = (at: string): string[] => (existsSync(at) ? readdirSync(at).map((name) => path.join(at, name)) : [])
-  const directories = [
-    ...below(path.join(directory, 'run/owners')),
-    ...below(path.join(directory, 'run/names')),
-    ...below(path.join(directory, 'owners')),
-  ]
-  return { processes, cgroups, mounts, directories }
-}
+/** What the owners with these process ids could have left. */
+class Leftovers {
+  readonly #directory: string
+  readonly #pids: ReadonlySet<number>
 
-const NOTHING = { processes: [], cgroups: [], mounts: [], directories: [] }
+  constructor(directory: string, pids: ReadonlySet<number>) {
+    this.#directory = directory
+    this.#pids = pids
+  }
+
+  #ours(text: string): boolean {
+    return [...text.matchAll(/caisson-(\d+)-/g)].some(([, pid]) => this.#pids.has(Number(pid)))
+  }
+
+  processes(): string[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((pid) => {
+        try {
+          if (!this.#ours(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))) return false
+          return /^State:\s(\S)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] !== 'Z'
+        } catch {
+          return false
+        }
+      })
+  }
+
+  mounts(): string[] {
+    return readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(this.#directory))
+  }
+
+  cgroups(): string[] {
+    const found: string[] = []
+    const walk = (at: string, depth: number) => {
+      for (const entry of entriesOf(at)) {
+        if (!entry.isDirectory()) continue
+        const full = path.join(at, entry.name)
+        if (this.#ours(entry.name)) found.push(full)
+        else if (depth < 5) walk(full, depth + 1)
+      }
+    }
+    walk('/sys/fs/cgroup', 0)
+    return found
+  }
+
+  directories(): string[] {
+    const below = (at: string) => entriesOf(at).map(({ name }) => path.join(at, name))
+    return ['run/owners', 'run/names', 'owners'].flatMap((part) => below(path.join(this.#directory, part)))
+  }
+}
 
 describe('when the owner is killed', () => {
   let directory: string
@@ -74,32 +91,42 @@ describe('when the owner is killed', () => {
     owners.push(child)
     return child
   }
-  const left = () => leftovers(directory, new Set(owners.map((child) => child.pid as number)))
-  const settle = async (check: () => boolean, ms: number) => {
-    for (const until = Date.now() + ms; !check() && Date.now() < until; )
+  const settle = async (check: () => unknown[], ms: number) => {
+    for (const until = Date.now() + ms; check().length > 0 && Date.now() < until; )
       await new Promise((resolve) => setTimeout(resolve, 10))
+    return check()
+  }
+  const left = () => new Leftovers(directory, new Set(owners.map((child) => child.pid as number)))
+
+  /** Some are killed before their first container, some in the middle of everything. */
+  const killSometime = async (early: boolean) => {
+    const child = owner('test/support/load.mjs')
+    const exited = once(child, 'exit')
+    if (!early) await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), exited])
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * (early ? 400 : 150)))
+    // It did not end by itself.
+    const alive = child.kill('SIGKILL')
+    await exited
+    return alive
   }
 
   test(
     'nothing runs a second later, and nothing is left after the next start',
     async () => {
-      for (let round = 0; round < ROUNDS; round++) {
-        const child = owner('test/support/load.mjs')
-        // Some are killed before their first container, some in the middle of everything.
-        if (round % 4 > 0) await once(child.stdout as NodeJS.ReadableStream, 'data')
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * (round % 4 > 0 ? 150 : 400)))
-        child.kill('SIGKILL')
-        await once(child, 'exit')
-        await settle(() => left().processes.length === 0, 1000)
-        const { processes, mounts } = left()
-        expect({ round, processes, mounts }).toEqual({ round, processes: [], mounts: [] })
+      for (let round = 0; round < ROUNDS; round += TOGETHER) {
+        const first = owners.length
+        const alive = await Promise.all(Array.from({ length: TOGETHER }, (_, i) => killSometime(i % 4 === 0)))
+        expect(alive).toEqual(alive.map(() => true))
+        const now = new Leftovers(directory, new Set(owners.slice(first).map((child) => child.pid as number)))
+        const processes = await settle(() => now.processes(), 1000)
+        expect({ round, processes, mounts: now.mounts() }).toEqual({ round, processes: [], mounts: [] })
       }
-      await settle(() => left().cgroups.length === 0, 2000)
+      await settle(() => left().cgroups(), 2000)
       const next = owner('test/support/once.mjs')
       await once(next, 'exit')
-      await settle(() => left().cgroups.length === 0, 1000)
-      await settle(() => left().directories.length === 0, 1000)
-      expect(left()).toEqual(NOTHING)
+      expect(await settle(() => left().cgroups(), 1000)).toEqual([])
+      expect(await settle(() => left().directories(), 1000)).toEqual([])
+      expect([...left().processes(), ...left().mounts()]).toEqual([])
     },
     ROUNDS * 3000 + 30_000,
   )

@@ -77,7 +77,11 @@ except OSError as error: print(errno.errorcode[error.errno])`)
   })
 
   test('files without content ends too', async () => {
-    const result = await flood(until('open("/tmp/%d" % count, "w").close()', 2_000_000))
+    const limits = { memory: '24m', pids: 100, disk: '16m' }
+    const result = await flood(until('os.close(os.open("/tmp/%d" % count, 65))', 2_000_000), {
+      limits,
+      timeout: 25_000,
+    })
     if (result.reason === 'exit') expect(result.stdout).toMatch(/ENOSPC|ENOMEM/)
     else expect(result.reason).toBe('oom')
   })
@@ -101,7 +105,8 @@ def full():
 
   test('terminals ends, and the host has as many as before', async () => {
     const before = readdirSync('/dev/pts').length
-    await flood(until('os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)', 10_000))
+    const opened = await flood(until('os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)', 10_000))
+    expect(opened.stdout).not.toContain('unbounded')
     expect(readdirSync('/dev/pts').length).toBe(before)
   })
 
@@ -144,9 +149,68 @@ def full():
     expect(bytes).toBeLessThanOrEqual(400_000 * 101)
   })
 
-  test('watches and timers belongs to its user namespace or counts as memory', async () => {
-    const result = await flood(until('call("timer_create", 0, 0, ctypes.byref(ctypes.c_int()))', 200_000))
-    expect(['exit', 'oom']).toContain(result.reason)
+  test('signals that wait ends at their limit', async () => {
+    const queue = `
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [34])
+def queue():
+    if libc.sigqueue(os.getpid(), 34, ctypes.c_void_p(0)) != 0: raise OSError(ctypes.get_errno(), "")`
+    const options = { ulimits: { sigpending: 100 } }
+    expect((await flood(until('queue()', 5000, queue), options)).stdout).toMatch(/^(\d{1,2}|100) EAGAIN/)
+    expect((await flood(until('queue()', 500, queue), { ulimits: { sigpending: 1000 } })).stdout).toMatch(
+      /^500 unbounded/,
+    )
+  })
+
+  test('message queues ends at their limit', async () => {
+    const open = 'os.close(os.open("/dev/mqueue/%d" % count, os.O_CREAT | os.O_RDWR))'
+    const limited = await flood(until(open, 5000), { ulimits: { msgqueue: 300_000 } })
+    expect(limited.stdout).toMatch(/^\d{1,2} EMFILE/)
+  })
+})
+
+describe('without its limit a flood goes on', () => {
+  const FLOODS: Array<[string, string, RunOptions, RunOptions]> = [
+    ['of processes', 'os.posix_spawn("/bin/true", ["true"], {})', { limits: { pids: 50 } }, { limits: { pids: 300 } }],
+    ['of memory', 'bytearray(b"x" * (1 << 20))', { limits: { memory: '64m' } }, { limits: { memory: '512m' } }],
+    [
+      'of bytes in memory files',
+      'os.write(os.open("/dev/shm/%d" % count, os.O_CREAT | os.O_WRONLY), bytes(1 << 20))',
+      { shmSize: '16m' },
+      { shmSize: '300m', limits: { memory: '512m' } },
+    ],
+    [
+      'of bytes in sockets',
+      'sent()',
+      { limits: { memory: '32m' }, ulimits: { nofile: 8192 } },
+      { limits: { memory: '512m' }, ulimits: { nofile: 8192 } },
+    ],
+    ['of descriptors', 'os.dup(1)', { ulimits: { nofile: 64 } }, { ulimits: { nofile: 1024 } }],
+    [
+      'of bytes on disk',
+      'os.write(os.open("/tmp/x", os.O_CREAT | os.O_APPEND | os.O_WRONLY), bytes(1 << 20))',
+      { limits: { disk: '16m' } },
+      { limits: { disk: '400m', memory: '800m' } },
+    ],
+  ]
+  const sockets = `
+import socket
+def sent():
+    pair = socket.socketpair()
+    for end in pair:
+        end.setblocking(False)
+        try:
+            while True: end.send(bytes(65536))
+        except BlockingIOError: pass
+    return pair`
+
+  test.each(FLOODS)('%s', async (_name, step, tight, loose) => {
+    const code = until(step, 200, sockets)
+    const bounded = await run(await hostImage(), python(code), { timeout: 15_000, ...tight })
+    if (bounded.reason === 'exit') expect(bounded.stdout).not.toContain('unbounded')
+    else expect(bounded.reason).toBe('oom')
+    const free = await run(await hostImage(), python(code), { timeout: 15_000, ...loose })
+    expect(free).toMatchObject({ stdout: '200 unbounded\n', reason: 'exit' })
   })
 })
 

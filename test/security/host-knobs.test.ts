@@ -52,7 +52,8 @@ print(word(call("mount", b"cgroup", b"/mnt", b"cgroup", 0, b"pids")))`
     'a privileged one could tell it',
     async () => {
       const [answer] = (await attack(agent, WEAK)).slice(-1)
-      expect(['done', 'EBUSY']).toContain(answer)
+      // Where the controller is on cgroup v2, there is none to mount; but it might.
+      expect(['done', 'EBUSY', 'EINVAL']).toContain(answer)
     },
   )
 })

@@ -1,7 +1,7 @@
 /** Two containers side by side that try to meet. */
 import { randomInt } from 'node:crypto'
 import { Container } from '../../lib/index.js'
-import { hostImage, python } from '../support/attack.js'
+import { begun, hostImage, python } from '../support/attack.js'
 
 describe('two containers', () => {
   let first: Container
@@ -53,7 +53,7 @@ describe('two containers', () => {
 s = socket.socket(socket.AF_UNIX); s.bind("\\0q${key}"); s.listen()
 print("listening"); time.sleep(1000)`),
     )
-    await new Promise((resolve) => listening.stdout.once('data', resolve))
+    await begun(listening)
     const find = `import socket
 print(tried(lambda: socket.socket(socket.AF_UNIX).connect("\\0q${key}")))`
     expect(await meeting('print("done")', find, { network: first })).toBe('ECONNREFUSED')

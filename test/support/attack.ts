@@ -1,5 +1,7 @@
 /** Attacks: small programs in Python, run in a container as it is by default and in one that was weakened for them. */
-import { type ExecOptions, Image, type RunOptions, run } from '../../lib/index.js'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { type ExecOptions, type Execution, Image, type RunOptions, run } from '../../lib/index.js'
 import type { Architecture } from '../../lib/seccomp/profile.js'
 import { syscallNumbers } from '../../lib/seccomp/syscalls.js'
 
@@ -39,6 +41,21 @@ export async function attack(code: string, options: RunOptions & ExecOptions = {
   const { stdout, stderr, exitCode } = await run(await hostImage(), python(code), { timeout: 20_000, ...options })
   expect({ stderr, exitCode }).toEqual({ stderr: '', exitCode: 0 })
   return stdout.trim().split('\n')
+}
+
+/** Resolves when a program has said something, and rejects when it ends without. */
+export async function begun(execution: Execution): Promise<void> {
+  await Promise.race([
+    new Promise((resolve) => execution.stdout.once('data', resolve)),
+    execution.then(({ stderr }) => Promise.reject(new Error(`it ended: ${stderr}`))),
+  ])
+}
+
+/** Digests of the files that this process runs: Node and the addon. */
+export function ourFiles(): string[] {
+  const mapped = readFileSync('/proc/self/maps', 'utf8').matchAll(/ (\/.*(?:\/node|\/caisson\.node))$/gm)
+  const files = [...new Set([...mapped].map(([, file]) => file as string))].sort()
+  return files.map((file) => `${file} ${createHash('sha256').update(readFileSync(file)).digest('hex')}`)
 }
 
 /** Nothing but namespaces. */

@@ -1,5 +1,5 @@
 /** The built package where every user may read it: the project may lie in somebody's private directory. */
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
@@ -15,8 +15,22 @@ export function packageForEveryone(): string {
     mkdirSync(path.join(made, addon), { recursive: true })
     for (const part of ['dist', 'package.json', `${addon}/caisson.node`])
       cpSync(path.join(root, part), path.join(made, part), { recursive: true })
+    for (const name of dependencies(root, new Set()))
+      cpSync(path.join(root, 'node_modules', name), path.join(made, 'node_modules', name), { recursive: true })
   }
   return path.join(made, 'dist/index.js')
+}
+
+/** What a package needs at run time, and what that needs. */
+function dependencies(directory: string, found: Set<string>): Set<string> {
+  const needed = JSON.parse(readFileSync(path.join(directory, 'package.json'), 'utf8')).dependencies ?? {}
+  for (const name of Object.keys(needed)) {
+    const at = path.join(root, 'node_modules', name)
+    if (found.has(name) || !existsSync(at)) continue
+    found.add(name)
+    dependencies(at, found)
+  }
+  return found
 }
 
 afterAll(() => {

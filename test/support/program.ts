@@ -4,13 +4,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
-/** Compiles NAME.c to a static program and gives its bytes. */
-export function compileProgram(name: string): Buffer {
+/** Compiles NAME.c to a static program, with libraries such as `seccomp`, and gives its bytes. */
+export function compileProgram(name: string, ...libraries: string[]): Buffer {
   const directory = mkdtempSync(path.join(tmpdir(), 'caisson-program-'))
   try {
     const source = path.join(import.meta.dirname, 'programs', `${name}.c`)
     const output = path.join(directory, name)
-    execFileSync('gcc', ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-s', '-o', output, source])
+    const link = libraries.map((library) => `-l${library}`)
+    execFileSync('gcc', ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-s', '-o', output, source, ...link])
     return readFileSync(output)
   } finally {
     rmSync(directory, { recursive: true })

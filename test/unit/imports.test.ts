@@ -9,7 +9,7 @@ const LEVELS: Array<[name: string, pattern: RegExp]> = [
   ['what users import', /^[a-z]+\.ts$/],
   ['doctor', /^doctor\//],
   ['runtime', /^runtime\//],
-  ['snapshot, network, cgroup, image', /^(snapshot|network|cgroup|image)\//],
+  ['snapshot, network, volume, cgroup, image', /^(snapshot|network|volume|cgroup|image)\//],
   ['registry', /^registry\//],
   ['store', /^store\//],
   ['layer', /^layer\//],

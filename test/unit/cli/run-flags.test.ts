@@ -55,7 +55,8 @@ describe('flags', () => {
     [['--init=perhaps', 'host']],
     [['--cpus', 'many', 'host']],
     [['--pids-limit', '1.5', 'host']],
-    [['--network', 'mine', 'host']],
+    [['--publish', 'x', 'host']],
+    [['--ip', '10.1.2.3', 'host']],
     [['--userns', 'auto', 'host']],
     [['--rm=false', 'host']],
     [['--blkio-weight', '5', 'host']],
@@ -198,14 +199,13 @@ describe('mounts', () => {
   })
 
   test.each([
-    ['mount', parseMount, 'type=volume,source=name,target=/b'],
-    ['mount', parseMount, 'source=name,target=/b'],
+    ['mount', parseMount, 'type=volume,source=name,target=/b,volume-driver=other'],
+    ['mount', parseMount, 'source=name,target=/b,volume-nocopy=true'],
     ['mount', parseMount, 'type=image,source=name,target=/b'],
     ['mount', parseMount, 'type=tmpfs,target=/t,tmpfs-mode=700'],
     ['mount', parseMount, 'type=bind,source=/a'],
     ['mount', parseMount, 'type=bind,"source=/a,target=/b'],
-    ['volume', parseVolume, 'name:/b'],
-    ['volume', parseVolume, '/b'],
+    ['volume', parseVolume, 'b'],
     ['volume', parseVolume, '/a:/b:odd'],
     ['volume', parseVolume, '/a:/b:ro:more'],
     ['tmpfs', parseTmpfs, '/t:exec'],

@@ -5,6 +5,7 @@ import { canonicalAddress, defaultScheme, isLoopback } from '../../../lib/regist
 import { checkRealm } from '../../../lib/registry/realm.js'
 import { redactUrl } from '../../../lib/registry/redact.js'
 import { mergeScopes } from '../../../lib/registry/scopes.js'
+import { isRefName } from '../../../lib/spec/ref-name.js'
 import { casesOf } from '../../support/cases.js'
 
 const TABLE = 'registry-client'
@@ -97,4 +98,8 @@ each<AuthCase>('auth-config-json', ({ name, json, want, err }) => {
       ...(want?.RegistryToken ? { registryToken: want.RegistryToken } : {}),
     },
   ])
+})
+
+each<{ refname: string; valid: boolean }>('oci-refname', ({ refname, valid }) => {
+  expect([refname, isRefName(refname)]).toEqual([refname, valid])
 })

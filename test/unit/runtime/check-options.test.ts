@@ -16,16 +16,13 @@ describe('options', () => {
     )
   })
 
-  test.each([[{ network: 'bridge' }], [{ ports: [{ container: 80 }] }], [{ egress: { allow: ['example.com'] } }]])(
-    '%j: what is not there yet is refused',
-    (options) => {
-      expect(() => checkContainerOptions(options as ContainerOptions)).toThrow(
-        expect.objectContaining({ code: 'ERR_CAISSON_UNSUPPORTED' }),
-      )
-    },
-  )
+  test.each([[{ egress: { allow: ['example.com'] } }]])('%j: what is not there yet is refused', (options) => {
+    expect(() => checkContainerOptions(options as ContainerOptions)).toThrow(
+      expect.objectContaining({ code: 'ERR_CAISSON_UNSUPPORTED' }),
+    )
+  })
 
-  test.each([[{ network: 'lan' }], [{ limits: 5 }], [{ security: { require: 'magic' } }]])(
+  test.each([[{ network: 5 }], [{ limits: 5 }], [{ security: { require: 'magic' } }]])(
     '%j makes no sense',
     (options) => {
       expect(() => checkContainerOptions(options as unknown as ContainerOptions)).toThrow(

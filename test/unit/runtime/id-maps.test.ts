@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { checkIdMap, grantsOf, hostId, idMapText, parseIdMap, parseSubIds } from '../../../lib/runtime/id-maps.js'
+import { checkIdMap, hostId, idMapText, ordinaryIdMaps, parseIdMap } from '../../../lib/runtime/id-maps.js'
+import { grantsOf, ownGrants, parseSubIds } from '../../../lib/runtime/sub-ids.js'
 
 describe('/etc/subuid', () => {
   test('is read line by line; what has another form is left out', () => {
@@ -10,6 +11,74 @@ describe('/etc/subuid', () => {
       { name: '1000', first: 300000, count: 10 },
       { name: 'ada', first: 9, count: 0 },
     ])
+  })
+
+  test('may hold anything: only ranges of ids that are not the host’s root come of it', () => {
+    const hostile = [
+      'a:0:10', // the host's root
+      'a:4294967290:10', // beyond the last id
+      'a:99999999999:1',
+      'a:1:99999999999',
+      'a:-1:5',
+      'a:1e3:5',
+      'a:0x10:5',
+      'a: 5:5',
+      'a:5:5:5',
+      'a\u0000:b',
+      ' :7:7',
+      `${'x'.repeat(100_000)}`,
+    ]
+    expect(parseSubIds(hostile.join('\n'))).toEqual([])
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.string(), fc.integer(), fc.integer())), (lines) => {
+        for (const { first, count } of parseSubIds(lines.map((line) => line.join(':')).join('\n'))) {
+          expect(first).toBeGreaterThan(0)
+          expect(first + count).toBeLessThanOrEqual(0xffffffff)
+        }
+      }),
+    )
+  })
+
+  test('a name of digits alone is a number', () => {
+    const grants = parseSubIds('1001:200000:10\n1000:300000:10\n')
+    expect(grantsOf(grants, { username: '1001', uid: 1000 }).map(({ first }) => first)).toEqual([300000])
+  })
+
+  test('ranges that another user has a part of are left out, and of two that overlap the second', () => {
+    const grants = parseSubIds('ada:100000:10\neve:100009:10\nada:200000:10\nada:200005:10\nada:990:20\nada:300000:5\n')
+    const { usable, shared } = ownGrants(grants, { username: 'ada', uid: 1000 }, 1000)
+    expect(usable.map(({ first }) => first)).toEqual([200000, 300000])
+    expect(shared.map(({ first }) => first)).toEqual([100000])
+  })
+
+  const ada = { username: 'ada', uid: 1000, gid: 1000 }
+  const alone = [{ containerID: 0, hostID: 1000, size: 1 }]
+  test.each([
+    ['no range', '', 'ada:100000:10', undefined, /\/etc\/subuid grants this user no range/],
+    ['none in the other file', 'ada:100000:10', '', undefined, /\/etc\/subgid grants/],
+    [
+      'one of two users',
+      'ada:100000:10\neve:100000:10',
+      'ada:1:1',
+      undefined,
+      /100000-100009 of this user is another's too/,
+    ],
+    ['nobody to map it', 'ada:100000:10', 'ada:100000:10', 'newuidmap is not there', /newuidmap is not there/],
+  ])('with %s there is one id, and why is said', (_, uids, gids, refusal, lacking) => {
+    const maps = ordinaryIdMaps(ada, parseSubIds(uids), parseSubIds(gids), refusal)
+    expect(maps).toEqual({ uidMap: alone, gidMap: alone, lacking: expect.stringMatching(lacking) })
+  })
+
+  test('what is granted follows the user itself', () => {
+    const grants = parseSubIds('ada:100000:10\n1000:200000:5\n')
+    const others = [
+      { containerID: 1, hostID: 100000, size: 10 },
+      { containerID: 11, hostID: 200000, size: 5 },
+    ]
+    expect(ordinaryIdMaps(ada, grants, grants, undefined)).toEqual({
+      uidMap: [...alone, ...others],
+      gidMap: [...alone, ...others],
+    })
   })
 
   test('grants ranges by name and by number', () => {

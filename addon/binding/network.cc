@@ -1,0 +1,239 @@
+#include "binding/network.h"
+
+#include "binding/convert.h"
+#include "binding/promise.h"
+#include "core/netns.h"
+#include "core/network/firewall.h"
+#include "core/network/publisher.h"
+#include "core/network/resolver.h"
+#include "core/network/wiring.h"
+
+namespace caisson {
+
+// Found by promise() through the types of their arguments; hence a type of ours around a list of strings.
+struct Names {
+  std::vector<std::string> list;
+};
+
+static Napi::Value to_value(Napi::Env env, Names& names) {
+  auto array = Napi::Array::New(env, names.list.size());
+  for (uint32_t i = 0; i < names.list.size(); i++) array[i] = Napi::String::New(env, names.list[i]);
+  return array;
+}
+
+static Napi::Value to_value(Napi::Env env, std::vector<Taken>& list) {
+  auto array = Napi::Array::New(env, list.size());
+  for (uint32_t i = 0; i < list.size(); i++) {
+    auto object = Napi::Object::New(env);
+    object.Set("network", list[i].network);
+    object.Set("device", list[i].device);
+    array[i] = object;
+  }
+  return array;
+}
+
+static Napi::Value to_value(Napi::Env env, std::shared_ptr<Publication>& publication) {
+  auto object = Napi::Object::New(env);
+  object.Set("port", publication->port);
+  object.Set("handle", Napi::External<std::shared_ptr<Publication>>::New(
+                           env, new std::shared_ptr<Publication>(publication),
+                           [](Napi::Env, std::shared_ptr<Publication>* held) {
+                             Publication::end(*held);
+                             delete held;
+                           }));
+  return object;
+}
+
+// A namespace that was made, and the name server in it.
+struct Wired {
+  Fd fresh;
+  std::shared_ptr<Resolver> resolver;
+};
+
+static Napi::Value to_value(Napi::Env env, Wired& wired) {
+  auto object = Napi::Object::New(env);
+  object.Set("fd", wired.fresh.release());
+  if (wired.resolver)
+    object.Set("resolver", Napi::External<std::shared_ptr<Resolver>>::New(
+                               env, new std::shared_ptr<Resolver>(wired.resolver),
+                               [](Napi::Env, std::shared_ptr<Resolver>* held) {
+                                 (*held)->end();
+                                 delete held;
+                               }));
+  return object;
+}
+
+namespace {
+
+constexpr uint16_t DNS_PORT = 53;
+
+Result<Names> named(Result<std::vector<std::string>> list) {
+  if (!list) return list.failure();
+  return Names{std::move(*list)};
+}
+
+template <typename T, typename Convert>
+std::vector<T> list_of(const Napi::Value& value, Convert convert) {
+  std::vector<T> list;
+  if (!value.IsArray()) return list;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) list.push_back(convert(Napi::Value(array[i])));
+  return list;
+}
+
+std::vector<Address> addresses(const Napi::Value& value) {
+  return list_of<Address>(value, [](const Napi::Value& each) { return parse_address(text(each)); });
+}
+
+Bridge bridge_of(const Napi::Value& value) {
+  auto object = value.As<Napi::Object>();
+  return {text(object.Get("name")), text_or(object, "mac"), static_cast<uint32_t>(number_or(object, "mtu", 0)),
+          addresses(object.Get("addresses"))};
+}
+
+Wire wire_of(const Napi::Value& value) {
+  auto object = value.As<Napi::Object>();
+  Wire wire;
+  wire.pair = {text(object.Get("name")), text(object.Get("bridge")), text(object.Get("inside")), text(object.Get("mac")),
+               text_or(object, "portMac"), static_cast<uint32_t>(number_or(object, "mtu", 0))};
+  wire.addresses = addresses(object.Get("addresses"));
+  wire.gateways = addresses(object.Get("gateways"));
+  return wire;
+}
+
+FirewallChange change_of(const Napi::Value& value) {
+  auto object = value.As<Napi::Object>();
+  FirewallChange change;
+  change.networks = list_of<NetworkRule>(object.Get("networks"), [](const Napi::Value& each) {
+    auto rule = each.As<Napi::Object>();
+    return NetworkRule{text(rule.Get("bridge")), truth(rule, "outward"), truth(rule, "metadata")};
+  });
+  change.ports = list_of<PortRule>(object.Get("ports"), [](const Napi::Value& each) {
+    auto rule = each.As<Napi::Object>();
+    return PortRule{text(rule.Get("name")), text(rule.Get("mac")), text(rule.Get("bridge")), addresses(rule.Get("addresses"))};
+  });
+  change.published = list_of<PublishedRule>(object.Get("published"), [](const Napi::Value& each) {
+    auto rule = each.As<Napi::Object>();
+    PublishedRule published;
+    published.protocol = text(rule.Get("protocol")) == "udp" ? IPPROTO_UDP : IPPROTO_TCP;
+    if (std::string address = text_or(rule, "address"); !address.empty()) published.address = parse_address(address);
+    published.port = static_cast<uint16_t>(number(rule.Get("port")));
+    published.to = parse_address(text(rule.Get("to")));
+    published.to_port = static_cast<uint16_t>(number(rule.Get("toPort")));
+    return published;
+  });
+  change.opened = texts(object.Get("opened"));
+  return change;
+}
+
+template <typename Work>
+Napi::Value with_routing(const Napi::CallbackInfo& info, Work work) {
+  return promise(info.Env(), Threads::quick(), [work = std::move(work)]() -> decltype(work(std::declval<Netlink&>())) {
+    auto socket = Netlink::open(NETLINK_ROUTE);
+    if (!socket) return socket.failure();
+    return work(*socket);
+  });
+}
+
+Napi::Value make_bridge_now(const Napi::CallbackInfo& info) {
+  return with_routing(info, [bridge = bridge_of(info[0])](Netlink& socket) { return make_bridge(socket, bridge); });
+}
+
+Napi::Value remove_device(const Napi::CallbackInfo& info) {
+  return with_routing(info, [name = text(info[0])](Netlink& socket) { return remove_link(socket, name); });
+}
+
+Napi::Value list_taken(const Napi::CallbackInfo& info) {
+  return with_routing(info, [](Netlink& socket) { return taken_networks(socket); });
+}
+
+Napi::Value list_uplinks(const Napi::CallbackInfo& info) {
+  return with_routing(info, [](Netlink& socket) { return named(uplinks(socket)); });
+}
+
+// (change, add)
+Napi::Value change_firewall(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::quick(), [change = change_of(info[0]), add = info[1].ToBoolean().Value()] {
+    return add ? Firewall::shared().add(change) : Firewall::shared().remove(change);
+  });
+}
+
+Napi::Value list_dropping(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::quick(), [] { return named(dropping_chains()); });
+}
+
+std::optional<ResolverSettings> resolver_settings(const Napi::Value& value) {
+  if (!value.IsObject()) return std::nullopt;
+  auto object = value.As<Napi::Object>();
+  ResolverSettings settings;
+  settings.networks = texts(object.Get("networks"));
+  auto hosts = object.Get("hosts").As<Napi::Object>();
+  for (const std::string& name : texts(hosts.GetPropertyNames())) settings.hosts[name] = addresses(hosts.Get(name));
+  for (const Address& address : addresses(object.Get("servers"))) settings.servers.emplace_back(address, DNS_PORT);
+  return settings;
+}
+
+// (wires, descriptor of a namespace or -1 for a new one, settings of a resolver or undefined): { fd, resolver }
+Napi::Value connect_namespace(const Napi::CallbackInfo& info) {
+  auto wires = list_of<Wire>(info[0], wire_of);
+  int netns = static_cast<int>(number(info[1]));
+  auto settings = resolver_settings(info[2]);
+  return promise(info.Env(), Threads::quick(), [wires = std::move(wires), netns, settings]() -> Result<Wired> {
+    Wired wired;
+    if (netns < 0) {
+      auto taken = take_network_namespace();
+      if (!taken) return taken.failure();
+      wired.fresh = std::move(*taken);
+    }
+    ResolverSockets sockets;
+    auto done = wire(netns < 0 ? wired.fresh.get() : netns, wires, settings ? &sockets : nullptr);
+    if (!done) return done.failure();
+    if (settings) wired.resolver = Resolver::start(std::move(sockets), *settings);
+    return wired;
+  });
+}
+
+void change_resolver(const Napi::CallbackInfo& info) {
+  (*info[0].As<Napi::External<std::shared_ptr<Resolver>>>().Data())->change(*resolver_settings(info[1]));
+}
+
+void end_resolver(const Napi::CallbackInfo& info) {
+  (*info[0].As<Napi::External<std::shared_ptr<Resolver>>>().Data())->end();
+}
+
+using Published = std::shared_ptr<Publication>;
+
+// ({ protocol, addresses, port, to, toPort }): { handle, port }
+Napi::Value publish_port(const Napi::CallbackInfo& info) {
+  auto object = info[0].As<Napi::Object>();
+  Publishing publishing;
+  publishing.type = text(object.Get("protocol")) == "udp" ? SOCK_DGRAM : SOCK_STREAM;
+  publishing.addresses = addresses(object.Get("addresses"));
+  publishing.port = static_cast<uint16_t>(number(object.Get("port")));
+  publishing.to = parse_address(text(object.Get("to")));
+  publishing.to_port = static_cast<uint16_t>(number(object.Get("toPort")));
+  return promise(info.Env(), Threads::quick(), [publishing] { return publish(publishing); });
+}
+
+void unpublish_port(const Napi::CallbackInfo& info) { Publication::end(*info[0].As<Napi::External<Published>>().Data()); }
+
+}  // namespace
+
+void export_network(Napi::Object exports) {
+  Napi::Env env = exports.Env();
+  auto network = Napi::Object::New(env);
+  network.Set("makeBridge", Napi::Function::New(env, make_bridge_now, "makeBridge"));
+  network.Set("removeDevice", Napi::Function::New(env, remove_device, "removeDevice"));
+  network.Set("taken", Napi::Function::New(env, list_taken, "taken"));
+  network.Set("uplinks", Napi::Function::New(env, list_uplinks, "uplinks"));
+  network.Set("firewall", Napi::Function::New(env, change_firewall, "firewall"));
+  network.Set("droppingChains", Napi::Function::New(env, list_dropping, "droppingChains"));
+  network.Set("wire", Napi::Function::New(env, connect_namespace, "wire"));
+  network.Set("publish", Napi::Function::New(env, publish_port, "publish"));
+  network.Set("unpublish", Napi::Function::New(env, unpublish_port, "unpublish"));
+  network.Set("changeResolver", Napi::Function::New(env, change_resolver, "changeResolver"));
+  network.Set("endResolver", Napi::Function::New(env, end_resolver, "endResolver"));
+  exports.Set("network", network);
+}
+
+}  // namespace caisson

@@ -1,0 +1,99 @@
+// The pieces alone: hashes against known values and against each other, decoders against the libraries of others.
+#include <zlib.h>
+#include <zstd.h>
+
+#include <cstring>
+#include <random>
+
+#include "core/compress/decode.h"
+#include "core/fault.h"
+#include "core/hash/crc32.h"
+#include "core/hash/sha256.h"
+#include "core/hash/xxhash64.h"
+#include "core/tar/reader.h"
+#include "core/tar/writer.h"
+#include "test/bytes.h"
+#include "test/check.h"
+
+using namespace caisson;
+
+namespace {
+
+void hashes() {
+  auto digest = [](const std::string& text) {
+    Sha256 sha256;
+    // In pieces, so that blocks are put together.
+    for (size_t at = 0; at < text.size(); at += 37) sha256.update(text.data() + at, std::min<size_t>(37, text.size() - at));
+    return sha256.finish_text();
+  };
+  // FIPS 180-4, examples.
+  CHECK(digest("abc") == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(digest("") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  CHECK(digest(std::string(1000000, 'a')) == "sha256:cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  CHECK(crc32(0, "123456789", 9) == 0xcbf43926u);
+  XxHash64 empty;
+  CHECK(empty.value() == 0xef46db3751d8e999ull);
+  std::mt19937 random(1);
+  for (int i = 0; i < 300; i++) {
+    std::string data = test::noise(random, random() % 5000);
+    auto* bytes = reinterpret_cast<const uint8_t*>(data.data());
+    CHECK(caisson::crc32(0, bytes, data.size()) == ::crc32(0, bytes, static_cast<uInt>(data.size())));
+    if (auto native = crc32_native())
+      CHECK(native(~0u, bytes, data.size()) == crc32_portable(~0u, bytes, data.size()));
+    if (auto native = sha256_blocks_native()) {
+      uint32_t a[8] = {1, 2, 3, 4, 5, 6, 7, 8}, b[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+      native(a, bytes, data.size() / 64);
+      sha256_blocks_portable(b, bytes, data.size() / 64);
+      CHECK(memcmp(a, b, sizeof a) == 0);
+    }
+  }
+}
+
+void decoders() {
+  std::mt19937 random(2);
+  for (int i = 0; i < 300; i++) {
+    std::string plain = test::noise(random, random() % 300000);
+    for (bool zstd : {false, true}) {
+      std::string packed = zstd ? test::zstd(plain, 1 + i % 19) : test::gzip(plain, i % 10);
+      std::string found;
+      CHECK(!test::decode(zstd ? Compression::Zstd : Compression::Gzip, packed, 1 + random() % 9000, found));
+      CHECK(found == plain);
+      CHECK(test::decode(zstd ? Compression::Zstd : Compression::Gzip, packed.substr(0, packed.size() - 1), 1000, found));
+    }
+  }
+}
+
+void archives() {
+  tar::Entry entry;
+  entry.name = std::string(300, 'n');
+  entry.mode = 0644;
+  entry.mtime = {-5, 250};
+  entry.size = entry.stored = 5;
+  entry.uid = 1ull << 40;
+  entry.xattrs.push_back({"user.a", std::string("b\0c", 3)});
+  std::string archive = tar::header_blocks(entry) + "hello";
+  archive.resize((archive.size() + 511) / 512 * 512 + 1024);
+  test::PieceInput input(archive, 100);
+  ByteReader bytes(input);
+  tar::Reader reader(bytes);
+  tar::Entry found;
+  auto fault = guarded([&] {
+    CHECK(reader.next(found));
+    std::string data;
+    for (auto piece = reader.data(); !piece.empty(); piece = reader.data()) data.append(piece.begin(), piece.end());
+    CHECK(data == "hello");
+    CHECK(found.name == entry.name && found.uid == entry.uid && found.mtime.seconds == -5);
+    CHECK(found.xattrs.size() == 1 && found.xattrs[0].value == entry.xattrs[0].value);
+    CHECK(!reader.next(found));
+  });
+  CHECK(!fault);
+}
+
+}  // namespace
+
+int main() {
+  hashes();
+  decoders();
+  archives();
+  return check::result();
+}

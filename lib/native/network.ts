@@ -1,0 +1,92 @@
+/** What the addon exports about networks. Addresses are text, with the length of their network behind a slash. */
+
+export interface NativeBridge {
+  name: string
+  mac: string
+  mtu?: number
+  addresses: string[]
+}
+
+/** One container on one network: a pair of devices. */
+export interface NativeWire {
+  /** Of the bridge's port. */
+  name: string
+  bridge: string
+  /** Of the device in the container. */
+  inside: string
+  mac: string
+  mtu?: number
+  addresses: string[]
+  /** Without a length; where packets to everywhere else go. */
+  gateways: string[]
+}
+
+export interface NativePublished {
+  protocol: 'tcp' | 'udp'
+  /** Of the host; absent: all of the family of `to`. */
+  address?: string
+  port: number
+  to: string
+  toPort: number
+}
+
+/** What rules are about; each part may be absent. */
+export interface NativeRules {
+  networks?: Array<{ bridge: string; outward: boolean; metadata: boolean }>
+  ports?: Array<{ name: string; mac: string; bridge: string; addresses: string[] }>
+  published?: NativePublished[]
+  opened?: string[]
+}
+
+export interface NativeResolverSettings {
+  /** Directories of names (lib/network/names.ts). */
+  networks: string[]
+  /** Addresses by name, in small letters. */
+  hosts: Record<string, string[]>
+  /** Who is asked about the rest; none: it does not exist. */
+  servers: string[]
+}
+
+declare const resolver: unique symbol
+export interface NativeResolver {
+  readonly [resolver]: true
+}
+
+declare const publication: unique symbol
+export interface NativePublication {
+  handle: { readonly [publication]: true }
+  port: number
+}
+
+export interface NativeNetwork {
+  /** Gives the one that is there its addresses, and makes it if there is none. */
+  makeBridge(bridge: NativeBridge): Promise<void>
+  /** None of that name is no error. */
+  removeDevice(name: string): Promise<void>
+  /** Networks that the host has routes to, or addresses in. */
+  taken(): Promise<Array<{ network: string; device: string }>>
+  /** Devices that a default route leads through. */
+  uplinks(): Promise<string[]>
+  /** One transaction; what is there already, or not there any more, is no error. */
+  firewall(rules: NativeRules, add: boolean): Promise<void>
+  /** Chains of others that drop what is forwarded, as `ip filter FORWARD`. */
+  droppingChains(): Promise<string[]>
+  /** Sockets on all the addresses, on one port (0: a free one), that pass on what comes to them. */
+  publish(request: {
+    protocol: 'tcp' | 'udp'
+    addresses: readonly string[]
+    port: number
+    to: string
+    toPort: number
+  }): Promise<NativePublication>
+  /** Ends it with all connections through it. */
+  unpublish(handle: NativePublication['handle']): void
+  /** Into a namespace, or (-1) a new one, whose descriptor it gives; with a name server on 127.0.0.11 in it. */
+  wire(
+    wires: NativeWire[],
+    netns: number,
+    resolver?: NativeResolverSettings,
+  ): Promise<{ fd: number; resolver?: NativeResolver }>
+  changeResolver(resolver: NativeResolver, settings: NativeResolverSettings): void
+  endResolver(resolver: NativeResolver): void
+}

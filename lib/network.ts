@@ -1,0 +1,139 @@
+/** Networks that containers are connected by. */
+import path from 'node:path'
+import { type Container, isContainer } from './container.js'
+import { CaissonError, invalidArgument } from './errors.js'
+import { deactivate, networkNotFound, usersOf } from './network/active.js'
+import {
+  DEFAULT_NETWORK,
+  type NetworkDefinition,
+  readDefinition,
+  readDefinitions,
+  removeDefinition,
+} from './network/definition.js'
+import type { EndpointOptions } from './network/endpoint.js'
+import { leasedAddresses } from './network/leases.js'
+import { defineNetwork, type NetworkOptions } from './network/make.js'
+import { attachmentsOn } from './runtime/attachments.js'
+import { owner } from './runtime/owner.js'
+import { roots } from './util/roots.js'
+
+export type { EndpointOptions } from './network/endpoint.js'
+export type { NetworkOptions } from './network/make.js'
+
+export interface NetworkFilter {
+  name?: string
+  labels?: Record<string, string>
+}
+
+export interface NetworkInspection extends Omit<NetworkDefinition, 'owner' | 'mac'> {
+  /** Processes that use it. */
+  processes: number[]
+  /** Addresses that containers of all processes have. */
+  addresses: string[]
+  /** Those of this process. */
+  containers: Array<{ id: string; ipv4: string; ipv6?: string; mac: string; names: readonly string[] }>
+}
+
+/**
+ * A bridge on the host, with addresses for the containers on it. One with a name is there until it is removed, as
+ * Docker's; one without ends with this process. The device and its rules exist while a process uses the network.
+ */
+export class Network implements AsyncDisposable {
+  readonly id: string
+  readonly name: string
+  readonly driver = 'bridge'
+  readonly labels: Readonly<Record<string, string>>
+  readonly definition: NetworkDefinition
+  #removed = false
+
+  private constructor(definition: NetworkDefinition) {
+    this.definition = definition
+    this.id = definition.id
+    this.name = definition.name
+    this.labels = definition.labels
+  }
+
+  static async create(options: NetworkOptions = {}): Promise<Network> {
+    return new Network(await defineNetwork(options, await owner()))
+  }
+
+  /** By name, id, or the beginning of an id. `bridge` is always there. */
+  static async get(nameOrId: string): Promise<Network> {
+    if (typeof nameOrId !== 'string' || nameOrId === '') throw invalidArgument('network', nameOrId, 'a name or an id')
+    if (nameOrId === DEFAULT_NETWORK)
+      return new Network(await defineNetwork({ name: DEFAULT_NETWORK }, await owner(), true))
+    const all = await readDefinitions()
+    const exact = all.find(({ name, id }) => name === nameOrId || id === nameOrId)
+    const begun = nameOrId.length >= 4 ? all.filter(({ id }) => id.startsWith(nameOrId)) : []
+    const found = exact ?? (begun.length === 1 ? begun[0] : undefined)
+    if (!found) throw networkNotFound(nameOrId)
+    return new Network(found)
+  }
+
+  static async list(filter: NetworkFilter = {}): Promise<Network[]> {
+    return (await readDefinitions())
+      .filter(({ name }) => filter.name === undefined || filter.name === name)
+      .filter(({ labels }) => Object.entries(filter.labels ?? {}).every(([key, value]) => labels[key] === value))
+      .sort((a, b) => a.name.localeCompare(b.name))
+      .map((definition) => new Network(definition))
+  }
+
+  /** One more network for a container of this process, running or not. */
+  async connect(container: Container, options: EndpointOptions = {}): Promise<void> {
+    this.#mustExist('connect')
+    if (!isContainer(container)) throw invalidArgument('container', container, 'a Container')
+    await container.joinNetwork(this.definition, options)
+  }
+
+  async disconnect(container: Container): Promise<void> {
+    if (!isContainer(container)) throw invalidArgument('container', container, 'a Container')
+    await container.leaveNetwork(this.definition)
+  }
+
+  async inspect(): Promise<NetworkInspection> {
+    this.#mustExist('inspect')
+    const { owner: _, mac: __, ...definition } = this.definition
+    return {
+      ...definition,
+      processes: await usersOf(definition.bridge, path.join(roots().run, 'owners')),
+      addresses: await leasedAddresses(this.id),
+      containers: attachmentsOn(this.id).map(({ id, endpoint: { ipv4, ipv6, mac, names } }) => ({
+        id,
+        ipv4,
+        ipv6,
+        mac,
+        names,
+      })),
+    }
+  }
+
+  /** An error while a container is on it. Removing twice is no error. */
+  async remove(): Promise<void> {
+    if (this.#removed || (await readDefinition(this.name))?.id !== this.id) {
+      this.#removed = true
+      return
+    }
+    const used = attachmentsOn(this.id)
+    if (used.length > 0)
+      throw new CaissonError(
+        'ERR_CAISSON_IN_USE',
+        `network ${this.name} is used by ${used.map(({ id }) => id.slice(0, 12)).join(', ')}`,
+        { stage: 'network', hint: 'Remove these containers, or disconnect them, first.' },
+      )
+    await deactivate(this.definition, await owner())
+    await removeDefinition(this.name)
+    this.#removed = true
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remove()
+  }
+
+  #mustExist(what: string): void {
+    if (!this.#removed) return
+    throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: network ${this.name} is removed`, {
+      stage: 'network',
+      hint: 'Make a new one.',
+    })
+  }
+}

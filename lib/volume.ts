@@ -1,0 +1,104 @@
+/** Directories that outlive containers, and that several may share. */
+import { CaissonError, invalidArgument } from './errors.js'
+import { owner } from './runtime/owner.js'
+import { containersWith } from './runtime/volumes.js'
+import { newId } from './util/ids.js'
+import {
+  checkVolumeName,
+  contentOf,
+  deleteVolume,
+  makeVolume,
+  readVolume,
+  readVolumes,
+  usageOf,
+  type VolumeDefinition,
+  volumeNotFound,
+} from './volume/store.js'
+
+export interface VolumeOptions {
+  /** Default: 64 random digits; such a volume goes with the container that it was made for. */
+  name?: string
+  labels?: Record<string, string>
+}
+
+export interface VolumeFilter {
+  name?: string
+  labels?: Record<string, string>
+  /** Those that nobody gave a name. */
+  anonymous?: boolean
+}
+
+export interface VolumeUsage {
+  /** On disk. */
+  bytes: number
+  files: number
+  /** Containers of this process that have it. */
+  containers: string[]
+}
+
+export class Volume {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly created: Date
+  readonly anonymous: boolean
+
+  private constructor({ name, labels, created, anonymous }: VolumeDefinition) {
+    this.name = name
+    this.labels = labels
+    this.created = new Date(created)
+    this.anonymous = anonymous
+  }
+
+  /** One of that name that is there is as good, with the labels that it has. */
+  static async create(options: VolumeOptions = {}): Promise<Volume> {
+    const { name, labels = {}, ...rest } = options
+    for (const key in rest) throw invalidArgument('options', key, 'an option of volumes (name, labels)')
+    if (typeof labels !== 'object' || labels === null) throw invalidArgument('labels', labels, 'an object')
+    await owner()
+    const anonymous = name === undefined
+    return new Volume(await makeVolume(anonymous ? newId() : checkVolumeName(name, 'name'), labels, anonymous))
+  }
+
+  static async get(name: string): Promise<Volume> {
+    const found = await readVolume(checkVolumeName(name, 'name'))
+    if (!found) throw volumeNotFound(name)
+    return new Volume(found)
+  }
+
+  static async list(filter: VolumeFilter = {}): Promise<Volume[]> {
+    return (await readVolumes())
+      .filter(({ name }) => filter.name === undefined || filter.name === name)
+      .filter(({ anonymous }) => filter.anonymous === undefined || filter.anonymous === anonymous)
+      .filter(({ labels }) => Object.entries(filter.labels ?? {}).every(([key, value]) => labels[key] === value))
+      .sort((a, b) => a.name.localeCompare(b.name))
+      .map((definition) => new Volume(definition))
+  }
+
+  /** Removes those that no container has: without a filter only those without a name. Gives what was removed. */
+  static async prune(filter: VolumeFilter = { anonymous: true }): Promise<string[]> {
+    const removed: string[] = []
+    for (const { name } of await Volume.list(filter)) if (await deleteVolume(name)) removed.push(name)
+    return removed
+  }
+
+  /** Its content, as a directory of the host. */
+  get path(): string {
+    return contentOf(this.name)
+  }
+
+  async usage(): Promise<VolumeUsage> {
+    if (!(await readVolume(this.name))) throw volumeNotFound(this.name)
+    return { ...(await usageOf(this.path)), containers: containersWith(this.name) }
+  }
+
+  /** An error while a container has it. Removing twice is no error. */
+  async remove(): Promise<void> {
+    if (await deleteVolume(this.name)) return
+    const users = containersWith(this.name).map((id) => id.slice(0, 12))
+    throw new CaissonError(
+      'ERR_CAISSON_IN_USE',
+      `volume ${this.name} is used by ${users.length > 0 ? users.join(', ') : 'another process'}`,
+      { stage: 'volume', hint: 'Remove the containers that have it first.' },
+    )
+  }
+}

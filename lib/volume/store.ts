@@ -1,0 +1,167 @@
+/**
+ * Volumes on disk: a directory for each, with a description beside its content. Whoever uses one holds a shared lock, so
+ * that nobody removes it meanwhile; a lock ends with its process.
+ */
+import { randomBytes } from 'node:crypto'
+import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { CaissonError, invalidArgument } from '../errors.js'
+import { removeTree } from '../layer/tree.js'
+import { addon, type NativeFailure } from '../native/addon.js'
+import { errorFromFailure } from '../native/failure.js'
+import { roots } from '../util/roots.js'
+
+export interface VolumeDefinition {
+  name: string
+  labels: Record<string, string>
+  created: string
+  /** Nobody gave it a name. */
+  anonymous: boolean
+}
+
+const volumes = () => path.join(roots().data, 'volumes')
+const directoryOf = (name: string) => path.join(volumes(), name)
+export const contentOf = (name: string) => path.join(directoryOf(name), 'data')
+const descriptionOf = (name: string) => path.join(directoryOf(name), 'volume.json')
+
+export function checkVolumeName(name: unknown, option: string): string {
+  if (typeof name === 'string' && /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}$/.test(name)) return name
+  throw invalidArgument(
+    option,
+    name,
+    'a name of 2 to 128 letters, digits, "_", "." and "-", beginning with a letter or digit',
+  )
+}
+
+/** One that is being made or removed has no description. */
+export async function readVolume(name: string): Promise<VolumeDefinition | undefined> {
+  const text = await readFile(descriptionOf(name), 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : (JSON.parse(text) as VolumeDefinition)
+}
+
+export async function readVolumes(): Promise<VolumeDefinition[]> {
+  const names = (await readdir(volumes()).catch(() => [])).filter((name) => !name.startsWith('.'))
+  return (await Promise.all(names.map(readVolume))).filter((each) => each !== undefined)
+}
+
+/** Gives the one that is there, as Docker does; labels are those that it was made with. */
+export async function makeVolume(
+  name: string,
+  labels: Record<string, string>,
+  anonymous = false,
+): Promise<VolumeDefinition> {
+  const there = await readVolume(name)
+  if (there) return there
+  await mkdir(volumes(), { recursive: true, mode: 0o711 })
+  const lock = await lockAll()
+  try {
+    const meanwhile = await readVolume(name)
+    if (meanwhile) return meanwhile
+    // What a crash has left half made.
+    await removeTree(directoryOf(name))
+    // Only we may pass: a volume may hold set-id programs.
+    await mkdir(directoryOf(name), { mode: 0o700 })
+    await mkdir(contentOf(name), { mode: 0o755 })
+    const definition = { name, labels: { ...labels }, created: new Date().toISOString(), anonymous }
+    const beside = `${descriptionOf(name)}.${randomBytes(4).toString('hex')}`
+    await writeFile(beside, `${JSON.stringify(definition, null, 2)}\n`)
+    await rename(beside, descriptionOf(name))
+    return definition
+  } finally {
+    addon().closeFd(lock)
+  }
+}
+
+async function lockAll(): Promise<number> {
+  return locked(path.join(volumes(), '.lock'), true, true)
+}
+
+async function locked(file: string, exclusive: boolean, wait: boolean): Promise<number> {
+  try {
+    return await addon().lock(file, exclusive, wait)
+  } catch (failure) {
+    throw failure instanceof Error ? failure : errorFromFailure(failure as NativeFailure)
+  }
+}
+
+const useLock = (name: string) => path.join(directoryOf(name), 'lock')
+
+/** Until the descriptor is closed, it is not removed. */
+export async function useVolume(name: string): Promise<number> {
+  const fd = await locked(useLock(name), false, true).catch((error) => {
+    if ((error as CaissonError).cause && (error.cause as { code?: string }).code === 'ENOENT')
+      throw volumeNotFound(name)
+    throw error
+  })
+  if (await readVolume(name)) return fd
+  addon().closeFd(fd)
+  throw volumeNotFound(name)
+}
+
+/**
+ * Fills it if it is empty. Nobody else does meanwhile, in whatever process; a mark says that it is not whole yet, so that
+ * what a crash has left is begun anew.
+ */
+export async function fillVolume(name: string, fill: (directory: string) => Promise<void>): Promise<void> {
+  const fd = await locked(path.join(directoryOf(name), 'filling'), true, true)
+  const mark = path.join(directoryOf(name), 'unfilled')
+  const content = contentOf(name)
+  try {
+    const begun = (await readFile(mark).catch(() => undefined)) !== undefined
+    const there = await readdir(content)
+    if (there.length > 0 && !begun) return
+    for (const entry of there) await removeTree(path.join(content, entry))
+    await writeFile(mark, '')
+    await fill(content)
+    await rm(mark)
+  } finally {
+    addon().closeFd(fd)
+  }
+}
+
+/** false: somebody uses it. Out of the way first, in one step, so that a crash leaves none that is half there. */
+export async function deleteVolume(name: string): Promise<boolean> {
+  if (!(await readVolume(name))) return true
+  const fd = await locked(useLock(name), true, false)
+  if (fd < 0) return false
+  try {
+    const away = path.join(volumes(), `.removed-${randomBytes(8).toString('hex')}`)
+    await rename(directoryOf(name), away)
+    await removeTree(away)
+    return true
+  } finally {
+    addon().closeFd(fd)
+  }
+}
+
+/** What removals that were cut short have left. */
+export async function sweepVolumes(): Promise<void> {
+  for (const name of await readdir(volumes()).catch(() => []))
+    if (name.startsWith('.removed-')) await removeTree(path.join(volumes(), name))
+}
+
+export function volumeNotFound(name: string): CaissonError {
+  return new CaissonError('ERR_CAISSON_VOLUME_NOT_FOUND', `there is no volume ${JSON.stringify(name)}`, {
+    stage: 'volume',
+    hint: 'Make it with Volume.create({ name }); Volume.list() shows what there is.',
+  })
+}
+
+/** Bytes on disk of all below a directory, a file with several names once. */
+export async function usageOf(directory: string): Promise<{ bytes: number; files: number }> {
+  const seen = new Set<string>()
+  const usage = { bytes: 0, files: 0 }
+  for (const left = [directory]; left.length > 0; ) {
+    const at = left.pop() as string
+    for (const entry of await readdir(at, { withFileTypes: true }).catch(() => [])) {
+      const file = path.join(at, entry.name)
+      if (entry.isDirectory()) left.push(file)
+      const status = await lstat(file).catch(() => undefined)
+      if (!status || (status.nlink > 1 && !status.isDirectory() && seen.has(`${status.dev}:${status.ino}`))) continue
+      seen.add(`${status.dev}:${status.ino}`)
+      usage.bytes += status.blocks * 512
+      if (!status.isDirectory()) usage.files++
+    }
+  }
+  return usage
+}

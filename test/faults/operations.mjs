@@ -1,0 +1,76 @@
+// What is done while a system call fails. Each gives a text that is the same every time, unless something is different
+// for the program inside.
+import { readlinkSync } from 'node:fs'
+import { Container, Image, run } from 'caisson'
+
+const NAMESPACES = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts']
+
+/** All that protects a program, as it sees it itself. */
+const LOOK = `
+  grep -E '^(Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups|SigBlk|SigIgn|NSpid)' /proc/self/status
+  while read -r id parent device root at options rest; do echo "$at $options \${rest#*- }"; done </proc/self/mountinfo
+  for name in ${NAMESPACES.join(' ')}; do readlink /proc/self/ns/$name; done
+  ls /proc/self/fd; cat /proc/self/limits /proc/self/cgroup /proc/self/oom_score_adj; umask; pwd; env
+  ls -l /dev; cat /etc/passwd /file; hostname`
+
+/** What differs between two containers is made the same. */
+function normalise(text, id) {
+  const own = NAMESPACES.map((name) => readlinkSync(`/proc/self/ns/${name}`))
+  return text
+    .replace(/^[a-z_]+:\[\d+\]$/gm, (link) => (own.includes(link) ? `the host's ${link}` : link.replace(/\d+/, 'own')))
+    .replace(/(lowerdir|upperdir|workdir)=[^ ,]*/g, '$1')
+    .replace(/\b[0-9a-f]{64}\b/g, 'ID')
+    .replace(/\b[0-9a-f]{12}\b/g, 'ID')
+    .replace(/^NSpid:.*$/m, 'NSpid')
+    .replaceAll(id ?? '\0', 'ID')
+    .replace(/ \w{3} +\d+ +\d\d:\d\d /g, ' ')
+}
+
+const OPTIONS = { limits: { memory: '64m', pids: 64 }, files: { '/file': 'content' }, hostname: 'host' }
+
+const image = await Image.host()
+
+/** A container's whole life, in one call. */
+async function runOne() {
+  const { stdout, stderr, exitCode, reason } = await run(image, ['sh', '-c', LOOK], OPTIONS)
+  return normalise(`${stdout}${stderr}${exitCode} ${reason}`)
+}
+
+let kept
+
+/** A program beside another one. */
+async function exec() {
+  if (!kept) {
+    kept = await Container.create(image, { ...OPTIONS, command: ['sleep', '1000'] })
+    await kept.start()
+  }
+  const { stdout, stderr, exitCode, reason } = await kept.exec(['sh', '-c', LOOK])
+  return normalise(`${stdout}${stderr}${exitCode} ${reason}`, kept.id)
+}
+
+/** A container that is kept: every step of its life. Whatever fails, it can be removed. */
+async function life() {
+  const container = await Container.create(image, {
+    ...OPTIONS,
+    command: ['sh', '-c', `${LOOK}; read line`],
+    tty: false,
+  })
+  try {
+    await container.start()
+    await container.fs.writeFile('/written', 'text')
+    const text = await container.fs.readFile('/written', 'utf8')
+    await container.stop({ timeout: 0 })
+    return text
+  } finally {
+    await container.remove({ force: true }).catch(async (error) => {
+      await container.remove({ force: true })
+      throw error
+    })
+  }
+}
+
+export const OPERATIONS = { run: runOne, exec, life }
+
+export async function end() {
+  await kept?.remove({ force: true })
+}

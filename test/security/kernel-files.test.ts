@@ -1,0 +1,73 @@
+/** A container that puts files of its own where a runtime writes to the kernel's. */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import path from 'node:path'
+import { Container, Image, run } from '../../lib/index.js'
+import { attack, begun, hostImage, python } from '../support/attack.js'
+import { hostileRoot, naively } from '../support/naive.js'
+import { isRoot, testIf } from '../support/needs.js'
+import { removeScratch } from '../support/tree.js'
+
+afterAll(removeScratch)
+
+/** Puts a directory of its own over /proc, where what is written for the kernel lands in its hands. */
+const COVER = `
+import time
+word_of_mount = word(call("mount", b"none", b"/proc", b"tmpfs", 0, 0))
+os.makedirs("/proc/self/attr"); os.makedirs("/proc/sys/net/ipv4")
+names = ["self/oom_score_adj", "self/attr/exec", "self/setgroups", "sys/net/ipv4/ip_unprivileged_port_start"]
+for name in names: os.close(os.open("/proc/" + name, os.O_CREAT | os.O_WRONLY))
+print("covered", word_of_mount)
+while not os.path.exists("/stop"): time.sleep(0.01)
+print([name for name in names if os.stat("/proc/" + name).st_size > 0])`
+
+describe('what is written for the kernel (CVE-2025-52881)', () => {
+  testIf(!isRoot && 'nsenter is no way into the namespaces of an ordinary user’s container')(
+    'lands in the hands of a container that covered /proc only when it is written by that path',
+    async () => {
+      await using container = await Container.create(await hostImage(), {
+        command: ['sleep', '1000'],
+        oomScoreAdj: 500,
+        security: { capabilities: { add: ['SYS_ADMIN'] } },
+      })
+      await container.start()
+      const guest = container.exec(python(COVER))
+      await begun(guest)
+      for (let round = 0; round < 5; round++)
+        expect(await container.exec(['true'], { user: 1000, tty: round === 0 })).toMatchObject({ exitCode: 0 })
+      await container.exec(['touch', '/stop'])
+      expect((await guest).stdout).toBe('covered done\n[]\n')
+
+      const naive = container.exec(python(COVER))
+      await container.exec(['rm', '/stop'])
+      await begun(naive)
+      const write = 'echo 500 > /proc/self/attr/exec'
+      expect(spawnSync('nsenter', ['-t', String(container.pid), '-m', 'sh', '-c', write]).status).toBe(0)
+      await container.exec(['touch', '/stop'])
+      expect((await naive).stdout).toContain("['self/attr/exec']")
+    },
+  )
+
+  test('reaches the kernel: a score and a port, of the container', async () => {
+    const look = 'print(open("/proc/self/oom_score_adj").read().strip())'
+    expect(await attack(look, { oomScoreAdj: 500 })).toEqual(['500'])
+    await using container = await Container.create(await hostImage(), { command: ['sleep', '1000'], oomScoreAdj: 500 })
+    await container.start()
+    expect((await container.exec(python(look))).stdout.trim()).toBe('500')
+  })
+})
+
+describe('a /proc that is a link into a directory that others share (CVE-2019-19921)', () => {
+  test('is theirs to exchange where it is mounted by name, and not mounted at all by us', async () => {
+    const { root, outside } = hostileRoot((root) => {
+      mkdirSync(path.join(root, 'shared/proc'), { recursive: true })
+      symlinkSync('/shared/proc', path.join(root, 'proc'))
+    })
+    const exchange = 'mv /shared /gone && mkdir -p /shared/proc/self/attr && ls /proc/self'
+    expect(naively(root, exchange)).toBe('attr')
+    await expect(run(await Image.fromRootfs(root), ['/bin/sh', '-c', 'true'])).rejects.toMatchObject({
+      code: 'ERR_CAISSON_ROOTFS',
+    })
+    expect(readdirSync(outside)).toEqual([])
+  })
+})
