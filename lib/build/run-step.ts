@@ -12,7 +12,6 @@ import { ContainerAgent } from '../runtime/container-agent.js'
 import { ContainerArchive } from '../runtime/container-archive.js'
 import { layersOnDisk } from '../runtime/container-parts.js'
 import { lower } from '../runtime/lower.js'
-import type { Owner } from '../runtime/owner.js'
 import { takeRoom, tierOf } from '../runtime/room.js'
 import { start } from '../runtime/start.js'
 import { verdict } from '../runtime/verdict.js'
@@ -44,7 +43,7 @@ export async function runStep(
   const id = newId()
   const { owner } = space
   const directory = space.path()
-  const options = await optionsOf(owner, step, { mounts, env }, told)
+  const options = await optionsOf(space, step, { mounts, env }, told)
   const root = { lower: await lowersOf(space, stack), trees: [], hidden: [], config: {} }
   const room = await takeRoom(owner, options)
   try {
@@ -93,14 +92,15 @@ export async function runStep(
 }
 
 async function optionsOf(
-  owner: Owner,
+  space: Workspace,
   step: RunStep,
   { mounts, env }: Pick<PreparedMounts, 'mounts' | 'env'>,
   told: Told,
 ) {
   const asked = step.network === 'default' ? (told.network ?? 'default') : step.network
   // Ordinary users have no bridges.
-  const network = asked === 'default' ? (owner.ordinary ? 'host' : 'bridge') : asked
+  const usual = space.owner.ordinary ? ('host' as const) : undefined
+  const network = asked === 'default' ? (usual ?? (await space.network())) : asked
   const options: RunOptions = {
     env: [...step.env, ...step.quietEnv, ...env],
     workdir: step.workdir,

@@ -65,7 +65,7 @@ RUN --mount=type=bind,source=/etc,from=box:1,target=/a/b rm -rf /a 2>&1; ln -s $
   withBusybox('gets no privileges that nobody granted (CVE-2024-23653)', async () => {
     for (const flag of ['--security=insecure', '--network=host']) {
       const error = await failure(build(`RUN ${flag} true`))
-      expect([error.code, error.location?.line]).toEqual(['ERR_CAISSON_DOCKERFILE', 2])
+      expect([error.code, error.location?.line]).toEqual(['ERR_CAISSON_UNSUPPORTED', 2])
     }
     const { output } = await build('RUN grep CapEff /proc/self/status; cat /proc/1/comm')
     expect(output).toContain('00000000a80425fb')
