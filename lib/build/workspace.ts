@@ -69,10 +69,13 @@ export class Workspace implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const network = await this.#network?.catch(() => undefined)
-    await network?.remove()
-    await this.files[Symbol.asyncDispose]()
-    await removeTree(this.#directory)
-    await removeTree(this.#private)
-    await this.lease.release()
+    // One that fails keeps none of the others.
+    const ended = await Promise.allSettled([
+      network?.remove(),
+      this.files[Symbol.asyncDispose]().then(() => removeTree(this.#directory)),
+      removeTree(this.#private),
+      this.lease.release(),
+    ])
+    for (const each of ended) if (each.status === 'rejected') throw each.reason
   }
 }

@@ -1,15 +1,18 @@
 /** Dockerfiles and stages that attack the machine that builds them, and builds that are ended at any moment. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Container, Image, verifyStore } from '../../lib/index.js'
 import { owner } from '../../lib/runtime/owner.js'
 import { build, contextOf, failure, inside, storeBox } from '../support/build.js'
 import { noBusybox } from '../support/busybox-image.js'
-import { testIf } from '../support/needs.js'
+import { findProgram, isRoot, testIf } from '../support/needs.js'
 import { removeScratch, scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
 const withBusybox = testIf(noBusybox)
+const asRoot = testIf(noBusybox || (!isRoot && 'only root mounts a disk'))
+const busybox = findProgram('busybox')
 const victim = scratch()
 
 beforeAll(async () => {
@@ -165,5 +168,22 @@ COPY --from=bad /etc/passwd /b
     )
     expect(error.message).toContain('exit code: 5')
     expect(performance.now() - began).toBeLessThan(10_000)
+  })
+})
+
+asRoot('a disk that is full ends a build with an error that says so, and the next one works', async () => {
+  const [disk, context, rootfs] = [scratch(), scratch(), scratch()]
+  writeFileSync(path.join(context, 'large'), Buffer.alloc(12_000_000, 'x'))
+  mkdirSync(path.join(rootfs, 'bin'))
+  copyFileSync(busybox as string, path.join(rootfs, 'bin/busybox'))
+  for (const name of ['sh', 'cat']) symlinkSync('busybox', path.join(rootfs, 'bin', name))
+  const script = path.resolve(__dirname, '../support/build-full.mjs')
+  const shell = 'mount -t tmpfs -o size=10m tmpfs "$1" && CAISSON_ROOT="$1" exec "$2" "$3" "$4" "$5"'
+  const words = ['-m', 'sh', '-c', shell, 'sh', disk, process.execPath, script, context, rootfs]
+  expect(JSON.parse(execFileSync('unshare', words, { encoding: 'utf8' }))).toEqual({
+    copy: 'ERR_CAISSON_RESOURCE_EXHAUSTED true',
+    command: 'ERR_CAISSON_COMMAND_FAILED false',
+    small: 'built',
+    verified: true,
   })
 })
