@@ -54,7 +54,7 @@ FROM scratch
 COPY --from=compile /program /
 ENTRYPOINT ["/program"]
 `,
-        { context, args: { GREETING: 'built' } },
+        { context, args: { GREETING: 'built' }, network: 'host' },
       )
       expect(image.layers).toHaveLength(1)
       expect((await run(image)).stdout).toBe('built\n')
@@ -71,6 +71,7 @@ RUN echo 'it answers' > /var/www/html/index.html && useradd -m somebody
 EXPOSE 80 6379
 CMD redis-server --daemonize yes --bind 127.0.0.1 && exec nginx -g 'daemon off;'
 `,
+        { network: 'host' },
       )
       expect(steps[0]).toMatch(/cached$/)
       await using server = await Container.create(image)
