@@ -18,6 +18,9 @@ const PEERS = {
   runc: 'runc',
   podman: 'podman',
   umoci: 'umoci',
+  skopeo: 'skopeo',
+  git: 'git',
+  mmdebstrap: 'mmdebstrap',
   strace: 'strace',
   newuidmap: 'uidmap',
   ip: 'iproute2',
@@ -34,7 +37,7 @@ const PEERS = {
   '/usr/include/seccomp.h': 'libseccomp-dev',
 }
 /** What the bench measures against besides. */
-const ENGINES = { dockerd: 'docker.io', mmdebstrap: 'mmdebstrap' }
+const ENGINES = { dockerd: 'docker.io' }
 /** To check the addon's core with: the fuzzers need clang, and for its compression the libraries of others. */
 const CHECKS = {
   clang: 'clang',

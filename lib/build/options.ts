@@ -62,7 +62,7 @@ export interface BuildOptions {
   noCache?: boolean | readonly string[]
   /** Base images: `missing` (default) fetches what is not here; true is `always`. */
   pull?: boolean | 'missing' | 'always' | 'never'
-  /** Of commands that do not say. Default: that of the host. */
+  /** Of commands that do not say. Default: a bridge, for ordinary users that of the host. */
   network?: 'default' | 'none' | 'host'
   secrets?: Record<string, SecretSource>
   /** Sockets of agents by id; `default` is the one that is meant without an id. true: SSH_AUTH_SOCK. */

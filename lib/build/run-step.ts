@@ -7,11 +7,12 @@ import { type ExecResult, Execution, limitsOf } from '../execution.js'
 import type { Change } from '../layer/diff.js'
 import { removeTree } from '../layer/tree.js'
 import type { RunOptions } from '../options.js'
-import { assemble } from '../runtime/assemble.js'
-import { chooseNamespaces } from '../runtime/choose-namespaces.js'
+import { attach, releaseAttachment, startAttachment } from '../runtime/attachments.js'
 import { ContainerAgent } from '../runtime/container-agent.js'
 import { ContainerArchive } from '../runtime/container-archive.js'
+import { layersOnDisk } from '../runtime/container-parts.js'
 import { lower } from '../runtime/lower.js'
+import { takeRoom, tierOf } from '../runtime/room.js'
 import { start } from '../runtime/start.js'
 import { verdict } from '../runtime/verdict.js'
 import { newId } from '../util/ids.js'
@@ -40,25 +41,30 @@ export async function runStep(
   onOutput: (stream: 'stdout' | 'stderr', data: Buffer) => void,
 ): Promise<BuildLayer | undefined> {
   const id = newId()
+  const { owner } = space
   const directory = space.path()
-  const options = await optionsOf(step, { mounts, env }, told)
+  const options = await optionsOf(space, step, { mounts, env }, told)
   const root = { lower: await lowersOf(space, stack), trees: [], hidden: [], config: {} }
-  const namespaces = await chooseNamespaces(options)
+  const room = await takeRoom(owner, options)
   try {
-    const input = { id, owner: space.owner, image: root, command: step.args, options, namespaces, directory }
-    const { workload, cgroup } = assemble({ ...input, kept: true })
+    const network = await attach(options, owner, { id, hostname: options.hostname })
+    const copied = !(await layersOnDisk(owner))
+    const assembled = room.assemble({ id, image: root, command: step.args, directory, copied, network, kept: true })
+    const { workload, cgroup } = assembled
     await mkdir(directory, { mode: 0o711 })
     for (const name of ['upper', 'work', 'root']) await mkdir(path.join(directory, name), { mode: 0o755 })
     for (const [name, content] of Object.entries(workload.etc)) await writeFile(path.join(directory, name), content)
     const tail = new Tail()
     const execution = new Execution(
       async (request) => {
+        if (network) await startAttachment(network, room.namespaces)
         const lowered = lower(workload)
         const limits = { ...limitsOf(request), devices: workload.devices, killRest: true }
         const running = start(lowered, cgroup, limits, request.events)
+        network?.handedOver()
         return {
           running,
-          subject: { kind: 'run', container: id, command: step.args, tier: 'namespaces' },
+          subject: { kind: 'run', container: id, command: step.args, tier: tierOf(workload) },
           conclude: (report) => {
             const result = verdict(report, cgroup.files, lowered.plan.notes)
             if (result instanceof CaissonError) throw result
@@ -79,14 +85,22 @@ export async function runStep(
       storeTree(space, { ...pack, ...latest, changes: withoutStubs(pack.changes ?? [], targets) }),
     )
   } finally {
-    namespaces.close()
+    await room.close()
+    await releaseAttachment(id)
     await removeTree(directory)
   }
 }
 
-async function optionsOf(step: RunStep, { mounts, env }: Pick<PreparedMounts, 'mounts' | 'env'>, told: Told) {
+async function optionsOf(
+  space: Workspace,
+  step: RunStep,
+  { mounts, env }: Pick<PreparedMounts, 'mounts' | 'env'>,
+  told: Told,
+) {
   const asked = step.network === 'default' ? (told.network ?? 'default') : step.network
-  const network = asked === 'none' ? 'none' : 'host'
+  // Ordinary users have no bridges.
+  const usual = space.owner.ordinary ? ('host' as const) : undefined
+  const network = asked === 'default' ? (usual ?? (await space.network())) : asked
   const options: RunOptions = {
     env: [...step.env, ...step.quietEnv, ...env],
     workdir: step.workdir,

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { ImageRoots } from '../image/rootfs.js'
 import { removeTree } from '../layer/tree.js'
+import { Network } from '../network.js'
 import { imageRoots } from '../runtime/image-roots.js'
 import { type Owner, owner } from '../runtime/owner.js'
 import type { Lease } from '../store/lease.js'
@@ -19,6 +20,7 @@ export class Workspace implements AsyncDisposable {
   /** For secrets: in memory where the machine has such a place. */
   readonly #private: string
   #made = 0
+  #network: Promise<Network> | undefined
 
   private constructor(roots: ImageRoots, holder: Owner, lease: Lease, signal: AbortSignal) {
     const name = randomBytes(8).toString('hex')
@@ -59,10 +61,21 @@ export class Workspace implements AsyncDisposable {
     return made
   }
 
+  /** A network of the build's own: its commands meet no containers of others. */
+  network(): Promise<Network> {
+    this.#network ??= Network.create()
+    return this.#network
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.files[Symbol.asyncDispose]()
-    await removeTree(this.#directory)
-    await removeTree(this.#private)
-    await this.lease.release()
+    const network = await this.#network?.catch(() => undefined)
+    // One that fails keeps none of the others.
+    const ended = await Promise.allSettled([
+      network?.remove(),
+      this.files[Symbol.asyncDispose]().then(() => removeTree(this.#directory)),
+      removeTree(this.#private),
+      this.lease.release(),
+    ])
+    for (const each of ended) if (each.status === 'rejected') throw each.reason
   }
 }

@@ -109,7 +109,7 @@ export async function makeParts(
 const onDisk = new WeakMap<Owner, Promise<boolean>>()
 
 /** Looked at once. Where overlay is not to be had at all nothing is tried. */
-function layersOnDisk(holder: Owner): Promise<boolean> {
+export function layersOnDisk(holder: Owner): Promise<boolean> {
   const { isolation, data, ordinary, staging } = holder
   if (isolation.layers === 'copy') return Promise.resolve(false)
   let known = onDisk.get(holder)

@@ -28,7 +28,7 @@ describe('a context', () => {
     const context = contextOf({
       Dockerfile: ALL,
       'other.Dockerfile': ALL,
-      '.dockerignore': '*Dockerfile\n.docker*\nnode_modules\n*.log\n!keep.log\ndeep/**\n!deep/in/here\n',
+      '.dockerignore': '*Dockerfile*\n.docker*\nnode_modules\n*.log\n!keep.log\ndeep/**\n!deep/in/here\n',
       'other.Dockerfile.dockerignore': '**\n!a\n',
       a: '',
       'b.log': '',

@@ -34,7 +34,13 @@ CMD ["/bin/cat", "made"]
 `,
       'src/main.txt': 'main\n',
     })
-    const image = await Image.build({ context, args: { WHO: 'world' }, tag: ['first:1', 'second'], labels: { a: 'b' } })
+    const image = await Image.build({
+      context,
+      network: 'none',
+      args: { WHO: 'world' },
+      tag: ['first:1', 'second'],
+      labels: { a: 'b' },
+    })
     expect(image.tags).toEqual(['first:1', 'second:latest'])
     expect(image.config).toMatchObject({ User: 'app', WorkingDir: '/app', Labels: { a: 'b' } })
     expect((await run('second')).stdout).toBe('hello world\nmain\n')

@@ -1,15 +1,18 @@
 /** Dockerfiles and stages that attack the machine that builds them, and builds that are ended at any moment. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Container, Image, verifyStore } from '../../lib/index.js'
 import { owner } from '../../lib/runtime/owner.js'
 import { build, contextOf, failure, inside, storeBox } from '../support/build.js'
 import { noBusybox } from '../support/busybox-image.js'
-import { testIf } from '../support/needs.js'
+import { findProgram, isRoot, testIf } from '../support/needs.js'
 import { removeScratch, scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
 const withBusybox = testIf(noBusybox)
+const asRoot = testIf(noBusybox || (!isRoot && 'only root mounts a disk'))
+const busybox = findProgram('busybox')
 const victim = scratch()
 
 beforeAll(async () => {
@@ -56,16 +59,17 @@ RUN --mount=type=cache,id=swap,target=/c --mount=type=cache,id=other,target=/c/d
   withBusybox('cannot have a place for a mount removed outside (CVE-2024-23652)', async () => {
     const { image } = await build(`FROM box:1
 RUN ln -s ${victim} /evil
-RUN --mount=type=tmpfs,target=/evil/empty ls -d /evil/. ; true
 RUN --mount=type=bind,source=/etc,from=box:1,target=/a/b rm -rf /a 2>&1; ln -s ${victim}/empty /a2; true
 `)
     expect(await inside(image, 'readlink /evil')).toBe(`${victim}\n`)
+    const through = 'RUN --mount=type=tmpfs,target=/evil/empty rm -rf /evil/empty/..'
+    expect((await failure(build(`RUN ln -s ${victim} /evil\n${through}`))).code).toMatch(/^ERR_CAISSON/)
   })
 
   withBusybox('gets no privileges that nobody granted (CVE-2024-23653)', async () => {
     for (const flag of ['--security=insecure', '--network=host']) {
       const error = await failure(build(`RUN ${flag} true`))
-      expect([error.code, error.location?.line]).toEqual(['ERR_CAISSON_DOCKERFILE', 2])
+      expect([error.code, error.location?.line]).toEqual(['ERR_CAISSON_UNSUPPORTED', 2])
     }
     const { output } = await build('RUN grep CapEff /proc/self/status; cat /proc/1/comm')
     expect(output).toContain('00000000a80425fb')
@@ -165,5 +169,22 @@ COPY --from=bad /etc/passwd /b
     )
     expect(error.message).toContain('exit code: 5')
     expect(performance.now() - began).toBeLessThan(10_000)
+  })
+})
+
+asRoot('a disk that is full ends a build with an error that says so, and the next one works', async () => {
+  const [disk, context, rootfs] = [scratch(), scratch(), scratch()]
+  writeFileSync(path.join(context, 'large'), Buffer.alloc(12_000_000, 'x'))
+  mkdirSync(path.join(rootfs, 'bin'))
+  copyFileSync(busybox as string, path.join(rootfs, 'bin/busybox'))
+  for (const name of ['sh', 'cat']) symlinkSync('busybox', path.join(rootfs, 'bin', name))
+  const script = path.resolve(__dirname, '../support/build-full.mjs')
+  const shell = 'mount -t tmpfs -o size=10m tmpfs "$1" && CAISSON_ROOT="$1" exec "$2" "$3" "$4" "$5"'
+  const words = ['-m', 'sh', '-c', shell, 'sh', disk, process.execPath, script, context, rootfs]
+  expect(JSON.parse(execFileSync('unshare', words, { encoding: 'utf8' }))).toEqual({
+    copy: 'ERR_CAISSON_RESOURCE_EXHAUSTED true',
+    command: 'ERR_CAISSON_COMMAND_FAILED false',
+    small: 'built',
+    verified: true,
   })
 })

@@ -39,12 +39,18 @@ export interface Built {
   output: string
 }
 
+/** Without a network, unless the options say otherwise: others of this machine may have the same subnet. */
 export async function build(text: string, options: BuildOptions = {}): Promise<Built> {
   const events: BuildEvent[] = []
   const dockerfile = {
     text: text.startsWith('FROM') || text.startsWith('#') || text.startsWith('ARG') ? text : `FROM box:1\n${text}`,
   }
-  const image = await Image.build({ dockerfile, ...options, onProgress: (event) => events.push(event) })
+  const image = await Image.build({
+    dockerfile,
+    network: 'none',
+    ...options,
+    onProgress: (event) => events.push(event),
+  })
   const steps = events.flatMap((event) =>
     event.type === 'step' && event.status !== 'started' ? [`${event.title}: ${event.status}`] : [],
   )
