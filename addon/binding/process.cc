@@ -112,6 +112,8 @@ void kill(const Napi::CallbackInfo& info) { process(info).kill(cause(text(info[1
 
 void signal(const Napi::CallbackInfo& info) { process(info).signal(static_cast<int>(number(info[1]))); }
 
+void ask_started(const Napi::CallbackInfo& info) { process(info).ask_started(); }
+
 Napi::Value pidfd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), process(info).duplicate_pidfd());
 }
@@ -152,6 +154,7 @@ void export_process(Napi::Object exports) {
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("kill", Napi::Function::New(env, kill, "kill"));
   exports.Set("signal", Napi::Function::New(env, signal, "signal"));
+  exports.Set("askStarted", Napi::Function::New(env, ask_started, "askStarted"));
   exports.Set("pidfd", Napi::Function::New(env, pidfd, "pidfd"));
   exports.Set("resume", Napi::Function::New(env, resume, "resume"));
   exports.Set("go", Napi::Function::New(env, go, "go"));

@@ -151,6 +151,10 @@ Result<> Process::create() {
   // Held containers are many, and none needs this again.
   std::string().swap(options_.plan);
   std::vector<Step>().swap(options_.prepare);
+  // With all of its processes the last writer is gone: the end of the process tells the end of its output.
+  if (options_.kill_rest && options_.own_pids && !log_)
+    for (int i = 0; i < 2; i++)
+      if (options_.stdio[i + 1].kind == Stdio::Kind::Capture) writers_[i] = std::move(stdio[i + 1]);
   return Nothing{};
 }
 
@@ -172,12 +176,15 @@ void Process::launch() {
   Gate::shared().enter();
   in_gate_ = true;
   auto created = create();
-  Supervisor::shared().post([this, created = std::move(created)]() mutable {
-    if (created) {
-      attach();
-    } else {
-      conclude(created.failure());
-    }
+  if (!created) {
+    Supervisor::shared().post([this, failure = created.failure()] { conclude(failure); });
+    return;
+  }
+  // Whatever becomes of it, the socket tells: nobody needs to wake up before.
+  if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this] { attach(); })) return;
+  Supervisor::shared().post([this, error = errno] {
+    attach();
+    give_up("epoll_ctl", error);
   });
 }
 
@@ -186,7 +193,7 @@ void Process::launch() {
 void Process::attach() {
   attached_ = true;
   attach_streams();
-  if ((oom_.fd && !oom_.start(EPOLLIN)) || !control_.start(EPOLLIN)) give_up("epoll_ctl", errno);
+  if (oom_.fd && !oom_.start(EPOLLIN)) give_up("epoll_ctl", errno);
   watch_exit();
   timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
     if (!started_ && !parked_) kill_now(Cause::Stopped);
@@ -223,7 +230,8 @@ void Process::attach_streams() {
     if (options_.stdio[i + 1].kind != Stdio::Kind::Capture) continue;
     output_[i].limit = log_ ? 0 : options_.limits.capture;
     watched &= output_[i].start(std::move(options_.stdio[i + 1].fd),
-                                [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); });
+                                [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); },
+                                std::move(writers_[i]));
   }
   if (options_.stdio[0].kind == Stdio::Kind::Input) {
     input_.fd = std::move(options_.stdio[0].fd);
@@ -342,7 +350,8 @@ void Process::on_executed() {
     cpu_before_us_ = std::max(0.0, cgroup_cpu_used_us(options_.cpu_file));
     check_cpu();
   }
-  listener_->started(pid_);
+  report_.pid = pid_;
+  if (!options_.limits.quiet) listener_->started(pid_);
 }
 
 // Looks again when the limit could be reached at the earliest: with every processor at work.

@@ -40,6 +40,7 @@ struct RunLimits {
   uint64_t capture = 0;  // bytes of both outputs together; more ends the program
   double wall_ms = 0;    // 0: none
   double cpu_ms = 0;
+  bool quiet = false;  // the start is told to who asks for it
 };
 
 // What does not depend on one start: text, so that it can be kept and used again.
@@ -79,6 +80,7 @@ enum class Cause { None, Timeout, Cpu, Output, Aborted, Oom, Stopped };
 
 struct ProcessReport {
   std::optional<Failure> failure;  // it never became the program
+  pid_t pid = -1;                  // of the program, when it started
   int code = 0;                    // CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0 when another reaped it
   int status = 0;
   Cause cause = Cause::None;
@@ -107,6 +109,8 @@ class Process : public std::enable_shared_from_this<Process> {
   // From any thread; all are no-ops once it has ended.
   void kill(Cause cause);
   void signal(int number);
+  // For a quiet one: listener.started() comes, now or when it starts.
+  void ask_started();
   // A new descriptor of the process itself, for others to join; a negative errno, ESRCH when there is none (yet, or
   // any more).
   int duplicate_pidfd();
@@ -186,6 +190,7 @@ class Process : public std::enable_shared_from_this<Process> {
   Watch<&Process::on_input> input_{this};
   Watch<&Process::on_oom> oom_{this};
   std::array<Capture, 2> output_;
+  std::array<Fd, 2> writers_;  // until attach()
   std::optional<Log> log_;
   uint64_t captured_ = 0;
   double cpu_before_us_ = 0;

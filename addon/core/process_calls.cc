@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <cstddef>
+#include <utility>
 
 #include "core/message.h"
 #include "core/process.h"
@@ -17,6 +18,13 @@ void Process::signal(int number) {
   Supervisor::shared().post([process = shared_from_this(), number] {
     if (!process->started_) process->early_signals_.push_back(number);
     if (process->attached_) process->send_signal(number);
+  });
+}
+
+void Process::ask_started() {
+  Supervisor::shared().post([process = shared_from_this()] {
+    if (process->ended_ || !std::exchange(process->options_.limits.quiet, false)) return;
+    if (process->started_) process->listener_->started(process->pid_);
   });
 }
 

@@ -73,6 +73,8 @@ export interface NativeRun {
   captureLimit?: number
   wallLimitMs?: number
   cpuLimitMs?: number
+  /** `started` is only told when it is asked for. */
+  quiet?: boolean
 }
 
 export interface NativeRequest extends NativeRun {
@@ -139,6 +141,8 @@ export type NativeCause = '' | 'timeout' | 'cpu' | 'output' | 'aborted' | 'oom' 
 
 export interface NativeReport {
   failure?: NativeFailure
+  /** Of the program; -1 when it never started. */
+  pid: number
   /** si_code of waitid: 1 exited, 2 killed, 3 killed with a dump; 0 unknown. */
   code: number
   status: number
@@ -246,6 +250,8 @@ export interface Addon {
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void
   signal(process: NativeProcess, signal: number): void
+  /** Tells `started` of a quiet one, now or when it starts. */
+  askStarted(process: NativeProcess): void
   /** A descriptor of the process, for joining its namespaces; -ESRCH when it has ended, or another negative errno. The caller closes it. */
   pidfd(process: NativeProcess): number
   go(process: NativeProcess): void
