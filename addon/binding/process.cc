@@ -63,19 +63,42 @@ class Reporter : public Process::Listener {
 
 Process& process(const Napi::CallbackInfo& info) { return *process_of(info[0]); }
 
+PlanPattern plan_pattern(const Napi::Object& request, const std::string& placeholder) {
+  return {Pattern(bytes_or_empty(request.Get("plan")), placeholder), static_cast<size_t>(number(request.Get("insertAt")))};
+}
+
+std::optional<RoomPattern> room_pattern(const Napi::Value& value, const std::string& placeholder) {
+  if (!value.IsObject()) return std::nullopt;
+  auto room = value.As<Napi::Object>();
+  RoomRecipe recipe = {Pattern(bytes_or_empty(room.Get("furnishing")), placeholder),
+                       static_cast<uint64_t>(number(room.Get("own"))), {}};
+  auto kept = room.Get("kept").As<Napi::Array>();
+  for (uint32_t i = 0; i < kept.Length(); i++) recipe.kept.push_back(static_cast<size_t>(number(kept[i])));
+  return RoomPattern{plan_pattern(room, placeholder), static_cast<uint64_t>(number(room.Get("namespaces"))),
+                     std::move(recipe)};
+}
+
 // (request): what many processes have in common.
 Napi::Value make_template(const Napi::CallbackInfo& info) {
   auto request = info[0].As<Napi::Object>();
-  auto* made = new Template(blueprint(request), text(request.Get("placeholder")),
-                            static_cast<size_t>(number(request.Get("insertAt"))));
+  std::string placeholder = text(request.Get("placeholder"));
+  Blueprint common = blueprint(request);
+  common.plan.clear();
+  auto* made = new Template(std::move(common), plan_pattern(request, placeholder),
+                            room_pattern(request.Get("room"), placeholder), placeholder);
   return Napi::External<Template>::New(info.Env(), made, [](Napi::Env, Template* data) { delete data; });
 }
 
-ProcessOptions from_template(const Napi::Object& request, const Template& shared) {
+// (template): the id of a room that is ready for the next start with it, or ''.
+Napi::Value take_room(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), info[0].As<Napi::External<Template>>().Data()->take_room());
+}
+
+ProcessOptions from_template(const Napi::Object& request, Template& shared) {
   std::string id = text(request.Get("id"));
   std::string inserted = bytes_or_empty(request.Get("inserted")), appended = bytes_or_empty(request.Get("appended"));
   auto records = static_cast<uint32_t>(number(request.Get("records")));
-  ProcessOptions options(shared.instantiate({id, inserted, appended, records}));
+  ProcessOptions options = shared.instantiate({id, inserted, appended, records});
   options.stdio = stdio_of(request);
   options.input = bytes_or_empty(request.Get("input"));
   options.inherited = descriptors(request.Get("inherited"));
@@ -151,6 +174,7 @@ std::shared_ptr<Process> process_of(const Napi::Value& value) {
 void export_process(Napi::Object exports) {
   Napi::Env env = exports.Env();
   exports.Set("template", Napi::Function::New(env, make_template, "template"));
+  exports.Set("takeRoom", Napi::Function::New(env, take_room, "takeRoom"));
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("kill", Napi::Function::New(env, kill, "kill"));
   exports.Set("signal", Napi::Function::New(env, signal, "signal"));

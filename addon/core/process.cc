@@ -124,6 +124,9 @@ Result<> Process::create() {
   const CgroupPaths& cgroup = options_.cgroup;
   if (!options_.born_outside) spawning.cgroup = cgroup.entered.empty() ? cgroup.unified : cgroup.entered;
   spawning.fds = {stdio[0].get(), stdio[1].get(), stdio[2].get(), theirs.get(), plan_.get()};
+  if (options_.room)
+    for (const auto* fds : {&options_.room->namespaces, &options_.room->mounts})
+      for (const Fd& fd : *fds) spawning.fds.push_back(fd.get());
   Fd network;
   if (options_.new_network) {
     auto taken = take_network_namespace();
@@ -139,6 +142,8 @@ Result<> Process::create() {
   auto spawned = spawn(spawning);
   if (!spawned) return spawned.failure();
   options_.inherited.clear();
+  // The namespaces stay: so it is not the end of the program that takes its mounts down.
+  if (options_.room) options_.room->mounts.clear();
   pid_ = spawned->pid;
   {
     std::lock_guard lock(pidfd_mutex_);
@@ -181,6 +186,7 @@ void Process::launch() {
     return;
   }
   // Whatever becomes of it, the socket tells: nobody needs to wake up before.
+  refill_rooms();
   if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this] { attach(); })) return;
   Supervisor::shared().post([this, error = errno] {
     attach();
@@ -486,6 +492,7 @@ void Process::finish() {
                               static_cast<int>(header.progress)};
   }
   for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path));
+  if (options_.room) leave_room(std::move(*options_.room));
   clean(0);
 }
 

@@ -17,6 +17,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/result.h"
+#include "core/rooms.h"
 #include "core/steps.h"
 #include "core/supervisor.h"
 #include "init/plan.h"
@@ -70,6 +71,7 @@ struct ProcessOptions : Blueprint {
   std::array<Stdio, 3> stdio;
   std::string input;
   std::vector<Fd> inherited;
+  std::optional<Room> room;  // its namespaces, then its mounts, are inherited before all else
   RunLimits limits;
   std::string log;  // a file that output goes to instead of the report; see log.h
   uint64_t log_limit = 0;

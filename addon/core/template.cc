@@ -7,15 +7,20 @@
 
 namespace caisson {
 
-Template::Template(Blueprint blueprint, std::string placeholder, size_t insert_at)
-    : blueprint_(std::move(blueprint)), placeholder_(std::move(placeholder)), insert_at_(insert_at) {
-  const std::string& plan = blueprint_.plan;
-  const std::string brief = placeholder_.substr(0, SHORT);
-  for (size_t at = plan.find(brief); at != std::string::npos;) {
-    bool whole = plan.compare(at, placeholder_.size(), placeholder_) == 0;
-    places_.push_back({at, whole ? placeholder_.size() : brief.size()});
-    at = plan.find(brief, at + places_.back().size);
-  }
+Template::Template(Blueprint blueprint, PlanPattern plan, std::optional<RoomPattern> room, std::string placeholder)
+    : blueprint_(std::move(blueprint)),
+      plan_(std::move(plan)),
+      room_(std::move(room)),
+      placeholder_(std::move(placeholder)) {
+  if (room_) stock_ = std::make_unique<RoomStock>(room_->recipe);
+}
+
+std::string Template::take_room() {
+  auto room = stock_ ? stock_->take() : std::nullopt;
+  if (!room) return {};
+  std::string id = room->id;
+  taken_.emplace(id, std::move(*room));
+  return id;
 }
 
 std::string Template::put(const std::string& text, std::string_view id) const {
@@ -25,13 +30,17 @@ std::string Template::put(const std::string& text, std::string_view id) const {
   return result;
 }
 
-Blueprint Template::instantiate(const Parts& parts) const {
-  Blueprint made = blueprint_;
-  auto put_all = [&](std::vector<std::string>& texts) {
-    for (std::string& text : texts) text = put(text, parts.id);
-  };
-  for (const Place& place : places_) made.plan.replace(place.at, place.size, parts.id.substr(0, place.size));
-  made.plan.insert(insert_at_, parts.inserted);
+ProcessOptions Template::instantiate(const Parts& parts) {
+  ProcessOptions made(blueprint_);
+  const PlanPattern* plan = &plan_;
+  if (auto room = taken_.extract(std::string(parts.id))) {
+    made.room = std::move(room.mapped());
+    made.new_network = false;
+    made.namespaces = room_->namespaces;
+    plan = &room_->plan;
+  }
+  made.plan = plan->text.fill(parts.id);
+  made.plan.insert(plan->insert_at, parts.inserted);
   made.plan.append(parts.appended);
   plan_header header;
   memcpy(&header, made.plan.data(), sizeof header);
@@ -39,6 +48,9 @@ Blueprint Template::instantiate(const Parts& parts) const {
   header.count += parts.records;
   memcpy(made.plan.data(), &header, sizeof header);
 
+  auto put_all = [&](std::vector<std::string>& texts) {
+    for (std::string& text : texts) text = put(text, parts.id);
+  };
   made.cgroup.unified = put(made.cgroup.unified, parts.id);
   made.cgroup.entered = put(made.cgroup.entered, parts.id);
   made.cgroup.freezer = put(made.cgroup.freezer, parts.id);

@@ -118,6 +118,17 @@ export interface NativeTemplateRequest extends Omit<NativeRequest, keyof NativeR
   placeholder: string
   /** An offset in the plan, between two records. */
   insertAt: number
+  room?: NativeRoomRequest
+}
+
+/** What containers of a template live in, made ahead; those that find one made have another plan. */
+export interface NativeRoomRequest extends Pick<NativeTemplateRequest, 'plan' | 'insertAt' | 'namespaces'> {
+  /** A plan of mounts alone. */
+  furnishing: Uint8Array
+  /** CLONE_NEW* of the namespaces; the container's plan inherits net, ipc and mnt in this order. */
+  own: number
+  /** Slots of `furnishing` that it inherits after them. */
+  kept: number[]
 }
 
 declare const templateHandle: unique symbol
@@ -246,6 +257,8 @@ export interface Addon {
     recordSize: number
   }
   template(request: NativeTemplateRequest): NativeTemplate
+  /** The id of a room that is ready, which the next start must have; '': none is. */
+  takeRoom(template: NativeTemplate): string
   start(request: NativeRequest | NativeInstance, listener: (...event: NativeEvent) => void): NativeProcess
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void
