@@ -70,8 +70,9 @@ PlanPattern plan_pattern(const Napi::Object& request, const std::string& placeho
 std::optional<RoomPattern> room_pattern(const Napi::Value& value, const std::string& placeholder) {
   if (!value.IsObject()) return std::nullopt;
   auto room = value.As<Napi::Object>();
-  RoomRecipe recipe = {Pattern(bytes_or_empty(room.Get("furnishing")), placeholder),
-                       static_cast<uint64_t>(number(room.Get("own"))), {}};
+  RoomRecipe recipe;
+  recipe.namespaces = static_cast<uint64_t>(number(room.Get("own")));
+  recipe.plan = Pattern(bytes_or_empty(room.Get("furnishing")), placeholder);
   auto kept = room.Get("kept").As<Napi::Array>();
   for (uint32_t i = 0; i < kept.Length(); i++) recipe.kept.push_back(static_cast<size_t>(number(kept[i])));
   return RoomPattern{plan_pattern(room, placeholder), static_cast<uint64_t>(number(room.Get("namespaces"))),

@@ -4,6 +4,12 @@
 
 namespace caisson {
 
+std::string put_id(std::string text, std::string_view placeholder, std::string_view id) {
+  for (size_t at = text.find(placeholder); at != std::string::npos; at = text.find(placeholder, at + id.size()))
+    text.replace(at, placeholder.size(), id);
+  return text;
+}
+
 Pattern::Pattern(std::string text, const std::string& placeholder) : text_(std::move(text)) {
   const std::string brief = placeholder.substr(0, SHORT);
   for (size_t at = text_.find(brief); at != std::string::npos;) {

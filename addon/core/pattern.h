@@ -7,10 +7,14 @@
 
 namespace caisson {
 
+// `text` with `id` wherever `placeholder` stands.
+std::string put_id(std::string text, std::string_view placeholder, std::string_view id);
+
 class Pattern {
  public:
   // `placeholder` stands for the id wherever it is in the text, and so do its first SHORT characters where they stand
   // alone.
+  Pattern() = default;
   Pattern(std::string text, const std::string& placeholder);
 
   static constexpr size_t SHORT = 12;

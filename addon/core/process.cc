@@ -491,7 +491,7 @@ void Process::finish() {
     report_.failure = Failure{"setup", "", report_.cause == Cause::Stopped ? ETIMEDOUT : ECANCELED, "",
                               static_cast<int>(header.progress)};
   }
-  for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path));
+  for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path, 1 << 20, true));
   if (options_.room) leave_room(std::move(*options_.room));
   clean(0);
 }
@@ -500,12 +500,23 @@ void Process::finish() {
 void Process::clean(int attempt) {
   // Programs that a program has left running in the container may stay, unless it was killed.
   bool must_go = options_.kill_rest || report_.cause != Cause::None;
+  if (!must_go && mark_ == 0) {
+    // Below a container's, which stays: nobody waits for its removal.
+    Room left;
+    left.cgroup = std::move(options_.cgroup);
+    leave_room(std::move(left));
+    return end();
+  }
   bool left = !cgroup_remove(options_.cgroup) || (must_go && mark_ != 0 && kill_marked(mark_));
   if (left && must_go && attempt < CLEAN_ATTEMPTS) {
     Supervisor::shared().at(Supervisor::Clock::now() + milliseconds(attempt < 20 ? 1 : 10),
                             [this, attempt] { clean(attempt + 1); });
     return;
   }
+  end();
+}
+
+void Process::end() {
   // Now, and not when the last who holds this lets go of it: JavaScript does so when it likes.
   plan_.reset();
   control_.fd.reset();

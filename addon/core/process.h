@@ -175,6 +175,7 @@ class Process : public std::enable_shared_from_this<Process> {
   bool executed();
   void finish();
   void clean(int attempt);
+  void end();
   void conclude(std::optional<Failure> failure);
 
   ProcessOptions options_;

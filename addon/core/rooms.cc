@@ -85,6 +85,7 @@ class RoomKeeper {
   void leave(Room room) {
     {
       std::lock_guard lock(mutex_);
+      if (!std::exchange(running_, true)) start_thread([this] { run(); });
       left_.push_back(std::move(room));
       if (std::exchange(awake_, true)) return;
     }
@@ -128,6 +129,7 @@ class RoomKeeper {
         awake_ = true;
       }
       lock.unlock();
+      for (Room& room : gone) cgroup_remove(room.cgroup);
       gone.clear();
       lock.lock();
     }
@@ -173,13 +175,21 @@ class RoomKeeper {
     bool good = furnish(recipe, &room);
     for (auto& [fd, flag] : home_)
       if (recipe.namespaces & static_cast<uint64_t>(flag)) good &= setns(fd.get(), flag) == 0;
-    if (!good) return std::nullopt;
-    return room;
+    if (good) return room;
+    cgroup_remove(room.cgroup);
+    return std::nullopt;
   }
 
   bool furnish(const RoomRecipe& recipe, Room* room) {
     room->id = random_id();
     if (room->id.empty()) return false;
+    auto put = [&](const std::string& text) { return put_id(text, recipe.placeholder, room->id); };
+    room->cgroup = recipe.cgroup;
+    each_path(&room->cgroup, put);
+    std::vector<Step> steps = recipe.steps;
+    for (Step& step : steps) step.path = put(step.path), step.text = put(step.text);
+    if (!perform(steps, std::nullopt)) return false;
+    if (recipe.namespaces == 0) return true;
     if (recipe.namespaces & CLONE_NEWNET) {
       // Its settings are files of this process's own /proc, so it comes before the mount namespace.
       auto network = make_network_namespace();

@@ -1,8 +1,8 @@
-// Rooms: what a container is to live in, made before anybody asks for it. Namespaces without a process in them, with
-// everything mounted that belongs to neither its processes nor its cgroup.
+// Rooms: what a program is to live in, made before anybody asks for it: cgroups, and namespaces without a process in
+// them, with everything mounted that belongs to neither its processes nor its cgroups.
 //
-// Each is for one container, and is taken down on the thread that makes them when that has ended. They are descriptors
-// of this process: whatever ends it ends them.
+// Each is for one program, and is taken down on the thread that makes them when that has ended. The namespaces are
+// descriptors of this process: whatever ends it ends them. The cgroups lie below the owner's.
 #pragma once
 
 #include <chrono>
@@ -13,21 +13,27 @@
 #include <string>
 #include <vector>
 
+#include "core/cgroup.h"
 #include "core/fd.h"
 #include "core/pattern.h"
+#include "core/steps.h"
 
 namespace caisson {
 
 struct Room {
   std::string id;
+  CgroupPaths cgroup;          // removed with the room; not those that a process has taken over
   std::vector<Fd> namespaces;  // net, ipc, mnt, as far as it has them of its own
-  std::vector<Fd> mounts;      // those that the container's own steps name
+  std::vector<Fd> mounts;      // those that the program's own steps name
 };
 
 struct RoomRecipe {
-  Pattern plan;              // mounts only (core/room_steps.h)
-  uint64_t namespaces;       // CLONE_NEW*: the mount namespace, perhaps net and ipc
-  std::vector<size_t> kept;  // slots of the plan: Room::mounts
+  std::string placeholder;    // for the id
+  std::vector<Step> steps;    // make `cgroup`
+  CgroupPaths cgroup;
+  uint64_t namespaces = 0;    // CLONE_NEW*: none, or the mount namespace and perhaps net and ipc
+  Pattern plan;               // for the mount namespace: mounts only (core/room_steps.h)
+  std::vector<size_t> kept;   // slots of the plan: Room::mounts
 };
 
 // Of one kind.

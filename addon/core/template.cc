@@ -12,7 +12,12 @@ Template::Template(Blueprint blueprint, PlanPattern plan, std::optional<RoomPatt
       plan_(std::move(plan)),
       room_(std::move(room)),
       placeholder_(std::move(placeholder)) {
-  if (room_) stock_ = std::make_unique<RoomStock>(room_->recipe);
+  if (!room_) return;
+  RoomRecipe& recipe = room_->recipe;
+  recipe.placeholder = placeholder_;
+  recipe.steps = blueprint_.prepare;
+  recipe.cgroup = blueprint_.cgroup;
+  stock_ = std::make_unique<RoomStock>(recipe);
 }
 
 std::string Template::take_room() {
@@ -23,18 +28,14 @@ std::string Template::take_room() {
   return id;
 }
 
-std::string Template::put(const std::string& text, std::string_view id) const {
-  std::string result = text;
-  for (size_t at = result.find(placeholder_); at != std::string::npos; at = result.find(placeholder_, at + id.size()))
-    result.replace(at, placeholder_.size(), id);
-  return result;
-}
-
 ProcessOptions Template::instantiate(const Parts& parts) {
   ProcessOptions made(blueprint_);
   const PlanPattern* plan = &plan_;
   if (auto room = taken_.extract(std::string(parts.id))) {
     made.room = std::move(room.mapped());
+    made.room->cgroup = {};  // the process's own from now on, with what is to be done for it
+    made.prepare.clear();
+    made.awaits_steps = false;
     made.new_network = false;
     made.namespaces = room_->namespaces;
     plan = &room_->plan;
@@ -48,21 +49,13 @@ ProcessOptions Template::instantiate(const Parts& parts) {
   header.count += parts.records;
   memcpy(made.plan.data(), &header, sizeof header);
 
-  auto put_all = [&](std::vector<std::string>& texts) {
-    for (std::string& text : texts) text = put(text, parts.id);
-  };
-  made.cgroup.unified = put(made.cgroup.unified, parts.id);
-  made.cgroup.entered = put(made.cgroup.entered, parts.id);
-  made.cgroup.freezer = put(made.cgroup.freezer, parts.id);
-  put_all(made.cgroup.legacy);
-  for (Step& step : made.prepare) {
-    step.path = put(step.path, parts.id);
-    step.text = put(step.text, parts.id);
-  }
-  put_all(made.inherited_paths);
-  made.cpu_file = put(made.cpu_file, parts.id);
-  made.oom_control = put(made.oom_control, parts.id);
-  put_all(made.collect);
+  auto put = [&](const std::string& text) { return put_id(text, placeholder_, parts.id); };
+  each_path(&made.cgroup, put);
+  for (Step& step : made.prepare) step.path = put(step.path), step.text = put(step.text);
+  for (auto* texts : {&made.inherited_paths, &made.collect})
+    for (std::string& text : *texts) text = put(text);
+  made.cpu_file = put(made.cpu_file);
+  made.oom_control = put(made.oom_control);
   return made;
 }
 

@@ -19,11 +19,11 @@ struct PlanPattern {
   size_t insert_at;  // an offset, between two records
 };
 
-// For those that find a room made: another plan, which begins with entering it, and what belongs to that.
+// For those that find a room made: another plan, which enters it, and what belongs to that.
 struct RoomPattern {
   PlanPattern plan;
   uint64_t namespaces;  // of the process itself
-  RoomRecipe recipe;
+  RoomRecipe recipe;  // but for what the blueprint has, too
 };
 
 class Template {
@@ -43,8 +43,6 @@ class Template {
   ProcessOptions instantiate(const Parts& parts);
 
  private:
-  std::string put(const std::string& text, std::string_view id) const;
-
   const Blueprint blueprint_;
   const PlanPattern plan_;
   std::optional<RoomPattern> room_;

@@ -123,9 +123,9 @@ export interface NativeTemplateRequest extends Omit<NativeRequest, keyof NativeR
 
 /** What containers of a template live in, made ahead; those that find one made have another plan. */
 export interface NativeRoomRequest extends Pick<NativeTemplateRequest, 'plan' | 'insertAt' | 'namespaces'> {
-  /** A plan of mounts alone. */
-  furnishing: Uint8Array
-  /** CLONE_NEW* of the namespaces; the container's plan inherits net, ipc and mnt in this order. */
+  /** A plan of mounts alone, when there is a mount namespace. */
+  furnishing?: Uint8Array
+  /** CLONE_NEW* of the namespaces; the container's plan inherits net, ipc and mnt in this order. 0: only cgroups. */
   own: number
   /** Slots of `furnishing` that it inherits after them. */
   kept: number[]

@@ -8,8 +8,8 @@ import type { Workload } from './workload.js'
 
 export interface LoweredRoom extends Lowered {
   /** Carried out ahead, by a thread of the addon: mounts, in namespaces that have no process yet. */
-  furnishing: Plan
-  /** CLONE_NEW* that it is made with. */
+  furnishing?: Plan
+  /** CLONE_NEW* that it is made with; 0: nothing but its cgroups is made ahead. */
   own: number
   /** Slots of `furnishing` that the plan inherits after the namespaces. */
   kept: number[]

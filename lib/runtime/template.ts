@@ -82,7 +82,7 @@ export class Template {
       cpuFile: cgroup.files.cpu,
       oomControl: cgroup.oomControl,
       room: room && {
-        furnishing: room.furnishing.finish(),
+        furnishing: room.furnishing?.finish(),
         own: room.own,
         kept: room.kept,
         plan: room.plan.finish(),

@@ -1,5 +1,5 @@
 import { readlink } from 'node:fs/promises'
-import { Image, Namespace, type RunOptions, run } from '../../lib/index.js'
+import { Container, Image, Namespace, type RunOptions, run } from '../../lib/index.js'
 
 /** Runs with the same options share what follows from them: nothing of one may be seen in another. */
 describe('runs that share their options', () => {
@@ -132,5 +132,26 @@ describe('runs that share their options', () => {
         await new Promise((resolve) => setTimeout(resolve, 20))
       }
     })
+  })
+
+  test('of a container have cgroups below it, before and after its restart', async () => {
+    const container = await Container.create(image, { command: ['sleep', '1000'] })
+    try {
+      await container.start()
+      for (let round = 0; round < 2; round++) {
+        for (let i = 0; i < 6; i++) {
+          const { exitCode, usage } = await container.exec(['sh', '-c', 'exit 3'])
+          expect(exitCode).toBe(3)
+          expect(usage.cpuUserMs).not.toBeNull()
+          await new Promise((resolve) => setTimeout(resolve, 10))
+        }
+        await container.restart({ timeout: 0 })
+      }
+      const late = await container.exec(['sh', '-c', 'setsid sleep 1000 & sleep 1000'], { timeout: '100ms' })
+      expect(late.reason).toBe('timeout')
+      expect((await container.top()).filter(({ command }) => command === 'sleep')).toHaveLength(1)
+    } finally {
+      await container.remove({ force: true })
+    }
   })
 })
