@@ -156,11 +156,14 @@ Result<> Process::create() {
   // Held containers are many, and none needs this again.
   std::string().swap(options_.plan);
   std::vector<Step>().swap(options_.prepare);
-  // With all of its processes the last writer is gone: the end of the process tells the end of its output.
-  if (options_.kill_rest && options_.own_pids && !log_)
-    for (int i = 0; i < 2; i++)
-      if (options_.stdio[i + 1].kind == Stdio::Kind::Capture) writers_[i] = std::move(stdio[i + 1]);
+  if (options_.kill_rest && options_.own_pids && !log_) keep_writers(&stdio);
   return Nothing{};
+}
+
+// With all of its processes the last writer is gone: the end of the process tells the end of its output.
+void Process::keep_writers(std::array<Fd, 3>* stdio) {
+  for (int i = 0; i < 2; i++)
+    if (options_.stdio[i + 1].kind == Stdio::Kind::Capture) writers_[i] = std::move((*stdio)[i + 1]);
 }
 
 // What the process enters by itself is made while it is at work on other things.

@@ -144,6 +144,7 @@ class Process : public std::enable_shared_from_this<Process> {
   // On a worker thread.
   void launch();
   Result<> connect(std::array<Fd, 3>* stdio);
+  void keep_writers(std::array<Fd, 3>* stdio);
   Result<> watch_oom();
   Result<> finish_steps();
   Result<> create();

@@ -79,6 +79,13 @@ void Process::resume_now(const std::string& plan, std::array<Stdio, 3> stdio, st
   }
   parked_ = false;
   plan_ = std::move(*made);
+  if (options_.kill_rest && options_.own_pids) {
+    keep_writers(&theirs);
+    // While the program starts: so it is not its end that takes the mounts down. Nobody else needs them gone.
+    options_.room.emplace();
+    options_.room->namespaces.emplace_back(
+        open(("/proc/" + std::to_string(pid_) + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+  }
   attach_streams();
 }
 
