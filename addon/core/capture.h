@@ -18,8 +18,8 @@ class Capture : public Supervisor::Source {
   Capture() = default;
   Capture(const Capture&) = delete;
 
-  // `writer`: the other end, kept open so that the end of the stream wakes nobody; for who learns of it by other means.
-  // False with errno set: nothing will be read before finish().
+  // False with errno set: nothing will be read before finish(). `writer`: the other end, kept open so that the end of the
+  // stream wakes nobody; for who learns of it by other means.
   bool start(Fd fd, OnBytes on_bytes, Fd writer = {});
   // Reads what is there now, then closes. For when the writers are gone.
   void finish();

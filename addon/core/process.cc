@@ -190,7 +190,11 @@ void Process::launch() {
   }
   // Whatever becomes of it, the socket tells: nobody needs to wake up before.
   refill_rooms();
-  Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this](int error) { attach(error); });
+  if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this] { attach(); })) return;
+  Supervisor::shared().post([this, error = errno] {
+    attach();
+    give_up("epoll_ctl", error);
+  });
 }
 
 // --- on the supervisor's thread ---------------------------------------------------------------------------------
@@ -198,7 +202,7 @@ void Process::launch() {
 void Process::attach(int error) {
   attached_ = true;
   attach_streams();
-  if (error != 0 || (oom_.fd && !oom_.start(EPOLLIN))) give_up("epoll_ctl", error != 0 ? error : errno);
+  if (oom_.fd && !oom_.start(EPOLLIN)) give_up("epoll_ctl", errno);
   watch_exit();
   timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
     if (!started_ && !parked_) kill_now(Cause::Stopped);

@@ -44,14 +44,12 @@ void Supervisor::post(std::function<void()> work) {
   (void)!write(wake_.get(), &one, sizeof one);
 }
 
-void Supervisor::add_with(int fd, uint32_t events, Source* source, std::function<void(int)> work) {
+bool Supervisor::add_with(int fd, uint32_t events, Source* source, std::function<void()> work) {
   // Both under the lock: when the work is seen the source is there, and when the source has an event the work is.
   std::lock_guard lock(mutex_);
-  int error = add(fd, events, source) ? 0 : errno;
-  posted_.push_back([work = std::move(work), error] { work(error); });
-  if (error == 0) return;
-  uint64_t one = 1;
-  (void)!write(wake_.get(), &one, sizeof one);
+  if (!add(fd, events, source)) return false;
+  posted_.push_back(std::move(work));
+  return true;
 }
 
 bool Supervisor::add(int fd, uint32_t events, Source* source) {

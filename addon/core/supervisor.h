@@ -32,9 +32,8 @@ class Supervisor {
 
   // From any thread: run on the supervisor's.
   void post(std::function<void()> work);
-  // Adds a source; `work` is run before its first event, and wakes nobody for itself. It is given the errno with which
-  // the source could not be added, or 0.
-  void add_with(int fd, uint32_t events, Source* source, std::function<void(int)> work);
+  // Adds a source; `work` is run before its first event, and wakes nobody for itself. False with errno set: it is not run.
+  bool add_with(int fd, uint32_t events, Source* source, std::function<void()> work);
 
   // The rest: on the supervisor's thread only.
   bool add(int fd, uint32_t events, Source* source);

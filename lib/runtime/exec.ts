@@ -70,6 +70,11 @@ export class Execs {
     }
   }
 
+  /** The container has ended: what was made ahead below its cgroups went with them. */
+  forget(): void {
+    this.#templates.length = 0
+  }
+
   /** They end with the container's program: in namespaces the kernel sees to that. */
   endAll(): void {
     for (const running of this.#alone) running.kill('stopped')
@@ -92,9 +97,11 @@ export class Execs {
     const id = newId()
     const cgroup = planExecCgroup(this.#target.owner.cgroups, this.#target.cgroup, id)
     const { workload } = this.#target
+    const inRoom =
+      hasGroups(cgroup) && !workload.sandbox
+        ? { ...planExec(workload, cgroup, options, true), own: 0, kept: [] }
+        : undefined
     const lowered = planExec(workload, cgroup, options, false)
-    const ahead = hasGroups(cgroup) && !workload.sandbox
-    const inRoom = ahead ? { ...planExec(workload, cgroup, options, true), own: 0, kept: [] } : undefined
     const more = { marked: !hasGroups(cgroup) && !lowered.guarded, killRest: lowered.guarded }
     const template = new Template(id, lowered, cgroup, more, inRoom)
     const kept = copyOptions(options, OF_ONE_EXEC)

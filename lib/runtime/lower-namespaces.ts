@@ -178,13 +178,13 @@ const MAYBE_NO_GROUPS = 2
 
 /** v1: by `tasks` files, which the owner makes meanwhile if they are not there. */
 export function joinCgroups(plan: Plan, files: readonly string[], there = false): void {
-  awaitCgroups(plan, files, there)
+  if (files.length > 0 && !there) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
   for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { numbers: [NONE, 0], strings: [file] })
 }
 
 /** The same in two parts: where the files are in sight, and by another process where they are not any more. */
 export function openCgroups(plan: Plan, files: readonly string[], there = false): () => void {
-  awaitCgroups(plan, files, there)
+  if (files.length > 0 && !there) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
   const slots = files.map((file) => {
     const slot = plan.slot()
     plan.add('CGROUP_JOIN', 'cgroup', { numbers: [slot, 1], strings: [file] })
