@@ -199,7 +199,7 @@ void Process::launch() {
 
 // --- on the supervisor's thread ---------------------------------------------------------------------------------
 
-void Process::attach(int error) {
+void Process::attach() {
   attached_ = true;
   attach_streams();
   if (oom_.fd && !oom_.start(EPOLLIN)) give_up("epoll_ctl", errno);

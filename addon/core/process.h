@@ -151,7 +151,7 @@ class Process : public std::enable_shared_from_this<Process> {
   Result<Fd> make_plan(const std::string& plan);
 
   // On the supervisor's thread.
-  void attach(int error);
+  void attach();
   void attach_streams();
   void give_up(const char* syscall, int error);
   void watch_exit();

@@ -85,11 +85,6 @@ export class Execs {
     void running.ended.then(() => this.#alone.delete(running))
   }
 
-  /** The container has ended: what was made ahead below its cgroups went with them. */
-  forget(): void {
-    this.#templates.length = 0
-  }
-
   #templateFor(options: ExecOptions): Template {
     const found = this.#templates.find((each) => sameOptions(each.options, options, OF_ONE_EXEC))
     if (found) return found.template

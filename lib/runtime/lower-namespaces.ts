@@ -195,10 +195,6 @@ export function openCgroups(plan: Plan, files: readonly string[], there = false)
   }
 }
 
-function awaitCgroups(plan: Plan, files: readonly string[], there: boolean): void {
-  if (files.length > 0 && !there) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
-}
-
 /** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */
 export function enterPids(plan: Plan, cgroup: number): void {
   const ATTEND = 1

@@ -2,11 +2,11 @@
 import { capabilityMask } from '../spec/capabilities.js'
 import { NETWORK_SYSCTLS } from '../spec/defaults.js'
 import { resourceNumber } from '../spec/rlimits.js'
-import type { SpecHook, SpecMount } from '../spec/runtime.js'
+import type { SpecHook } from '../spec/runtime.js'
 import type { Hooks } from './hooks.js'
 import { hasOthers } from './id-maps.js'
-import { hidePaths, type MountSlots, mountLater, prepareMounts, protectMounts } from './lower-mounts.js'
-import { enterNamespaces, enterRoom, hasOwn } from './lower-namespaces.js'
+import { type MountSlots, prepareMounts, protectMounts } from './lower-mounts.js'
+import { enterNamespaces, hasOwn } from './lower-namespaces.js'
 import {
   addLandlock,
   addSeccomp,
