@@ -471,6 +471,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   #onEnd(result: ExecResult): void {
     this.#execs.endAll()
     announceExit(this.#subject, result)
+    this.#execs.forget()
     if (result.reason === 'oom') this.emit('oom')
     this.emit('exit', result)
   }

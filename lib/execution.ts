@@ -3,7 +3,8 @@ import { PassThrough, type Readable, Writable } from 'node:stream'
 import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeReport, type NativeStdio } from './native/addon.js'
 import type { ExecOptions, OutputChunk } from './options.js'
-import { announceError, announceExit, announceStart, type Subject } from './runtime/events.js'
+import { announceError, announceExit, announceStart, type Subject, startsAreWatched } from './runtime/events.js'
+import { LatePid } from './runtime/late-pid.js'
 import type { Running, RunningEvents } from './runtime/running.js'
 import type { StartRequest } from './runtime/start.js'
 import { closedInput, lateReader, makePipe, PipeReader, pipeWriter, Tally, TerminalStream } from './runtime/streams.js'
@@ -25,12 +26,15 @@ export interface LaunchRequest {
   captureLimit: number
   wallLimitMs: number
   cpuLimitMs: number
+  /** The start is only told when it is asked for. */
+  quiet: boolean
   events: RunningEvents
 }
 
 /** The part that goes to the addon as it is. */
-export function limitsOf({ stdio, input, captureLimit, wallLimitMs, cpuLimitMs }: LaunchRequest): StartRequest {
-  return { stdio, input, captureLimit, wallLimitMs, cpuLimitMs }
+export function limitsOf(request: LaunchRequest): StartRequest {
+  const { stdio, input, captureLimit, wallLimitMs, cpuLimitMs, quiet } = request
+  return { stdio, input, captureLimit, wallLimitMs, cpuLimitMs, quiet }
 }
 
 export interface Launched {
@@ -55,9 +59,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   readonly #terminal: boolean
   readonly #maxOutput: number | undefined
   readonly #result: Promise<ExecResult>
-  readonly #pid: Promise<number>
-  #gotPid!: (pid: number) => void
-  #noPid!: (error: Error) => void
+  readonly #pid = new LatePid()
   #running: Running | undefined
   #pendingKill: string | number | undefined
   #aborted = false
@@ -85,11 +87,6 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     this.#options = options
     this.#terminal = options.tty !== undefined && options.tty !== false
     this.#maxOutput = options.maxOutput === undefined ? undefined : parseSize(options.maxOutput, 'maxOutput')
-    this.#pid = new Promise((a, b) => {
-      this.#gotPid = a
-      this.#noPid = b
-    })
-    this.#pid.catch(() => undefined)
     this.#result = this.#run(launch)
     this.#result.then(resolve, reject)
   }
@@ -111,7 +108,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
 
   /** The process id as this process sees it; rejects when the program could not be started. */
   get pid(): Promise<number> {
-    return this.#pid
+    return this.#pid.promise
   }
 
   /** Sends a signal to the program. SIGKILL, the default, ends all its descendants with it. */
@@ -200,22 +197,24 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       captureLimit: this.#maxOutput ?? DEFAULT_MAX_OUTPUT,
       wallLimitMs,
       cpuLimitMs,
+      quiet: !this.#pid.wanted && !startsAreWatched(),
       events: {
         started: (pid) => {
-          this.#gotPid(pid)
+          this.#pid.found(pid)
           announceStart(subject, pid)
         },
         console: (fd) => this.#attachConsole(fd),
       },
     })
     this.#running = running
+    this.#pid.from(running)
     if (this.#aborted) running.kill('aborted')
     if (this.#pendingKill !== undefined) this.kill(this.#pendingKill)
     const report = await running.ended
     await this.#settleStreams()
     this.#addStreamed(report)
     const result = await this.#conclude(subject, () => conclude(report))
-    this.#gotPid(-1)
+    this.#pid.found(report.pid)
     if (this.#options.throwOnError && (result.exitCode !== 0 || result.reason !== 'exit')) throw commandFailed(result)
     return result
   }
@@ -312,7 +311,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   }
 
   async #whenRunning(): Promise<Running> {
-    await this.#pid
+    await this.#pid.promise
     return this.#running as Running
   }
 
@@ -380,7 +379,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   }
 
   #fail(error: Error): void {
-    this.#noPid(error)
+    this.#pid.failed(error)
     this.#closeIdleStdin()
     for (const fd of this.#given.values()) addon().closeFd(fd)
     this.#given.clear()

@@ -140,6 +140,7 @@ RunLimits run_limits(const Napi::Object& request) {
   limits.capture = static_cast<uint64_t>(number_or(request, "captureLimit", 0));
   limits.wall_ms = number_or(request, "wallLimitMs", 0);
   limits.cpu_ms = number_or(request, "cpuLimitMs", 0);
+  limits.quiet = truth(request, "quiet");
   return limits;
 }
 
@@ -223,6 +224,7 @@ const char* name(Cause cause) {
 Napi::Object to_object(Napi::Env env, ProcessReport& report) {
   auto object = Napi::Object::New(env);
   if (report.failure) object.Set("failure", to_object(env, *report.failure));
+  object.Set("pid", report.pid);
   object.Set("code", report.code);
   object.Set("status", report.status);
   object.Set("cause", name(report.cause));

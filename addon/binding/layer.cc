@@ -8,6 +8,8 @@
 #include "binding/convert.h"
 #include "binding/layer_options.h"
 #include "binding/mailbox.h"
+#include "binding/promise.h"
+#include "core/layer/lowers.h"
 #include "core/layer/remove.h"
 #include "core/layer/settle.h"
 #include "core/layer/task.h"
@@ -286,6 +288,12 @@ Napi::Value settle_layer(const Napi::CallbackInfo& info) {
       nothing);
 }
 
+// (path, overlayXattrs): a promise of 1 or 0.
+Napi::Value opaque(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::slow(),
+                 [path = text(info[0]), xattrs = text(info[1])] { return is_opaque_directory(path, xattrs); });
+}
+
 // (directory, name): { handle, done }. Removes a member of a directory with all below it.
 Napi::Value remove(const Napi::CallbackInfo& info) {
   auto directory = std::make_shared<Location>(location(info[0]));
@@ -313,6 +321,7 @@ void export_layer(Napi::Object exports) {
   layer.Set("settle", Napi::Function::New(env, settle_layer, "settle"));
   layer.Set("remove", Napi::Function::New(env, remove, "remove"));
   exports.Set("layer", layer);
+  exports.Set("opaque", Napi::Function::New(env, opaque, "opaque"));
 }
 
 }  // namespace caisson

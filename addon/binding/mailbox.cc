@@ -1,5 +1,9 @@
 #include "binding/mailbox.h"
 
+#include <sched.h>
+
+#include <utility>
+
 namespace caisson {
 
 namespace {
@@ -28,10 +32,16 @@ Mailbox::Mailbox(Napi::Env env) : env_(env) {
 }
 
 void Mailbox::post(Letter letter) {
-  std::lock_guard lock(mutex_);
-  if (function_ == nullptr) return;
-  letters_.push_back(std::move(letter));
-  if (letters_.size() == 1) napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_) return;
+    letters_.push_back(std::move(letter));
+    if (letters_.size() > 1) return;
+    waking_++;
+  }
+  // Without the lock: who is woken by this wants it next.
+  napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+  waking_--;
 }
 
 void Mailbox::deliver(napi_env env, napi_value, void* context, void*) {
@@ -53,11 +63,11 @@ void Mailbox::deliver(napi_env env, napi_value, void* context, void*) {
 }
 
 void Mailbox::hold() {
-  if (held_++ == 0 && function_ != nullptr) napi_ref_threadsafe_function(env_, function_);
+  if (held_++ == 0 && !closed_) napi_ref_threadsafe_function(env_, function_);
 }
 
 void Mailbox::release() {
-  if (--held_ == 0 && function_ != nullptr) napi_unref_threadsafe_function(env_, function_);
+  if (--held_ == 0 && !closed_) napi_unref_threadsafe_function(env_, function_);
 }
 
 void Mailbox::at_end(std::weak_ptr<void> alive, std::function<void()> action) {
@@ -70,10 +80,14 @@ void Mailbox::close() {
   for (auto& [alive, action] : endings_)
     if (!alive.expired()) action();
   endings_.clear();
-  std::lock_guard lock(mutex_);
-  if (function_ != nullptr) napi_release_threadsafe_function(function_, napi_tsfn_abort);
-  function_ = nullptr;
-  letters_.clear();
+  napi_threadsafe_function function;
+  {
+    std::lock_guard lock(mutex_);
+    function = std::exchange(closed_, true) ? nullptr : function_;
+    letters_.clear();
+  }
+  while (waking_ > 0) sched_yield();
+  if (function != nullptr) napi_release_threadsafe_function(function, napi_tsfn_abort);
 }
 
 }  // namespace caisson

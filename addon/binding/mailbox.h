@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <functional>
 #include <list>
 #include <memory>
@@ -35,6 +36,8 @@ class Mailbox {
 
   std::mutex mutex_;
   napi_threadsafe_function function_ = nullptr;
+  bool closed_ = false;
+  std::atomic<int> waking_ = 0;  // threads between the lock and the function
   std::vector<Letter> letters_;
   int held_ = 0;
   std::list<std::pair<std::weak_ptr<void>, std::function<void()>>> endings_;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "binding/agent.h"
+#include "binding/blob.h"
 #include "binding/convert.h"
 #include "binding/layer.h"
 #include "binding/namespace.h"
@@ -98,6 +99,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("plan", plan(env));
   export_process(exports);
   export_agent(exports);
+  export_blob(exports);
   export_layer(exports);
   export_namespace(exports);
   export_network(exports);

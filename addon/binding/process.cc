@@ -63,19 +63,43 @@ class Reporter : public Process::Listener {
 
 Process& process(const Napi::CallbackInfo& info) { return *process_of(info[0]); }
 
+PlanPattern plan_pattern(const Napi::Object& request, const std::string& placeholder) {
+  return {Pattern(bytes_or_empty(request.Get("plan")), placeholder), static_cast<size_t>(number(request.Get("insertAt")))};
+}
+
+std::optional<RoomPattern> room_pattern(const Napi::Value& value, const std::string& placeholder) {
+  if (!value.IsObject()) return std::nullopt;
+  auto room = value.As<Napi::Object>();
+  RoomRecipe recipe;
+  recipe.namespaces = static_cast<uint64_t>(number(room.Get("own")));
+  recipe.plan = Pattern(bytes_or_empty(room.Get("furnishing")), placeholder);
+  auto kept = room.Get("kept").As<Napi::Array>();
+  for (uint32_t i = 0; i < kept.Length(); i++) recipe.kept.push_back(static_cast<size_t>(number(kept[i])));
+  return RoomPattern{plan_pattern(room, placeholder), static_cast<uint64_t>(number(room.Get("namespaces"))),
+                     std::move(recipe)};
+}
+
 // (request): what many processes have in common.
 Napi::Value make_template(const Napi::CallbackInfo& info) {
   auto request = info[0].As<Napi::Object>();
-  auto* made = new Template(blueprint(request), text(request.Get("placeholder")),
-                            static_cast<size_t>(number(request.Get("insertAt"))));
+  std::string placeholder = text(request.Get("placeholder"));
+  Blueprint common = blueprint(request);
+  common.plan.clear();
+  auto* made = new Template(std::move(common), plan_pattern(request, placeholder),
+                            room_pattern(request.Get("room"), placeholder), placeholder);
   return Napi::External<Template>::New(info.Env(), made, [](Napi::Env, Template* data) { delete data; });
 }
 
-ProcessOptions from_template(const Napi::Object& request, const Template& shared) {
+// (template): the id of a room that is ready for the next start with it, or ''.
+Napi::Value take_room(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), info[0].As<Napi::External<Template>>().Data()->take_room());
+}
+
+ProcessOptions from_template(const Napi::Object& request, Template& shared) {
   std::string id = text(request.Get("id"));
   std::string inserted = bytes_or_empty(request.Get("inserted")), appended = bytes_or_empty(request.Get("appended"));
   auto records = static_cast<uint32_t>(number(request.Get("records")));
-  ProcessOptions options(shared.instantiate({id, inserted, appended, records}));
+  ProcessOptions options = shared.instantiate({id, inserted, appended, records});
   options.stdio = stdio_of(request);
   options.input = bytes_or_empty(request.Get("input"));
   options.inherited = descriptors(request.Get("inherited"));
@@ -111,6 +135,8 @@ Cause cause(const std::string& name) {
 void kill(const Napi::CallbackInfo& info) { process(info).kill(cause(text(info[1]))); }
 
 void signal(const Napi::CallbackInfo& info) { process(info).signal(static_cast<int>(number(info[1]))); }
+
+void ask_started(const Napi::CallbackInfo& info) { process(info).ask_started(); }
 
 Napi::Value pidfd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), process(info).duplicate_pidfd());
@@ -149,9 +175,11 @@ std::shared_ptr<Process> process_of(const Napi::Value& value) {
 void export_process(Napi::Object exports) {
   Napi::Env env = exports.Env();
   exports.Set("template", Napi::Function::New(env, make_template, "template"));
+  exports.Set("takeRoom", Napi::Function::New(env, take_room, "takeRoom"));
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("kill", Napi::Function::New(env, kill, "kill"));
   exports.Set("signal", Napi::Function::New(env, signal, "signal"));
+  exports.Set("askStarted", Napi::Function::New(env, ask_started, "askStarted"));
   exports.Set("pidfd", Napi::Function::New(env, pidfd, "pidfd"));
   exports.Set("resume", Napi::Function::New(env, resume, "resume"));
   exports.Set("go", Napi::Function::New(env, go, "go"));

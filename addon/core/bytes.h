@@ -33,6 +33,11 @@ inline uint32_t load_be32(const void* at) {
   return std::endian::native == std::endian::big ? value : swap_bytes(value);
 }
 
+inline uint64_t load_be64(const void* at) {
+  uint64_t value = load_native<uint64_t>(at);
+  return std::endian::native == std::endian::big ? value : swap_bytes(value);
+}
+
 inline void store_le32(void* at, uint32_t value) {
   if (std::endian::native == std::endian::big) value = swap_bytes(value);
   memcpy(at, &value, sizeof value);

@@ -20,8 +20,9 @@ char* scratch() {
 
 }  // namespace
 
-bool Capture::start(Fd fd, OnBytes on_bytes) {
+bool Capture::start(Fd fd, OnBytes on_bytes, Fd writer) {
   fd_ = std::move(fd);
+  writer_ = std::move(writer);
   on_bytes_ = std::move(on_bytes);
   return Supervisor::shared().add(fd_.get(), EPOLLIN, this);
 }
@@ -56,10 +57,12 @@ void Capture::close() {
   if (!fd_) return;
   Supervisor::shared().remove(fd_.get(), this);
   fd_.reset();
+  writer_.reset();
 }
 
 Fd Capture::detach() {
   if (fd_) Supervisor::shared().remove(fd_.get(), this);
+  writer_.reset();
   return std::move(fd_);
 }
 

@@ -18,8 +18,9 @@ class Capture : public Supervisor::Source {
   Capture() = default;
   Capture(const Capture&) = delete;
 
-  // False with errno set: nothing will be read before finish().
-  bool start(Fd fd, OnBytes on_bytes);
+  // False with errno set: nothing will be read before finish(). `writer`: the other end, kept open so that the end of the
+  // stream wakes nobody; for who learns of it by other means.
+  bool start(Fd fd, OnBytes on_bytes, Fd writer = {});
   // Reads what is there now, then closes. For when the writers are gone.
   void finish();
   // Gives the pipe away; what was read stays in `bytes`.
@@ -38,7 +39,7 @@ class Capture : public Supervisor::Source {
   bool take(size_t at_most, bool until_dry);
   void close();
 
-  Fd fd_;
+  Fd fd_, writer_;
   OnBytes on_bytes_;
 };
 

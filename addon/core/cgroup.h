@@ -14,6 +14,13 @@ struct CgroupPaths {
   std::string freezer;              // the one of `legacy` that freezes, if any
 };
 
+// Each of them through `change`, which gives the new text.
+template <typename Change>
+void each_path(CgroupPaths* paths, const Change& change) {
+  for (std::string* path : {&paths->unified, &paths->entered, &paths->freezer}) *path = change(*path);
+  for (std::string& path : paths->legacy) path = change(path);
+}
+
 // Kills every process in it, descendants included. False when nothing could be done (no cgroup).
 bool cgroup_kill(const CgroupPaths& paths);
 

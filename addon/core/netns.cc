@@ -24,26 +24,6 @@ namespace {
 constexpr size_t STOCK_MIN = 2, STOCK_MAX = 8;
 constexpr auto IDLE = std::chrono::seconds(5);
 
-Result<Fd> make() {
-  if (unshare(CLONE_NEWNET) < 0) return failed("namespaces: net", "unshare");
-  Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket) return failed("network", "socket");
-  ifreq request = {};
-  strcpy(request.ifr_name, "lo");
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) return failed("network", "ioctl", "lo");
-  // These belong to the namespace of the thread that opens them.
-  const std::pair<const char*, const char*> settings[] = {
-      {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
-      {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
-  };
-  for (auto [path, value] : settings)
-    if (!sys::write_file(path, value)) return failed("network", "write", path);
-  Fd fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-  if (!fd) return failed("namespaces: net", "open", "/proc/thread-self/ns/net");
-  return fd;
-}
-
 // A thread that changes its namespace over and over, and does nothing else. It works when nobody else wants the
 // processor (SCHED_IDLE, sched(7)), unless somebody waits for what it makes.
 class Stock {
@@ -80,7 +60,7 @@ class Stock {
       }
       if (idle) continue;
       lock.unlock();
-      auto made = make();
+      auto made = make_network_namespace();
       bool good = static_cast<bool>(made);
       lock.lock();
       // A failure is for whoever waits; it is not kept for later.
@@ -106,6 +86,26 @@ class Stock {
 };
 
 }  // namespace
+
+Result<Fd> make_network_namespace() {
+  if (unshare(CLONE_NEWNET) < 0) return failed("namespaces: net", "unshare");
+  Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket) return failed("network", "socket");
+  ifreq request = {};
+  strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) return failed("network", "ioctl", "lo");
+  // These belong to the namespace of the thread that opens them.
+  const std::pair<const char*, const char*> settings[] = {
+      {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
+      {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
+  };
+  for (auto [path, value] : settings)
+    if (!sys::write_file(path, value)) return failed("network", "write", path);
+  Fd fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (!fd) return failed("namespaces: net", "open", "/proc/thread-self/ns/net");
+  return fd;
+}
 
 Result<Fd> take_network_namespace() {
   static auto* stock = new Stock();  // its thread may wait in it while the process exits

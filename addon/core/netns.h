@@ -11,4 +11,7 @@ namespace caisson {
 // when none is in stock. Needs CAP_SYS_ADMIN.
 Result<Fd> take_network_namespace();
 
+// The same, made now, by a thread that is in it afterwards.
+Result<Fd> make_network_namespace();
+
 }  // namespace caisson

@@ -124,6 +124,9 @@ Result<> Process::create() {
   const CgroupPaths& cgroup = options_.cgroup;
   if (!options_.born_outside) spawning.cgroup = cgroup.entered.empty() ? cgroup.unified : cgroup.entered;
   spawning.fds = {stdio[0].get(), stdio[1].get(), stdio[2].get(), theirs.get(), plan_.get()};
+  if (options_.room)
+    for (const auto* fds : {&options_.room->namespaces, &options_.room->mounts})
+      for (const Fd& fd : *fds) spawning.fds.push_back(fd.get());
   Fd network;
   if (options_.new_network) {
     auto taken = take_network_namespace();
@@ -139,6 +142,8 @@ Result<> Process::create() {
   auto spawned = spawn(spawning);
   if (!spawned) return spawned.failure();
   options_.inherited.clear();
+  // The namespaces stay: so it is not the end of the program that takes its mounts down.
+  if (options_.room) options_.room->mounts.clear();
   pid_ = spawned->pid;
   {
     std::lock_guard lock(pidfd_mutex_);
@@ -151,7 +156,14 @@ Result<> Process::create() {
   // Held containers are many, and none needs this again.
   std::string().swap(options_.plan);
   std::vector<Step>().swap(options_.prepare);
+  if (options_.kill_rest && options_.own_pids && !log_) keep_writers(&stdio);
   return Nothing{};
+}
+
+// With all of its processes the last writer is gone: the end of the process tells the end of its output.
+void Process::keep_writers(std::array<Fd, 3>* stdio) {
+  for (int i = 0; i < 2; i++)
+    if (options_.stdio[i + 1].kind == Stdio::Kind::Capture) writers_[i] = std::move((*stdio)[i + 1]);
 }
 
 // What the process enters by itself is made while it is at work on other things.
@@ -172,12 +184,16 @@ void Process::launch() {
   Gate::shared().enter();
   in_gate_ = true;
   auto created = create();
-  Supervisor::shared().post([this, created = std::move(created)]() mutable {
-    if (created) {
-      attach();
-    } else {
-      conclude(created.failure());
-    }
+  if (!created) {
+    Supervisor::shared().post([this, failure = created.failure()] { conclude(failure); });
+    return;
+  }
+  // Whatever becomes of it, the socket tells: nobody needs to wake up before.
+  refill_rooms();
+  if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this] { attach(); })) return;
+  Supervisor::shared().post([this, error = errno] {
+    attach();
+    give_up("epoll_ctl", error);
   });
 }
 
@@ -186,7 +202,7 @@ void Process::launch() {
 void Process::attach() {
   attached_ = true;
   attach_streams();
-  if ((oom_.fd && !oom_.start(EPOLLIN)) || !control_.start(EPOLLIN)) give_up("epoll_ctl", errno);
+  if (oom_.fd && !oom_.start(EPOLLIN)) give_up("epoll_ctl", errno);
   watch_exit();
   timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
     if (!started_ && !parked_) kill_now(Cause::Stopped);
@@ -223,7 +239,8 @@ void Process::attach_streams() {
     if (options_.stdio[i + 1].kind != Stdio::Kind::Capture) continue;
     output_[i].limit = log_ ? 0 : options_.limits.capture;
     watched &= output_[i].start(std::move(options_.stdio[i + 1].fd),
-                                [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); });
+                                [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); },
+                                std::move(writers_[i]));
   }
   if (options_.stdio[0].kind == Stdio::Kind::Input) {
     input_.fd = std::move(options_.stdio[0].fd);
@@ -342,7 +359,8 @@ void Process::on_executed() {
     cpu_before_us_ = std::max(0.0, cgroup_cpu_used_us(options_.cpu_file));
     check_cpu();
   }
-  listener_->started(pid_);
+  report_.pid = pid_;
+  if (!options_.limits.quiet) listener_->started(pid_);
 }
 
 // Looks again when the limit could be reached at the earliest: with every processor at work.
@@ -476,7 +494,8 @@ void Process::finish() {
     report_.failure = Failure{"setup", "", report_.cause == Cause::Stopped ? ETIMEDOUT : ECANCELED, "",
                               static_cast<int>(header.progress)};
   }
-  for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path));
+  for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path, 1 << 20, true));
+  if (options_.room) leave_room(std::move(*options_.room));
   clean(0);
 }
 
@@ -484,12 +503,23 @@ void Process::finish() {
 void Process::clean(int attempt) {
   // Programs that a program has left running in the container may stay, unless it was killed.
   bool must_go = options_.kill_rest || report_.cause != Cause::None;
+  if (!must_go && mark_ == 0) {
+    // Below a container's, which stays: nobody waits for its removal.
+    Room left;
+    left.cgroup = std::move(options_.cgroup);
+    leave_room(std::move(left));
+    return end();
+  }
   bool left = !cgroup_remove(options_.cgroup) || (must_go && mark_ != 0 && kill_marked(mark_));
   if (left && must_go && attempt < CLEAN_ATTEMPTS) {
     Supervisor::shared().at(Supervisor::Clock::now() + milliseconds(attempt < 20 ? 1 : 10),
                             [this, attempt] { clean(attempt + 1); });
     return;
   }
+  end();
+}
+
+void Process::end() {
   // Now, and not when the last who holds this lets go of it: JavaScript does so when it likes.
   plan_.reset();
   control_.fd.reset();

@@ -17,6 +17,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/result.h"
+#include "core/rooms.h"
 #include "core/steps.h"
 #include "core/supervisor.h"
 #include "init/plan.h"
@@ -40,6 +41,7 @@ struct RunLimits {
   uint64_t capture = 0;  // bytes of both outputs together; more ends the program
   double wall_ms = 0;    // 0: none
   double cpu_ms = 0;
+  bool quiet = false;  // the start is told to who asks for it
 };
 
 // What does not depend on one start: text, so that it can be kept and used again.
@@ -69,6 +71,7 @@ struct ProcessOptions : Blueprint {
   std::array<Stdio, 3> stdio;
   std::string input;
   std::vector<Fd> inherited;
+  std::optional<Room> room;  // its namespaces, then its mounts, are inherited before all else
   RunLimits limits;
   std::string log;  // a file that output goes to instead of the report; see log.h
   uint64_t log_limit = 0;
@@ -79,6 +82,7 @@ enum class Cause { None, Timeout, Cpu, Output, Aborted, Oom, Stopped };
 
 struct ProcessReport {
   std::optional<Failure> failure;  // it never became the program
+  pid_t pid = -1;                  // of the program, when it started
   int code = 0;                    // CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0 when another reaped it
   int status = 0;
   Cause cause = Cause::None;
@@ -107,6 +111,8 @@ class Process : public std::enable_shared_from_this<Process> {
   // From any thread; all are no-ops once it has ended.
   void kill(Cause cause);
   void signal(int number);
+  // For a quiet one: listener.started() comes, now or when it starts.
+  void ask_started();
   // A new descriptor of the process itself, for others to join; a negative errno, ESRCH when there is none (yet, or
   // any more).
   int duplicate_pidfd();
@@ -138,6 +144,7 @@ class Process : public std::enable_shared_from_this<Process> {
   // On a worker thread.
   void launch();
   Result<> connect(std::array<Fd, 3>* stdio);
+  void keep_writers(std::array<Fd, 3>* stdio);
   Result<> watch_oom();
   Result<> finish_steps();
   Result<> create();
@@ -169,6 +176,7 @@ class Process : public std::enable_shared_from_this<Process> {
   bool executed();
   void finish();
   void clean(int attempt);
+  void end();
   void conclude(std::optional<Failure> failure);
 
   ProcessOptions options_;
@@ -186,6 +194,7 @@ class Process : public std::enable_shared_from_this<Process> {
   Watch<&Process::on_input> input_{this};
   Watch<&Process::on_oom> oom_{this};
   std::array<Capture, 2> output_;
+  std::array<Fd, 2> writers_;  // until attach()
   std::optional<Log> log_;
   uint64_t captured_ = 0;
   double cpu_before_us_ = 0;

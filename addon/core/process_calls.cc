@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <cstddef>
+#include <utility>
 
 #include "core/message.h"
 #include "core/process.h"
@@ -17,6 +18,13 @@ void Process::signal(int number) {
   Supervisor::shared().post([process = shared_from_this(), number] {
     if (!process->started_) process->early_signals_.push_back(number);
     if (process->attached_) process->send_signal(number);
+  });
+}
+
+void Process::ask_started() {
+  Supervisor::shared().post([process = shared_from_this()] {
+    if (process->ended_ || !std::exchange(process->options_.limits.quiet, false)) return;
+    if (process->started_) process->listener_->started(process->pid_);
   });
 }
 
@@ -71,6 +79,13 @@ void Process::resume_now(const std::string& plan, std::array<Stdio, 3> stdio, st
   }
   parked_ = false;
   plan_ = std::move(*made);
+  if (options_.kill_rest && options_.own_pids) {
+    keep_writers(&theirs);
+    // While the program starts: so it is not its end that takes the mounts down. Nobody else needs them gone.
+    options_.room.emplace();
+    options_.room->namespaces.emplace_back(
+        open(("/proc/" + std::to_string(pid_) + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+  }
   attach_streams();
 }
 

@@ -5,10 +5,18 @@
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include "core/threads.h"
 
 namespace caisson {
+
+namespace {
+
+// Work that waits for an event of a source is done after this at the latest: it sets the timer for its absence.
+constexpr auto LONGEST_SLEEP = std::chrono::milliseconds(60'000);
+
+}  // namespace
 
 Supervisor& Supervisor::shared() {
   static auto* supervisor = new Supervisor();  // never destroyed, its thread lives on while the process exits
@@ -27,16 +35,21 @@ Supervisor::Supervisor() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0
 }
 
 void Supervisor::post(std::function<void()> work) {
-  bool first;
   {
     std::lock_guard lock(mutex_);
-    first = posted_.empty();
     posted_.push_back(std::move(work));
+    if (std::exchange(woken_, true)) return;
   }
-  if (first) {
-    uint64_t one = 1;
-    (void)!write(wake_.get(), &one, sizeof one);
-  }
+  uint64_t one = 1;
+  (void)!write(wake_.get(), &one, sizeof one);
+}
+
+bool Supervisor::add_with(int fd, uint32_t events, Source* source, std::function<void()> work) {
+  // Both under the lock: when the work is seen the source is there, and when the source has an event the work is.
+  std::lock_guard lock(mutex_);
+  if (!add(fd, events, source)) return false;
+  posted_.push_back(std::move(work));
+  return true;
 }
 
 bool Supervisor::add(int fd, uint32_t events, Source* source) {
@@ -60,11 +73,10 @@ Supervisor::Timer Supervisor::at(Clock::time_point when, std::function<void()> w
 void Supervisor::cancel(const Timer& timer) { timers_.erase(timer); }
 
 void Supervisor::run_posted() {
-  uint64_t count;
-  (void)!read(wake_.get(), &count, sizeof count);
   std::vector<std::function<void()>> work;
   {
     std::lock_guard lock(mutex_);
+    woken_ = false;
     work.swap(posted_);
   }
   for (auto& item : work) item();
@@ -73,23 +85,22 @@ void Supervisor::run_posted() {
 void Supervisor::run() {
   epoll_event events[64];
   for (;;) {
-    int timeout = -1;
-    if (!timers_.empty()) {
-      auto left = std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first - Clock::now()).count();
-      timeout = static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
-    }
-    int count = epoll_wait(epoll_.get(), events, 64, timeout);
+    auto timeout = LONGEST_SLEEP;
+    if (!timers_.empty())
+      timeout = std::clamp(std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first - Clock::now()),
+                           std::chrono::milliseconds(0), LONGEST_SLEEP);
+    int count = epoll_wait(epoll_.get(), events, 64, static_cast<int>(timeout.count()));
     removed_.clear();
-    bool posted = false;
+    // Before the work is taken: whoever posts more after that writes again.
+    uint64_t ignored;
+    for (int i = 0; i < count; i++)
+      if (events[i].data.ptr == nullptr) (void)!read(wake_.get(), &ignored, sizeof ignored);
+    run_posted();
     for (int i = 0; i < count; i++) {
       auto* source = static_cast<Source*>(events[i].data.ptr);
-      if (source == nullptr) {
-        posted = true;
-      } else if (std::find(removed_.begin(), removed_.end(), source) == removed_.end()) {
+      if (source != nullptr && std::find(removed_.begin(), removed_.end(), source) == removed_.end())
         source->ready(events[i].events);
-      }
     }
-    if (posted) run_posted();
     while (!timers_.empty() && timers_.begin()->first.first <= Clock::now()) {
       auto work = std::move(timers_.begin()->second);
       timers_.erase(timers_.begin());

@@ -32,6 +32,8 @@ class Supervisor {
 
   // From any thread: run on the supervisor's.
   void post(std::function<void()> work);
+  // Adds a source; `work` is run before its first event, and wakes nobody for itself. False with errno set: it is not run.
+  bool add_with(int fd, uint32_t events, Source* source, std::function<void()> work);
 
   // The rest: on the supervisor's thread only.
   bool add(int fd, uint32_t events, Source* source);
@@ -48,6 +50,7 @@ class Supervisor {
   Fd epoll_, wake_;
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;
+  bool woken_ = false;
   std::map<Timer, std::function<void()>> timers_;
   uint64_t next_timer_ = 0;
   std::vector<Source*> removed_;

@@ -23,8 +23,9 @@ inline long pidfd_send_signal(int pidfd, int signal) {
 
 inline int pidfd_open(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
-// Whole content of a small (kernel) file; empty with errno set when it cannot be read.
-std::string read_file(const std::string& path, size_t limit = 1 << 20);
+// Whole content of a small (kernel) file; empty with errno set when it cannot be read. `short_lines`: far below 2 kB each,
+// so that a read which leaves half of its buffer empty was the last.
+std::string read_file(const std::string& path, size_t limit = 1 << 20, bool short_lines = false);
 
 // One write of the whole text, as kernel files want it.
 bool write_file(const std::string& path, const std::string& text);

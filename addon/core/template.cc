@@ -7,31 +7,41 @@
 
 namespace caisson {
 
-Template::Template(Blueprint blueprint, std::string placeholder, size_t insert_at)
-    : blueprint_(std::move(blueprint)), placeholder_(std::move(placeholder)), insert_at_(insert_at) {
-  const std::string& plan = blueprint_.plan;
-  const std::string brief = placeholder_.substr(0, SHORT);
-  for (size_t at = plan.find(brief); at != std::string::npos;) {
-    bool whole = plan.compare(at, placeholder_.size(), placeholder_) == 0;
-    places_.push_back({at, whole ? placeholder_.size() : brief.size()});
-    at = plan.find(brief, at + places_.back().size);
+Template::Template(Blueprint blueprint, PlanPattern plan, std::optional<RoomPattern> room, std::string placeholder)
+    : blueprint_(std::move(blueprint)),
+      plan_(std::move(plan)),
+      room_(std::move(room)),
+      placeholder_(std::move(placeholder)) {
+  if (!room_) return;
+  RoomRecipe& recipe = room_->recipe;
+  recipe.placeholder = placeholder_;
+  recipe.steps = blueprint_.prepare;
+  recipe.cgroup = blueprint_.cgroup;
+  stock_ = std::make_unique<RoomStock>(recipe);
+}
+
+std::string Template::take_room() {
+  auto room = stock_ ? stock_->take() : std::nullopt;
+  if (!room) return {};
+  std::string id = room->id;
+  taken_.emplace(id, std::move(*room));
+  return id;
+}
+
+ProcessOptions Template::instantiate(const Parts& parts) {
+  ProcessOptions made(blueprint_);
+  const PlanPattern* plan = &plan_;
+  if (auto room = taken_.extract(std::string(parts.id))) {
+    made.room = std::move(room.mapped());
+    made.room->cgroup = {};  // the process's own from now on, with what is to be done for it
+    made.prepare.clear();
+    made.awaits_steps = false;
+    made.new_network = false;
+    made.namespaces = room_->namespaces;
+    plan = &room_->plan;
   }
-}
-
-std::string Template::put(const std::string& text, std::string_view id) const {
-  std::string result = text;
-  for (size_t at = result.find(placeholder_); at != std::string::npos; at = result.find(placeholder_, at + id.size()))
-    result.replace(at, placeholder_.size(), id);
-  return result;
-}
-
-Blueprint Template::instantiate(const Parts& parts) const {
-  Blueprint made = blueprint_;
-  auto put_all = [&](std::vector<std::string>& texts) {
-    for (std::string& text : texts) text = put(text, parts.id);
-  };
-  for (const Place& place : places_) made.plan.replace(place.at, place.size, parts.id.substr(0, place.size));
-  made.plan.insert(insert_at_, parts.inserted);
+  made.plan = plan->text.fill(parts.id);
+  made.plan.insert(plan->insert_at, parts.inserted);
   made.plan.append(parts.appended);
   plan_header header;
   memcpy(&header, made.plan.data(), sizeof header);
@@ -39,18 +49,13 @@ Blueprint Template::instantiate(const Parts& parts) const {
   header.count += parts.records;
   memcpy(made.plan.data(), &header, sizeof header);
 
-  made.cgroup.unified = put(made.cgroup.unified, parts.id);
-  made.cgroup.entered = put(made.cgroup.entered, parts.id);
-  made.cgroup.freezer = put(made.cgroup.freezer, parts.id);
-  put_all(made.cgroup.legacy);
-  for (Step& step : made.prepare) {
-    step.path = put(step.path, parts.id);
-    step.text = put(step.text, parts.id);
-  }
-  put_all(made.inherited_paths);
-  made.cpu_file = put(made.cpu_file, parts.id);
-  made.oom_control = put(made.oom_control, parts.id);
-  put_all(made.collect);
+  auto put = [&](const std::string& text) { return put_id(text, placeholder_, parts.id); };
+  each_path(&made.cgroup, put);
+  for (Step& step : made.prepare) step.path = put(step.path), step.text = put(step.text);
+  for (auto* texts : {&made.inherited_paths, &made.collect})
+    for (std::string& text : *texts) text = put(text);
+  made.cpu_file = put(made.cpu_file);
+  made.oom_control = put(made.oom_control);
   return made;
 }
 

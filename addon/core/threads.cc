@@ -52,14 +52,16 @@ Threads& Threads::slow() {
 }
 
 void Threads::post(std::function<void()> work) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   queue_.push_back(std::move(work));
   if (idle_ == 0 && started_ < limit_) {
     start_thread([this] { run(); });
     started_++;
-  } else {
-    wake_.notify_one();
+    return;
   }
+  // Whoever wakes needs the lock first.
+  lock.unlock();
+  wake_.notify_one();
 }
 
 void Threads::run() {

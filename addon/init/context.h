@@ -59,9 +59,11 @@ int slot_set(struct context *c, u64 slot, int fd);
 /* plan.c */
 int plan_open(struct context *c, int fd);
 int plan_perform(struct context *c);
-_Noreturn void fail(struct context *c, int error);
+/* By code; NULL for what this program does not do. */
+extern const operator_function plan_operators[PLAN_OP_COUNT];
 
 /* control.c */
+_Noreturn void fail(struct context *c, int error);
 int control_send(struct context *c, const struct message *message, const int *fds, u32 count);
 /* Returns the number of fds received (at most `limit`), or a negative errno; E_CONNRESET when the owner is gone. */
 int control_receive(struct context *c, struct message *message, int *fds, u32 limit);

@@ -86,6 +86,14 @@ int control_receive_bytes(struct context *c, void *bytes, usize size) {
   return (int)r;
 }
 
+void fail(struct context *c, int error) {
+  struct message message = {.type = MESSAGE_FAILED, .error = error, .record = c->record};
+  text_copy(message.syscall, sizeof message.syscall, c->syscall ? c->syscall : "");
+  text_copy(message.detail, sizeof message.detail, c->detail);
+  control_send(c, &message, NULL, 0);
+  quit(125);
+}
+
 int control_owner_gone(struct context *c) {
   struct pollfd poll = {.fd = c->control};
   struct {

@@ -52,26 +52,23 @@ int op_tree(struct context *c, const struct operation *op) {
   if (tree < 0) return (int)tried(c, "open_tree", path, tree);
   struct mount_attr attributes = {.attr_set = op->number[2]};
   if (attributes.attr_set & MOUNT_ATTR__ATIME) attributes.attr_clr |= MOUNT_ATTR__ATIME;
-  if (op->number[3] != PLAN_NONE) {
+  int r = slot_set(c, op->number[0], tree); /* so that it is closed whatever follows */
+  if (r >= 0 && op->number[3] != PLAN_NONE) {
     int userns = slot_get(c, op->number[3]);
     if (userns < 0) return userns;
     attributes.attr_set |= MOUNT_ATTR_IDMAP;
     attributes.userns_fd = (u64)userns;
   }
   u64 below = recursive && !(op->flags & PLAN_TOP) ? AT_RECURSIVE : 0;
-  int r = attributes.attr_set ? set_attributes(c, tree, path, below, &attributes) : 0;
+  if (r >= 0 && attributes.attr_set) r = set_attributes(c, tree, path, below, &attributes);
   if (r >= 0 && op->number[1]) {
     struct mount_attr propagation = {.propagation = op->number[1]};
     r = set_attributes(c, tree, path, recursive ? AT_RECURSIVE : 0, &propagation);
   }
-  if (r < 0) return r;
-  return slot_set(c, op->number[0], tree);
+  return r;
 }
 
-int op_filesystem(struct context *c, const struct operation *op) {
-  const char *type = op->string;
-  int fs = (int)tried(c, "fsopen", type, SYS(fsopen, type, FSOPEN_CLOEXEC));
-  if (fs < 0) return fs;
+static int configure(struct context *c, int fs, const struct operation *op) {
   for (u32 i = 1; i + 1 < op->strings; i += 2) {
     const char *key = op_text(op, i), *value = op_text(op, i + 1);
     int r = (int)tried(c, "fsconfig", key,
@@ -79,10 +76,15 @@ int op_filesystem(struct context *c, const struct operation *op) {
                               : SYS(fsconfig, fs, FSCONFIG_SET_FLAG, key, NULL, 0));
     if (r < 0) return r;
   }
-  int r = (int)tried(c, "fsconfig", type, SYS(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
-  if (r < 0) return r;
-  int mount =
-      (int)tried(c, "fsmount", type, SYS(fsmount, fs, FSMOUNT_CLOEXEC, op->number[1]));
+  return (int)tried(c, "fsconfig", op->string, SYS(fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+}
+
+int op_filesystem(struct context *c, const struct operation *op) {
+  const char *type = op->string;
+  int fs = (int)tried(c, "fsopen", type, SYS(fsopen, type, FSOPEN_CLOEXEC));
+  if (fs < 0) return fs;
+  int mount = configure(c, fs, op);
+  if (mount >= 0) mount = (int)tried(c, "fsmount", type, SYS(fsmount, fs, FSMOUNT_CLOEXEC, op->number[1]));
   SYS(close, fs);
   return mount < 0 ? mount : slot_set(c, op->number[0], mount);
 }
@@ -106,6 +108,11 @@ static void act_as(u64 owner) {
   SYS(capset, &header, rights);
 }
 
+static int close_all(const int *fds, u32 count, int result) {
+  for (u32 i = 0; i < count; i++) SYS(close, fds[i]);
+  return result;
+}
+
 int op_overlay(struct context *c, const struct operation *op) {
   const char *staging = op_text(op, 0), *upper = op_text(op, 1), *work = op_text(op, 2);
   const char *more = op_text(op, 3);
@@ -118,9 +125,9 @@ int op_overlay(struct context *c, const struct operation *op) {
     const char *path = op_text(op, i);
     if (i == 3 || (i < 3 && !*upper)) continue;
     if (count == sizeof opened / sizeof *opened || length > sizeof options - 80)
-      return (int)tried(c, "mount", "overlay: too many layers", -E_2BIG);
+      return close_all(opened, count, (int)tried(c, "mount", "overlay: too many layers", -E_2BIG));
     long fd = tried(c, "openat", path, SYS(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (fd < 0) return (int)fd;
+    if (fd < 0) return close_all(opened, count, (int)fd);
     opened[count++] = (int)fd;
     const char *key = i == 1 ? "upperdir=" : i == 2 ? ",workdir=" : i == 4 ? "lowerdir=" : ":";
     if (i == 4 && *upper) options[length++] = ',';
@@ -132,7 +139,7 @@ int op_overlay(struct context *c, const struct operation *op) {
   if (*more) {
     usize more_length = strlen(more);
     if (length + more_length + 2 > sizeof options)
-      return (int)tried(c, "mount", "overlay: options", -E_2BIG);
+      return close_all(opened, count, (int)tried(c, "mount", "overlay: options", -E_2BIG));
     options[length++] = ',';
     memcpy(options + length, more, more_length);
     length += more_length;
@@ -157,19 +164,18 @@ int op_overlay(struct context *c, const struct operation *op) {
     if (op->number[2]) act_as(0);
     SYS(chdir, "/");
   }
-  for (u32 i = 0; i < count; i++) SYS(close, opened[i]);
-  if (r < 0) return r;
+  if (close_all(opened, count, r) < 0) return r;
 
   struct mount_attr attributes = {.attr_set = op->number[1]};
   int mount = (int)tried(c, "open_tree", staging, SYS(open_tree, AT_FDCWD, staging, OPEN_TREE_CLOEXEC));
   if (mount < 0) return mount;
+  if ((r = slot_set(c, op->number[0], mount)) < 0) return r;
   /* Where overlay cannot use the upper directory, it warns in the kernel's log and mounts read-only. */
   struct statfs status;
   r = (int)tried(c, "fstatfs", staging, SYS(fstatfs, mount, &status));
   if (r >= 0 && *upper && status.f_flags & 1 /* ST_RDONLY */) r = (int)tried(c, "mount", upper, -E_ROFS);
   if (r < 0) return r;
-  if (attributes.attr_set && (r = set_attributes(c, mount, staging, 0, &attributes)) < 0) return r;
-  return slot_set(c, op->number[0], mount);
+  return attributes.attr_set ? set_attributes(c, mount, staging, 0, &attributes) : 0;
 }
 
 /* From here on the prepared mount is `/`, and the host's tree is gone from this namespace. */
@@ -291,24 +297,21 @@ int op_mask(struct context *c, const struct operation *op) {
   if (type < 0) return (int)type;
   int cover, r;
   if (type == S_IFDIR) {
-    if (c->empty_dir < 0) {
-      /* The first one is attached as it is: before Linux 6.15 only what is attached can be cloned. */
-      cover = op->number[1] == PLAN_NONE ? make_empty(c) : slot_get(c, op->number[1]);
-      if (cover < 0) return cover;
-      c->empty_dir = cover;
-      r = move_to(c, cover, target, path);
+    if (c->empty_dir < 0) c->empty_dir = op->number[1] == PLAN_NONE ? make_empty(c) : slot_get(c, op->number[1]);
+    if (c->empty_dir < 0) return c->empty_dir;
+    cover = clone_tree(c, c->empty_dir, NULL, EMPTY);
+    if (cover == -E_INVAL) {
+      /* Before Linux 6.15 only what is attached can be cloned, so the first one is attached as it is. */
+      r = move_to(c, c->empty_dir, target, path);
       SYS(close, target);
       return r;
     }
-    cover = clone_tree(c, c->empty_dir, NULL, EMPTY);
   } else {
-    int dev = slot_get(c, op->number[0]);
-    if (dev < 0) return dev;
-    cover = clone_tree(c, dev, "null", 0);
+    cover = slot_get(c, op->number[0]);
+    if (cover >= 0) cover = clone_tree(c, cover, "null", 0);
   }
-  if (cover < 0) return cover;
-  r = move_to(c, cover, target, path);
-  SYS(close, cover);
+  r = cover < 0 ? cover : move_to(c, cover, target, path);
+  close_fd(cover);
   SYS(close, target);
   return r;
 }
@@ -322,11 +325,10 @@ int op_readonly(struct context *c, const struct operation *op) {
   int tree = (int)tried(c, "open_tree", path,
                         SYS(open_tree, target, "",
                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | EMPTY | AT_RECURSIVE));
-  if (tree < 0) return tree;
   struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
-  int r = set_attributes(c, tree, path, AT_RECURSIVE, &attributes);
+  int r = tree < 0 ? tree : set_attributes(c, tree, path, AT_RECURSIVE, &attributes);
   if (r >= 0) r = move_to(c, tree, target, path);
-  SYS(close, tree);
+  close_fd(tree);
   SYS(close, target);
   return r;
 }

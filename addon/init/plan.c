@@ -1,62 +1,8 @@
-/* Reads the plan and carries it out. */
+/* Reads a plan and carries it out: all of it in the init program, the mounts alone in the owner (core/room_steps.c). */
 #include "context.h"
 
 #include <linux/mman.h>
 #include <linux/stat.h>
-
-static const operator_function operators[PLAN_OP_COUNT] = {
-    [PLAN_CGROUP_JOIN] = op_cgroup_join,
-    [PLAN_SETNS] = op_setns,
-    [PLAN_UNSHARE] = op_unshare,
-    [PLAN_TIME] = op_time,
-    [PLAN_SYNC] = op_sync,
-    [PLAN_FORK] = op_fork,
-    [PLAN_BECOME_ROOT] = op_become_root,
-    [PLAN_UNDUMPABLE] = op_undumpable,
-    [PLAN_PROPAGATION] = op_propagation,
-    [PLAN_TREE] = op_tree,
-    [PLAN_FILESYSTEM] = op_filesystem,
-    [PLAN_OVERLAY] = op_overlay,
-    [PLAN_COPY] = op_copy,
-    [PLAN_ROOT] = op_root,
-    [PLAN_CHROOT] = op_chroot,
-    [PLAN_ATTACH] = op_attach,
-    [PLAN_SETATTR] = op_setattr,
-    [PLAN_MASK] = op_mask,
-    [PLAN_READONLY] = op_readonly,
-    [PLAN_DIRECTORY] = op_directory,
-    [PLAN_NODE] = op_node,
-    [PLAN_SYMLINK] = op_symlink,
-    [PLAN_FILE] = op_file,
-    [PLAN_SYSCTL] = op_sysctl,
-    [PLAN_HOSTNAME] = op_hostname,
-    [PLAN_LOOPBACK] = op_loopback,
-    [PLAN_RLIMIT] = op_rlimit,
-    [PLAN_CONSOLE] = op_console,
-    [PLAN_OOM_SCORE] = op_oom_score,
-    [PLAN_SCHEDULER] = op_scheduler,
-    [PLAN_IO_PRIORITY] = op_io_priority,
-    [PLAN_AFFINITY] = op_affinity,
-    [PLAN_PERSONALITY] = op_personality,
-    [PLAN_KEYRING] = op_keyring,
-    [PLAN_HOOK] = op_hook,
-    [PLAN_USER] = op_user,
-    [PLAN_WORKDIR] = op_workdir,
-    [PLAN_REAPER] = op_reaper,
-    [PLAN_BOUNDING] = op_bounding,
-    [PLAN_CREDENTIALS] = op_credentials,
-    [PLAN_CAPABILITIES] = op_capabilities,
-    [PLAN_NO_NEW_PRIVS] = op_no_new_privs,
-    [PLAN_LANDLOCK] = op_landlock,
-    [PLAN_SECCOMP] = op_seccomp,
-    [PLAN_PARENT_DEATH] = op_parent_death,
-    [PLAN_OPEN] = op_open,
-    [PLAN_PROBE] = op_probe,
-    [PLAN_HOLD] = op_hold,
-    [PLAN_WAIT] = op_wait,
-    [PLAN_AGENT] = op_agent,
-    [PLAN_EXEC] = op_exec,
-};
 
 /* How many strings an operation must at least have; the rest need none. */
 static const u8 strings_needed[PLAN_OP_COUNT] = {
@@ -93,14 +39,6 @@ int slot_set(struct context *c, u64 slot, int fd) {
   close_fd(c->slot[slot]);
   c->slot[slot] = fd;
   return 0;
-}
-
-void fail(struct context *c, int error) {
-  struct message message = {.type = MESSAGE_FAILED, .error = error, .record = c->record};
-  text_copy(message.syscall, sizeof message.syscall, c->syscall ? c->syscall : "");
-  text_copy(message.detail, sizeof message.detail, c->detail);
-  control_send(c, &message, NULL, 0);
-  quit(125);
 }
 
 /* Maps the plan shared, so that the owner sees how far it came. */
@@ -157,7 +95,8 @@ int plan_perform(struct context *c) {
     plan->progress = i;
     int size = plan_record(&op, at, left);
     if (size < 0) return (int)tried(c, "plan", "record", size);
-    int r = operators[op.code](c, &op);
+    if (!plan_operators[op.code]) return (int)tried(c, "plan", "operation", -E_PROTO);
+    int r = plan_operators[op.code](c, &op);
     if (r < 0) return r;
     if (c->plan != plan) return plan_perform(c); /* WAIT brought the next one */
     at += size;

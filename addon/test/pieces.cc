@@ -8,6 +8,7 @@
 #include "core/compress/decode.h"
 #include "core/fault.h"
 #include "core/hash/crc32.h"
+#include "core/hash/hasher.h"
 #include "core/hash/sha256.h"
 #include "core/hash/xxhash64.h"
 #include "core/tar/reader.h"
@@ -30,6 +31,25 @@ void hashes() {
   CHECK(digest("abc") == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   CHECK(digest("") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   CHECK(digest(std::string(1000000, 'a')) == "sha256:cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  // Of every length to beyond two blocks, since the end is put together differently; the digest of all the digests is
+  // what Python's hashlib says.
+  auto chain = [](const std::string& algorithm) {
+    Hasher all(algorithm);
+    for (size_t size = 0; size < 300; size++) {
+      Hasher one(algorithm);
+      one.update(std::string(size, 'a').data(), size);
+      const std::string text = one.finish_text();
+      all.update(text.data(), text.size());
+    }
+    return all.finish_text();
+  };
+  CHECK(chain("sha256") ==
+        "sha256:1be3cc4b7e758e31f46a9dbbb5ec9af6f69cbb3dc3e0a30d704348fd8e872f26");
+  CHECK(chain("sha384") ==
+        "sha384:d60af1a1158b10f5d40f3e3635f79a89d8455ad76a92d9d71a3c6eafb514ee54cb1d52098eb71438919885faa6a25e4f");
+  CHECK(chain("sha512") ==
+        "sha512:fb81486b7d70fd452146b828387a617fca1db9643c88adacf6dfec280290eb53"
+        "313db0ceaaca3be486dd977bf3b2ad62155501af1b5c55180e4e152309d472a1");
   CHECK(crc32(0, "123456789", 9) == 0xcbf43926u);
   XxHash64 empty;
   CHECK(empty.value() == 0xef46db3751d8e999ull);

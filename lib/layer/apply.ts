@@ -52,7 +52,7 @@ export interface ApplyOptions {
   limits?: LayerLimits
   /** What the archive must be; anything else is ERR_CAISSON_DIGEST. */
   expected?: { digest?: string; diffId?: string; size?: number }
-  /** Compute digests even when none is expected. Default true. */
+  /** Compute also those digests that nothing is expected of. Default true. */
   digests?: boolean
   /** Whether all is on the disk when the promise is resolved (syncfs). Default false. */
   sync?: boolean
@@ -68,7 +68,7 @@ export interface AppliedLayer {
   compression: Compression
   /** Of the bytes as they came, `sha256:...`; empty when not asked for. */
   digest: string
-  /** Of the plain archive. */
+  /** Of the plain archive; empty when not asked for. */
   diffId: string
   /** Bytes as they came, and when decompressed. */
   size: number
@@ -92,7 +92,6 @@ function nativeOptions(options: ApplyOptions): NativeApply {
   for (const key of ['digest', 'diffId'] as const)
     if (expected[key] !== undefined && !DIGEST.test(expected[key]))
       throw invalidArgument(`expected.${key}`, expected[key], 'sha256: and 64 hexadecimal digits')
-  const computing = options.digests !== false || expected.digest !== undefined || expected.diffId !== undefined
   return {
     directory: checkedLocation(options.directory, 'directory'),
     compression: options.compression,
@@ -103,7 +102,7 @@ function nativeOptions(options: ApplyOptions): NativeApply {
     devices: options.devices,
     replaceKind: options.replaceKind,
     lenientEnd: options.end === 'lenient',
-    digests: computing,
+    digests: options.digests,
     digest: expected.digest,
     diffId: expected.diffId,
     size: expected.size,

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CaissonError } from '../errors.js'
+import type { NativeBlob } from './blob.js'
 import type { NativeLayer } from './layer.js'
 import type { NativeNetwork } from './network.js'
 
@@ -73,6 +74,8 @@ export interface NativeRun {
   captureLimit?: number
   wallLimitMs?: number
   cpuLimitMs?: number
+  /** `started` is only told when it is asked for. */
+  quiet?: boolean
 }
 
 export interface NativeRequest extends NativeRun {
@@ -116,6 +119,17 @@ export interface NativeTemplateRequest extends Omit<NativeRequest, keyof NativeR
   placeholder: string
   /** An offset in the plan, between two records. */
   insertAt: number
+  room?: NativeRoomRequest
+}
+
+/** What containers of a template live in, made ahead; those that find one made have another plan. */
+export interface NativeRoomRequest extends Pick<NativeTemplateRequest, 'plan' | 'insertAt' | 'namespaces'> {
+  /** A plan of mounts alone, when there is a mount namespace. */
+  furnishing?: Uint8Array
+  /** CLONE_NEW* of the namespaces; the container's plan inherits net, ipc and mnt in this order. 0: only cgroups. */
+  own: number
+  /** Slots of `furnishing` that it inherits after them. */
+  kept: number[]
 }
 
 declare const templateHandle: unique symbol
@@ -139,6 +153,8 @@ export type NativeCause = '' | 'timeout' | 'cpu' | 'output' | 'aborted' | 'oom' 
 
 export interface NativeReport {
   failure?: NativeFailure
+  /** Of the program; -1 when it never started. */
+  pid: number
   /** si_code of waitid: 1 exited, 2 killed, 3 killed with a dump; 0 unknown. */
   code: number
   status: number
@@ -242,10 +258,14 @@ export interface Addon {
     recordSize: number
   }
   template(request: NativeTemplateRequest): NativeTemplate
+  /** The id of a room that is ready, which the next start must have; '': none is. */
+  takeRoom(template: NativeTemplate): string
   start(request: NativeRequest | NativeInstance, listener: (...event: NativeEvent) => void): NativeProcess
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void
   signal(process: NativeProcess, signal: number): void
+  /** Tells `started` of a quiet one, now or when it starts. */
+  askStarted(process: NativeProcess): void
   /** A descriptor of the process, for joining its namespaces; -ESRCH when it has ended, or another negative errno. The caller closes it. */
   pidfd(process: NativeProcess): number
   go(process: NativeProcess): void
@@ -275,7 +295,10 @@ export interface Addon {
   /** [read end, write end], or a failure. Synchronous and instant. */
   pipe(): [number, number] | NativeFailure
   closeFd(fd: number): void
+  readonly blob: NativeBlob
   readonly layer: NativeLayer
+  /** Whether a directory of a layer hides what lies below it: 1 or 0. */
+  opaque(path: string, overlayXattrs: 'trusted' | 'user'): Promise<number>
   readonly network: NativeNetwork
   /** A duplicate that is closed on exec, or a failure. */
   dup(fd: number): number | NativeFailure

@@ -43,6 +43,7 @@ export interface NativeApply {
   maxEntries?: number
   maxFileSize?: number
   maxRatio?: number
+  /** Those of which nothing is expected as well. Default true. */
   digests?: boolean
   digest?: string
   diffId?: string

@@ -4,14 +4,13 @@
  * Nothing is mounted on the host, so the layers are put together by mounts in the configuration: one overlay for each
  * directory at the top of the image (runc takes one at / as well, crun does not).
  */
-import { constants } from 'node:fs'
-import { lstat, open, readdir, readlink } from 'node:fs/promises'
 import path from 'node:path'
 import { specFromSettings } from '../cgroup/settings.js'
 import { addon, type NativeFailure, type NativeStep } from '../native/addon.js'
 import { errorFromFailure } from '../native/failure.js'
 import type { RuntimeSpec, SpecMount } from '../spec/runtime.js'
 import type { Assembled, ImageRoot } from './assemble.js'
+import { type ImageTop, readAtTop, topOf } from './image-top.js'
 import { parsePasswdUser } from './passwd.js'
 
 export interface BundleInput {
@@ -31,7 +30,7 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
   const writable = data ?? directory
   // Of another runtime that runs the bundle: in the container's own, these directories would hide the image's modes.
   const layers = data ? path.join(data, 'bundle') : directory
-  const top = await topOf(image)
+  const top = await topOf(image, workload.inside ? 'user' : 'trusted')
   const make = (at: string): NativeStep => ({ path: at, stage: 'bundle', lenient: true })
   const steps: NativeStep[] = []
   if (data) {
@@ -54,12 +53,13 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
       steps.push(make(at), make(upper), make(work))
       const options = [`lowerdir=${entry.lower.map(escapePath).join(':')}`, `upperdir=${escapePath(upper)}`]
       options.push(`workdir=${escapePath(work)}`)
+      if (workload.inside) options.push('userxattr')
       mounts.push({ destination: `/${name}`, type: 'overlay', source: 'overlay', options })
     }
   }
   for (const { source, target } of image.trees)
     mounts.push({ destination: target, type: 'bind', source, options: ['rbind', 'ro', 'nosuid', 'nodev'] })
-  const spec = await bundleSpec(assembled, image, mounts, writable)
+  const spec = await bundleSpec(assembled, top, mounts, writable)
   steps.push({
     path: path.join(directory, 'config.json'),
     content: toJson(spec),
@@ -85,39 +85,6 @@ function parents(data: string): string[] {
   return [path.dirname(owner), owner, containers, data]
 }
 
-type TopEntry = { kind: 'directory'; lower: string[] } | { kind: 'link'; target: string }
-
-const tops = new WeakMap<ImageRoot, Promise<Map<string, TopEntry>>>()
-
-/** What lies at the top of an image, over all its layers; looked at once. Single files there are left out. */
-function topOf(image: ImageRoot): Promise<Map<string, TopEntry>> {
-  let top = tops.get(image)
-  if (!top) {
-    top = readTop(image)
-    tops.set(image, top)
-  }
-  return top
-}
-
-async function readTop(image: ImageRoot): Promise<Map<string, TopEntry>> {
-  const top = new Map<string, TopEntry>()
-  const covered = new Set<string>()
-  for (const layer of image.lower)
-    for (const name of await readdir(layer)) {
-      const known = top.get(name)
-      if (covered.has(name) || known?.kind === 'link') continue
-      const at = path.join(layer, name)
-      const status = await lstat(at)
-      if (status.isDirectory()) {
-        if (known?.kind === 'directory') known.lower.push(at)
-        else top.set(name, { kind: 'directory', lower: [at] })
-      } else if (known === undefined && status.isSymbolicLink())
-        top.set(name, { kind: 'link', target: await readlink(at) })
-      else covered.add(name) // a whiteout or a file hides what is below it
-    }
-  return top
-}
-
 /** Separators of overlay's options. */
 function escapePath(at: string): string {
   return at.replace(/[\\:,]/g, '\\$&')
@@ -125,7 +92,7 @@ function escapePath(at: string): string {
 
 async function bundleSpec(
   { workload, settings }: Assembled,
-  image: ImageRoot,
+  top: ImageTop,
   layers: SpecMount[],
   writable: string,
 ): Promise<RuntimeSpec> {
@@ -136,7 +103,7 @@ async function bundleSpec(
     source: path.join(writable, name),
     options: ['bind', 'nosuid', 'nodev', 'noexec'],
   }))
-  const user = await parsePasswdUser(workload.user ?? '', (file) => readInLayers(image.lower, file))
+  const user = await parsePasswdUser(workload.user ?? '', (file) => readAtTop(top, file))
   return {
     ...spec,
     root: { path: 'rootfs', readonly: spec.root?.readonly },
@@ -158,27 +125,4 @@ async function bundleSpec(
 
 function hasHome(env: readonly string[] = []): boolean {
   return env.some((variable) => variable.startsWith('HOME='))
-}
-
-const FILE_LIMIT = 1024 * 1024
-
-/** A small file in a directory of the image, from the topmost layer that has it; never through a link. */
-async function readInLayers(layers: readonly string[], file: string): Promise<string> {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
-  for (const layer of layers) {
-    const at = path.join(layer, file)
-    const above = await lstat(path.dirname(at)).catch(() => undefined)
-    if (above && !above.isDirectory()) return ''
-    const status = await lstat(at).catch(() => undefined)
-    if (!status) continue
-    if (!status.isFile() || status.size > FILE_LIMIT) return ''
-    const handle = await open(at, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined)
-    if (!handle) return ''
-    try {
-      return await handle.readFile('utf8')
-    } finally {
-      await handle.close()
-    }
-  }
-  return ''
 }

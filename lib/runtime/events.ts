@@ -42,6 +42,11 @@ const channels = {
 }
 const debug = debuglog('caisson')
 
+/** Whether anybody would hear announceStart(). */
+export function startsAreWatched(): boolean {
+  return channels.start.hasSubscribers || debug.enabled
+}
+
 export function announceStart(subject: Subject, pid: number): void {
   const { start } = channels
   if (start.hasSubscribers) start.publish({ ...subject, pid } satisfies StartEvent)

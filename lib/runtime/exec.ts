@@ -61,13 +61,18 @@ export class Execs {
       checkCounted(request, template, this.#target.owner.cgroups)
       const execution = new Plan()
       execute(execution, { args: [...command], env: execEnvironment(main, options) })
-      const started = template.start({ id: newId(), execution, inherited: [pidfd] }, request, events)
+      const started = template.start({ ...template.newId(), execution, inherited: [pidfd] }, request, events)
       if (this.#target.workload.sandbox) this.#hold(started.running)
       return started
     } catch (error) {
       addon().closeFd(pidfd)
       throw error
     }
+  }
+
+  /** The container has ended: what was made ahead below its cgroups went with them. */
+  forget(): void {
+    this.#templates.length = 0
   }
 
   /** They end with the container's program: in namespaces the kernel sees to that. */
@@ -85,11 +90,15 @@ export class Execs {
     if (found) return found.template
     checkExecOptions(options)
     const id = newId()
-    const { lowered, cgroup } = planExec(this.#target, id, options)
-    const template = new Template(id, lowered, cgroup, {
-      marked: !hasGroups(cgroup) && !lowered.guarded,
-      killRest: lowered.guarded,
-    })
+    const cgroup = planExecCgroup(this.#target.owner.cgroups, this.#target.cgroup, id)
+    const { workload } = this.#target
+    const inRoom =
+      hasGroups(cgroup) && !workload.sandbox
+        ? { ...planExec(workload, cgroup, options, true), own: 0, kept: [] }
+        : undefined
+    const lowered = planExec(workload, cgroup, options, false)
+    const more = { marked: !hasGroups(cgroup) && !lowered.guarded, killRest: lowered.guarded }
+    const template = new Template(id, lowered, cgroup, more, inRoom)
     const kept = copyOptions(options, OF_ONE_EXEC)
     if (kept) this.#templates.unshift({ options: kept, template })
     this.#templates.length = Math.min(this.#templates.length, KEPT)
@@ -104,12 +113,10 @@ export function checkCommand(command: readonly string[]): void {
     if (typeof word !== 'string' || word.includes('\0')) throw invalidArgument('command', word, 'a string without NUL')
 }
 
-/** Everything but the program's own execution. */
-function planExec(target: ExecTarget, id: string, options: ExecOptions): { lowered: Lowered; cgroup: CgroupPlan } {
-  const { workload } = target
-  const cgroup = planExecCgroup(target.owner.cgroups, target.cgroup, id)
+/** Everything but the program's own execution. `made`: its cgroups are there. */
+function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, made: boolean): Lowered {
   const plan = new Plan()
-  if (workload.sandbox) return { lowered: lowerExec(plan, workload, cgroup, options), cgroup }
+  if (workload.sandbox) return lowerExec(plan, workload, cgroup, options)
   const types = entered(workload)
   const slot = plan.inherit(-1)
   const attended = types.includes('pid')
@@ -127,7 +134,7 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
   const pids = () => plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
   if (attended && !workload.idMaps) {
     // Nobody in there sees it before it has nothing of the host's left: neither root, namespaces nor rights.
-    const join = openCgroups(plan, cgroup.join)
+    const join = openCgroups(plan, cgroup.join, made)
     // Who has entered a cgroup namespace may not be born in a cgroup any more unless it comes from one below it
     // (cgroups(7), nsdelegate). So a process between the two is, and the next one with it.
     const between = unified !== NONE && types.includes('cgroup')
@@ -144,7 +151,7 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
       pids()
       enterPids(plan, unified)
     }
-    joinCgroups(plan, cgroup.join)
+    joinCgroups(plan, cgroup.join, made)
     enter()
   }
   // Then this is how its descendants are told from the container's others, when it is killed.
@@ -165,7 +172,7 @@ function planExec(target: ExecTarget, id: string, options: ExecOptions): { lower
     landlock: workload.landlock?.forExecs ? workload.landlock : undefined,
   }
   prepareProgram(plan, program, slots)
-  return { lowered: { plan, slots, attended, cloneFlags: 0, ownPids: false }, cgroup }
+  return { plan, slots, attended, cloneFlags: 0, ownPids: false }
 }
 
 /** There is nothing to enter: the program gets the same walls, and a guard of its own. */

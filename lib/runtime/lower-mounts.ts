@@ -30,16 +30,20 @@ export interface MountSlots {
  *
  * With a user namespace (`user` is its slot) the first part is done with the owner's rights, as is everything that the
  * container is not to have a say in: its files get their owners by id-mapped mounts, and devices can be made. What
- * belongs to the container's own namespaces (/proc, /sys, terminals) follows in `prepareInside`.
+ * belongs to the container's own namespaces (/proc, /sys, terminals) follows in `prepareInside`. What is `without` is
+ * left to `mountLater`.
  */
 export function prepareMounts(
   plan: Plan,
   workload: Workload,
   user = NONE,
   mountMaps: ReadonlyMap<string, number> = new Map(),
+  without: (mount: SpecMount) => boolean = () => false,
 ): { prepareInside: () => void; attach: () => MountSlots } {
   const { spec, rootfs, staging } = workload
-  const mounts = (spec.mounts ?? []).map((mount) => ({ mount, options: parseMountOptions(mount.options) }))
+  const mounts = (spec.mounts ?? [])
+    .filter((mount) => !without(mount))
+    .map((mount) => ({ mount, options: parseMountOptions(mount.options) }))
   const slots: MountSlots = { dev: NONE, pts: NONE, proc: NONE, empty: NONE }
 
   // Bind sources before the host's propagation is cut: a shared or slave bind keeps its peer.
@@ -99,13 +103,7 @@ export function prepareMounts(
           numbers: [slot, NONE],
           strings: [tree.target],
         })
-      for (const { mount, slot } of prepared) {
-        plan.add('ATTACH', `mounts: ${mount.destination}`, {
-          flags: CREATE | (STRICT_TARGETS.has(mount.destination) ? NO_SYMLINKS : 0),
-          numbers: [slot, NONE],
-          strings: [mount.destination],
-        })
-      }
+      for (const { mount, slot } of prepared) attachMount(plan, mount, slot)
       if (user === NONE && !workload.inside)
         for (const device of outside) addDevice(plan, workload, device, NONE, device.path)
       for (const { path: at, slot } of nodes)
@@ -114,6 +112,23 @@ export function prepareMounts(
         plan.add('ATTACH', `mounts: /etc/${name}`, { flags: CREATE, numbers: [slot, NONE], strings: [`/etc/${name}`] })
       return slots
     },
+  }
+}
+
+function attachMount(plan: Plan, mount: SpecMount, slot: number): void {
+  plan.add('ATTACH', `mounts: ${mount.destination}`, {
+    flags: CREATE | (STRICT_TARGETS.has(mount.destination) ? NO_SYMLINKS : 0),
+    numbers: [slot, NONE],
+    strings: [mount.destination],
+  })
+}
+
+/** In the container's root, from inside its namespaces. */
+export function mountLater(plan: Plan, workload: Workload, mounts: readonly SpecMount[], slots: MountSlots): void {
+  for (const mount of mounts) {
+    const slot = plan.slot()
+    prepareFilesystem(plan, workload, mount, parseMountOptions(mount.options), slot, slots)
+    attachMount(plan, mount, slot)
   }
 }
 
@@ -219,7 +234,19 @@ function showsHostCgroups(workload: Workload): boolean {
 }
 
 /** After all is mounted: what is hidden, read-only, and the cgroup mounts inside their directory. */
-export function protectMounts(plan: Plan, workload: Workload, slots: MountSlots): void {
+export function protectMounts(
+  plan: Plan,
+  workload: Workload,
+  slots: MountSlots,
+  fits: (hidden: string) => boolean = () => true,
+): void {
+  mountHierarchies(plan, workload)
+  hidePaths(plan, workload, slots, fits)
+  if (workload.spec.root?.readonly)
+    plan.add('SETATTR', 'read-only root', { numbers: [ATTR.RDONLY, 0, 0], strings: ['/'] })
+}
+
+function mountHierarchies(plan: Plan, workload: Workload): void {
   const { spec, cgroup } = workload
   const cgroupMount = (spec.mounts ?? []).find((mount) => mount.type === 'cgroup')
   if (cgroupMount && !showsHostCgroups(workload) && (cgroup.legacy.length > 0 || !cgroup.unified)) {
@@ -237,14 +264,18 @@ export function protectMounts(plan: Plan, workload: Workload, slots: MountSlots)
         strings: [cgroupMount.destination],
       })
   }
+}
+
+/** Those of the read-only and masked paths that fit. */
+export function hidePaths(plan: Plan, workload: Workload, slots: MountSlots, fits: (hidden: string) => boolean): void {
+  const { readonlyPaths = [], maskedPaths = [] } = workload.spec.linux ?? {}
   const strict = (hidden: string) => (/^\/(proc|sys)\//.test(hidden) ? NO_SYMLINKS : 0)
-  for (const hidden of spec.linux?.readonlyPaths ?? [])
+  for (const hidden of readonlyPaths.filter(fits))
     plan.add('READONLY', 'read-only paths', { flags: strict(hidden), strings: [hidden] })
-  for (const hidden of spec.linux?.maskedPaths ?? [])
+  for (const hidden of maskedPaths.filter(fits))
     plan.add('MASK', 'masked paths', {
       flags: strict(hidden),
       numbers: [slots.dev, slots.empty],
       strings: [hidden],
     })
-  if (spec.root?.readonly) plan.add('SETATTR', 'read-only root', { numbers: [ATTR.RDONLY, 0, 0], strings: ['/'] })
 }

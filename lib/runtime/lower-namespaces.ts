@@ -135,6 +135,31 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   }
 }
 
+/** Those that a room brings, in the order in which its descriptors come (core/rooms.h). */
+const OF_ROOMS: readonly NamespaceType[] = ['net', 'ipc', 'mnt']
+
+/** Into namespaces that were made ahead. After the call more may be inherited; then `enter()`. */
+export function enterRoom(plan: Plan, workload: Workload): { own: number; cloneFlags: number; enter(): void } {
+  const own = (Object.keys(NAMESPACES) as NamespaceType[]).filter((type) => hasOwn(workload, type))
+  const brought = OF_ROOMS.filter((type) => own.includes(type))
+  const slots = brought.map((type) => ({ type, slot: plan.inherit(-1) }))
+  const setns = ({ type, slot }: (typeof slots)[number]) =>
+    plan.add('SETNS', `namespaces: ${type}`, { numbers: [slot, NAMESPACES[type].flag] })
+  return {
+    own: flagsOf(brought),
+    cloneFlags: flagsOf(own.filter((type) => !brought.includes(type) && type !== 'cgroup' && type !== 'time')),
+    enter() {
+      plan.add('UNDUMPABLE', 'process')
+      if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
+      ready(plan)
+      joinCgroups(plan, workload.cgroup.join, true)
+      if (own.includes('cgroup')) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
+      // The mount namespace last: until then files are the host's.
+      for (const each of slots) setns(each)
+    },
+  }
+}
+
 const nothing = () => undefined
 
 function stockNetwork(plan: Plan, workload: Workload): number {
@@ -151,15 +176,15 @@ const SYNC_STEPS = 3
 /** BECOME_ROOT: the user namespace may deny setgroups(2). */
 const MAYBE_NO_GROUPS = 2
 
-/** v1: by `tasks` files, which the owner makes meanwhile. */
-export function joinCgroups(plan: Plan, files: readonly string[]): void {
-  if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
+/** v1: by `tasks` files, which the owner makes meanwhile if they are not there. */
+export function joinCgroups(plan: Plan, files: readonly string[], there = false): void {
+  if (files.length > 0 && !there) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
   for (const file of files) plan.add('CGROUP_JOIN', 'cgroup', { numbers: [NONE, 0], strings: [file] })
 }
 
 /** The same in two parts: where the files are in sight, and by another process where they are not any more. */
-export function openCgroups(plan: Plan, files: readonly string[]): () => void {
-  if (files.length > 0) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
+export function openCgroups(plan: Plan, files: readonly string[], there = false): () => void {
+  if (files.length > 0 && !there) plan.add('SYNC', 'cgroup', { numbers: [SYNC_STEPS, 0, 0] })
   const slots = files.map((file) => {
     const slot = plan.slot()
     plan.add('CGROUP_JOIN', 'cgroup', { numbers: [slot, 1], strings: [file] })

@@ -76,6 +76,22 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
     entry.user?.enter()
     if (options.hooks?.any) runtimeHooks(plan, options.hooks)
   }
+  return {
+    cloneFlags: entry.cloneFlags,
+    attended: entry.attended,
+    slots,
+    filesAt: furnish(plan, workload, slots, options),
+  }
+}
+
+/** What follows when the mounts are in place, up to the program. Gives the place of the caller's files. */
+export function furnish(
+  plan: Plan,
+  workload: Workload,
+  slots: MountSlots,
+  options: LowerOptions,
+  hidden?: (path: string) => boolean,
+): Lowered['filesAt'] {
   const { spec } = workload
   if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
     plan.add('HOSTNAME', 'hostname', { strings: [spec.hostname ?? '', spec.domainname ?? ''] })
@@ -86,13 +102,13 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
 
   const filesAt = plan.position
   injectFiles(plan, workload.files)
-  if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots)
+  if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots, hidden)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
   else {
     prepareProgram(plan, workload, slots, options.hooks)
     if (!options.template) execute(plan, workload.spec.process)
   }
-  return { cloneFlags: entry.cloneFlags, attended: entry.attended, slots, filesAt }
+  return filesAt
 }
 
 /**

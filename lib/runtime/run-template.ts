@@ -7,6 +7,7 @@ import { checkContainerOptions } from './check-options.js'
 import { ownNamespaces } from './choose-namespaces.js'
 import { lower } from './lower.js'
 import { execute, injectFiles } from './lower-program.js'
+import { lowerRoom } from './lower-room.js'
 import type { Owner } from './owner.js'
 import { Plan } from './plan.js'
 import type { RunningEvents } from './running.js'
@@ -52,7 +53,8 @@ export class RunTemplate {
     this.#placeholder = id
     this.#hostname = workload.spec.hostname ?? ''
     const lowered = lower(workload, { template: true })
-    this.#template = new Template(id, lowered, cgroup, { devices: workload.devices, killRest: true })
+    const more = { devices: workload.devices, killRest: true }
+    this.#template = new Template(id, lowered, cgroup, more, lowerRoom(workload))
   }
 
   /** undefined: these options hold what cannot be used twice, or must be looked at each time. */
@@ -74,19 +76,21 @@ export class RunTemplate {
     request: StartRequest,
     events: RunningEvents,
   ): StartedRun {
-    const id = newId()
     const { config } = this.#image
     const args = commandLine(config, options.entrypoint, command)
+    const injected = options.files === undefined ? undefined : injectedFiles(options.files)
+    checkCounted(request, this.#template, this.#owner.cgroups)
+    // Nothing fails from here on: a room is taken.
+    const { id, inRoom } = this.#template.newId()
     const hostname = this.#hostname.replace(this.#placeholder.slice(0, SHORT), id.slice(0, SHORT))
     const execution = new Plan()
     execute(execution, { args, env: programEnvironment(config, options, hostname) })
     let files: Plan | undefined
-    if (options.files !== undefined) {
+    if (injected) {
       files = new Plan()
-      injectFiles(files, injectedFiles(options.files))
+      injectFiles(files, injected)
     }
-    checkCounted(request, this.#template, this.#owner.cgroups)
-    return { id, args, ...this.#template.start({ id, execution, files }, request, events) }
+    return { id, args, ...this.#template.start({ id, inRoom, execution, files }, request, events) }
   }
 }
 

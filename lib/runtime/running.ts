@@ -69,6 +69,11 @@ export class Running {
     addon().resume(this.#process, run)
   }
 
+  /** For one that was started quietly: `started` is told after all. */
+  askStarted(): void {
+    if (!this.#over) addon().askStarted(this.#process)
+  }
+
   /** See Addon.pidfd; -1 when it has ended. */
   pidfd(): number {
     if (this.#over) return -1

@@ -17,6 +17,7 @@ export type StartRequest = Pick<
   | 'logLimit'
   | 'wallLimitMs'
   | 'cpuLimitMs'
+  | 'quiet'
   | 'killRest'
   | 'background'
   | 'devices'

@@ -8,7 +8,9 @@ import { type CgroupPlan, nativeCgroup } from '../cgroup/plan.js'
 import { accountPaths } from '../cgroup/usage.js'
 import { addon, type NativeTemplate, type NativeTemplateRequest } from '../native/addon.js'
 import type { Note } from '../native/failure.js'
+import { newId } from '../util/ids.js'
 import type { Lowered } from './lower.js'
+import type { LoweredRoom } from './lower-room.js'
 import { duplicate } from './namespaces.js'
 import type { Plan } from './plan.js'
 import { Running, type RunningEvents } from './running.js'
@@ -16,6 +18,8 @@ import type { StartRequest } from './start.js'
 
 export interface Program {
   id: string
+  /** Its id is that of a room. */
+  inRoom?: boolean
   /** Records for the end of the plan: the program's execution. */
   execution: Plan
   /** Records for the place where files are written. */
@@ -31,11 +35,17 @@ export interface Started {
   notes(): Note[]
 }
 
+/** What the records of a plan are for, and the number of the first after the files. */
+interface TemplateNotes {
+  records: readonly Note[]
+  filesAt: number
+}
+
 export class Template {
   readonly #native: NativeTemplate
   readonly #placeholder: string
-  readonly #notes: readonly Note[]
-  readonly #filesRecord: number
+  readonly #notes: TemplateNotes
+  readonly #inRoom: TemplateNotes | undefined
   readonly files: AccountFiles
   /** Descriptors of others that each process inherits a duplicate of, unless it brings its own. */
   readonly #inherited: readonly number[]
@@ -46,11 +56,12 @@ export class Template {
     lowered: Lowered,
     cgroup: CgroupPlan,
     more: Pick<NativeTemplateRequest, 'devices' | 'killRest' | 'marked'>,
+    room?: LoweredRoom,
   ) {
     const { plan, filesAt = plan.position } = lowered
     this.#placeholder = placeholder
-    this.#notes = plan.notes
-    this.#filesRecord = filesAt.record
+    this.#notes = { records: plan.notes, filesAt: filesAt.record }
+    if (room) this.#inRoom = { records: room.plan.notes, filesAt: (room.filesAt ?? room.plan.position).record }
     this.files = cgroup.files
     this.#inherited = plan.inherited
     this.#native = addon().template({
@@ -70,11 +81,25 @@ export class Template {
       collect: accountPaths(cgroup.files),
       cpuFile: cgroup.files.cpu,
       oomControl: cgroup.oomControl,
+      room: room && {
+        furnishing: room.furnishing?.finish(),
+        own: room.own,
+        kept: room.kept,
+        plan: room.plan.finish(),
+        insertAt: (room.filesAt ?? room.plan.position).at,
+        namespaces: room.cloneFlags,
+      },
     })
     plan.release()
   }
 
-  start({ id, execution, files, inherited }: Program, request: StartRequest, events: RunningEvents): Started {
+  /** For the next start: that of a room that is ready, or a new one. */
+  newId(): { id: string; inRoom: boolean } {
+    const id = this.#inRoom ? addon().takeRoom(this.#native) : ''
+    return id === '' ? { id: newId(), inRoom: false } : { id, inRoom: true }
+  }
+
+  start({ id, inRoom, execution, files, inherited }: Program, request: StartRequest, events: RunningEvents): Started {
     const running = new Running(
       {
         ...request,
@@ -90,8 +115,8 @@ export class Template {
     execution.release()
     files?.release()
     const notes = () => {
-      const common = this.#notes.map((note) => ({ ...note, subject: note.subject.replaceAll(this.#placeholder, id) }))
-      const at = this.#filesRecord
+      const { records, filesAt: at } = (inRoom && this.#inRoom) || this.#notes
+      const common = records.map((note) => ({ ...note, subject: note.subject.replaceAll(this.#placeholder, id) }))
       return [...common.slice(0, at), ...(files?.notes ?? []), ...common.slice(at), ...execution.notes]
     }
     return { running, files: this.files, notes }

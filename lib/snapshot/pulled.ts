@@ -30,9 +30,12 @@ export class PulledLayers {
     return new PulledLayers(await Unpacking.begin(snapshots, image.diffIds, options), blobs, image.layers)
   }
 
-  /** Before a layer comes; undefined: its chunks are not wanted. */
-  receive({ digest, size }: Descriptor, index: number): Promise<LayerReceiver | undefined> {
-    return this.#unpacking.receive(index, { digest, size })
+  /**
+   * Before a layer comes; undefined: its chunks are not wanted. What is unpacked has to have the diff id; the digest of
+   * the same chunks the store computes, and without it the pull fails.
+   */
+  receive({ size }: Descriptor, index: number): Promise<LayerReceiver | undefined> {
+    return this.#unpacking.receive(index, { size })
   }
 
   /** For a layer that is in the store. */

@@ -212,6 +212,7 @@ export class Unpacking {
       devices: 'skip',
       limits: this.#options.limits,
       expected: { diffId: this.#diffIds[index], digest, size },
+      digests: false,
       sync: true,
       signal: this.signal,
       onProgress,

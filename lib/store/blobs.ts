@@ -32,6 +32,10 @@ export class Blobs {
     }
   }
 
+  path(digest: string): string {
+    return this.#layout.blob(digest)
+  }
+
   async has(digest: string): Promise<boolean> {
     return (await this.stat(digest)) !== undefined
   }

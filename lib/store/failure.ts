@@ -11,6 +11,7 @@ const ADVICE: Record<string, [ErrorCode, string]> = {
   ],
   EMFILE: ['ERR_CAISSON_RESOURCE_EXHAUSTED', 'Raise the limit of open files (ulimit -n), or do less at a time.'],
   ENFILE: ['ERR_CAISSON_RESOURCE_EXHAUSTED', 'Too many files are open on this machine.'],
+  EAGAIN: ['ERR_CAISSON_RESOURCE_EXHAUSTED', 'A limit of threads is reached (ulimit -u, pids.max).'],
   ENOMEM: ['ERR_CAISSON_RESOURCE_EXHAUSTED', 'Free memory.'],
   EACCES: ['ERR_CAISSON_PERMISSION', 'Set CAISSON_ROOT to a directory that this user may write to.'],
   EPERM: ['ERR_CAISSON_PERMISSION', 'Set CAISSON_ROOT to a directory that this user may write to.'],

@@ -3,21 +3,18 @@
  * is the moment at which it exists. The file itself is the lock, so a digest is fetched once however many processes want
  * it, and what an interrupted download left is continued.
  */
-import { createHash, type Hash } from 'node:crypto'
-import { fdatasync, fstat, ftruncate, write } from 'node:fs'
+import { fstat, ftruncate } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { CaissonError } from '../errors.js'
 import { parseDigest } from '../spec/digest.js'
+import { BlobFile } from './blob-file.js'
 import { digestError, storeError } from './failure.js'
 import { syncDirectory } from './files.js'
-import { hashFrom } from './hash.js'
 import type { Layout } from './layout.js'
 import { type Lock, takeLock, withLock } from './lock.js'
 
-const writeTo = promisify(write)
-const syncData = promisify(fdatasync)
 const truncate = promisify(ftruncate)
 const statusOf = promisify(fstat)
 
@@ -33,7 +30,7 @@ export interface Ingest {
   readonly present: boolean
   /** Bytes that are there from an interrupted download. */
   readonly offset: number
-  /** Resolved when the chunk is in the file; until then its memory must stay as it is. */
+  /** Resolved when the chunk is in the file; until then its memory must stay as it is. Several may be under way. */
   write(chunk: Uint8Array): Promise<void>
   /** Verifies digest and size; afterwards the store has the blob. What does not fit is removed: ERR_CAISSON_DIGEST. */
   commit(): Promise<void>
@@ -83,36 +80,42 @@ class PartialBlob implements Ingest {
   readonly #expected: Expected
   readonly #file: string
   readonly #lock: Lock
-  readonly #hash: Hash
+  readonly #blob: BlobFile
+  /** With what is under way. */
   #size: number
-  /** The last write, which the next one follows. */
+  /** The last write: when it is settled, all are. */
   #tail: Promise<void> = Promise.resolve()
   #failure: CaissonError | undefined
-  #open = true
+  #ended: Promise<void> | undefined
 
-  private constructor(layout: Layout, expected: Expected, file: string, lock: Lock, hash: Hash, offset: number) {
+  private constructor(layout: Layout, expected: Expected, file: string, lock: Lock, blob: BlobFile, offset: number) {
     this.#layout = layout
     this.#expected = expected
     this.#file = file
     this.#lock = lock
-    this.#hash = hash
+    this.#blob = blob
     this.#size = offset
     this.offset = offset
   }
 
   static async resume(layout: Layout, expected: Expected, file: string, lock: Lock): Promise<PartialBlob> {
-    const hash = createHash(parseDigest(expected.digest).algorithm)
     let { size } = await statusOf(lock.fd)
     if (expected.size !== undefined && size > expected.size) {
       await truncate(lock.fd, 0)
       size = 0
     }
-    const there = await hashFrom(hash, lock.fd, 0, size)
-    return new PartialBlob(layout, expected, file, lock, hash, there)
+    const blob = new BlobFile(lock.fd, parseDigest(expected.digest).algorithm, file)
+    try {
+      const there = size === 0 ? 0 : await blob.resume(size)
+      return new PartialBlob(layout, expected, file, lock, blob, there)
+    } catch (error) {
+      await blob.close()
+      throw error
+    }
   }
 
   write(chunk: Uint8Array): Promise<void> {
-    const done = this.#tail.then(() => this.#append(chunk))
+    const done = this.#append(chunk)
     // Whoever waits for the write sees the failure; the next write repeats it.
     this.#tail = done.catch(() => undefined)
     return done
@@ -123,13 +126,9 @@ class PartialBlob implements Ingest {
     const { digest, size } = this.#expected
     if (size !== undefined && this.#size + chunk.length > size)
       throw await this.#discard(digestError(digest, `more than the ${size} bytes that were promised`))
+    this.#size += chunk.length
     try {
-      this.#hash.update(chunk)
-      for (let at = 0; at < chunk.length; ) {
-        const { bytesWritten } = await writeTo(this.#lock.fd, chunk, at, chunk.length - at, this.#size)
-        at += bytesWritten
-        this.#size += bytesWritten
-      }
+      await this.#blob.write(chunk)
     } catch (error) {
       // A disk that is full is given its room back.
       throw await this.#discard(storeError(error, `${digest} cannot be written`))
@@ -142,11 +141,10 @@ class PartialBlob implements Ingest {
     const { digest, size } = this.#expected
     if (size !== undefined && this.#size !== size)
       throw await this.#discard(digestError(digest, `${this.#size} bytes came, and ${size} were promised`))
-    const { algorithm, encoded } = parseDigest(digest)
-    const actual = this.#hash.digest('hex')
-    if (actual !== encoded) throw await this.#discard(digestError(digest, `what came is ${algorithm}:${actual}`))
     try {
-      await syncData(this.#lock.fd)
+      const actual = await this.#blob.digest()
+      if (actual !== digest) throw digestError(digest, `what came is ${actual}`)
+      await this.#blob.sync()
       const blob = this.#layout.blob(digest)
       await withLock(this.#layout.collectLock, false, async () => {
         await mkdir(path.dirname(blob), { recursive: true, mode: 0o700 })
@@ -156,33 +154,34 @@ class PartialBlob implements Ingest {
     } catch (error) {
       throw await this.#discard(storeError(error, `${digest} cannot be stored`))
     }
-    this.#close()
+    await this.#end()
   }
 
   async abort(): Promise<void> {
     await this.#tail
-    if (!this.#open) return
-    if (this.#size === 0) await rm(this.#file, { force: true })
-    this.#close()
+    await this.#end({ remove: this.#size === 0 })
   }
 
   #check(): void {
     if (this.#failure) throw this.#failure
-    if (!this.#open)
+    if (this.#ended)
       throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'store: this download has ended', { stage: 'store' })
   }
 
+  /** Gives the first failure, which the writes that were under way have as well. */
   async #discard(failure: CaissonError): Promise<CaissonError> {
-    this.#failure = failure
-    if (this.#open) {
-      await rm(this.#file, { force: true }).catch(() => undefined)
-      this.#close()
-    }
-    return failure
+    this.#failure ??= failure
+    await this.#end({ remove: true })
+    return this.#failure
   }
 
-  #close(): void {
-    this.#open = false
-    this.#lock.release()
+  /** Once. The lock is given back when nothing is written any more. */
+  #end({ remove = false } = {}): Promise<void> {
+    this.#ended ??= (async () => {
+      await this.#blob.close()
+      if (remove) await rm(this.#file, { force: true }).catch(() => undefined)
+      this.#lock.release()
+    })()
+    return this.#ended
   }
 }

@@ -2,19 +2,16 @@
  * Content whose digest is known only when all of it is there: parts of archives, layers that are being packed. It becomes
  * a blob by its own digest.
  */
-import { createHash, randomBytes } from 'node:crypto'
-import { fdatasync, write } from 'node:fs'
+import { randomBytes } from 'node:crypto'
 import { rename, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { promisify } from 'node:util'
+import type { CaissonError } from '../errors.js'
+import { BlobFile } from './blob-file.js'
 import { storeError } from './failure.js'
 import { syncDirectory } from './files.js'
 import type { Layout } from './layout.js'
 import type { Lease } from './lease.js'
 import { takeLock, withLock } from './lock.js'
-
-const writeTo = promisify(write)
-const syncData = promisify(fdatasync)
 
 export interface Stored {
   digest: string
@@ -25,7 +22,7 @@ export interface Stored {
 export interface Spool {
   /** The file, for who writes to it directly and computes the digest as well. */
   readonly fd: number
-  /** Resolved when the chunk is in the file; until then its memory must stay as it is. One at a time. */
+  /** Resolved when the chunk is in the file; until then its memory must stay as it is. Several may be under way. */
   write(chunk: Uint8Array): Promise<void>
   /**
    * Afterwards the store has it under the digest that is given back; the lease keeps it. `written` is what went to the
@@ -46,50 +43,50 @@ export async function startSpool(
   const lock = await takeLock(file, { exclusive: true }).catch((error) => {
     throw storeError(error, 'a file cannot be made')
   })
-  const hash = createHash('sha256')
+  const blob = new BlobFile(lock.fd, 'sha256', file)
   let size = 0
-  let open = true
-  const close = async (remove: boolean) => {
-    if (!open) return
-    open = false
-    if (remove) await rm(file, { force: true }).catch(() => undefined)
-    lock.release()
+  let failure: CaissonError | undefined
+  let ended: Promise<void> | undefined
+  const end = ({ remove }: { remove: boolean }) => {
+    ended ??= (async () => {
+      await blob.close()
+      if (remove) await rm(file, { force: true }).catch(() => undefined)
+      lock.release()
+    })()
+    return ended
+  }
+  /** A disk that is full is given its room back. The first failure is that of all writes under way. */
+  const fail = async (error: unknown, doing: string): Promise<never> => {
+    failure ??= storeError(error, doing)
+    await end({ remove: true })
+    throw failure
   }
   return {
     fd: lock.fd,
     async write(chunk) {
-      hash.update(chunk)
-      try {
-        for (let at = 0; at < chunk.length; ) {
-          const { bytesWritten } = await writeTo(lock.fd, chunk, at, chunk.length - at, size)
-          at += bytesWritten
-          size += bytesWritten
-        }
-      } catch (error) {
-        // A disk that is full is given its room back.
-        await close(true)
-        throw storeError(error, 'content cannot be written')
-      }
+      if (failure) throw failure
+      size += chunk.length
+      await blob.write(chunk).catch((error) => fail(error, 'content cannot be written'))
     },
-    async commit(written = { digest: `sha256:${hash.digest('hex')}`, size }) {
-      const { digest } = written
+    async commit(written) {
+      if (failure) throw failure
       try {
+        const stored = written ?? { digest: await blob.digest(), size }
+        const { digest } = stored
         await lease.add({ digest })
-        if (await has(digest)) {
-          await close(true)
-          return written
+        const there = await has(digest)
+        if (!there) {
+          await blob.sync()
+          const place = layout.blob(digest)
+          await withLock(layout.collectLock, false, () => rename(file, place))
+          await syncDirectory(path.dirname(place))
         }
-        await syncData(lock.fd)
-        const blob = layout.blob(digest)
-        await withLock(layout.collectLock, false, () => rename(file, blob))
-        await syncDirectory(path.dirname(blob))
+        await end({ remove: there })
+        return stored
       } catch (error) {
-        await close(true)
-        throw storeError(error, `${digest} cannot be stored`)
+        return fail(error, 'content cannot be stored')
       }
-      await close(false)
-      return written
     },
-    abort: () => close(true),
+    abort: () => end({ remove: true }),
   }
 }

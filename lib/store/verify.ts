@@ -1,8 +1,7 @@
 /** Recomputes everything: whether each blob is what its name says, and whether images have all that they need. */
 import { CaissonError } from '../errors.js'
-import { parseDigest } from '../spec/digest.js'
+import { digestOfFile } from './blob-file.js'
 import type { Blobs } from './blobs.js'
-import { digestOfFile } from './hash.js'
 import type { Layout } from './layout.js'
 import { withLock } from './lock.js'
 import { Reach } from './reach.js'
@@ -72,7 +71,7 @@ async function recompute(blobs: Blobs, digest: string): Promise<{ digest: string
   if (!(await blobs.has(digest))) return undefined
   const handle = await blobs.open(digest)
   try {
-    return await digestOfFile(handle.fd, parseDigest(digest).algorithm)
+    return await digestOfFile(handle.fd, digest, blobs.path(digest))
   } finally {
     await handle.close()
   }

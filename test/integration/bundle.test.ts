@@ -13,9 +13,12 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { Container, Image } from '../../lib/index.js'
+import { imageRoots } from '../../lib/runtime/image-roots.js'
 import type { RuntimeSpec } from '../../lib/spec/runtime.js'
+import { busyboxLayer, folder, tar } from '../support/busybox-image.js'
 import { isRoot } from '../support/needs.js'
 import { runBundle } from '../support/peers.js'
+import { makeImage, storeImage } from '../support/store-images.js'
 
 describe('OCI bundles', () => {
   let dir: string
@@ -44,6 +47,42 @@ describe('OCI bundles', () => {
     expect(runBundle(name, container.inspect().bundle)).toMatchObject({ stdout: expected, status: 0 })
     await container.start()
     expect((await container.wait()).stdout).toBe(expected)
+  })
+
+  /** A layer may replace what is below it in one stroke, and `etc` is one that users are looked up in. */
+  const replaced = () => {
+    const archives = [
+      busyboxLayer(),
+      tar(folder('etc'), folder('data'), { name: 'etc/secret', data: 'below' }, { name: 'data/secret', data: 'below' }),
+      tar(
+        folder('etc'),
+        { name: 'etc/.wh..wh..opq' },
+        { name: 'etc/passwd', data: 'app:x:7:8::/:/bin/sh\n' },
+        { name: '.wh.data' },
+        folder('data'),
+        { name: 'data/new', data: 'above' },
+      ),
+    ]
+    const image = makeImage(archives, { Cmd: ['/bin/sh'] })
+    return { image, name: 'docker.io/library/replaced:1' }
+  }
+
+  besidePeers.each(['runc', 'crun'] as const)('%s shows nothing that a layer hides', async (name) => {
+    const { image, name: reference } = replaced()
+    await storeImage((await imageRoots()).store, image, reference)
+    const made = await Image.get(reference)
+    await using container = await Container.create(made, {
+      command: ['sh', '-c', 'ls /etc /data; cat /etc/passwd; id -u; id -G'],
+      user: 'app',
+    })
+    const { stdout: theirs } = runBundle(name, container.inspect().bundle)
+    expect(theirs).not.toContain('secret')
+    // As the passwd above says, and no group that only the layers below know.
+    expect(theirs).toMatch(/\n7\n8\n$/)
+    await container.start()
+    expect(theirs).toBe((await container.wait()).stdout)
+    await container.remove()
+    await made.remove({ force: true })
   })
 
   /** What `runc spec` writes, with a busybox root. */

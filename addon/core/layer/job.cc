@@ -51,7 +51,7 @@ Job::Job(JobOptions options, Location directory, std::shared_ptr<Source> source,
       source_(std::move(source)),
       files_(std::move(files)),
       listener_(std::move(listener)),
-      pipe_(options_.digests ? 2 : 1, cancelled_) {
+      pipe_(options_.wants_diff_id() ? 2 : 1, cancelled_) {
   const ApplyLimits& limits = options_.apply.limits;
   pipe_.check_size([this, &limits](uint64_t size) {
     if (size > limits.bytes) over_limit("more than " + std::to_string(limits.bytes) + " bytes when decompressed");
@@ -117,7 +117,7 @@ void Job::run() {
   };
   guard([&] {
     directory_ = location_.open("the directory to unpack to", O_PATH | O_DIRECTORY);
-    if (options_.digests) help(&Job::hash);
+    if (options_.wants_diff_id()) help(&Job::hash);
     help(&Job::decode);
     apply();
   });
@@ -136,7 +136,7 @@ void Job::decode() {
   ByteReader in(input);
   auto fault = guarded([&] {
     result_.compression = options_.compression == Compression::Auto ? detect(in) : options_.compression;
-    input.hashes = options_.digests && result_.compression != Compression::None;
+    input.hashes = options_.wants_digest() && result_.compression != Compression::None;
     caisson::decode(result_.compression, in, pipe_.output());
     pipe_.close();
   });
@@ -163,7 +163,7 @@ void Job::apply() {
 void Job::check() {
   result_.size = bytes_;
   result_.plain_size = pipe_.written();
-  if (result_.digest.empty()) result_.digest = result_.diff_id;
+  if (result_.compression == Compression::None) result_.digest = result_.diff_id;
   auto compare = [](const char* what, const std::string& wanted, const std::string& found) {
     if (!wanted.empty() && wanted != found)
       throw Fault{Fault::Kind::Digest, std::string("its ") + what + " is " + found + ", not " + wanted};

@@ -21,9 +21,12 @@ namespace caisson {
 struct JobOptions {
   ApplyOptions apply;
   Compression compression = Compression::Auto;
-  bool digests = true;  // compute them
+  bool digests = true;  // compute them even when nothing is expected of them
   // What they must be ("sha256:..."); empty: anything.
   std::string digest, diff_id;
+  bool wants_digest() const { return digests || !digest.empty(); }
+  // Of an archive that is not compressed it is the digest too.
+  bool wants_diff_id() const { return wants_digest() || !diff_id.empty(); }
   std::optional<uint64_t> size;  // what the number of compressed bytes must be
   bool sync = false;  // syncfs(2) at the end
 };

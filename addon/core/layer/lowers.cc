@@ -32,6 +32,13 @@ bool is_overlay_opaque(FileSystem& files, int directory, const std::string& xatt
   return files.get_xattr(directory, name.c_str(), value, sizeof value) == 1 && value[0] == 'y';
 }
 
+Result<int> is_opaque_directory(const std::string& path, const std::string& xattrs) {
+  Fd directory(open(path.c_str(), READING | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory) return failed("bundle", "open", path);
+  FileSystem files;
+  return is_overlay_opaque(files, directory.get(), xattrs) ? 1 : 0;
+}
+
 Lowers::Layers Lowers::root() const {
   Layers layers(roots_.size());
   std::iota(layers.begin(), layers.end(), 0);

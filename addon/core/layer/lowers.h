@@ -7,12 +7,15 @@
 
 #include "core/fd.h"
 #include "core/layer/filesystem.h"
+#include "core/result.h"
 
 namespace caisson {
 
 // Overlay's marks (Documentation/filesystems/overlayfs.rst). `xattrs` is "trusted" or "user".
 bool is_overlay_whiteout(const struct stat& status);
 bool is_overlay_opaque(FileSystem& files, int directory, const std::string& xattrs);
+// The same of a directory by its path, which is none when it is a link: 1 or 0.
+Result<int> is_opaque_directory(const std::string& path, const std::string& xattrs);
 
 class Lowers {
  public:

@@ -30,6 +30,7 @@ test('whatever the kernel writes', () => {
 })
 
 const report = (collected: string[]): NativeReport => ({
+  pid: 7,
   code: 1,
   status: 0,
   cause: '',

@@ -102,6 +102,26 @@ describe('options', () => {
     })
   })
 
+  test('of digests, no more is computed than is wanted, and what is expected is checked in any case', async () => {
+    const plain = archive({ name: 'a' })
+    const packed = gzipSync(plain)
+    const all = await apply(scratch(), packed)
+    const other = `sha256:${'0'.repeat(64)}`
+    const digests = async (bytes: Uint8Array, expected?: ApplyOptions['expected']) => {
+      const { digest, diffId } = await apply(scratch(), bytes, { digests: false, expected })
+      return [digest, diffId]
+    }
+    expect(await digests(packed)).toEqual(['', ''])
+    expect(await digests(plain)).toEqual(['', ''])
+    expect(await digests(packed, { diffId: all.diffId })).toEqual(['', all.diffId])
+    expect(await digests(plain, { diffId: all.diffId })).toEqual([all.diffId, all.diffId])
+    expect(await digests(packed, { digest: all.digest })).toEqual([all.digest, all.diffId])
+    expect(await digests(plain, { digest: all.diffId })).toEqual([all.diffId, all.diffId])
+    for (const bytes of [plain, packed])
+      for (const expected of [{ digest: other }, { diffId: other }])
+        await expect(digests(bytes, expected)).rejects.toMatchObject({ code: 'ERR_CAISSON_DIGEST' })
+  })
+
   test('a place inside the root, reached through links that stay inside', async () => {
     const directory = scratch()
     mkdirSync(path.join(directory, 'real'))
