@@ -5,10 +5,10 @@ import { createServer } from 'node:net'
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { Image } from '../../lib/index.js'
-import { build, contextOf, failure, inside, storeBox } from '../support/build.js'
+import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../support/build.js'
 import { folder, noBusybox, tar } from '../support/busybox-image.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
-import { removeScratch, scratch } from '../support/tree.js'
+import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
 const withBusybox = testIf(noBusybox)
@@ -18,7 +18,7 @@ const asOrdinary = testIf(noBusybox || (isRoot && 'root reads everything'))
 beforeAll(async () => {
   if (!noBusybox) await storeBox()
 })
-afterAll(removeScratch)
+afterAll(removeBuilds)
 
 const ALL = 'FROM box:1\nCOPY . /all\n'
 const found = (image: Image) => inside(image, 'cd /all && find . | sort')

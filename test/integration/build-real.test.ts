@@ -2,10 +2,10 @@
 import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 import { Container, run, Wait } from '../../lib/index.js'
-import { build, contextOf } from '../support/build.js'
+import { build, contextOf, removeBuilds } from '../support/build.js'
 import { noDebian, storeDebian } from '../support/debian.js'
 import { findProgram, testIf } from '../support/needs.js'
-import { removeScratch, scratch } from '../support/tree.js'
+import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
 const MINUTES = 60_000
@@ -26,7 +26,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
 beforeAll(async () => {
   if (!noDebian) await storeDebian(BASE)
 }, 5 * MINUTES)
-afterAll(removeScratch)
+afterAll(removeBuilds)
 
 /** What a server says to this. */
 async function ask(container: Container, port: number, question: string): Promise<string> {

@@ -6,11 +6,11 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { Image, run, verifyStore } from '../../lib/index.js'
-import { build, contextOf, failure, inside, storeBox } from '../support/build.js'
+import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../support/build.js'
 import { folder, noBusybox, tar } from '../support/busybox-image.js'
 import { testIf } from '../support/needs.js'
 import { digestOf } from '../support/store-images.js'
-import { removeScratch, scratch } from '../support/tree.js'
+import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
 const withBusybox = testIf(noBusybox)
@@ -18,7 +18,7 @@ const withBusybox = testIf(noBusybox)
 beforeAll(async () => {
   if (!noBusybox) await storeBox()
 })
-afterAll(removeScratch)
+afterAll(removeBuilds)
 
 describe('a build', () => {
   withBusybox('of a context becomes an image that runs', async () => {

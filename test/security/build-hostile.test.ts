@@ -4,10 +4,10 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlink
 import path from 'node:path'
 import { Container, Image, verifyStore } from '../../lib/index.js'
 import { owner } from '../../lib/runtime/owner.js'
-import { build, contextOf, failure, inside, storeBox } from '../support/build.js'
+import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../support/build.js'
 import { noBusybox } from '../support/busybox-image.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
-import { removeScratch, scratch } from '../support/tree.js'
+import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
 const withBusybox = testIf(noBusybox)
@@ -20,7 +20,7 @@ beforeAll(async () => {
   writeFileSync(path.join(victim, 'file'), 'untouched')
   mkdirSync(path.join(victim, 'empty'))
 })
-afterAll(removeScratch)
+afterAll(removeBuilds)
 
 /** What builds have under way on disk. */
 async function left(): Promise<string[]> {

@@ -2,10 +2,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type BuildEvent, type BuildOptions, type CaissonError, Image, run } from '../../lib/index.js'
+import { removeTree } from '../../lib/layer/tree.js'
 import { imageRoots } from '../../lib/runtime/image-roots.js'
 import { busyboxLayer, folder, tar } from './busybox-image.js'
 import { makeImage, storeImage } from './store-images.js'
-import { scratch } from './tree.js'
+import { removeScratch, scratch } from './tree.js'
 
 const MORE = ['ln', 'cp', 'mv', 'wc', 'grep', 'chmod', 'find', 'sort', 'date', 'kill', 'yes', 'head', 'dd', 'tr', 'sed']
 
@@ -72,4 +73,11 @@ export async function failure(work: Promise<unknown>): Promise<CaissonError> {
     },
     (error) => error,
   )
+}
+
+/** For afterAll: an ordinary user's stages have files of users that only exist inside. */
+export async function removeBuilds(): Promise<void> {
+  for (const name of ['snapshots', 'cache-mounts'])
+    await removeTree(path.join(process.env.CAISSON_ROOT as string, name))
+  removeScratch()
 }

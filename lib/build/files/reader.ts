@@ -36,7 +36,8 @@ export class FileReader implements AsyncDisposable {
 
   #start(): Worker {
     if (this.#worker) return this.#worker
-    const worker = new Worker(path.join(packageRoot(), 'dist', 'build-files.js'))
+    // Flags of the application's own script (--input-type) are nothing for it.
+    const worker = new Worker(path.join(packageRoot(), 'dist', 'build-files.js'), { execArgv: [] })
     worker.on('message', ({ id, answer, fault }: { id: number; answer: never; fault?: FileFault }) => {
       const waiting = this.#waiting.get(id)
       this.#waiting.delete(id)
