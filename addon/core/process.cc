@@ -69,7 +69,8 @@ Result<> Process::connect(std::array<Fd, 3>* stdio) {
       bool child_reads = i == 0;
       (*stdio)[i].reset(ends[child_reads ? 0 : 1]);
       wanted.fd.reset(ends[child_reads ? 1 : 0]);
-      fcntl(wanted.fd.get(), F_SETFL, O_NONBLOCK);
+      // The supervisor's thread must never wait for one of them.
+      if (fcntl(wanted.fd.get(), F_SETFL, O_NONBLOCK) < 0) return failed("process", "fcntl");
     }
   }
   return Nothing{};
@@ -284,7 +285,10 @@ void Process::read_control() {
           break;
         }
         if (log_) {
-          fcntl(fds[0].get(), F_SETFL, O_NONBLOCK | O_RDWR);
+          if (fcntl(fds[0].get(), F_SETFL, O_NONBLOCK | O_RDWR) < 0) {
+            give_up("fcntl", errno);
+            break;
+          }
           output_[0].start(Fd(fcntl(fds[0].get(), F_DUPFD_CLOEXEC, 0)),
                            [this](const char* bytes, size_t size) { on_output(0, bytes, size); });
         }

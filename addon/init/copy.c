@@ -139,7 +139,7 @@ static int bound(struct context *c, int target, u64 limit) {
   char size[24];
   int r = (int)tried(c, "fstatfs", "", SYS(fstatfs, target, &status));
   if (r < 0) return r;
-  size[text_number(size, (u64)(status.f_blocks - status.f_bfree) * (u64)status.f_bsize + limit)] = 0;
+  size[text_number(size, ((u64)status.f_blocks - (u64)status.f_bfree) * (u64)status.f_bsize + limit)] = 0;
   int fs = (int)tried(c, "fspick", "", SYS(fspick, target, "..", FSPICK_CLOEXEC));
   if (fs < 0) return fs;
   r = (int)tried(c, "fsconfig", "size", SYS(fsconfig, fs, FSCONFIG_SET_STRING, "size", size, 0));

@@ -91,7 +91,8 @@ int op_exec(struct context *c, const struct operation *op) {
   SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, sizeof none);
   /* Node ignores SIGPIPE, and execve keeps that; a program in a pipe would never end. All zeros: SIG_DFL. */
   static const u64 standard[4];
-  SYS(rt_sigaction, 13 /* SIGPIPE */, standard, NULL, sizeof none);
+  r = (int)tried(c, "rt_sigaction", "SIGPIPE", SYS(rt_sigaction, 13 /* SIGPIPE */, standard, NULL, sizeof none));
+  if (r < 0) return r;
 
   c->plan->progress = PLAN_EXECUTED;
   const char *name = list[0];

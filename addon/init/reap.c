@@ -12,17 +12,18 @@ static void block_all(void) {
   SYS(rt_sigprocmask, 0 /* SIG_BLOCK */, &set, NULL, sizeof set);
 }
 
-/* Nothing open, and no right but to send signals to programs of any user. */
+/* No right but to send signals to programs of any user; then nothing open, which those see who wait for it. */
 static void settle(void) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct rights[2];
   memset(rights, 0, sizeof rights);
   rights[0].effective = rights[0].permitted = 1u << CAP_KILL;
   SYS(prctl, PR_SET_NAME, "caisson-init", 0, 0, 0);
+  if (SYS(capset, &header, rights) < 0) {
+    memset(rights, 0, sizeof rights);
+    SYS(capset, &header, rights);
+  }
   SYS(close_range, 0, ~0u, 0);
-  if (SYS(capset, &header, rights) == 0) return;
-  memset(rights, 0, sizeof rights);
-  SYS(capset, &header, rights);
 }
 
 static long next_signal(void) {
@@ -60,13 +61,21 @@ static _Noreturn void reap(long child) {
 }
 
 int op_reaper(struct context *c, const struct operation *op) {
+  int gate[2];
+  char none;
   block_all();
+  int r = (int)tried(c, "pipe2", "init", SYS(pipe2, gate, O_CLOEXEC));
+  if (r < 0) return r;
   long child = process_make(c, "init", 0, SIGNAL_CHILD, NULL, -1);
   if (child < 0) return (int)child;
   /* For an owner without rights outside of the user namespace, who could not join it otherwise (ptrace(2)). */
   if (child && op->number[0]) SYS(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (child) reap(child);
-  return 0;
+  /* The one that reaps is in the program's sight: when that begins, it has nothing of ours any more. */
+  SYS(close, gate[1]);
+  r = (int)tried(c, "read", "init", SYS(read, gate[0], &none, 1));
+  SYS(close, gate[0]);
+  return r < 0 ? r : 0;
 }
 
 static _Noreturn void end_as(int status) {

@@ -229,11 +229,10 @@ void from_template() {
   const std::string placeholder(64, '#');
   ProcessOptions options = container(staging, {"/bin/echo", "unused"});
   PlanWriter plan = container_plan(staging);
-  plan.add(PLAN_HOSTNAME, {}, {placeholder.substr(0, Template::SHORT), ""});
+  plan.add(PLAN_HOSTNAME, {}, {placeholder.substr(0, Pattern::SHORT), ""});
   const size_t at = plan.text().size();
   add_identity(plan);
-  static_cast<Blueprint&>(options).plan = plan.text();
-  Template made(options, placeholder, at);
+  Template made(options, {Pattern(plan.text(), placeholder), at}, std::nullopt, placeholder);
   PlanWriter rest;
   rest.exec({"/bin/hostname"});
   std::string id = std::string(52, '0') + std::to_string(100000000000 + next_number++), inserted;
@@ -241,7 +240,7 @@ void from_template() {
   std::string reversed(id.rbegin(), id.rend());
   ProcessOptions instance(made.instantiate({reversed, inserted, records, rest.count()}));
   capture(instance);
-  CHECK(start(std::move(instance)).wait().output[0] == reversed.substr(0, Template::SHORT) + "\n");
+  CHECK(start(std::move(instance)).wait().output[0] == reversed.substr(0, Pattern::SHORT) + "\n");
 }
 
 void looked_at() {

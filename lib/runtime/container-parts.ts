@@ -150,7 +150,8 @@ export async function discardParts(parts: Parts, removeVolumes = false): Promise
   await room.close()
   await volumes?.release(removeVolumes)
   await releaseAttachment(id)
-  await rm(run, { recursive: true, force: true })
+  // Its state may just be written there.
+  await rm(run, { recursive: true, force: true, maxRetries: 5, retryDelay: 5 })
   if (data) await removeTree(data)
   await releaseName(name, id)
 }

@@ -30,9 +30,13 @@ const OPTIONS = { limits: { memory: '64m', pids: 64 }, files: { '/file': 'conten
 
 const image = await Image.host()
 
+let count = 0
+
 /** A container's whole life, in one call. */
 async function runOne() {
-  const { stdout, stderr, exitCode, reason } = await run(image, ['sh', '-c', LOOK], OPTIONS)
+  // Options that are always new: otherwise the next container's room is made meanwhile, and taken for what is left.
+  const options = { ...OPTIONS, stopTimeout: 10_000 + count++ }
+  const { stdout, stderr, exitCode, reason } = await run(image, ['sh', '-c', LOOK], options)
   return normalise(`${stdout}${stderr}${exitCode} ${reason}`)
 }
 
