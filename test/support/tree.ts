@@ -1,5 +1,5 @@
 /** Trees on disk, as text that can be compared, and scratch directories for them. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,8 +17,19 @@ export function scratch(): string {
 
 export function removeScratch(): void {
   for (const directory of made.splice(0)) {
-    if (!isRoot) execFileSync('chmod', ['-R', 'u+rwX', directory])
+    if (isRoot) rmSync(directory, { recursive: true, force: true })
+    else removeAsUser(directory)
+  }
+}
+
+/** Layers of an ordinary user belong to its subordinate ids, and it is their owner's root in a user namespace alone. */
+function removeAsUser(directory: string): void {
+  const quiet = { stdio: 'ignore' as const }
+  spawnSync('chmod', ['-R', 'u+rwX', directory], quiet)
+  try {
     rmSync(directory, { recursive: true, force: true })
+  } catch {
+    execFileSync('unshare', ['--map-root-user', '--map-auto', 'rm', '-rf', directory], quiet)
   }
 }
 
