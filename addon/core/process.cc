@@ -335,6 +335,8 @@ void Process::follow(pid_t pid, Fd pidfd, bool attended) {
   // What was sent to the one before has died with it.
   for (int number : early_signals_) send_signal(number);
   if (report_.cause != Cause::None) kill_all();
+  // Nobody tells it to go on.
+  if (report_.failure) send_signal(SIGKILL);
 }
 
 bool Process::executed() {
