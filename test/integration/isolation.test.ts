@@ -197,7 +197,8 @@ describe('isolation', () => {
     const result = await sh('cat /proc/1/comm; (sleep 0.05 &); sleep 0.2; ls -d /proc/[0-9]* | wc -l; exit 9', {
       init: true,
     })
-    expect(result).toMatchObject({ exitCode: 9, stdout: 'caisson-init\n4\n' })
+    // With or without the one that counts, which may come later than what it counts.
+    expect(result).toMatchObject({ exitCode: 9, stdout: expect.stringMatching(/^caisson-init\n[34]\n$/) })
   })
 
   test('only three descriptors pass, even when others leak them', async () => {
