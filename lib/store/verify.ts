@@ -68,8 +68,11 @@ export async function verify(layout: Layout, blobs: Blobs, refs: Refs, signal?: 
 }
 
 async function recompute(blobs: Blobs, digest: string): Promise<{ digest: string; size: number } | undefined> {
-  if (!(await blobs.has(digest))) return undefined
-  const handle = await blobs.open(digest)
+  const handle = await blobs.open(digest).catch(async (error) => {
+    if (await blobs.has(digest)) throw error
+    return undefined
+  })
+  if (!handle) return undefined
   try {
     return await digestOfFile(handle.fd, digest, blobs.path(digest))
   } finally {
