@@ -1,10 +1,10 @@
 /**
  * The process that works on layers inside the user namespace of an ordinary user (runtime/layers-inside.ts starts it).
  *
- * It is told what to do by its argument. Bytes of an archive come by standard input, or go to standard output; progress
+ * It is told what to do by the second descriptor that it inherits: a list of changes is too long for an argument. Bytes of an archive come by standard input, or go to standard output; progress
  * and the result are lines of JSON on the first descriptor that it inherits.
  */
-import { writeSync } from 'node:fs'
+import { readFileSync, writeSync } from 'node:fs'
 import { addon } from '../native/addon.js'
 import type { NativeLayer, NativeRunning } from '../native/layer.js'
 
@@ -43,7 +43,7 @@ function tell(line: LayerLine): void {
   writeSync(FIRST_FD, `${JSON.stringify(line)}\n`)
 }
 
-perform(JSON.parse(process.argv[2] as string)).done.then(
+perform(JSON.parse(readFileSync(FIRST_FD + 1, 'utf8'))).done.then(
   (result) => tell({ result: result ?? null }),
   (fault) => tell({ fault }),
 )

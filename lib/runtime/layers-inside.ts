@@ -51,6 +51,8 @@ export function layersInside(user: NamespaceHandle, { uidMap, gidMap }: IdMapPai
     const plan = new Plan()
     const { read, write } = makePipe()
     plan.inherit(write)
+    const asking = makePipe()
+    plan.inherit(asking.read)
     const place = (location: NativeLocation): NativeLocation =>
       typeof location === 'number' ? FIRST_FD + plan.inherit(duplicate(location)) : location
     const request = JSON.stringify(task(place))
@@ -58,7 +60,7 @@ export function layersInside(user: NamespaceHandle, { uidMap, gidMap }: IdMapPai
     becomeRootIn(user, plan, 'layer')
     plan.add('PARENT_DEATH', 'layer')
     const script = path.join(packageRoot(), 'dist', 'layers.js')
-    execute(plan, { args: [process.execPath, script, request], env: ['ELECTRON_RUN_AS_NODE=1'] }, kept)
+    execute(plan, { args: [process.execPath, script], env: ['ELECTRON_RUN_AS_NODE=1'] }, kept)
     const running = new Running({
       plan: plan.finish(),
       inherited: plan.inherited,
@@ -67,6 +69,10 @@ export function layersInside(user: NamespaceHandle, { uidMap, gidMap }: IdMapPai
       captureLimit: SAID_MAX * 4,
     })
     plan.release()
+    const question = new Socket({ fd: asking.write, readable: false, writable: true })
+    // That it has ended already comes as the outcome.
+    question.on('error', () => undefined)
+    question.end(request)
     const work: Work = { running, cancelled: false }
     const handle = Object.freeze({}) as NativeWork
     works.set(handle, work)

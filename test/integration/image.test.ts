@@ -151,6 +151,21 @@ describe('a container', () => {
       expect((await verifyStore()).ok).toBe(true)
     })
 
+  withBusybox('becomes an image whatever it changed: thousands of files', async () => {
+    await put()
+    const container = await Container.create('box:1', { command: ['sleep', '1000'] })
+    await container.start()
+    const name = 'a-name-that-is-as-long-as-they-are-in-packages'
+    await container.exec([
+      'sh',
+      '-c',
+      `mkdir /many; i=0; while [ $i -lt 4000 ]; do : > /many/${name}-$i; i=$((i+1)); done`,
+    ])
+    const image = await container.commit({ tag: 'box:many' })
+    await container.remove({ force: true })
+    expect((await run(image, ['sh', '-c', 'ls /many | busybox wc -l'])).stdout.trim()).toBe('4000')
+  })
+
   withBusybox('forks into containers with its files and nothing else in common', async () => {
     await put()
     const container = await Container.create('box:1', { command: ['sleep', '1000'] })
