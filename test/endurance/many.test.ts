@@ -35,8 +35,9 @@ test(`${COUNT} containers, eight at a time, leave descriptors, threads and memor
   expect(held.length).toBe(PARTS)
   expect(held.at(-1)?.wrong).toBe(0)
   const each = (key: keyof Held) => held.slice(WARM).map((part) => part[key])
-  // Network namespaces in stock, and rooms that are ready (six at most, of five descriptors each), come and go.
-  expect(Math.max(...each('descriptors')) - Math.min(...each('descriptors'))).toBeLessThanOrEqual(40)
+  // Network namespaces in stock, and rooms that are ready or wait to be taken down (some dozen, of six descriptors each),
+  // come and go. One descriptor left in a hundred containers would be as many.
+  expect(Math.max(...each('descriptors')) - Math.min(...each('descriptors'))).toBeLessThanOrEqual(100)
   expect(Math.max(...each('threads')) - Math.min(...each('threads'))).toBeLessThanOrEqual(1)
   const perContainer = (PARTS / COUNT) * 1024
   // A leaked object of any kind is larger than this many bytes.
