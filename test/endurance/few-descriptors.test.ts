@@ -7,7 +7,7 @@ test('with descriptors for a few, forty at once either run or say what is missin
   const options = { cwd: path.resolve(__dirname, '../..'), encoding: 'utf8' as const }
   const run = (limit: number) =>
     JSON.parse(execFileSync('/bin/sh', ['-c', `ulimit -n ${limit}; exec "$0" "$1"`, process.execPath, script], options))
-  const few = run(64)
+  const few = run(128)
   expect(few).toMatchObject({ after: 0, usable: 'usable\n' })
   expect(few.ran).toBeGreaterThan(0)
   expect(Object.keys(few.codes)).toEqual(['ERR_CAISSON_RESOURCE_EXHAUSTED'])
