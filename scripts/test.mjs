@@ -14,13 +14,21 @@ const totals = { passed: 0, failed: 0, skipped: 0 }
 /** Tests by name that were skipped, with the reason, and those that have run: what one place cannot run, another may. */
 const skipped = new Map()
 const ran = new Set()
+/** Said once more at the end, where nobody has to look for them. */
+const failures = []
+
+function failed(what) {
+  totals.failed++
+  failures.push(what)
+}
 
 /** None takes half as long; whatever hangs must not keep the others from being counted. */
 const TIMEOUT = { timeout: 1_500_000, killSignal: 'SIGKILL' }
 
 function command(file, args) {
   const { status } = spawnSync(file, args, { cwd: root, stdio: 'inherit', ...TIMEOUT })
-  totals[status === 0 ? 'passed' : 'failed']++
+  if (status === 0) totals.passed++
+  else failed([file, ...args].join(' '))
 }
 
 /** How often owners are killed at a random instant, as root and once more as an ordinary user. */
@@ -88,12 +96,16 @@ function count(report) {
   try {
     const result = JSON.parse(readFileSync(report, 'utf8'))
     totals.passed += result.numPassedTests
-    totals.failed += result.numFailedTests + result.numRuntimeErrorTestSuites
-    for (const { name, assertionResults } of result.testResults)
-      for (const { fullName, status } of assertionResults) note(path.relative(root, name), fullName, status)
+    for (const { name, status, assertionResults, message } of result.testResults) {
+      const file = path.relative(root, name)
+      for (const test of assertionResults) {
+        note(file, test.fullName, test.status)
+        if (test.status === 'failed') failed(`${file}: ${test.fullName}\n${test.failureMessages.join('\n')}`)
+      }
+      if (status === 'failed' && assertionResults.length === 0) failed(`${file}: ${message}`)
+    }
   } catch (error) {
-    console.error(`no report: ${error.message}`)
-    totals.failed++
+    failed(`no report: ${error.message}`)
   }
 }
 
@@ -106,8 +118,9 @@ function note(file, name, status) {
 
 function native() {
   for (const { name, status, seconds, why } of nativeChecks()) {
-    totals[status]++
-    if (status !== 'passed') console.error(`${status}: ${name} (${seconds.toFixed(0)} s): ${why}`)
+    if (status === 'failed') failed(`${name} (${seconds.toFixed(0)} s): ${why}`)
+    else totals[status]++
+    if (status === 'skipped') console.error(`skipped: ${name}: ${why}`)
   }
 }
 
@@ -117,17 +130,14 @@ async function virtualMachine() {
     if (kernel) console.log(`Linux ${kernel}, ${accelerator}`)
     for (const { file, name, status, why } of results) {
       if (status === 'passed') totals.passed++
-      if (status === 'failed') totals.failed++
-      if (status === 'failed') console.error(`FAIL ${file}: ${name}\n${why.join('\n')}`)
+      if (status === 'failed') failed(`${file}: ${name}\n${why.join('\n')}`)
       note(file, name, status)
     }
-    if (problem !== undefined) {
-      console.error(`failed: ${problem}`)
-      totals.failed++
-    }
+    if (problem !== undefined) failed(problem)
   } catch (error) {
-    console.error(`${error instanceof Unavailable ? 'skipped' : 'failed'}: ${error.message}`)
-    totals[error instanceof Unavailable ? 'skipped' : 'failed']++
+    if (!(error instanceof Unavailable)) return failed(`the virtual machine: ${error.message}`)
+    console.error(`skipped: ${error.message}`)
+    totals.skipped++
   }
 }
 
@@ -164,5 +174,6 @@ if (process.env.CAISSON_REQUIRE === 'all') {
   totals.failed += totals.skipped
   totals.skipped = 0
 }
+for (const failure of failures) console.log(`\nFAILED ${failure}`)
 console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`)
 process.exit(totals.failed > 0 ? 1 : 0)
