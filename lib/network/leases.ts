@@ -46,16 +46,15 @@ export class Leases {
     const { id, name, ipv4 } = this.#network
     const subnet = parseSubnet(ipv4.subnet, 'subnet')
     const size = sizeOf(subnet)
-    let offset = cursors.get(id) ?? 2n
     let taken: Set<string> | undefined
-    for (let tried = 0n; tried < size; tried++, offset = (offset + 1n) % size) {
+    for (let tried = 0n; tried < size; tried++) {
+      // Moved on before anything is awaited: of two that search at once each has places of its own.
+      const offset = cursors.get(id) ?? 2n
+      cursors.set(id, (offset + 1n) % size)
       const address = { family: 4 as const, value: subnet.base + offset }
       const text = formatAddress(address)
       if (text === ipv4.gateway || !isHost(subnet, address) || taken?.has(text)) continue
-      if (await this.#try(text)) {
-        cursors.set(id, (offset + 1n) % size)
-        return text
-      }
+      if (await this.#try(text)) return text
       // One look at all of them instead of one try for each.
       if (tried > 8n) taken ??= await this.#live()
     }
