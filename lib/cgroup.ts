@@ -15,7 +15,7 @@ import { parseKeyed } from './cgroup/usage.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeFailure } from './native/addon.js'
 import { errorFromFailure } from './native/failure.js'
-import { owner } from './runtime/owner.js'
+import { owner } from './runtime/process/owner.js'
 
 export type { Stats } from './cgroup/stats.js'
 

@@ -2,10 +2,10 @@
 import { CaissonError } from './errors.js'
 import { type CommitOptions, commitImage, committedConfig } from './image/commit.js'
 import { Image } from './image.js'
-import type { ContainerArchive } from './runtime/container-archive.js'
-import type { Parts } from './runtime/container-parts.js'
-import { imageRoots } from './runtime/image-roots.js'
-import { mergeEnvironment } from './runtime/spec-process.js'
+import type { ContainerArchive } from './runtime/container/archive.js'
+import type { Parts } from './runtime/container/parts.js'
+import { imageRoots } from './runtime/image/roots.js'
+import { mergeEnvironment } from './runtime/options/process.js'
 
 export type { CommitOptions } from './image/commit.js'
 

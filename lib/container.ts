@@ -16,30 +16,36 @@ import type { NetworkDefinition } from './network/definition.js'
 import type { EndpointOptions } from './network/endpoint.js'
 import type { PublishedPort } from './network/ports.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
-import { startAttachment } from './runtime/attachments.js'
-import { connectInside } from './runtime/connect.js'
-import { ContainerAgent } from './runtime/container-agent.js'
-import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container-archive.js'
-import type { ContainerFs } from './runtime/container-fs.js'
-import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container-parts.js'
-import { announceExit, announceStart, type Subject } from './runtime/events.js'
-import { Execs } from './runtime/exec.js'
-import { type Health, healthPlan } from './runtime/health.js'
-import { type Connector, connector, httpAgent } from './runtime/http-agent.js'
-import { type ContainerInspection, inspection } from './runtime/inspect.js'
-import { type ContainerState, Life, type RunNetwork } from './runtime/life.js'
-import { type LogEntry, type LogOptions, readLog } from './runtime/log.js'
-import { openNamespace } from './runtime/namespaces.js'
-import { type ProcessInfo, processesIn } from './runtime/processes.js'
-import { type ContainerFilter, type ContainerInfo, listContainers, readStates, writeState } from './runtime/registry.js'
-import { checkRestart } from './runtime/restart.js'
-import { tierOf } from './runtime/room.js'
-import { updateLimits } from './runtime/update-limits.js'
-import { checkSignal, endedWith, verdict } from './runtime/verdict.js'
+import { ContainerAgent } from './runtime/container/agents.js'
+import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container/archive.js'
+import { startAttachment } from './runtime/container/attachments.js'
+import { connectInside } from './runtime/container/connect.js'
+import type { ContainerFs } from './runtime/container/fs.js'
+import { type Health, healthPlan } from './runtime/container/health.js'
+import { type Connector, connector, httpAgent } from './runtime/container/http-agent.js'
+import { type ContainerInspection, inspection } from './runtime/container/inspect.js'
+import { type ContainerState, Life, type RunNetwork } from './runtime/container/life.js'
+import { type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
+import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container/parts.js'
+import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
+import {
+  type ContainerFilter,
+  type ContainerInfo,
+  listContainers,
+  readStates,
+  writeState,
+} from './runtime/container/registry.js'
+import { checkRestart } from './runtime/container/restart.js'
+import { updateLimits } from './runtime/container/update-limits.js'
+import { tierOf } from './runtime/isolation/place.js'
+import { announceExit, announceStart, type Subject } from './runtime/process/events.js'
+import { Execs } from './runtime/process/exec.js'
+import { openNamespace } from './runtime/process/namespaces.js'
+import { checkSignal, endedWith, verdict } from './runtime/process/verdict.js'
 import { type Duration, parseDuration } from './util/units.js'
 import { type Wait, waitFor } from './wait.js'
 
-export type { ContainerInfo } from './runtime/registry.js'
+export type { ContainerInfo } from './runtime/container/registry.js'
 
 export interface CreateOptions extends ContainerOptions {
   command?: readonly string[]
@@ -513,10 +519,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 }
 
-function runNetwork({ network, room }: Parts): RunNetwork | undefined {
+function runNetwork({ network, place }: Parts): RunNetwork | undefined {
   if (!network) return undefined
   return {
-    start: () => startAttachment(network, room.namespaces),
+    start: () => startAttachment(network, place.namespaces),
     handedOver: () => network.handedOver(),
     stop: () => network.stop(),
   }

@@ -3,16 +3,24 @@ import { PassThrough, type Readable, Writable } from 'node:stream'
 import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeReport, type NativeStdio } from './native/addon.js'
 import type { ExecOptions, OutputChunk } from './options.js'
-import { announceError, announceExit, announceStart, type Subject, startsAreWatched } from './runtime/events.js'
-import { LatePid } from './runtime/late-pid.js'
-import type { Running, RunningEvents } from './runtime/running.js'
-import type { StartRequest } from './runtime/start.js'
-import { closedInput, lateReader, makePipe, PipeReader, pipeWriter, Tally, TerminalStream } from './runtime/streams.js'
-import { commandFailed, type ExecResult, signalNumber } from './runtime/verdict.js'
+import { announceError, announceExit, announceStart, type Subject, startsAreWatched } from './runtime/process/events.js'
+import { LatePid } from './runtime/process/late-pid.js'
+import type { Running, RunningEvents } from './runtime/process/running.js'
+import type { StartRequest } from './runtime/process/start.js'
+import {
+  closedInput,
+  lateReader,
+  makePipe,
+  PipeReader,
+  pipeWriter,
+  Tally,
+  TerminalStream,
+} from './runtime/process/streams.js'
+import { commandFailed, type ExecResult, signalNumber } from './runtime/process/verdict.js'
 import { pace } from './util/pace.js'
 import { parseDuration, parseSize } from './util/units.js'
 
-export type { ExecResult, Reason } from './runtime/verdict.js'
+export type { ExecResult, Reason } from './runtime/process/verdict.js'
 
 /** Bytes of output that a result holds at most, when the caller sets no bound; more ends the program. */
 export const DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024

@@ -1,7 +1,7 @@
 /** Namespaces as objects: list them, hold them, make them, and give them to containers. */
 import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeNamespaceRow } from './native/addon.js'
-import { checkIdMap, defaultIdMaps, type IdMapPair } from './runtime/id-maps.js'
+import { NAMESPACES, type NamespaceType } from './runtime/options/workload.js'
 import {
   checkNamespaceType,
   createNamespace,
@@ -11,9 +11,9 @@ import {
   type OpenedNamespace,
   openNamespace,
   typeOfFlag,
-} from './runtime/namespaces.js'
-import { ordinary } from './runtime/ordinary.js'
-import { NAMESPACES, type NamespaceType } from './runtime/workload.js'
+} from './runtime/process/namespaces.js'
+import { checkIdMap, defaultIdMaps, type IdMapPair } from './runtime/user/id-maps.js'
+import { ordinary } from './runtime/user/ordinary.js'
 
 /** A namespace as lsns(8) shows it. `null` where the kernel does not tell, or nothing is there. */
 export interface NamespaceInfo {

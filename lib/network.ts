@@ -13,8 +13,8 @@ import {
 import type { EndpointOptions } from './network/endpoint.js'
 import { leasedAddresses } from './network/leases.js'
 import { defineNetwork, type NetworkOptions } from './network/make.js'
-import { attachmentsOn } from './runtime/attachments.js'
-import { owner } from './runtime/owner.js'
+import { attachmentsOn } from './runtime/container/attachments.js'
+import { owner } from './runtime/process/owner.js'
 import { roots } from './util/roots.js'
 
 export type { EndpointOptions } from './network/endpoint.js'

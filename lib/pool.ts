@@ -4,21 +4,21 @@ import { Execution, type Launched, type LaunchRequest, limitsOf } from './execut
 import { Image } from './image.js'
 import type { Note } from './native/failure.js'
 import type { ContainerOptions, ExecOptions } from './options.js'
-import { type Assembled, injectedFiles } from './runtime/assemble.js'
-import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
-import { checkContainerOptions, checkPoolRunOptions } from './runtime/check-options.js'
-import { checkCommand, execEnvironment, execProcess } from './runtime/exec.js'
-import { type Lowered, lower, prepareProgram } from './runtime/lower.js'
-import { execute, injectFiles } from './runtime/lower-program.js'
-import { owner } from './runtime/owner.js'
-import { Plan } from './runtime/plan.js'
-import { takeRoom, tierOf } from './runtime/room.js'
-import type { Running } from './runtime/running.js'
-import { copyOptions, type Plain, sameOptions } from './runtime/same-options.js'
-import { userText } from './runtime/spec-process.js'
-import { checkCounted, start } from './runtime/start.js'
-import { verdict } from './runtime/verdict.js'
-import type { Workload } from './runtime/workload.js'
+import { attach, releaseAttachment, startAttachment } from './runtime/container/attachments.js'
+import { takePlace, tierOf } from './runtime/isolation/place.js'
+import { type Lowered, lower, prepareProgram } from './runtime/lower/lower.js'
+import { Plan } from './runtime/lower/plan.js'
+import { execute, injectFiles } from './runtime/lower/program.js'
+import { type Assembled, injectedFiles } from './runtime/options/assemble.js'
+import { checkContainerOptions, checkPoolRunOptions } from './runtime/options/check.js'
+import { userText } from './runtime/options/process.js'
+import { copyOptions, type Plain, sameOptions } from './runtime/options/same.js'
+import type { Workload } from './runtime/options/workload.js'
+import { checkCommand, execEnvironment, execProcess } from './runtime/process/exec.js'
+import { owner } from './runtime/process/owner.js'
+import type { Running } from './runtime/process/running.js'
+import { checkCounted, start } from './runtime/process/start.js'
+import { verdict } from './runtime/process/verdict.js'
 import type { SpecProcess } from './spec/runtime.js'
 import { awake } from './util/awake.js'
 import { deferred } from './util/deferred.js'
@@ -221,14 +221,14 @@ export class Pool implements AsyncDisposable {
     const root = await (await Image.resolve(this.#image, this.#options)).rootfs()
     // A command is needed to assemble; the one that is run comes later.
     const options = this.#options
-    const room = await takeRoom(holder, options)
+    const place = await takePlace(holder, options)
     const ready = deferred<void>()
     const id = newId()
     let prepared: Prepared
     try {
       const network = await attach(options, holder, { id, hostname: options.hostname })
-      const assembled = room.assemble({ id, image: root, command: ['/'], network })
-      if (network) await startAttachment(network, room.namespaces)
+      const assembled = place.assemble({ id, image: root, command: ['/'], network })
+      if (network) await startAttachment(network, place.namespaces)
       const lowered = lower(assembled.workload, { parked: true })
       const request = { devices: assembled.workload.devices, killRest: true, background: true }
       const running = start(
@@ -240,13 +240,13 @@ export class Pool implements AsyncDisposable {
       network?.handedOver()
       prepared = { id, running, lowered, assembled }
     } catch (error) {
-      await room.close()
+      await place.close()
       await releaseAttachment(id)
       throw error
     }
     const { running, lowered, assembled } = prepared
     void running.ended.then((report) => {
-      void room.close()
+      void place.close()
       void releaseAttachment(id)
       const outcome = verdict(report, assembled.cgroup.files, lowered.plan.notes)
       ready.reject(outcome instanceof CaissonError ? outcome : closed())

@@ -6,16 +6,16 @@ import { Image } from './image.js'
 import type { NativeReport } from './native/addon.js'
 import type { Note } from './native/failure.js'
 import type { RunOptions } from './options.js'
-import { attach, releaseAttachment, startAttachment } from './runtime/attachments.js'
-import { checkContainerOptions } from './runtime/check-options.js'
-import { checkTier } from './runtime/isolation.js'
-import { lower } from './runtime/lower.js'
-import { owner } from './runtime/owner.js'
-import { takeRoom, tierOf } from './runtime/room.js'
-import { templateFor } from './runtime/run-template.js'
-import { checkCounted, start } from './runtime/start.js'
-import { verdict } from './runtime/verdict.js'
-import { type HeldVolumes, takeVolumes } from './runtime/volumes.js'
+import { attach, releaseAttachment, startAttachment } from './runtime/container/attachments.js'
+import { type HeldVolumes, takeVolumes } from './runtime/container/volumes.js'
+import { checkTier } from './runtime/isolation/isolation.js'
+import { takePlace, tierOf } from './runtime/isolation/place.js'
+import { lower } from './runtime/lower/lower.js'
+import { checkContainerOptions } from './runtime/options/check.js'
+import { owner } from './runtime/process/owner.js'
+import { templateFor } from './runtime/process/run-template.js'
+import { checkCounted, start } from './runtime/process/start.js'
+import { verdict } from './runtime/process/verdict.js'
 import { newId } from './util/ids.js'
 
 /**
@@ -43,11 +43,11 @@ async function launch(
     return { running, subject, conclude: (report) => concluded(report, files, report.failure ? notes() : []) }
   }
   checkContainerOptions(options)
-  const room = await takeRoom(holder, options)
+  const place = await takePlace(holder, options)
   const id = newId()
   let volumes: HeldVolumes | undefined
   const close = async () => {
-    await room.close()
+    await place.close()
     await volumes?.release(true)
     await releaseAttachment(id)
   }
@@ -55,8 +55,8 @@ async function launch(
     const network = await attach(options, holder, { id, ...options })
     volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: false })
     const chosen = volumes ? { ...options, mounts: volumes.mounts } : options
-    const { workload, cgroup } = room.assemble({ id, image: root, command, options: chosen, network })
-    if (network) await startAttachment(network, room.namespaces)
+    const { workload, cgroup } = place.assemble({ id, image: root, command, options: chosen, network })
+    if (network) await startAttachment(network, place.namespaces)
     const lowered = lower(workload)
     checkCounted(request, cgroup, holder.cgroups)
     const running = start(

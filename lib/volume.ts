@@ -1,7 +1,7 @@
 /** Directories that outlive containers, and that several may share. */
 import { CaissonError, invalidArgument } from './errors.js'
-import { owner } from './runtime/owner.js'
-import { containersWith } from './runtime/volumes.js'
+import { containersWith } from './runtime/container/volumes.js'
+import { owner } from './runtime/process/owner.js'
 import { newId } from './util/ids.js'
 import {
   checkVolumeName,

@@ -9,7 +9,7 @@
 
 namespace caisson {
 
-// Before each record's bytes; native endian. lib/runtime/log.ts reads it.
+// Before each record's bytes; native endian. lib/runtime/container/log.ts reads it.
 struct LogRecord {
   uint32_t length;
   uint8_t stream;  // 1 stdout, 2 stderr

@@ -1,4 +1,4 @@
-// Plans for the init program, as lib/runtime/plan.ts writes them.
+// Plans for the init program, as lib/runtime/lower/plan.ts writes them.
 #pragma once
 
 #include <cstring>

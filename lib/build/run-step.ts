@@ -7,14 +7,14 @@ import { type ExecResult, Execution, limitsOf } from '../execution.js'
 import type { Change } from '../layer/diff.js'
 import { removeTree } from '../layer/tree.js'
 import type { RunOptions } from '../options.js'
-import { attach, releaseAttachment, startAttachment } from '../runtime/attachments.js'
-import { ContainerAgent } from '../runtime/container-agent.js'
-import { ContainerArchive } from '../runtime/container-archive.js'
-import { layersOnDisk } from '../runtime/container-parts.js'
-import { lower } from '../runtime/lower.js'
-import { takeRoom, tierOf } from '../runtime/room.js'
-import { start } from '../runtime/start.js'
-import { verdict } from '../runtime/verdict.js'
+import { ContainerAgent } from '../runtime/container/agents.js'
+import { ContainerArchive } from '../runtime/container/archive.js'
+import { attach, releaseAttachment, startAttachment } from '../runtime/container/attachments.js'
+import { layersOnDisk } from '../runtime/container/parts.js'
+import { takePlace, tierOf } from '../runtime/isolation/place.js'
+import { lower } from '../runtime/lower/lower.js'
+import { start } from '../runtime/process/start.js'
+import { verdict } from '../runtime/process/verdict.js'
 import { newId } from '../util/ids.js'
 import type { RunStep } from './dockerfile/plan-types.js'
 import { type BuildLayer, lowersOf, type Stack, storeTree } from './layers.js'
@@ -45,11 +45,11 @@ export async function runStep(
   const directory = space.path()
   const options = await optionsOf(space, step, { mounts, env }, told)
   const root = { lower: await lowersOf(space, stack), trees: [], hidden: [], config: {} }
-  const room = await takeRoom(owner, options)
+  const place = await takePlace(owner, options)
   try {
     const network = await attach(options, owner, { id, hostname: options.hostname })
     const copied = !(await layersOnDisk(owner))
-    const assembled = room.assemble({ id, image: root, command: step.args, directory, copied, network, kept: true })
+    const assembled = place.assemble({ id, image: root, command: step.args, directory, copied, network, kept: true })
     const { workload, cgroup } = assembled
     await mkdir(directory, { mode: 0o711 })
     for (const name of ['upper', 'work', 'root']) await mkdir(path.join(directory, name), { mode: 0o755 })
@@ -57,7 +57,7 @@ export async function runStep(
     const tail = new Tail()
     const execution = new Execution(
       async (request) => {
-        if (network) await startAttachment(network, room.namespaces)
+        if (network) await startAttachment(network, place.namespaces)
         const lowered = lower(workload)
         const limits = { ...limitsOf(request), devices: workload.devices, killRest: true }
         const running = start(lowered, cgroup, limits, request.events)
@@ -85,7 +85,7 @@ export async function runStep(
       storeTree(space, { ...pack, ...latest, changes: withoutStubs(pack.changes ?? [], targets) }),
     )
   } finally {
-    await room.close()
+    await place.close()
     await releaseAttachment(id)
     await removeTree(directory)
   }

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { howToDelegate } from '../cgroup/delegate.js'
 import { type CgroupHost, cgroupHost, type Hierarchy, unifiedParent } from '../cgroup/host.js'
 import { addon, type NativeCgroup } from '../native/addon.js'
-import { explained } from '../runtime/namespaces.js'
+import { explained } from '../runtime/process/namespaces.js'
 import { bad, type Finding, ok, type Subject, unknown } from './finding.js'
 import { attempt, isRoot, refusalOf, setting } from './trial.js'
 

@@ -1,8 +1,8 @@
 /** The strongest isolation that works as a whole, found out as containers find it out. */
 import { addon } from '../native/addon.js'
-import { defaultIdMaps } from '../runtime/id-maps.js'
-import { findIsolation, type Isolation } from '../runtime/isolation.js'
-import { createNamespace } from '../runtime/namespaces.js'
+import { findIsolation, type Isolation } from '../runtime/isolation/isolation.js'
+import { createNamespace } from '../runtime/process/namespaces.js'
+import { defaultIdMaps } from '../runtime/user/id-maps.js'
 import { bad, type Finding, ok, type Subject } from './finding.js'
 import { isRoot, scratchDirectory } from './trial.js'
 

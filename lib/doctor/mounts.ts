@@ -2,11 +2,11 @@
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { addon } from '../native/addon.js'
-import { defaultIdMaps } from '../runtime/id-maps.js'
-import { PROPAGATION } from '../runtime/mount-options.js'
-import { createNamespace, duplicate, type OpenedNamespace } from '../runtime/namespaces.js'
-import { NONE, type Plan } from '../runtime/plan.js'
-import { NAMESPACES } from '../runtime/workload.js'
+import { NONE, type Plan } from '../runtime/lower/plan.js'
+import { PROPAGATION } from '../runtime/options/mount-options.js'
+import { NAMESPACES } from '../runtime/options/workload.js'
+import { createNamespace, duplicate, type OpenedNamespace } from '../runtime/process/namespaces.js'
+import { defaultIdMaps } from '../runtime/user/id-maps.js'
 import { bad, type Finding, ok, type Subject, unknown } from './finding.js'
 import {
   attempt,

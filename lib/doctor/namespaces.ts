@@ -1,10 +1,10 @@
 /** Namespaces of every kind, and the rules about who may make them. */
 import { statSync } from 'node:fs'
-import { account, defaultIdMaps, idMapHelpers, nativeIdMaps } from '../runtime/id-maps.js'
-import type { Plan } from '../runtime/plan.js'
-import { NONE } from '../runtime/plan.js'
-import { grantsOf, readSubIds } from '../runtime/sub-ids.js'
-import { NAMESPACES, type NamespaceType } from '../runtime/workload.js'
+import type { Plan } from '../runtime/lower/plan.js'
+import { NONE } from '../runtime/lower/plan.js'
+import { NAMESPACES, type NamespaceType } from '../runtime/options/workload.js'
+import { account, defaultIdMaps, idMapHelpers, nativeIdMaps } from '../runtime/user/id-maps.js'
+import { grantsOf, readSubIds } from '../runtime/user/sub-ids.js'
 import { bad, type Finding, ok, type Subject, unknown } from './finding.js'
 import { attempt, isRoot, type Refusal, setting, unshare } from './trial.js'
 

@@ -2,11 +2,11 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { CaissonError, SystemCause } from '../errors.js'
 import { addon, type NativeErrand, type NativeErrandRequest } from '../native/addon.js'
-import { nativeIdMaps } from '../runtime/id-maps.js'
-import { MS_REC, PROPAGATION } from '../runtime/mount-options.js'
-import { explained } from '../runtime/namespaces.js'
-import { Plan } from '../runtime/plan.js'
-import { NAMESPACES, type NamespaceType } from '../runtime/workload.js'
+import { Plan } from '../runtime/lower/plan.js'
+import { MS_REC, PROPAGATION } from '../runtime/options/mount-options.js'
+import { NAMESPACES, type NamespaceType } from '../runtime/options/workload.js'
+import { explained } from '../runtime/process/namespaces.js'
+import { nativeIdMaps } from '../runtime/user/id-maps.js'
 import { privileged } from '../util/privileged.js'
 
 export interface Refusal {

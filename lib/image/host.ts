@@ -19,7 +19,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import path from 'node:path'
-import type { HostTree } from '../runtime/workload.js'
+import type { HostTree } from '../runtime/options/workload.js'
 
 /** Shown as they are. Distributions that have merged the others into /usr have links in their place. */
 const SHOWN = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']

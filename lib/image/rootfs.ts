@@ -1,5 +1,5 @@
 /** Roots of images in the store: their layers unpacked, and held for as long as this process lives. */
-import type { ImageRoot } from '../runtime/assemble.js'
+import type { ImageRoot } from '../runtime/options/assemble.js'
 import { type SnapshotForm, Snapshots } from '../snapshot/snapshots.js'
 import { findStack, type LayerStack, type LayerToUnpack, unpackLayers } from '../snapshot/unpack.js'
 import type { Descriptor } from '../spec/descriptor.js'

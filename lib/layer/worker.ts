@@ -1,5 +1,5 @@
 /**
- * The process that works on layers inside the user namespace of an ordinary user (runtime/layers-inside.ts starts it).
+ * The process that works on layers inside the user namespace of an ordinary user (runtime/user/layers-inside.ts starts it).
  *
  * It is told what to do by the second descriptor that it inherits: a list of changes is too long for an argument. Bytes of an archive come by standard input, or go to standard output; progress
  * and the result are lines of JSON on the first descriptor that it inherits.

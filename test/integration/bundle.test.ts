@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { Container, Image } from '../../lib/index.js'
-import { imageRoots } from '../../lib/runtime/image-roots.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
 import type { RuntimeSpec } from '../../lib/spec/runtime.js'
 import { busyboxLayer, folder, tar } from '../support/busybox-image.js'
 import { isRoot } from '../support/needs.js'

@@ -12,7 +12,7 @@ import {
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type CaissonError, Image, run, verifyStore } from '../../lib/index.js'
-import { imageRoots } from '../../lib/runtime/image-roots.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { type Member, member } from '../support/archive.js'
 import { busyboxImage, noBusybox, tar } from '../support/busybox-image.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'

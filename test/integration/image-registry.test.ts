@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 import { type CaissonError, Image, run, type TransferEvent, verifyStore } from '../../lib/index.js'
-import { imageRoots } from '../../lib/runtime/image-roots.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { busyboxImage, noBusybox, tar } from '../support/busybox-image.js'
 import { type DockerRegistry, noRegistry, noSkopeo, startRegistry } from '../support/docker-registry.js'
 import { testIf } from '../support/needs.js'

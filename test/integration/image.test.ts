@@ -1,6 +1,6 @@
 /** Images in the store: names, lists, removal, what containers of them get, and images of containers. */
 import { type CaissonError, Container, Image, run, verifyStore } from '../../lib/index.js'
-import { imageRoots } from '../../lib/runtime/image-roots.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { busyboxImage, folder, noBusybox, tar } from '../support/busybox-image.js'
 import { testIf } from '../support/needs.js'
 import { storeImage } from '../support/store-images.js'

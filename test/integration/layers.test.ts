@@ -1,8 +1,8 @@
 /** Containers whose root is a stack of unpacked layers. */
 import { lstatSync, readFileSync } from 'node:fs'
 import { Container, Image, run } from '../../lib/index.js'
-import { owner } from '../../lib/runtime/owner.js'
-import { snapshotForm } from '../../lib/runtime/snapshot-form.js'
+import { snapshotForm } from '../../lib/runtime/image/snapshot-form.js'
+import { owner } from '../../lib/runtime/process/owner.js'
 import { Snapshots, snapshotSweeper } from '../../lib/snapshot/snapshots.js'
 import { unpackLayers } from '../../lib/snapshot/unpack.js'
 import { Store } from '../../lib/store/store.js'

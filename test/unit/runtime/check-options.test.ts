@@ -1,5 +1,5 @@
 import type { ContainerOptions } from '../../../lib/options.js'
-import { checkContainerOptions, checkExecOptions } from '../../../lib/runtime/check-options.js'
+import { checkContainerOptions, checkExecOptions } from '../../../lib/runtime/options/check.js'
 
 describe('options', () => {
   test.each([

@@ -1,5 +1,5 @@
 import type { ContainerOptions } from '../../../lib/options.js'
-import { chooseNamespaces } from '../../../lib/runtime/choose-namespaces.js'
+import { chooseNamespaces } from '../../../lib/runtime/options/choose-namespaces.js'
 
 const map = [{ containerID: 0, hostID: 100000, size: 65536 }]
 

@@ -1,4 +1,4 @@
-import { type ExecResult, endedWith, withText } from '../../../lib/runtime/verdict.js'
+import { type ExecResult, endedWith, withText } from '../../../lib/runtime/process/verdict.js'
 
 function killed(reason: ExecResult['reason'], oomKills: number | null): ExecResult {
   const none = { cpuUserMs: null, cpuSystemMs: null, memoryPeakBytes: null, pidsPeak: null, throttledMs: null }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
-import { checkIdMap, hostId, idMapText, ordinaryIdMaps, parseIdMap } from '../../../lib/runtime/id-maps.js'
-import { grantsOf, ownGrants, parseSubIds } from '../../../lib/runtime/sub-ids.js'
+import { checkIdMap, hostId, idMapText, ordinaryIdMaps, parseIdMap } from '../../../lib/runtime/user/id-maps.js'
+import { grantsOf, ownGrants, parseSubIds } from '../../../lib/runtime/user/sub-ids.js'
 
 describe('/etc/subuid', () => {
   test('is read line by line; what has another form is left out', () => {

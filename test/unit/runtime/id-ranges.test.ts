@@ -1,4 +1,4 @@
-import { rangesOf } from '../../../lib/runtime/id-ranges.js'
+import { rangesOf } from '../../../lib/runtime/user/id-ranges.js'
 
 const grant = (name: string, first: number, count: number) => ({ name, first, count })
 

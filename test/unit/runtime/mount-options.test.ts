@@ -1,4 +1,4 @@
-import { ATTR, PROPAGATION, parseMountOptions } from '../../../lib/runtime/mount-options.js'
+import { ATTR, PROPAGATION, parseMountOptions } from '../../../lib/runtime/options/mount-options.js'
 
 test.each([
   [['nosuid', 'noexec', 'nodev', 'ro'], { attributes: ATTR.NOSUID | ATTR.NOEXEC | ATTR.NODEV | ATTR.RDONLY }],

@@ -1,4 +1,4 @@
-import { parsePasswdUser } from '../../../lib/runtime/passwd.js'
+import { parsePasswdUser } from '../../../lib/runtime/options/passwd.js'
 
 const FILES: Record<string, string> = {
   'etc/passwd':

@@ -1,5 +1,5 @@
 import type { SecurityOptions } from '../../../lib/options.js'
-import { chooseSeccomp } from '../../../lib/runtime/spec-seccomp.js'
+import { chooseSeccomp } from '../../../lib/runtime/options/seccomp.js'
 import { defaultFilter } from '../../../lib/seccomp/filters.js'
 import type { Architecture } from '../../../lib/seccomp/profile.js'
 import { CAPABILITIES, DEFAULT_CAPABILITIES } from '../../../lib/spec/capabilities.js'

@@ -1,4 +1,4 @@
-import { commandLine, mergeEnvironment } from '../../../lib/runtime/spec-process.js'
+import { commandLine, mergeEnvironment } from '../../../lib/runtime/options/process.js'
 import { chooseCapabilities, DEFAULT_CAPABILITIES, withinBounding } from '../../../lib/spec/capabilities.js'
 
 test.each([

@@ -1,0 +1,130 @@
+/** The file agents of one container: started when they are needed, in the running container or over its layers. */
+import { CaissonError } from '../../errors.js'
+import { addon, type NativeAnswer, type NativeFailure } from '../../native/addon.js'
+import { type Deferred, deferred } from '../../util/deferred.js'
+import { notInSandbox } from '../isolation/sandbox.js'
+import { NAMESPACES, type NamespaceType, type Workload } from '../options/workload.js'
+import type { Running } from '../process/running.js'
+import { Agent, type AgentOperation } from './agent.js'
+import { ContainerFs } from './fs.js'
+
+const ECONNRESET = 104
+
+/** A descriptor in a container's tree, for work outside the agent. */
+export interface Lent {
+  fd: number
+  /** The container is to be started or removed: the work must stop. */
+  signal: AbortSignal
+  /** When no duplicate of the descriptor is in use any more. Closes it. */
+  end: () => void
+}
+
+export class ContainerAgent {
+  readonly fs: ContainerFs
+  readonly #workload: Workload
+  readonly #running: () => Running | undefined
+  readonly #onDisk: boolean
+  #current: Promise<Agent> | undefined
+  /** The run that the current one is in; undefined: over the layers of a stopped container. */
+  #of: Running | undefined
+  readonly #lent = new Set<{ abort: AbortController; ended: Deferred<void> }>()
+
+  constructor(workload: Workload, running: () => Running | undefined, onDisk: boolean) {
+    this.#workload = workload
+    this.#running = running
+    this.#onDisk = onDisk
+    this.fs = new ContainerFs((op, numbers, first, second) => this.#call(op, numbers, first, second))
+  }
+
+  /** For what only a running container has: its network. */
+  network(op: AgentOperation, numbers: number[]): Promise<NativeAnswer> {
+    return this.#call(op, numbers)
+  }
+
+  get running(): boolean {
+    return this.#running() !== undefined
+  }
+
+  /**
+   * Opens something for work outside the agent. Until its end the agent stays, and with it what is mounted in the tree;
+   * release() stops the work and waits for that.
+   */
+  async lend(op: 'ROOT' | 'LAYERS' | 'OPEN', numbers: number[], path: string): Promise<Lent> {
+    const { agent, fd } = await this.#with(async (agent) => ({ agent, fd: (await agent.call(op, numbers, path)).fd }))
+    const done = agent.keep()
+    const lent = { abort: new AbortController(), ended: deferred<void>() }
+    // Let go between the answer and now.
+    if (agent.closed) lent.abort.abort()
+    this.#lent.add(lent)
+    const end = () => {
+      if (!this.#lent.delete(lent)) return
+      addon().closeFd(fd)
+      done()
+      lent.ended.resolve()
+    }
+    return { fd, signal: lent.abort.signal, end }
+  }
+
+  /** Ends the agent and its mounts: the program's own mount of the writable layer must be the only one. */
+  async release(): Promise<void> {
+    const lent = [...this.#lent]
+    for (const { abort } of lent) abort.abort()
+    await Promise.all(lent.map(({ ended }) => ended.promise))
+    const current = this.#current
+    this.#current = undefined
+    await current?.then(
+      (agent) => agent.close(),
+      () => undefined,
+    )
+  }
+
+  #call(op: AgentOperation, numbers: number[] = [], first = '', second = ''): Promise<NativeAnswer> {
+    return this.#with((agent) => agent.call(op, numbers, first, second))
+  }
+
+  async #with<T>(work: (agent: Agent) => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      const agent = await this.#agent()
+      try {
+        return await work(agent)
+      } catch (error) {
+        // It was just let go, or the container has ended: once more with a new one.
+        if ((error as NativeFailure).errno !== ECONNRESET || attempt === 2) throw error
+        await this.release()
+      }
+    }
+  }
+
+  async #agent(): Promise<Agent> {
+    // It has no root of its own, so an agent would be at work in ours.
+    const { sandbox } = this.#workload
+    if (sandbox) throw notInSandbox('fs, archives, connect()', `Its files are in ${sandbox.directory} on this machine.`)
+    const running = this.#running()
+    const current = await this.#current?.catch(() => undefined)
+    if (current && !current.closed && this.#of === running) return current
+    if (this.#current) await this.release()
+    this.#of = running
+    this.#current = running ? this.#enter(running) : this.#mount()
+    return this.#current
+  }
+
+  #enter(running: Running): Promise<Agent> {
+    const own = new Set((this.#workload.spec.linux?.namespaces ?? []).map((namespace) => namespace.type as string))
+    for (const { type } of this.#workload.join) own.add(NAMESPACES[type].spec)
+    const types = (['user', 'mnt', 'net'] as NamespaceType[]).filter((type) => own.has(NAMESPACES[type].spec))
+    const pidfd = running.pidfd()
+    if (pidfd < 0) return this.#mount()
+    return Agent.enter(types, pidfd)
+  }
+
+  #mount(): Promise<Agent> {
+    if (!this.#onDisk)
+      return Promise.reject(
+        new CaissonError('ERR_CAISSON_INVALID_STATE', 'the container does not run, and its files were in memory', {
+          stage: 'files',
+          hint: "Create it with storage: 'disk' to reach its files while it is stopped.",
+        }),
+      )
+    return Agent.mount(this.#workload)
+  }
+}

@@ -1,0 +1,281 @@
+/** Files of a container, in the shapes of node:fs/promises. Works while it runs and while it does not. */
+import { constants, readFile, writeFile } from 'node:fs'
+import { promisify } from 'node:util'
+import { CaissonError } from '../../errors.js'
+import { addon, type NativeAnswer, type NativeFailure } from '../../native/addon.js'
+import { errorFromFailure } from '../../native/failure.js'
+import { insidePath } from '../../util/paths.js'
+import type { AgentOperation } from './agent.js'
+
+const readDescriptor = promisify(readFile)
+const writeDescriptor = promisify(writeFile)
+
+/** One request to the container's file agent. */
+export type AgentCall = (
+  op: AgentOperation,
+  numbers?: number[],
+  first?: string,
+  second?: string,
+) => Promise<NativeAnswer>
+
+const FLAGS: Record<string, number> = {
+  r: constants.O_RDONLY,
+  'r+': constants.O_RDWR,
+  w: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
+  wx: constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
+  a: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
+  ax: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_EXCL,
+}
+
+/** What stat() gives: the numbers and questions of fs.Stats. */
+export class FileStatus {
+  readonly mode: number
+  readonly size: number
+  readonly uid: number
+  readonly gid: number
+  readonly nlink: number
+  readonly ino: number
+  readonly blocks: number
+  readonly blksize: number
+  readonly atimeMs: number
+  readonly mtimeMs: number
+  readonly ctimeMs: number
+  readonly birthtimeMs: number
+
+  constructor(numbers: readonly number[]) {
+    const at = (index: number) => numbers[index] ?? 0
+    this.mode = at(0)
+    this.size = at(1)
+    this.uid = at(2)
+    this.gid = at(3)
+    this.nlink = at(4)
+    this.ino = at(5)
+    this.blocks = at(8)
+    this.blksize = at(9)
+    this.atimeMs = at(10) / 1e6
+    this.mtimeMs = at(11) / 1e6
+    this.ctimeMs = at(12) / 1e6
+    this.birthtimeMs = at(13) / 1e6
+  }
+
+  get atime(): Date {
+    return new Date(this.atimeMs)
+  }
+  get mtime(): Date {
+    return new Date(this.mtimeMs)
+  }
+  get ctime(): Date {
+    return new Date(this.ctimeMs)
+  }
+  get birthtime(): Date {
+    return new Date(this.birthtimeMs)
+  }
+
+  #is(type: number): boolean {
+    return (this.mode & constants.S_IFMT) === type
+  }
+  isFile(): boolean {
+    return this.#is(constants.S_IFREG)
+  }
+  isDirectory(): boolean {
+    return this.#is(constants.S_IFDIR)
+  }
+  isSymbolicLink(): boolean {
+    return this.#is(constants.S_IFLNK)
+  }
+  isFIFO(): boolean {
+    return this.#is(constants.S_IFIFO)
+  }
+  isSocket(): boolean {
+    return this.#is(constants.S_IFSOCK)
+  }
+  isCharacterDevice(): boolean {
+    return this.#is(constants.S_IFCHR)
+  }
+  isBlockDevice(): boolean {
+    return this.#is(constants.S_IFBLK)
+  }
+}
+
+/** What readdir({ withFileTypes: true }) gives. */
+export class DirectoryEntry {
+  readonly name: string
+  readonly parentPath: string
+  readonly #type: number
+
+  constructor(name: string, parentPath: string, type: number) {
+    this.name = name
+    this.parentPath = parentPath
+    this.#type = type
+  }
+
+  // DT_* of readdir(3) are S_IF* shifted.
+  isFile(): boolean {
+    return this.#type === 8
+  }
+  isDirectory(): boolean {
+    return this.#type === 4
+  }
+  isSymbolicLink(): boolean {
+    return this.#type === 10
+  }
+  isFIFO(): boolean {
+    return this.#type === 1
+  }
+  isSocket(): boolean {
+    return this.#type === 12
+  }
+  isCharacterDevice(): boolean {
+    return this.#type === 2
+  }
+  isBlockDevice(): boolean {
+    return this.#type === 6
+  }
+}
+
+export class ContainerFs {
+  readonly #call: AgentCall
+
+  constructor(call: AgentCall) {
+    this.#call = async (op, numbers = [], first = '', second = '') => {
+      try {
+        return await call(op, numbers, first, second)
+      } catch (error) {
+        if (error instanceof CaissonError) throw error
+        throw fileError(error as NativeFailure, op, first)
+      }
+    }
+  }
+
+  readFile(path: string, options?: { encoding?: null } | null): Promise<Buffer>
+  readFile(path: string, options: BufferEncoding | { encoding: BufferEncoding }): Promise<string>
+  async readFile(
+    path: string,
+    options?: BufferEncoding | { encoding?: BufferEncoding | null } | null,
+  ): Promise<Buffer | string> {
+    const encoding = typeof options === 'string' ? options : options?.encoding
+    const { fd } = await this.#call('OPEN', [FLAGS.r as number, 0], insidePath(path, 'path'))
+    try {
+      const content = await readDescriptor(fd)
+      return encoding ? content.toString(encoding) : content
+    } catch (error) {
+      throw dataError(error as NodeJS.ErrnoException, path)
+    } finally {
+      // In a worker_thread fs warns of what it closes and has not opened.
+      addon().closeFd(fd)
+    }
+  }
+
+  async writeFile(
+    path: string,
+    data: string | Uint8Array,
+    options?: BufferEncoding | { encoding?: BufferEncoding | null; mode?: number; flag?: string } | null,
+  ): Promise<void> {
+    const { encoding, mode = 0o666, flag = 'w' } = typeof options === 'string' ? { encoding: options } : (options ?? {})
+    const flags = FLAGS[flag]
+    if (flags === undefined)
+      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `flag: ${JSON.stringify(flag)} is not known`, {
+        stage: 'options',
+        hint: `Use one of ${Object.keys(FLAGS).join(', ')}.`,
+      })
+    const bytes = typeof data === 'string' ? Buffer.from(data, encoding ?? 'utf8') : data
+    const { fd } = await this.#call('OPEN', [flags, mode & ~0o022], insidePath(path, 'path'))
+    try {
+      await writeDescriptor(fd, bytes)
+    } catch (error) {
+      throw dataError(error as NodeJS.ErrnoException, path)
+    } finally {
+      addon().closeFd(fd)
+    }
+  }
+
+  appendFile(path: string, data: string | Uint8Array): Promise<void> {
+    return this.writeFile(path, data, { flag: 'a' })
+  }
+
+  async mkdir(path: string, options: { recursive?: boolean; mode?: number } = {}): Promise<void> {
+    const { recursive = false, mode = 0o755 } = options
+    await this.#call('MKDIR', [mode, recursive ? 1 : 0], insidePath(path, 'path'))
+  }
+
+  readdir(path: string, options?: { withFileTypes?: false }): Promise<string[]>
+  readdir(path: string, options: { withFileTypes: true }): Promise<DirectoryEntry[]>
+  async readdir(path: string, options: { withFileTypes?: boolean } = {}): Promise<string[] | DirectoryEntry[]> {
+    const flags = constants.O_RDONLY | constants.O_DIRECTORY
+    const { fd } = await this.#call('OPEN', [flags, 0], insidePath(path, 'path'))
+    const list = await addon().readDirectory(fd)
+    const entries: DirectoryEntry[] = []
+    for (let i = 0; i < list.length; i += 2)
+      entries.push(new DirectoryEntry(list[i] as string, path, list[i + 1] as number))
+    entries.sort((a, b) => (a.name < b.name ? -1 : 1))
+    return options.withFileTypes ? entries : entries.map((entry) => entry.name)
+  }
+
+  async stat(path: string): Promise<FileStatus> {
+    return new FileStatus((await this.#call('STAT', [0], insidePath(path, 'path'))).numbers)
+  }
+
+  async lstat(path: string): Promise<FileStatus> {
+    return new FileStatus((await this.#call('STAT', [1], insidePath(path, 'path'))).numbers)
+  }
+
+  async rm(path: string, options: { recursive?: boolean; force?: boolean } = {}): Promise<void> {
+    const how = (options.recursive ? 1 : 0) | (options.force ? 2 : 0)
+    await this.#call('REMOVE', [how], insidePath(path, 'path'))
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#call('RENAME', [], insidePath(from, 'from'), insidePath(to, 'to'))
+  }
+
+  /** The target is text; it is not looked at. */
+  async symlink(target: string, path: string): Promise<void> {
+    if (typeof target !== 'string' || target === '' || target.includes('\0'))
+      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'target: a link needs a target', { stage: 'options' })
+    await this.#call('SYMLINK', [], target, insidePath(path, 'path'))
+  }
+
+  async readlink(path: string): Promise<string> {
+    return (await this.#call('READLINK', [], insidePath(path, 'path'))).text
+  }
+
+  async chmod(path: string, mode: number): Promise<void> {
+    await this.#call('CHMOD', [mode], insidePath(path, 'path'))
+  }
+
+  async chown(path: string, uid: number, gid: number): Promise<void> {
+    await this.#call('CHOWN', [uid, gid, 0], insidePath(path, 'path'))
+  }
+
+  async utimes(path: string, atime: Date | number, mtime: Date | number): Promise<void> {
+    const nanoseconds = (time: Date | number) => (time instanceof Date ? time.getTime() * 1e6 : time * 1e9)
+    await this.#call('UTIMES', [nanoseconds(atime), nanoseconds(mtime)], insidePath(path, 'path'))
+  }
+}
+
+const CALLS: Partial<Record<AgentOperation, string>> = {
+  OPEN: 'open',
+  MKDIR: 'mkdir',
+  REMOVE: 'rm',
+  RENAME: 'rename',
+  SYMLINK: 'symlink',
+  CHMOD: 'chmod',
+  CHOWN: 'chown',
+  STAT: 'stat',
+  READLINK: 'readlink',
+  UTIMES: 'utimes',
+}
+
+export function fileError(failure: NativeFailure, op: AgentOperation, path: string): CaissonError {
+  return errorFromFailure({ ...failure, stage: `files: ${path}`, syscall: failure.syscall || (CALLS[op] ?? ''), path })
+}
+
+function dataError(error: NodeJS.ErrnoException, path: string): CaissonError {
+  return errorFromFailure({
+    stage: `files: ${path}`,
+    syscall: error.syscall ?? 'read',
+    errno: -(error.errno ?? -5),
+    path,
+    record: -1,
+  })
+}

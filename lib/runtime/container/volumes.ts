@@ -1,0 +1,119 @@
+/** Volumes among the mounts of a container: found or made, filled from the image, held while the container exists. */
+import { CaissonError, invalidArgument } from '../../errors.js'
+import { applyLayer } from '../../layer/apply.js'
+import { addon } from '../../native/addon.js'
+import type { ContainerOptions, Mount } from '../../options.js'
+import { newId } from '../../util/ids.js'
+import { insidePath } from '../../util/paths.js'
+import { checkVolumeName, contentOf, deleteVolume, fillVolume, makeVolume, useVolume } from '../../volume/store.js'
+import { assemble, type ImageRoot } from '../options/assemble.js'
+import { ownNamespaces } from '../options/choose-namespaces.js'
+import type { Owner } from '../process/owner.js'
+import { ContainerAgent } from './agents.js'
+import { ContainerArchive } from './archive.js'
+
+/** A mount of a volume's directory, with the ids of the container on disk, whichever user namespace it gets. */
+export interface VolumeMount extends Mount {
+  volume: string
+}
+
+export interface HeldVolumes {
+  /** Instead of those of the options. */
+  mounts: Mount[]
+  names: Array<{ name: string; target: string; anonymous: boolean }>
+  /** `remove`: those without a name as well. */
+  release(remove: boolean): Promise<void>
+}
+
+const holders = new Map<string, Set<string>>()
+
+/** Containers of this process that use it. */
+export function containersWith(volume: string): string[] {
+  return [...holders].filter(([, names]) => names.has(volume)).map(([id]) => id)
+}
+
+/** undefined: it has none. `kept`: places that the image declares as volumes (VOLUME) get one each. */
+export async function takeVolumes(
+  options: ContainerOptions,
+  { id, owner, image, kept }: { id: string; owner: Owner; image: ImageRoot; kept: boolean },
+): Promise<HeldVolumes | undefined> {
+  const mounts = [...(options.mounts ?? []), ...(kept ? declared(image, options) : [])]
+  if (!mounts.some(({ type }) => type === 'volume')) return undefined
+  const held: number[] = []
+  const names: HeldVolumes['names'] = []
+  const release = async (remove: boolean) => {
+    for (const fd of held.splice(0)) addon().closeFd(fd)
+    holders.delete(id)
+    for (const { name, anonymous } of names.splice(0)) if (remove && anonymous) await deleteVolume(name)
+  }
+  try {
+    const converted: Mount[] = []
+    for (const [i, mount] of mounts.entries()) {
+      if (mount.type !== 'volume') {
+        converted.push(mount)
+        continue
+      }
+      const { readOnly, source } = mount
+      for (const key of ['size', 'propagation', 'idmap'] as const)
+        if (mount[key] !== undefined) throw invalidArgument(`mounts[${i}].${key}`, mount[key], 'possible for a volume')
+      const target = insidePath(mount.target, `mounts[${i}].target`)
+      const anonymous = source === undefined
+      const name = anonymous ? newId() : checkVolumeName(source, `mounts[${i}].source`)
+      await makeVolume(name, {}, anonymous)
+      names.push({ name, target, anonymous })
+      held.push(await useVolume(name))
+      await fill(name, target, image, owner)
+      const volume: VolumeMount = { type: 'bind', source: contentOf(name), target, readOnly, volume: name }
+      converted.push(volume)
+    }
+    holders.set(id, new Set(names.map(({ name }) => name)))
+    return { mounts: converted, names, release }
+  } catch (error) {
+    await release(true)
+    throw error
+  }
+}
+
+/** Content of images is not trusted: a place that cannot be a mount's is left out. */
+function declared(image: ImageRoot, options: ContainerOptions): Mount[] {
+  const taken = new Set((options.mounts ?? []).map(({ target }) => target))
+  return Object.keys(image.config.Volumes ?? {}).flatMap((target): Mount[] => {
+    if (!target.startsWith('/') || target.split('/').includes('..') || target.includes('\0')) return []
+    const plain = insidePath(target, 'VOLUME')
+    if (plain === '/' || taken.has(plain) || /^\/(proc|sys|dev)(\/|$)/.test(plain)) return []
+    return [{ type: 'volume', target: plain }]
+  })
+}
+
+/**
+ * An empty volume gets what the image has in its place, with owners, as Docker's does. The image's tree is opened by the
+ * file agent of a container that is never started; no link in it leads out.
+ */
+async function fill(name: string, target: string, image: ImageRoot, owner: Owner): Promise<void> {
+  await fillVolume(name, async (directory) => {
+    const { workload } = assemble({
+      id: newId(),
+      owner,
+      image,
+      command: ['/'],
+      options: {},
+      namespaces: ownNamespaces({}, owner.ordinary),
+      copied: owner.isolation.layers === 'copy',
+    })
+    const agent = new ContainerAgent(workload, () => undefined, true)
+    try {
+      const status = await agent.fs.stat(target).catch(() => undefined)
+      if (!status?.isDirectory()) return
+      const source = new ContainerArchive(agent, workload, false).get(`${target}/.`, {})
+      await applyLayer({ directory, source, whiteouts: 'none', devices: 'skip' })
+    } catch (error) {
+      throw new CaissonError('ERR_CAISSON_MOUNT', `volume ${name}: cannot copy ${target} of the image to it`, {
+        stage: `mounts: ${target}`,
+        hint: 'See the cause; a volume that is not empty is taken as it is.',
+        cause: error as Error,
+      })
+    } finally {
+      await agent.release()
+    }
+  })
+}

@@ -1,0 +1,187 @@
+/** Lowers a workload to a plan: the story of how a container comes to be, in order. */
+import { capabilityMask } from '../../spec/capabilities.js'
+import { NETWORK_SYSCTLS } from '../../spec/defaults.js'
+import { resourceNumber } from '../../spec/rlimits.js'
+import type { SpecHook } from '../../spec/runtime.js'
+import type { Hooks } from '../container/hooks.js'
+import type { Workload } from '../options/workload.js'
+import { hasOthers } from '../user/id-maps.js'
+import { type MountSlots, prepareMounts, protectMounts } from './mounts.js'
+import { enterNamespaces, hasOwn } from './namespaces.js'
+import { CREATE, NONE, Plan } from './plan.js'
+import { addLandlock, addSeccomp, execute, injectFiles, packedSize, prepareLimits, rlimitValue } from './program.js'
+import { lowerSandbox, prepareSandboxed } from './sandbox.js'
+
+const SYNC_HOOKS = 2
+
+export interface Lowered {
+  /** Slots that the program's part names. */
+  slots: MountSlots
+  /** Descriptors in `plan.inherited` are its own until the addon takes them over; else call `plan.abandon()`. */
+  plan: Plan
+  /** CLONE_NEW* for the process itself; the rest the plan does. */
+  cloneFlags: number
+  /** That one ends all that the program has started, too. */
+  guarded?: boolean
+  /** Another process, outside of the cgroups, waits for it: it lives in a pid namespace that is not its own. */
+  attended: boolean
+  /** The program is PID 1 of a namespace of its own. */
+  ownPids: boolean
+  /** Where files are written before the program starts. */
+  filesAt?: { at: number; record: number }
+}
+
+export interface LowerOptions {
+  /** Stop before the program: its part comes later, as a plan of its own. */
+  parked?: boolean
+  hooks?: Hooks
+  /** Leave out what each run brings: the files, and the execution of the program at the end. */
+  template?: boolean
+}
+
+export function lower(workload: Workload, options: LowerOptions = {}): Lowered {
+  const plan = new Plan()
+  try {
+    return { plan, ...lowerTo(plan, workload, options), ownPids: hasOwn(workload, 'pid') }
+  } catch (error) {
+    // A template's are borrowed: each start has duplicates of its own.
+    if (!options.template) plan.abandon()
+    throw error
+  }
+}
+
+function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lowered, 'plan' | 'ownPids'> {
+  if (workload.sandbox) return lowerSandbox(plan, workload, options)
+  ownersLimits(plan, workload)
+  // Templates get theirs anew each time.
+  const entry = enterNamespaces(plan, workload, options.template ? (fd) => fd : undefined)
+  let slots: MountSlots = { dev: NONE, pts: NONE, proc: entry.proc, empty: NONE }
+
+  if (workload.rootfs.kind !== 'inherited') {
+    const mounts = prepareMounts(plan, workload, entry.user?.slot, entry.mountMaps)
+    entry.enterCgroups()
+    entry.user?.enter()
+    mounts.prepareInside()
+    if (options.hooks?.any) runtimeHooks(plan, options.hooks)
+    slots = mounts.attach()
+  } else {
+    entry.user?.enter()
+    if (options.hooks?.any) runtimeHooks(plan, options.hooks)
+  }
+  return {
+    cloneFlags: entry.cloneFlags,
+    attended: entry.attended,
+    slots,
+    filesAt: furnish(plan, workload, slots, options),
+  }
+}
+
+/** What follows when the mounts are in place, up to the program. Gives the place of the caller's files. */
+export function furnish(
+  plan: Plan,
+  workload: Workload,
+  slots: MountSlots,
+  options: LowerOptions,
+  hidden?: (path: string) => boolean,
+): Lowered['filesAt'] {
+  const { spec } = workload
+  if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
+    plan.add('HOSTNAME', 'hostname', { strings: [spec.hostname ?? '', spec.domainname ?? ''] })
+  if (hasOwn(workload, 'net') && !workload.stockNetwork && !workload.network) plan.add('LOOPBACK', 'network')
+  for (const [name, value] of Object.entries(spec.linux?.sysctl ?? {}))
+    if (!workload.stockNetwork || NETWORK_SYSCTLS[name] !== value)
+      plan.add('SYSCTL', `sysctl: ${name}`, { numbers: [slots.proc], strings: [name.replaceAll('.', '/'), value] })
+
+  const filesAt = plan.position
+  injectFiles(plan, workload.files)
+  if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots, hidden)
+  if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
+  else {
+    prepareProgram(plan, workload, slots, options.hooks)
+    if (!options.template) execute(plan, workload.spec.process)
+  }
+  return filesAt
+}
+
+/**
+ * What needs rights that the program will not have: to raise hard limits, and to lower the score of the OOM killer. By
+ * the host's /proc: the container's is another program's to change (CVE-2025-52881). First of all: who cannot be looked
+ * into any more does not own its files there.
+ */
+export function ownersLimits(plan: Plan, { spec: { process } }: Workload): void {
+  for (const limit of process?.rlimits ?? [])
+    plan.add('RLIMIT', `ulimits: ${limit.type}`, {
+      numbers: [resourceNumber(limit.type), 0, rlimitValue(limit.hard), 1],
+    })
+  if (process?.oomScoreAdj !== undefined) plan.add('OOM_SCORE', 'oom score', { strings: [String(process.oomScoreAdj)] })
+}
+
+/** The owner runs its own while the init program waits, which thereby learns its process id for the others. */
+function runtimeHooks(plan: Plan, hooks: Hooks): void {
+  plan.add('SYNC', 'hooks', { numbers: [SYNC_HOOKS, 0, 1] })
+  for (const hook of hooks.container) addHook(plan, 'hooks: createContainer', hook, hooks.stateAround('creating'))
+}
+
+function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, string]): void {
+  const args = hook.args?.length ? hook.args : [hook.path]
+  plan.add('HOOK', stage, {
+    numbers: [(hook.timeout ?? 0) * 1000, args.length],
+    strings: [...state, hook.path, ...args, ...(hook.env ?? [])],
+  })
+}
+
+/** From a ready container to the program: limits, identity, protections; all but its execution. */
+export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: Hooks): void {
+  const process = workload.spec.process
+  if (!process) throw new Error('a configuration without a process')
+  if (workload.sandbox) {
+    prepareSandboxed(plan, workload)
+    return
+  }
+  if (workload.init) plan.add('REAPER', 'init', { numbers: [workload.inside ? 1 : 0] })
+
+  const { uid, gid, additionalGids = [], umask = 0o022 } = process.user
+  const ids = (BigInt(uid) << 32n) | BigInt(gid)
+  plan.add('USER', 'user', {
+    numbers: [ids, workload.user === undefined ? 1 : 0],
+    strings: [workload.user ?? '', ...additionalGids.map(String), ...workload.groups],
+  })
+  if (process.terminal) {
+    plan.add('CONSOLE', 'terminal', { numbers: [slots.pts, slots.dev, packedSize(process.consoleSize)] })
+  }
+  // A missing one is made in the container's root, but not in one that others live in.
+  plan.add('WORKDIR', 'workdir', {
+    flags: workload.rootfs.kind === 'inherited' ? 0 : CREATE,
+    strings: [process.cwd],
+  })
+  if (hooks) for (const hook of hooks.start) addHook(plan, 'hooks: startContainer', hook, hooks.stateAround('created'))
+
+  const capabilities = process.capabilities ?? {}
+  const filter = () => {
+    if (workload.filter) addSeccomp(plan, workload.filter, workload.filterFlags ?? 0)
+  }
+  // Without it only CAP_SYS_ADMIN may load a filter or Landlock.
+  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
+  plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
+  if (workload.landlock) addLandlock(plan, workload.landlock)
+  // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
+  prepareLimits(plan, process)
+  // So it comes before the capabilities go.
+  if (!process.noNewPrivileges) filter()
+  // With one id the user namespace denies setgroups(2) (user_namespaces(7)).
+  const oneId = workload.inside && workload.idMaps !== undefined && !hasOthers(workload.idMaps)
+  plan.add('CREDENTIALS', 'user', { numbers: [umask, oneId ? 1 : 0] })
+  plan.add('CAPABILITIES', 'capabilities', {
+    numbers: [
+      capabilityMask(capabilities.effective),
+      capabilityMask(capabilities.permitted),
+      capabilityMask(capabilities.inheritable),
+      // Only what is permitted and inheritable can be ambient (capabilities(7)); others leave the rest out too.
+      capabilityMask(capabilities.ambient) &
+        capabilityMask(capabilities.inheritable) &
+        capabilityMask(capabilities.permitted),
+    ],
+  })
+  plan.add('PARENT_DEATH', 'process')
+  if (process.noNewPrivileges) filter()
+}

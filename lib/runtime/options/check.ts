@@ -1,0 +1,142 @@
+/**
+ * What was asked for must not silently be missing: a misspelled limit or protection is an error, and so is one that is
+ * not there yet.
+ */
+import { CaissonError, invalidArgument } from '../../errors.js'
+import type { ContainerOptions, ExecOptions, Limits, Mount, SecurityOptions } from '../../options.js'
+
+/** Names of a type's properties; the compiler says when one is missing. */
+type Names<T> = Record<keyof Required<T>, true>
+
+const EXEC: Names<ExecOptions> = {
+  env: true,
+  workdir: true,
+  user: true,
+  tty: true,
+  input: true,
+  timeout: true,
+  cpuTimeout: true,
+  maxOutput: true,
+  signal: true,
+  throwOnError: true,
+}
+
+const POOL_RUN = { ...EXEC, files: true } as const
+
+const CONTAINER: Names<ContainerOptions & ExecOptions> = {
+  ...EXEC,
+  name: true,
+  hostname: true,
+  domainname: true,
+  entrypoint: true,
+  labels: true,
+  init: true,
+  stopSignal: true,
+  stopTimeout: true,
+  files: true,
+  mounts: true,
+  readOnly: true,
+  limits: true,
+  ulimits: true,
+  sysctls: true,
+  devices: true,
+  shmSize: true,
+  storage: true,
+  network: true,
+  networks: true,
+  ports: true,
+  dns: true,
+  extraHosts: true,
+  namespaces: true,
+  security: true,
+  pull: true,
+  platform: true,
+  egress: true,
+  healthcheck: true,
+  restart: true,
+  oomScoreAdj: true,
+  groups: true,
+}
+
+const LIMITS: Names<Limits> = {
+  memory: true,
+  memorySwap: true,
+  memoryHigh: true,
+  cpus: true,
+  cpuWeight: true,
+  cpuset: true,
+  pids: true,
+  io: true,
+  disk: true,
+  hugepages: true,
+  unified: true,
+}
+
+const SECURITY: Names<SecurityOptions> = {
+  capabilities: true,
+  seccomp: true,
+  noNewPrivileges: true,
+  privileged: true,
+  maskedPaths: true,
+  readonlyPaths: true,
+  userns: true,
+  landlock: true,
+  require: true,
+}
+
+const MOUNT: Names<Mount> = {
+  type: true,
+  source: true,
+  target: true,
+  readOnly: true,
+  size: true,
+  propagation: true,
+  idmap: true,
+}
+
+export function checkContainerOptions(options: ContainerOptions): void {
+  checkNames(options, CONTAINER, '')
+  checkNames(options.limits, LIMITS, 'limits.')
+  checkNames(options.security, SECURITY, 'security.')
+  for (const [i, mount] of (options.mounts ?? []).entries()) checkNames(mount, MOUNT, `mounts[${i}].`)
+  checkThere(options)
+}
+
+export function checkExecOptions(options: ExecOptions): void {
+  checkNames(options, EXEC, '')
+}
+
+/** Of Pool.run(). */
+export function checkPoolRunOptions(options: ExecOptions & { files?: unknown }): void {
+  checkNames(options, POOL_RUN, '')
+}
+
+function checkNames(given: object | undefined, known: Record<string, true>, prefix: string): void {
+  if (given === undefined) return
+  if (typeof given !== 'object' || given === null)
+    throw invalidArgument(prefix.slice(0, -1) || 'options', given, 'an object')
+  for (const name in given) {
+    if (Object.hasOwn(known, name)) continue
+    const close = Object.keys(known).find((each) => plain(each) === plain(name))
+    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `there is no option ${prefix}${name}`, {
+      stage: 'options',
+      hint: close ? `It is written ${prefix}${close}.` : `There are: ${Object.keys(known).join(', ')}.`,
+    })
+  }
+}
+
+const plain = (name: string) => name.toLowerCase().replace(/[_-]|s$/g, '')
+
+/** Options of the documented surface that this version cannot honour. */
+function checkThere({ network, egress, security }: ContainerOptions): void {
+  if (network !== undefined && typeof network !== 'object' && typeof network !== 'string')
+    throw invalidArgument('network', network, 'none, host, bridge, a Network or its name, or a running Container')
+  if (egress !== undefined) throw notThere('egress', 'Use network: "none", which lets nothing out.')
+  const require = security?.require
+  if (require !== undefined && require !== 'namespaces' && require !== 'landlock')
+    throw invalidArgument('security.require', require, 'namespaces or landlock')
+}
+
+function notThere(option: string, hint: string): CaissonError {
+  return new CaissonError('ERR_CAISSON_UNSUPPORTED', `${option} is not there yet`, { stage: 'options', hint })
+}

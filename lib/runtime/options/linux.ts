@@ -1,0 +1,128 @@
+/** The Linux part of a configuration: namespaces, devices, hidden paths, sysctls. */
+import { readdirSync, statSync } from 'node:fs'
+import { CaissonError, invalidArgument } from '../../errors.js'
+import type { ContainerOptions } from '../../options.js'
+import { DEVICE_RULES, MASKED_PATHS, NETWORK_SYSCTLS, READONLY_PATHS } from '../../spec/defaults.js'
+import type { SpecDevice, SpecDeviceRule, SpecLinux } from '../../spec/runtime.js'
+import { insidePath } from '../../util/paths.js'
+import type { Isolation } from '../isolation/isolation.js'
+import type { ChosenNamespaces } from './choose-namespaces.js'
+import { NAMESPACES, type NamespaceType } from './workload.js'
+
+export function linuxSpec(
+  options: ContainerOptions,
+  chosen: ChosenNamespaces,
+  { proc }: Pick<Isolation, 'proc'>,
+): SpecLinux {
+  const { security = {} } = options
+  const devices = (options.devices ?? []).map((device) => deviceSpec(device))
+  const { idMaps, privateUser } = chosen
+  const types: NamespaceType[] = [...chosen.own, ...(privateUser ? ['user' as const] : [])]
+  return {
+    namespaces: types.map((type) => ({ type: NAMESPACES[type].spec as never })),
+    ...(idMaps && privateUser ? { uidMappings: [...idMaps.uidMap], gidMappings: [...idMaps.gidMap] } : {}),
+    devices: devices.map((device) => device.spec),
+    resources: {
+      devices: security.privileged
+        ? [{ allow: true, access: 'rwm' }]
+        : [...DEVICE_RULES, ...devices.map((device) => device.rule)],
+    },
+    sysctl: sysctls(options.sysctls, chosen.own, idMaps !== undefined, proc === 'own'),
+    ...(security.privileged
+      ? { maskedPaths: [], readonlyPaths: [] }
+      : {
+          maskedPaths: paths(security.maskedPaths, 'security.maskedPaths') ?? [...MASKED_PATHS, ...thermalPaths()],
+          readonlyPaths: paths(security.readonlyPaths, 'security.readonlyPaths') ?? [...READONLY_PATHS],
+        }),
+  }
+}
+
+function paths(list: readonly string[] | undefined, option: string): string[] | undefined {
+  return list?.map((path) => insidePath(path, option))
+}
+
+let thermal: string[] | undefined
+
+/** Counters of single processors tell containers about each other (GHSA-6fw5-f8r9-fgfm); which exist varies. */
+function thermalPaths(): string[] {
+  if (thermal) return thermal
+  const base = '/sys/devices/system/cpu'
+  try {
+    thermal = readdirSync(base)
+      .filter((name) => /^cpu\d+$/.test(name))
+      .map((name) => `${base}/${name}/thermal_throttle`)
+      .filter((path) => statSync(path, { throwIfNoEntry: false }) !== undefined)
+  } catch {
+    thermal = []
+  }
+  return thermal
+}
+
+/** Sysctls that belong to a namespace, by prefix; any other would change the host. */
+const SYSCTLS: Array<[pattern: RegExp, namespace: NamespaceType]> = [
+  [/^net\./, 'net'],
+  [/^fs\.mqueue\./, 'ipc'],
+  [/^kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|auto_msgmni)$/, 'ipc'],
+  [/^kernel\.(domainname|hostname)$/, 'uts'],
+  [/^kernel\.ns_last_pid$/, 'pid'],
+]
+
+function sysctls(
+  asked: Record<string, string> | undefined,
+  own: ReadonlySet<NamespaceType>,
+  userns: boolean,
+  writable: boolean,
+): Record<string, string> {
+  const result: Record<string, string> = {}
+  if (own.has('net') && writable)
+    // The range of groups cannot be said in a user namespace, where most groups have no id.
+    for (const [name, value] of Object.entries(NETWORK_SYSCTLS))
+      if (!userns || name !== 'net.ipv4.ping_group_range') result[name] = value
+  for (const [given, value] of Object.entries(asked ?? {})) {
+    const name = given.replaceAll('/', '.')
+    if (!/^[a-z0-9_-]+(\.[A-Za-z0-9_:@-]+)+$/.test(name))
+      throw invalidArgument('sysctls', given, 'a name such as net.core.somaxconn')
+    if (typeof value !== 'string' && typeof value !== 'number')
+      throw invalidArgument(`sysctls.${name}`, value, 'a string')
+    const namespace = SYSCTLS.find(([pattern]) => pattern.test(name))?.[1]
+    if (!namespace || !own.has(namespace))
+      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `sysctls: ${name} is not private to the container`, {
+        stage: 'options',
+        hint: namespace
+          ? `It belongs to the ${namespace} namespace, which this container shares; give it one of its own.`
+          : 'It would change the host; set it there.',
+      })
+    result[name] = String(value)
+  }
+  return result
+}
+
+function deviceSpec(text: string): { spec: SpecDevice; rule: SpecDeviceRule } {
+  if (typeof text !== 'string') throw invalidArgument('devices', text, 'a path such as /dev/fuse')
+  const [source = '', second, third, more] = text.split(':')
+  const secondIsAccess = second !== undefined && third === undefined && /^[rwm]+$/.test(second)
+  const target = second === undefined || secondIsAccess ? source : second
+  const access = (secondIsAccess ? second : third) ?? 'rwm'
+  if (!/^[rwm]{1,3}$/.test(access)) throw invalidArgument('devices', text, 'a device with an access of r, w and m')
+  if (more !== undefined || text.includes('\0'))
+    throw invalidArgument('devices', text, 'at most two paths and an access')
+  const status = statSync(source, { throwIfNoEntry: false })
+  if (!status || !(status.isCharacterDevice() || status.isBlockDevice()))
+    throw invalidArgument('devices', text, 'a device node that exists on the host')
+  const type = status.isBlockDevice() ? 'b' : 'c'
+  const major = (status.rdev >> 8) & 0xfff
+  const minor = (status.rdev & 0xff) | ((status.rdev >> 12) & 0xfff00)
+  return {
+    spec: {
+      type,
+      path: insidePath(target, 'devices'),
+      source,
+      major,
+      minor,
+      fileMode: status.mode & 0o777,
+      uid: status.uid,
+      gid: status.gid,
+    },
+    rule: { allow: true, type, major, minor, access },
+  }
+}

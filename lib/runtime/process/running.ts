@@ -1,0 +1,101 @@
+/** A process in the care of the addon: its events as promises, its end as a report. */
+import { constants } from 'node:os'
+import {
+  addon,
+  type NativeAgent,
+  type NativeCause,
+  type NativeInstance,
+  type NativeProcess,
+  type NativeReport,
+  type NativeRequest,
+  type NativeRun,
+} from '../../native/addon.js'
+import { errorFromFailure } from '../../native/failure.js'
+
+export interface RunningEvents {
+  started?(pid: number): void
+  synchronising?(pid: number): void
+  ready?(): void
+  /** The master side of the terminal; the receiver closes it. */
+  console?(fd: number): void
+}
+
+export class Running {
+  readonly ended: Promise<NativeReport>
+  /** Who is told; another one takes over when a parked process gets its program. */
+  events: RunningEvents
+  readonly #process: NativeProcess
+  #over = false
+
+  constructor(request: NativeRequest | NativeInstance, events: RunningEvents = {}) {
+    this.events = events
+    let end: (report: NativeReport) => void
+    this.ended = new Promise((resolve) => {
+      end = resolve
+    })
+    this.#process = addon().start(request, (...event) => {
+      switch (event[0]) {
+        case 'started':
+          return this.events.started?.(event[1])
+        case 'synchronising':
+          return this.events.synchronising?.(event[1])
+        case 'ready':
+          return this.events.ready?.()
+        case 'console':
+          if (this.events.console) return this.events.console(event[1])
+          return addon().closeFd(event[1])
+        case 'ended':
+          this.#over = true
+          return end(event[1])
+      }
+    })
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  /** Everything in its cgroup dies; the report gives the cause. */
+  kill(cause: NativeCause): void {
+    if (!this.#over) addon().kill(this.#process, cause)
+  }
+
+  signal(number: number): void {
+    if (!this.#over) addon().signal(this.#process, number)
+  }
+
+  /** The rest, for one that is parked. */
+  resume(run: NativeRun): void {
+    addon().resume(this.#process, run)
+  }
+
+  /** For one that was started quietly: `started` is told after all. */
+  askStarted(): void {
+    if (!this.#over) addon().askStarted(this.#process)
+  }
+
+  /** See Addon.pidfd; -1 when it has ended. */
+  pidfd(): number {
+    if (this.#over) return -1
+    const fd = addon().pidfd(this.#process)
+    if (fd >= 0 || fd === -constants.errno.ESRCH) return Math.max(fd, -1)
+    throw errorFromFailure({ stage: 'process', syscall: 'fcntl', errno: -fd, path: '', record: -1 })
+  }
+
+  /** Answers `synchronising`. */
+  go(): void {
+    if (!this.#over) addon().go(this.#process)
+  }
+
+  /** The file agent, of a process that is ready in AGENT; undefined when it has ended meanwhile. */
+  takeControl(): Promise<NativeAgent | undefined> {
+    return new Promise((resolve) => addon().agent(this.#process, resolve))
+  }
+
+  /** Takes a captured stream over: the pipe (-1 when it has ended) and what came so far. */
+  detach(stream: 0 | 1): Promise<{ fd: number; bytes: Buffer }> {
+    return new Promise((resolve) => {
+      addon().detach(this.#process, stream, (fd, bytes) => resolve({ fd, bytes }))
+    })
+  }
+}
