@@ -146,7 +146,8 @@ _Noreturn void watch(void) {
   while (poll[1].fd >= 0 && poll_now(poll + 1, 1) > 0 && take(&c, all)) continue;
   for (u32 i = 0; i < all->count; i++) SYS(pidfd_send_signal, all->poll[i].fd, SIGNAL_KILL, NULL, 0);
 
-  for (int attempt = 0, left = 1; left && attempt < ATTEMPTS; attempt++) {
+  int left = 1;
+  for (int attempt = 0; left && attempt < ATTEMPTS; attempt++) {
     left = 0;
     for (usize at = 0; at < size; at += strlen(list + at) + 1)
       if (text_starts(list + at, "cgroup ") && clear(AT_FDCWD, list + at + 7, 0) != 0) left = 1;
@@ -155,6 +156,8 @@ _Noreturn void watch(void) {
       if (text_starts(list + at, "links ")) remove_links(list + at + 6);
     if (left) pause_ms(attempt < 50 ? 2 : 20);
   }
+  /* Which cgroups there were is written down in these files: whoever starts next reads it, and tries again. */
+  if (left) quit(1);
   for (usize at = 0; at < size; at += strlen(list + at) + 1) {
     if (text_starts(list + at, "tree ")) remove_tree(AT_FDCWD, list + at + 5);
     if (text_starts(list + at, "file ")) SYS(unlinkat, AT_FDCWD, list + at + 5, 0);

@@ -94,6 +94,15 @@ async function create(): Promise<Owner> {
   return made
 }
 
+/** Whether all that the file lists are gone. Only what bears the owner's name is touched, whatever the file says. */
+async function sweepCgroups(file: string, name: string): Promise<boolean> {
+  const list = (await readFile(file, 'utf8').catch(() => '')).split('\n')
+  const removals = list
+    .filter((directory) => path.basename(directory) === name)
+    .map((directory) => addon().removeCgroup({ unified: directory }))
+  return (await Promise.allSettled(removals)).every(({ status }) => status === 'fulfilled')
+}
+
 /** Removes what owners left that have died. Those alive hold their locks. */
 async function sweep(run: string, data: string): Promise<void> {
   const [runOwners, dataOwners, names] = [path.join(run, 'owners'), path.join(data, 'owners'), path.join(run, 'names')]
@@ -113,9 +122,8 @@ async function sweep(run: string, data: string): Promise<void> {
     const lock = await addon().lock(file, true, false)
     if (lock < 0) continue
     try {
-      const cgroups = await readFile(path.join(runOwners, id, 'cgroups'), 'utf8').catch(() => '')
-      for (const directory of cgroups.split('\n'))
-        if (path.basename(directory) === cgroupName(id)) await addon().removeCgroup({ unified: directory })
+      // What cannot be removed yet stays written down, for the next who starts.
+      if (!(await sweepCgroups(path.join(runOwners, id, 'cgroups'), cgroupName(id)))) continue
       await sweepNetworks(path.join(runOwners, id))
       // Of any depth: a container may have made paths that are too long for a name.
       await removeTree(path.join(dataOwners, id))
