@@ -45,11 +45,11 @@ export async function allowForwarding({ bridge }: NetworkDefinition, user: Netwo
 /** The lock that says that somebody needs it, until this process ends. */
 async function hold(user: NetworkUser): Promise<void> {
   await mkdir(openedDirectory(), { recursive: true, mode: 0o711 })
-  await addon().lock(path.join(openedDirectory(), 'lock'), false, true)
   await mkdir(path.join(user.run, 'networks'), { recursive: true, mode: 0o711 })
-  await symlink(path.join(openedDirectory(), 'lock'), path.join(user.run, 'networks', 'forwarding')).catch(
-    () => undefined,
-  )
+  const lock = path.join(openedDirectory(), 'lock')
+  // What the watchdog looks at, first: another's may leave to us what it finds locked, and we may be killed any moment.
+  await symlink(lock, path.join(user.run, 'networks', 'forwarding')).catch(() => undefined)
+  await addon().lock(lock, false, true)
 }
 
 /** What a dead owner's watchdog would have done. */
