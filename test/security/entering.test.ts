@@ -125,10 +125,14 @@ while True:
   test('cannot be hidden from one who may trace everything: then it holds nothing of the host', async () => {
     const security = { capabilities: { add: ['SYS_PTRACE'] }, seccomp: 'unconfined' as const }
     const before = ourFiles()
-    const { got } = await watched({ security }, 100)
+    let { got } = await watched({ security }, 100)
     // An ordinary user's comes from outside of the container's user namespace, where the right is none.
     if (!isRoot) return expect(got).toEqual({})
-    for (const look of ['maps', 'exe', 'environ', 'mem', 'process_vm_readv']) expect(Object.keys(got)).toContain(look)
+    const allowed = ['maps', 'exe', 'environ', 'mem', 'process_vm_readv']
+    // What it looks at is gone after some microseconds: one look or the other may come too late a hundred times.
+    for (let more = 0; more < 4 && allowed.some((look) => !(look in got)); more++)
+      got = { ...got, ...(await watched({ security }, 100)).got }
+    expect(Object.keys(got)).toEqual(expect.arrayContaining(allowed))
     // Of a sealed memory file, and no way out: neither a root, nor a right that it has not itself.
     for (const look of ['root', 'cwd', 'rights']) expect(Object.keys(got)).not.toContain(look)
     expect(ourFiles()).toEqual(before)
