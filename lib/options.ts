@@ -58,8 +58,11 @@ export interface Mount {
   size?: Size
   /** bind: how mounts made later pass between host and container. */
   propagation?: 'private' | 'slave' | 'shared' | 'rprivate' | 'rslave' | 'rshared'
-  /** Show other owners: `{ uidMap, gidMap }` from the ids on disk to those inside. */
-  idmap?: IdMaps
+  /**
+   * bind: show other owners, by maps from the ids on disk to those of the host; or with `true` those on disk, as ids of the
+   * container's own user namespace (runtime-spec config.md, mount option `idmap`).
+   */
+  idmap?: IdMaps | true
 }
 
 export interface IdMaps {

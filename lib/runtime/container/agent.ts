@@ -6,7 +6,7 @@ import { addon, type NativeAgent, type NativeAnswer, type NativeRequest } from '
 import { errorFromFailure } from '../../native/failure.js'
 import { awake } from '../../util/awake.js'
 import { prepareMounts } from '../lower/mounts.js'
-import { becomeRootIn } from '../lower/namespaces.js'
+import { becomeRoot, becomeRootIn } from '../lower/namespaces.js'
 import { OPTIONAL, Plan } from '../lower/plan.js'
 import { NAMESPACES, type NamespaceType, type Workload } from '../options/workload.js'
 import { Running } from '../process/running.js'
@@ -54,6 +54,8 @@ export class Agent {
     plan.add('AGENT', 'files', { flags: OPTIONAL })
     plan.add('UNDUMPABLE', 'files')
     plan.add('SETNS', 'files: namespaces', { numbers: [slot, flags] })
+    // Who we are outside may be nobody there, and nobody makes no files.
+    if (types.includes('user')) becomeRoot(plan, 'files: namespaces')
     plan.add('PARENT_DEATH', 'files')
     plan.add('AGENT', 'files')
     return Agent.#start(plan, 0)

@@ -119,7 +119,8 @@ export class ContainerArchive {
         form: options.merged ? 'tree' : 'overlay',
         changes,
         layer: true,
-        idMap: this.#idMap,
+        // Of files on disk there is none: the layers are mapped when they are mounted.
+        idMap: options.idMap,
         signal: options.signal,
       })
     })

@@ -5,7 +5,6 @@
 import { addon } from '../../native/addon.js'
 import type { ContainerOptions } from '../../options.js'
 import type { SpecMount } from '../../spec/runtime.js'
-import { parseMountOptions } from '../options/mount-options.js'
 import { createNamespace, type NamespaceHandle } from '../process/namespaces.js'
 import { checkIdMap, type IdMapPair } from '../user/id-maps.js'
 
@@ -21,7 +20,7 @@ export const NO_MOUNT_MAPS: MountMaps = { handles: new Map(), close: () => undef
 export function mapsOfOptions({ mounts = [] }: Pick<ContainerOptions, 'mounts'>): Map<string, IdMapPair> {
   const maps = new Map<string, IdMapPair>()
   for (const [index, { type, target, idmap }] of mounts.entries()) {
-    if (idmap === undefined || type !== 'bind') continue
+    if (idmap === undefined || idmap === true || type !== 'bind') continue
     const option = `mounts[${index}].idmap`
     maps.set(target, {
       uidMap: checkIdMap(idmap.uidMap, `${option}.uidMap`),
@@ -34,9 +33,9 @@ export function mapsOfOptions({ mounts = [] }: Pick<ContainerOptions, 'mounts'>)
 /** Of an OCI configuration (runtime-spec config.md, "Mounts"). */
 export function mapsOfSpec(mounts: readonly SpecMount[] = []): Map<string, IdMapPair> {
   const maps = new Map<string, IdMapPair>()
-  for (const { destination, options, uidMappings, gidMappings } of mounts) {
-    const wanted = uidMappings !== undefined || gidMappings !== undefined || parseMountOptions(options).idmap
-    if (!wanted) continue
+  for (const { destination, uidMappings, gidMappings } of mounts) {
+    // With `idmap` alone they are the container's own, which are there anyway.
+    if (uidMappings === undefined && gidMappings === undefined) continue
     maps.set(destination, {
       uidMap: checkIdMap(uidMappings, `mounts ${destination}: uidMappings`),
       gidMap: checkIdMap(gidMappings, `mounts ${destination}: gidMappings`),

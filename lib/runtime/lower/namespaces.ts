@@ -170,6 +170,11 @@ function stockNetwork(plan: Plan, workload: Workload): number {
 /** For a plan that does nothing but this in the namespace of an ordinary user: its first steps. */
 export function becomeRootIn(user: NamespaceHandle, plan: Plan, stage: string): void {
   plan.add('SETNS', stage, { numbers: [plan.inherit(duplicate(user.fd)), NAMESPACES.user.flag] })
+  becomeRoot(plan, stage)
+}
+
+/** Of the user namespace that it is in. */
+export function becomeRoot(plan: Plan, stage: string): void {
   plan.add('BECOME_ROOT', stage, { numbers: [MAYBE_NO_GROUPS] })
 }
 

@@ -100,8 +100,8 @@ function bindSpec(mount: Mount, destination: string, option: string): SpecMount 
   const options = ['rbind', ...(mount.readOnly ? ['rro'] : []), propagation]
   const spec: SpecMount = { destination, type: 'bind', source: hostPath(mount.source, option), options }
   // By the maps of the container itself (runtime-spec, "idmap").
-  if ('volume' in mount) options.push('idmap')
-  if (mount.idmap) {
+  if ('volume' in mount || mount.idmap === true) options.push('idmap')
+  else if (mount.idmap) {
     options.push('ridmap')
     spec.uidMappings = mount.idmap.uidMap
     spec.gidMappings = mount.idmap.gidMap
