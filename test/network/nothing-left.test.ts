@@ -64,7 +64,7 @@ describe('when the owner of networks is killed', () => {
         })
       }
       await until(() => !shell('ip -o link show').includes('cnp-'))
-      expect(shell('cat /proc/sys/net/ipv4/conf/up0/forwarding').trim()).toBe('0')
+      await until(() => shell('cat /proc/sys/net/ipv4/conf/up0/forwarding').trim() === '0', 3000)
       // The next use of the shared network finds all addresses free.
       const { stdout } = await run(await Image.host(), ['sh', '-c', 'ip -4 -o address show eth0'], { network: shared })
       expect(stdout).toContain(shared.definition.ipv4.subnet.replace('.0/22', '.'))
