@@ -64,6 +64,20 @@ function delegate(uid, gid) {
   })
 }
 
+/** What the command has left running there, podman's pause process for one, is ended, and told. */
+function endLeftovers(directory) {
+  if (!existsSync(directory)) return
+  for (const pid of readFileSync(path.join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      console.error(`left running by ${USER}: ${pid} ${command}`)
+      process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}
+
 /** From the deepest on. The kernel may need a moment after the last process; what is in use then is somebody's. */
 function removeCgroup(directory) {
   if (!existsSync(directory)) return undefined
@@ -105,6 +119,7 @@ export function spawnAsUser(command, { bare = false, setup, ...options } = {}) {
   try {
     return spawnSync(file, args, { cwd: root, ...options, env })
   } finally {
+    for (const top of cgroups) endLeftovers(path.join(top, 'main'))
     for (const top of cgroups) removeCgroup(top)
     if (elsewhere) rmSync(elsewhere, { recursive: true })
   }
