@@ -22,7 +22,7 @@ export async function createRunner({ size = 2 } = {}) {
     async run(language, source, input = '') {
       const command = LANGUAGES[language]
       if (!command) throw new Error(`no such language: ${language}`)
-      const options = { timeout: '5s', cpuTimeout: '2s', maxOutput: '64k' }
+      const options = { timeout: '10s', cpuTimeout: '2s', maxOutput: '64k' }
       const { stdout, stderr, exitCode, reason } = await pool.run(command, {
         ...options,
         files: { '/code/main': source },

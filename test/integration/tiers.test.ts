@@ -155,6 +155,8 @@ describe('where namespaces are refused', () => {
       const none = await run(image, ['no-such-program'], { security })
       await using container = await Container.create(image, { command: ['sh', '-c', 'echo log; sleep 1000'], security })
       await container.start()
+      while (!(await container.top()).some(({ command }) => command.startsWith('sleep')))
+        await new Promise((resolve) => setTimeout(resolve, 10))
       const inside = await container.exec(['sh', '-c', 'echo y > shared; pwd'])
       const other = await container.exec(['cat', 'shared'])
       const names = (await container.top()).map(({ command }) => command)
