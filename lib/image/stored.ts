@@ -57,7 +57,8 @@ async function chooseManifest(
   depth = 0,
 ): Promise<Descriptor | undefined> {
   if (!isIndex(from.mediaType)) return (await store.has(from.digest)) ? from : undefined
-  if (depth === INDEX_DEPTH) return undefined
+  // One that lies in another may be of platforms that nobody fetched.
+  if (depth === INDEX_DEPTH || (depth > 0 && !(await store.has(from.digest)))) return undefined
   const { manifests } = parseIndex(await store.read(from.digest, DOCUMENT_BOUNDS.bytes), from.mediaType)
   const fitting = rankManifests(manifests, platform, strict && platform.variant !== undefined)
   const others = strict ? [] : manifests.filter((entry) => !fitting.includes(entry))

@@ -31,8 +31,8 @@ export interface ResolveOptions {
 export interface Resolved {
   /** The manifest of the image for the platform. */
   manifest: FetchedManifest
-  /** The index that it was chosen from, if there is one. */
-  index?: FetchedManifest
+  /** The indexes that it was chosen from: what the name means first, then those that lie in it. */
+  indexes: FetchedManifest[]
   /** What the name means: the index, or else the manifest. */
   root: Descriptor
 }
@@ -62,34 +62,39 @@ export class RegistryClient implements Disposable {
   /** The manifest for a platform (default: this machine's). */
   async resolve(reference: Reference, { platform, signal, stored }: ResolveOptions = {}): Promise<Resolved> {
     const root = await this.#root(reference, stored, signal)
+    const indexes: FetchedManifest[] = []
     let manifest = root
-    for (let depth = 0; isIndex(manifest.descriptor.mediaType); depth++) {
-      if (depth === INDEX_DEPTH)
+    while (isIndex(manifest.descriptor.mediaType)) {
+      if (indexes.length === INDEX_DEPTH)
         throw new RegistryError('ERR_CAISSON_MANIFEST', `${nameOf(reference)}: indexes lie too deep in each other`)
+      indexes.push(manifest)
       const child = chooseManifest(manifest, reference, platform ?? defaultPlatform(), platform !== undefined)
       const bytes = await stored?.(child.digest)
       manifest = bytes
         ? { descriptor: { mediaType: child.mediaType, digest: child.digest, size: bytes.length }, bytes }
         : await this.fetchManifest({ ...reference, tag: undefined, digest: child.digest }, child, signal)
     }
-    return {
-      manifest,
-      root: root.descriptor,
-      ...(root === manifest ? {} : { index: root }),
-    }
+    return { manifest, indexes, root: root.descriptor }
   }
 
-  /** Fills and commits `target`; when it throws, whoever made the target aborts it. */
+  /**
+   * Fills and commits `target`; when it throws, whoever made the target aborts it.
+   *
+   * @param options `skip`: so many of the servers, the first ones, are not asked.
+   */
   async fetchBlob(
     reference: Reference,
     descriptor: Descriptor,
     target: BlobTarget,
-    { onProgress, signal, mirrors = true }: TransferOptions & { mirrors?: boolean } = {},
+    { onProgress, signal, skip = 0 }: TransferOptions & { skip?: number } = {},
   ): Promise<void> {
     const { registry, repository } = reference
     const endpoints = await this.#servers.forPull(registry, repository)
-    const chosen = mirrors ? endpoints : endpoints.slice(-1)
-    await downloadBlob(chosen, repository, descriptor, target, { retry: this.#retry, onProgress, signal })
+    await downloadBlob(endpoints.slice(skip), repository, descriptor, target, {
+      retry: this.#retry,
+      onProgress,
+      signal,
+    })
   }
 
   async pushBlob(
@@ -130,9 +135,9 @@ export class RegistryClient implements Disposable {
     this.close()
   }
 
-  /** Whether others than the registry itself are asked. */
-  async hasMirrors({ registry, repository }: Reference): Promise<boolean> {
-    return (await this.#servers.forPull(registry, repository)).length > 1
+  /** How many are asked for what is pulled: mirrors, and the registry itself. */
+  async countServers({ registry, repository }: Reference): Promise<number> {
+    return (await this.#servers.forPull(registry, repository)).length
   }
 
   /** What is there is found by a HEAD, which costs nothing of the rate limits of registries. */

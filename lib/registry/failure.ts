@@ -49,10 +49,6 @@ export function digestError(what: string, message: string): RegistryError {
   })
 }
 
-export function isDigestError(error: unknown): boolean {
-  return error instanceof CaissonError && error.code === 'ERR_CAISSON_DIGEST'
-}
-
 export function timeoutError(url: URL, what: string): RegistryError {
   return new RegistryError('ERR_CAISSON_TIMEOUT', `${shown(url)}: ${what}`, {
     hint: 'The registry, or the network to it, is too slow: try again, or give longer timeouts.',

@@ -4,7 +4,7 @@ import type { Descriptor } from '../spec/descriptor.js'
 import type { Lease } from '../store/lease.js'
 import type { RegistryClient } from './client.js'
 import type { BlobTarget } from './content.js'
-import { isDigestError, throwIfAborted } from './failure.js'
+import { throwIfAborted } from './failure.js'
 import type { PartProgress } from './progress.js'
 import type { LayerReceiver, PullStore } from './pull.js'
 import { Shared } from './shared.js'
@@ -76,6 +76,13 @@ async function download(wanted: Wanted, downloads: Map<string, Shared>, receive:
   }
 }
 
+/** Not what was promised. Said of an archive before its digest can be known: a server that spoils it is one of many. */
+const SPOILT = new Set<unknown>(['ERR_CAISSON_DIGEST', 'ERR_CAISSON_LAYER', 'ERR_CAISSON_LAYER_LIMIT'])
+
+function isSpoilt(error: unknown): boolean {
+  return SPOILT.has((error as { code?: unknown } | undefined)?.code)
+}
+
 async function fetchInto(
   { store, client, reference, descriptor, lease }: Wanted,
   tee: Tee,
@@ -83,22 +90,30 @@ async function fetchInto(
   tell: (bytes: number) => void,
 ): Promise<void> {
   const { digest, size } = descriptor
-  for (let attempt = 1; ; attempt++) {
-    const ingest = await store.ingest({ digest, size }, { lease, signal, fresh: attempt > 1 })
+  const servers = await client.countServers(reference)
+  /** Those that are not asked any more. */
+  let skip = 0
+  for (let fresh = false; ; fresh = true) {
+    const ingest = await store.ingest({ digest, size }, { lease, signal, fresh })
     if (ingest.present) {
       tee.existed = true
       return
     }
     const resumed = ingest.offset > 0
+    const another = resumed || skip + 1 < servers
+    const spoilt = new AbortController()
     try {
-      const target = resumed ? ingest : await tee.into(ingest)
-      await client.fetchBlob(reference, descriptor, target, { signal, onProgress: tell, mirrors: attempt === 1 })
+      const target = resumed ? ingest : await tee.into(ingest, another ? () => spoilt.abort() : undefined)
+      const either = AbortSignal.any([signal, spoilt.signal])
+      await client.fetchBlob(reference, descriptor, target, { signal: either, onProgress: tell, skip })
       return
     } catch (error) {
       await ingest.abort()
       await tee.drop()
-      // What an earlier attempt or a mirror gave may be what is wrong. The registry's own word is the last one.
-      if (attempt > 1 || !isDigestError(error) || !(resumed || (await client.hasMirrors(reference)))) throw error
+      if (!another || signal.aborted || !isSpoilt(spoilt.signal.aborted ? tee.failure?.error : error)) throw error
+      // What was there from before may be what is wrong; else it is the first of the servers, or a later one: each gets
+      // its turn, and the registry's own word is the last one.
+      if (!resumed) skip++
     }
   }
 }
@@ -116,26 +131,29 @@ class Tee {
     this.#onFailure = onFailure
   }
 
-  async into(target: BlobTarget): Promise<BlobTarget> {
+  /** `onSpoilt`: called when it cannot be unpacked because of what it is, and there is another way to get it. */
+  async into(target: BlobTarget, onSpoilt?: () => void): Promise<BlobTarget> {
+    this.failure = undefined
     this.#receiver = await this.#receive()
     if (!this.#receiver) return target
     return {
       offset: target.offset,
       write: async (chunk) => {
-        await Promise.all([target.write(chunk), this.#give(chunk)])
+        await Promise.all([target.write(chunk), this.#give(chunk, onSpoilt)])
       },
       commit: () => target.commit(),
       abort: () => target.abort(),
     }
   }
 
-  async #give(chunk: Uint8Array): Promise<void> {
+  async #give(chunk: Uint8Array, onSpoilt: (() => void) | undefined): Promise<void> {
     try {
       await this.#receiver?.write(chunk)
     } catch (error) {
       if (!this.#receiver) return
       this.failure ??= { error }
-      this.#onFailure()
+      if (onSpoilt && isSpoilt(error)) onSpoilt()
+      else this.#onFailure()
     }
   }
 

@@ -76,7 +76,7 @@ export async function pullInto(
     await lease?.add({ digest })
     return (await store.has(digest)) ? store.read(digest, MANIFEST_MAX).catch(() => undefined) : undefined
   }
-  const { manifest, index, root } = await client.resolve(reference, { platform, signal, stored })
+  const { manifest, indexes, root } = await client.resolve(reference, { platform, signal, stored })
   const document = parseManifest(manifest.bytes, manifest.descriptor.mediaType)
   checkImageManifest(document)
   const wanted = (descriptor: Descriptor, kind: 'config' | 'layer') => {
@@ -92,7 +92,7 @@ export async function pullInto(
   )
   // Last, so that what is there of an image is there as a whole.
   await store.write(manifest.descriptor, manifest.bytes, { lease })
-  if (index) await store.write(index.descriptor, index.bytes, { lease })
+  for (const { descriptor, bytes } of indexes.reverse()) await store.write(descriptor, bytes, { lease })
   return { root, manifest: manifest.descriptor, document, config }
 }
 

@@ -1,4 +1,4 @@
-/** How a registry is reached: users, tokens, TLS, proxies, mirrors. Debian's docker-registry is the peer. */
+/** How a registry is reached: users, tokens, TLS, proxies. Debian's docker-registry is the peer. */
 import { execFile } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -9,7 +9,7 @@ import { pullInto } from '../../lib/registry/pull.js'
 import { pushFrom } from '../../lib/registry/push.js'
 import { Store } from '../../lib/store/store.js'
 import { makeAuthority, makeCertificate } from '../support/certificates.js'
-import { freePort, noRegistry, noSkopeo, startProxy, startRegistry } from '../support/docker-registry.js'
+import { noRegistry, noSkopeo, startProxy, startRegistry } from '../support/docker-registry.js'
 import { findProgram, testIf } from '../support/needs.js'
 import { serve } from '../support/servers.js'
 import { storedImage } from '../support/stored-images.js'
@@ -299,56 +299,6 @@ describe('without TLS', () => {
     await pushFrom(store, client, app(host), root)
     await pullInto(await Store.open(scratch()), client, app(host))
     expect(proxy.seen.some(({ method, target }) => method === 'PUT' && target === host)).toBe(true)
-  })
-})
-
-describe('mirrors', () => {
-  testRegistry('are asked in order; what they lack or spoil comes from the registry', async () => {
-    await using origin = await startRegistry()
-    await using mirror = await startRegistry()
-    const { store, root, layers } = await storedImage()
-    using plain = newClient()
-    await pushFrom(store, plain, app(origin.host), root)
-
-    const nowhere = `127.0.0.1:${await freePort()}`
-    const file = path.join(scratch(), 'config.json')
-    writeFileSync(file, JSON.stringify({ 'registry-mirrors': { [origin.host]: [nowhere, `http://${mirror.host}`] } }))
-    using client = newClient({ env: { CAISSON_CONFIG: file } })
-    // Not there yet: from the registry. Pushes go there too.
-    await pullInto(await Store.open(scratch()), client, app(origin.host))
-    await pushFrom(store, client, app(origin.host, 'second'), root)
-    using direct = newClient()
-    expect(await codeOf(direct.resolve(app(mirror.host, 'second')))).toBe('ERR_CAISSON_IMAGE_NOT_FOUND')
-
-    await pushFrom(store, direct, app(mirror.host, 'only/there'), root)
-    expect((await client.resolve(app(origin.host, 'only/there'))).root.digest).toBe(root.digest)
-
-    const [first] = layers
-    await using spoiling = await serve(async (request, response) => {
-      if (!request.url?.includes(first?.digest as string)) return void response.writeHead(404).end()
-      response.end(Buffer.alloc(first?.size as number))
-    })
-    using careful = newClient({ mirrors: { [origin.host]: [`http://${spoiling.host}`] } })
-    const pulled = await Store.open(scratch())
-    await pullInto(pulled, careful, app(origin.host))
-    expect((await pulled.verify()).ok).toBe(true)
-    expect(spoiling.requests.some(({ url }) => url.includes(first?.digest as string))).toBe(true)
-  })
-
-  testRegistry('get none of what is the registry’s to know', async () => {
-    await using origin = await startRegistry()
-    await using mirror = await serve((_, response) => {
-      response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="give"' }).end()
-    })
-    const { store, root } = await storedImage()
-    using client = newClient({
-      auth: { username: 'me', password: 's3cret' },
-      mirrors: { [origin.host]: [`http://${mirror.host}`] },
-    })
-    await pushFrom(store, client, app(origin.host), root)
-    await pullInto(await Store.open(scratch()), client, app(origin.host))
-    expect(mirror.requests.length).toBeGreaterThan(0)
-    expect(mirror.requests.filter(({ headers }) => headers.authorization)).toEqual([])
   })
 })
 

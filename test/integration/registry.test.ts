@@ -3,21 +3,20 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { LayerSink } from '../../lib/layer/apply.js'
 import { RegistryClient } from '../../lib/registry/client.js'
 import type { RegistryClientOptions } from '../../lib/registry/options.js'
 import type { TransferEvent } from '../../lib/registry/progress.js'
-import { type LayerUnpacker, pullInto } from '../../lib/registry/pull.js'
+import { pullInto } from '../../lib/registry/pull.js'
 import { pushFrom } from '../../lib/registry/push.js'
 import type { Descriptor } from '../../lib/spec/descriptor.js'
 import { Store } from '../../lib/store/store.js'
-import { mine } from '../support/apply.js'
 import { type DockerRegistry, noRegistry, noSkopeo, startRegistry } from '../support/docker-registry.js'
 import { referenceTo, sha256 } from '../support/images.js'
 import { testIf } from '../support/needs.js'
 import { serve } from '../support/servers.js'
 import { type StoredImage, storedImage, storedIndex } from '../support/stored-images.js'
 import { removeScratch, scratch } from '../support/tree.js'
+import { unpackerTo } from '../support/unpacker.js'
 
 const run = promisify(execFile)
 const testRegistry = testIf(noRegistry)
@@ -198,28 +197,6 @@ testRegistry('what one process left of a download, the next one uses', async () 
   await pullInto(spoilt, client, name('resume'))
   expect(await spoilt.has(layer.digest)).toBe(true)
 })
-
-/** Unpacks each layer to a directory of its own. */
-function unpackerTo(directories: Map<string, string>, seen: string[]): LayerUnpacker {
-  return {
-    async receive(layer) {
-      const directory = scratch()
-      directories.set(layer.digest, directory)
-      const sink = new LayerSink({ directory, ...mine, expected: { digest: layer.digest } })
-      return {
-        write: (chunk) => sink.write(chunk),
-        end: async () => {
-          await sink.end()
-          seen.push('received')
-        },
-        abort: () => sink.abort(),
-      }
-    },
-    async stored() {
-      seen.push('stored')
-    },
-  }
-}
 
 testRegistry('layers are unpacked while they come', async () => {
   const image = await pushed('unpack', { layers: 3, size: 400_000 })
