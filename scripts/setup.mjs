@@ -17,6 +17,8 @@ const PEERS = {
   crun: 'crun',
   runc: 'runc',
   podman: 'podman',
+  buildah: 'buildah',
+  dockerd: 'docker.io',
   umoci: 'umoci',
   skopeo: 'skopeo',
   git: 'git',
@@ -36,8 +38,6 @@ const PEERS = {
   openssl: 'openssl',
   '/usr/include/seccomp.h': 'libseccomp-dev',
 }
-/** What the bench measures against besides. */
-const ENGINES = { dockerd: 'docker.io' }
 /** To check the addon's core with: the fuzzers need clang, and for its compression the libraries of others. */
 const CHECKS = {
   clang: 'clang',
@@ -57,7 +57,7 @@ const wanted =
   {
     demo: DEMO,
     test: { ...BUILD, ...PEERS, ...CHECKS, ...HEADERS, ...machine },
-    bench: { ...BUILD, ...PEERS, ...ENGINES },
+    bench: { ...BUILD, ...PEERS },
   }[purpose] ?? BUILD
 
 function found(command) {

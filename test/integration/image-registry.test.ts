@@ -5,7 +5,7 @@ import { type CaissonError, Image, run, type TransferEvent, verifyStore } from '
 import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { busyboxImage, noBusybox, tar } from '../support/busybox-image.js'
 import { type DockerRegistry, noRegistry, noSkopeo, startRegistry } from '../support/docker-registry.js'
-import { testIf } from '../support/needs.js'
+import { findProgram, isRoot, testIf } from '../support/needs.js'
 import { storeImage } from '../support/store-images.js'
 import { removeScratch, scratch } from '../support/tree.js'
 
@@ -126,6 +126,32 @@ withSkopeo('skopeo reads what was pushed, and what it pushes is run', async () =
     expect([format, (await run(name(format), ['cat', '/greeting'])).stdout]).toEqual([format, 'from skopeo'])
   }
 })
+
+for (const program of ['podman', 'buildah'] as const) {
+  const withProgram = testIf(
+    missing ||
+      (!findProgram(program) && `no ${program} (apt: ${program})`) ||
+      (!isRoot && `${program} needs a login session of an ordinary user`),
+  )
+  withProgram(`${program} pulls what was pushed, and what it pushes is run`, async () => {
+    const image = await pushed(program, `by ${program}`)
+    const places = ['--root', path.join(root, program), '--runroot', path.join(root, `${program}-run`)]
+    const call = (command: string, ...args: string[]) =>
+      execFileSync(program, [...places, '--storage-driver', 'vfs', command, ...args], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+    expect(call('pull', '-q', '--tls-verify=false', name(program)).trim()).toBe(image.id.slice(7))
+    for (const format of ['oci', 'v2s2']) {
+      const to = name(`${program}-${format}`)
+      call('push', '-q', '--tls-verify=false', '--format', format, name(program), `docker://${to}`)
+      await forget()
+      const { stdout } = await run(to, ['cat', '/greeting'])
+      expect([format, stdout, (await Image.get(to)).id]).toEqual([format, `by ${program}`, image.id])
+    }
+    call('rmi', '-a', '-f')
+  })
+}
 
 withRegistry('what another repository of the registry has is mounted there, and not sent again', async () => {
   const image = await pushed('mount', 'mounted')
