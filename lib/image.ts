@@ -199,14 +199,14 @@ export class Image {
     return Image.pull(image, { platform, signal })
   }
 
-  /** All that are in the store, each once. */
+  /** All that are in the store, each once. Of one whose content is damaged there is a warning: see verifyStore(). */
   static async list(filter: ImageFilter = {}): Promise<Image[]> {
     const { store } = await imageRoots()
     const images: Image[] = []
     for (const named of await namedImages(store)) {
       if (!fitsNames(named, filter)) continue
-      const stored = await readStored(store, named.descriptor)
-      if (fitsLabels(stored.document.config, filter)) images.push(Image.#ofStored(stored, named.names))
+      const stored = await readStored(store, named.descriptor).catch((error) => warnOfDamage(named, error))
+      if (stored && fitsLabels(stored.document.config, filter)) images.push(Image.#ofStored(stored, named.names))
     }
     return images
   }
@@ -274,6 +274,17 @@ export class Image {
   async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
     const { stored, foundBy } = this.#place
     if (stored) await removeImage((await imageRoots()).store, stored.root.digest, foundBy, force, usersOf)
+  }
+
+  /**
+   * The same by what people call it. An image whose content is damaged cannot be had by Image.get(); so it goes away, and
+   * can be pulled or loaded again.
+   */
+  static async remove(ref: string, { force = false }: { force?: boolean } = {}): Promise<void> {
+    const { store } = await imageRoots()
+    const found = await findImage(store, ref)
+    if (!found) throw imageNotFound(ref, 'See Image.list().')
+    await removeImage(store, found.descriptor.digest, found.name, force, usersOf)
   }
 
   /** Internal: in the store; a directory is packed for it. */
@@ -350,6 +361,15 @@ export class Image {
       await lease.release()
     }
   }
+}
+
+/** Whoever wants to see the images is not kept from the others. */
+function warnOfDamage({ descriptor, names: [name = descriptor.digest] }: NamedImage, error: unknown): undefined {
+  if (!(error instanceof CaissonError)) throw error
+  process.emitWarning(`The image ${name} is damaged: ${error.message}`, {
+    code: 'CAISSON_DAMAGED_IMAGE',
+    detail: 'Pull it again, or remove it with Image.remove() or caisson rmi. verifyStore() tells what is wrong.',
+  })
 }
 
 function platformIn({ platform }: { platform?: string }): Platform | undefined {

@@ -75,7 +75,7 @@ export const rmiCommand: Command = {
   async run(flags, rest) {
     if (rest.length === 0) throw usageError('rmi: there is no image', 'See caisson rmi --help.')
     for (const name of rest) {
-      await (await Image.get(name)).remove({ force: flags.boolean('force') })
+      await Image.remove(name, { force: flags.boolean('force') })
       process.stdout.write(`${name}\n`)
     }
     return 0

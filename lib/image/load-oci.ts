@@ -8,8 +8,8 @@ import { isDigest, parseDigest } from '../spec/digest.js'
 import { parseImageConfig } from '../spec/image-config.js'
 import { parseIndex } from '../spec/index-document.js'
 import { DOCUMENT_BOUNDS, parseDocument } from '../spec/json.js'
-import { checkImageManifest, parseManifest } from '../spec/manifest.js'
-import { isIndex, isManifest } from '../spec/media-types.js'
+import { checkImageManifest, type Manifest, parseManifest } from '../spec/manifest.js'
+import { isConfig, isIndex, isLayer, isManifest } from '../spec/media-types.js'
 import { isRefName } from '../spec/ref-name.js'
 import type { Lease } from '../store/lease.js'
 import type { Store } from '../store/store.js'
@@ -58,7 +58,7 @@ export async function layoutImages(
   return [...images.values()]
 }
 
-/** Everything that a manifest needs; of an index, what is there. Whether the document itself is. */
+/** Everything that a manifest needs; of an index, what is there. Whether it is an image, or has one. */
 async function follow(store: Store, descriptor: Descriptor, bring: Bring, depth: number): Promise<boolean> {
   if (!isDigest(descriptor.digest) || !(await bring(descriptor))) return false
   const bytes = await store.read(descriptor.digest, DOCUMENT_BOUNDS.bytes)
@@ -71,11 +71,17 @@ async function follow(store: Store, descriptor: Descriptor, bring: Bring, depth:
     return there > 0
   }
   const manifest = parseManifest(bytes, descriptor.mediaType)
-  checkImageManifest(manifest)
+  const isImage = depth === 0 || hasImage(manifest)
+  if (isImage) checkImageManifest(manifest)
   for (const part of [manifest.config, ...manifest.layers])
     if (!(await bring(part))) throw archiveError(`${part.digest} is missing, which ${descriptor.digest} needs`)
-  parseImageConfig(await store.read(manifest.config.digest, DOCUMENT_BOUNDS.bytes), manifest.layers.length)
-  return true
+  if (isImage) parseImageConfig(await store.read(manifest.config.digest, DOCUMENT_BOUNDS.bytes), manifest.layers.length)
+  return isImage
+}
+
+/** Beside an image an index may have what is said about it: attestations, signatures. */
+function hasImage({ config, layers }: Manifest): boolean {
+  return isConfig(config.mediaType) && layers.every(({ mediaType }) => isLayer(mediaType))
 }
 
 /** The names in manifest.json are docker's own, so they count when index.json has none. */

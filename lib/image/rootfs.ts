@@ -32,7 +32,8 @@ export class ImageRoots {
     if (!root) {
       const { manifest, document } = image
       root = this.unpack(manifest.layers, document.rootfs.diff_ids, signal).then(({ directories }) => ({
-        lower: directories,
+        // Overlay wants one at least.
+        lower: directories.length > 0 ? directories : [this.snapshots.empty],
         trees: [],
         hidden: [],
         config: document.config,

@@ -56,6 +56,7 @@ export async function pullImage(
       unpacker: async ({ manifest, config }) => {
         const diffIds = parseImageConfig(config, manifest.layers.length).rootfs.diff_ids
         const options = { lease: roots.lease, signal }
+        await layers?.stop()
         layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, options)
         return layers
       },

@@ -1,9 +1,8 @@
 /** A client of registries (OCI distribution specification 1.1): what others use of this folder. */
 import type { Reference } from '../reference/parse.js'
 import type { Descriptor } from '../spec/descriptor.js'
-import { parseIndex } from '../spec/index-document.js'
-import { isIndex } from '../spec/media-types.js'
-import { defaultPlatform, formatPlatform, type Platform, rankManifests } from '../spec/platform.js'
+import type { Platform } from '../spec/platform.js'
+import { type Chosen, chooseManifest } from './choose.js'
 import type { BlobSource, BlobTarget } from './content.js'
 import { downloadBlob } from './download.js'
 import type { Endpoint } from './endpoint.js'
@@ -28,17 +27,10 @@ export interface ResolveOptions {
   stored?: (digest: string) => Promise<Buffer | undefined>
 }
 
-export interface Resolved {
-  /** The manifest of the image for the platform. */
-  manifest: FetchedManifest
-  /** The indexes that it was chosen from: what the name means first, then those that lie in it. */
-  indexes: FetchedManifest[]
+export interface Resolved extends Chosen {
   /** What the name means: the index, or else the manifest. */
   root: Descriptor
 }
-
-/** An index may name another; images have one level, two are seen in the wild. */
-const INDEX_DEPTH = 3
 
 export class RegistryClient implements Disposable {
   readonly #servers: Servers
@@ -62,19 +54,12 @@ export class RegistryClient implements Disposable {
   /** The manifest for a platform (default: this machine's). */
   async resolve(reference: Reference, { platform, signal, stored }: ResolveOptions = {}): Promise<Resolved> {
     const root = await this.#root(reference, stored, signal)
-    const indexes: FetchedManifest[] = []
-    let manifest = root
-    while (isIndex(manifest.descriptor.mediaType)) {
-      if (indexes.length === INDEX_DEPTH)
-        throw new RegistryError('ERR_CAISSON_MANIFEST', `${nameOf(reference)}: indexes lie too deep in each other`)
-      indexes.push(manifest)
-      const child = chooseManifest(manifest, reference, platform ?? defaultPlatform(), platform !== undefined)
+    const fetched = async (child: Descriptor): Promise<FetchedManifest> => {
       const bytes = await stored?.(child.digest)
-      manifest = bytes
-        ? { descriptor: { mediaType: child.mediaType, digest: child.digest, size: bytes.length }, bytes }
-        : await this.fetchManifest({ ...reference, tag: undefined, digest: child.digest }, child, signal)
+      if (!bytes) return this.fetchManifest({ ...reference, tag: undefined, digest: child.digest }, child, signal)
+      return { descriptor: { mediaType: child.mediaType, digest: child.digest, size: bytes.length }, bytes }
     }
-    return { manifest, indexes, root: root.descriptor }
+    return { ...(await chooseManifest(root, reference, platform, fetched)), root: root.descriptor }
   }
 
   /**
@@ -166,20 +151,4 @@ export class RegistryClient implements Disposable {
     }
     throw new RegistryError('ERR_CAISSON_REGISTRY', `${nameOf(reference)}: nobody to ask`)
   }
-}
-
-/** The entry of an index for a platform. */
-function chooseManifest(index: FetchedManifest, reference: Reference, platform: Platform, strict: boolean): Descriptor {
-  const { manifests } = parseIndex(index.bytes, index.descriptor.mediaType)
-  // Attestations of build tools are entries for a platform that no machine has.
-  const [best] = rankManifests(manifests, platform, strict && platform.variant !== undefined)
-  if (best) return best
-  const there = manifests.flatMap((entry) => (entry.platform ? [formatPlatform(entry.platform)] : []))
-  throw new RegistryError(
-    'ERR_CAISSON_IMAGE_NOT_FOUND',
-    `${nameOf(reference)}: nothing for ${formatPlatform(platform)}`,
-    {
-      hint: `It is there for ${[...new Set(there)].slice(0, 20).join(', ') || 'no platform that is named'}: choose one with platform.`,
-    },
-  )
 }

@@ -49,6 +49,13 @@ export function digestError(what: string, message: string): RegistryError {
   })
 }
 
+const SPOILT = new Set<unknown>(['ERR_CAISSON_DIGEST', 'ERR_CAISSON_LAYER', 'ERR_CAISSON_LAYER_LIMIT'])
+
+/** Whether content is not what was promised: what cannot be unpacked is often that, and says so before its digest can. */
+export function isSpoilt(error: unknown): boolean {
+  return SPOILT.has((error as { code?: unknown } | undefined)?.code)
+}
+
 export function timeoutError(url: URL, what: string): RegistryError {
   return new RegistryError('ERR_CAISSON_TIMEOUT', `${shown(url)}: ${what}`, {
     hint: 'The registry, or the network to it, is too slow: try again, or give longer timeouts.',

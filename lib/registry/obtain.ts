@@ -4,7 +4,7 @@ import type { Descriptor } from '../spec/descriptor.js'
 import type { Lease } from '../store/lease.js'
 import type { RegistryClient } from './client.js'
 import type { BlobTarget } from './content.js'
-import { throwIfAborted } from './failure.js'
+import { isSpoilt, throwIfAborted } from './failure.js'
 import type { PartProgress } from './progress.js'
 import type { LayerReceiver, PullStore } from './pull.js'
 import { Shared } from './shared.js'
@@ -74,13 +74,6 @@ async function download(wanted: Wanted, downloads: Map<string, Shared>, receive:
     await tee.drop()
     throw failure?.error ?? error
   }
-}
-
-/** Not what was promised. Said of an archive before its digest can be known: a server that spoils it is one of many. */
-const SPOILT = new Set<unknown>(['ERR_CAISSON_DIGEST', 'ERR_CAISSON_LAYER', 'ERR_CAISSON_LAYER_LIMIT'])
-
-function isSpoilt(error: unknown): boolean {
-  return SPOILT.has((error as { code?: unknown } | undefined)?.code)
 }
 
 async function fetchInto(

@@ -6,6 +6,7 @@ import type { Platform } from '../spec/platform.js'
 import type { Lease } from '../store/lease.js'
 import type { RegistryClient } from './client.js'
 import type { BlobTarget } from './content.js'
+import { isSpoilt } from './failure.js'
 import { MANIFEST_MAX } from './manifests.js'
 import { obtain, type Wanted } from './obtain.js'
 import { type OnProgress, PartProgress } from './progress.js'
@@ -22,6 +23,8 @@ export interface PullStore {
     options: { lease?: Lease; signal?: AbortSignal; fresh?: boolean },
   ): Promise<BlobTarget & { present?: boolean }>
   write(descriptor: Descriptor, bytes: Uint8Array, options: { lease?: Lease }): Promise<void>
+  /** Takes away what is not what its digest says; whether it was so. */
+  discardDamaged(digest: string): Promise<boolean>
 }
 
 /** Takes one layer while it comes. The order of calls is that of LayerSink. */
@@ -49,7 +52,7 @@ export interface PullOptions {
   signal?: AbortSignal
   /** Protects what was fetched until it has a name. */
   lease?: Lease
-  /** Called when manifest and configuration are there. */
+  /** Called when manifest and configuration are there; once more when what was there turned out to be damaged. */
   unpacker?: (image: { manifest: Manifest; config: Buffer }) => LayerUnpacker | Promise<LayerUnpacker>
 }
 
@@ -63,18 +66,42 @@ export interface Pulled {
 
 const CONCURRENCY = 4
 
-/** Afterwards the store has the image; giving it a name is the caller's. */
+/**
+ * Afterwards the store has the image; giving it a name is the caller's. Content that was there and has been damaged since
+ * is fetched anew.
+ */
 export async function pullInto(
   store: PullStore,
   client: RegistryClient,
   reference: Reference,
   options: PullOptions = {},
 ): Promise<Pulled> {
+  /** Content that the store had. */
+  const there = new Set<string>()
+  try {
+    return await pullOnce(store, client, reference, options, there)
+  } catch (error) {
+    if (!isSpoilt(error)) throw error
+    let damaged = 0
+    for (const digest of there) if (await store.discardDamaged(digest)) damaged++
+    if (damaged === 0) throw error
+    return pullOnce(store, client, reference, options, new Set())
+  }
+}
+
+async function pullOnce(
+  store: PullStore,
+  client: RegistryClient,
+  reference: Reference,
+  options: PullOptions,
+  there: Set<string>,
+): Promise<Pulled> {
   const { platform, concurrency = CONCURRENCY, lease, signal } = options
   const stored = async (digest: string) => {
     // Protected before it is looked for: what is found then stays.
     await lease?.add({ digest })
-    return (await store.has(digest)) ? store.read(digest, MANIFEST_MAX).catch(() => undefined) : undefined
+    if (!(await store.has(digest))) return undefined
+    return store.read(digest, MANIFEST_MAX).catch(() => store.discardDamaged(digest).then(() => undefined))
   }
   const { manifest, indexes, root } = await client.resolve(reference, { platform, signal, stored })
   const document = parseManifest(manifest.bytes, manifest.descriptor.mediaType)
@@ -83,6 +110,7 @@ export async function pullInto(
     const progress = new PartProgress(descriptor, kind, options.onProgress)
     return { store, client, reference, descriptor, progress, lease }
   }
+  for (const { digest } of [document.config, ...document.layers]) if (await store.has(digest)) there.add(digest)
   const layers = distinct(document.layers).map(({ layer, index }) => ({ index, part: wanted(layer, 'layer') }))
   await fetchPart({ ...wanted(document.config, 'config'), signal })
   const config = await store.read(document.config.digest, MANIFEST_MAX)

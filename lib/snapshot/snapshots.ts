@@ -7,12 +7,13 @@
  *         layer.json                             what is known of it
  *     snapshots/FORM/new/ALGORITHM-DIGITS/       being made by whoever holds the lock of that name
  *     snapshots/FORM/locks/
+ *     snapshots/FORM/empty/                      the root of an image that has no layers
  *
  * A layer that stands alone is named by its diff id, and shared by all images that have it anywhere. One that took
  * something from the layers below it is named by its chain id, with `chain-` in front.
  */
 import { readFileSync } from 'node:fs'
-import { access, mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { access, chmod, mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { OverlayXattrs } from '../layer/options.js'
 import { removeTree } from '../layer/tree.js'
@@ -55,9 +56,13 @@ export class Snapshots {
   /** What was looked at once stays as it is while a lease holds it. */
   readonly #known = new Map<string, FoundLayer>()
 
+  /** A directory with nothing in it. */
+  readonly empty: string
+
   private constructor(directory: string, form: SnapshotForm) {
     this.#directory = directory
     this.form = form
+    this.empty = path.join(directory, 'empty')
   }
 
   /** Below the directory of a store. */
@@ -69,6 +74,9 @@ export class Snapshots {
       await mkdir(snapshots.#directory, { recursive: true, mode: 0o711 })
       for (const inner of ['new', 'locks'])
         await mkdir(path.join(snapshots.#directory, inner), { recursive: true, mode: 0o700 })
+      await mkdir(snapshots.empty, { recursive: true })
+      // What containers see of it is its mode, and that has nothing to do with our umask.
+      if (((await stat(snapshots.empty)).mode & 0o7777) !== 0o755) await chmod(snapshots.empty, 0o755)
     } catch (error) {
       throw storeError(error, 'the directory for layers cannot be made')
     }

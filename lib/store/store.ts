@@ -7,6 +7,7 @@ import type { Descriptor } from '../spec/descriptor.js'
 import { roots } from '../util/roots.js'
 import { type BlobStat, Blobs } from './blobs.js'
 import { type Collected, collect, type Sweeper } from './collect.js'
+import { discardDamaged } from './discard.js'
 import { storeError } from './failure.js'
 import { type Expected, type Ingest, startIngest } from './ingest.js'
 import { Layout } from './layout.js'
@@ -82,6 +83,11 @@ export class Store {
   async ingest(expected: Expected, { lease, ...options }: IngestOptions = {}): Promise<Ingest> {
     await lease?.add({ digest: expected.digest })
     return startIngest(this.#layout, expected, () => this.has(expected.digest), options)
+  }
+
+  /** Takes content away when it is not what its name says: it can be stored anew then. Whether it was so. */
+  discardDamaged(digest: string): Promise<boolean> {
+    return discardDamaged(this.#layout, this.#blobs, digest)
   }
 
   /** Takes in what is in memory: a document. */
