@@ -1,9 +1,9 @@
 /** Images from and to registries. */
 import { parseReference, type Reference } from '../reference/parse.js'
-import { RegistryClient } from '../registry/client.js'
+import { withClient } from '../registry/clients.js'
 import type { Auth } from '../registry/credentials.js'
 import type { OnProgress } from '../registry/progress.js'
-import { pullInto } from '../registry/pull.js'
+import { pullInto, type PullOptions as RegistryPullOptions } from '../registry/pull.js'
 import { pushFrom } from '../registry/push.js'
 import { PulledLayers } from '../snapshot/pulled.js'
 import type { Descriptor } from '../spec/descriptor.js'
@@ -45,22 +45,18 @@ export async function pullImage(
   const wanted = platform === undefined ? undefined : parsePlatform(platform)
   const { store } = roots
   const lease = await store.lease()
-  const client = new RegistryClient({ auth })
   let layers: PulledLayers | undefined
+  const unpacker: RegistryPullOptions['unpacker'] = async ({ manifest, config }) => {
+    const diffIds = parseImageConfig(config, manifest.layers.length).rootfs.diff_ids
+    const options = { lease: roots.lease, signal }
+    await layers?.stop()
+    layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, options)
+    return layers
+  }
   try {
-    const { root } = await pullInto(store, client, reference, {
-      platform: wanted,
-      onProgress,
-      signal,
-      lease,
-      unpacker: async ({ manifest, config }) => {
-        const diffIds = parseImageConfig(config, manifest.layers.length).rootfs.diff_ids
-        const options = { lease: roots.lease, signal }
-        await layers?.stop()
-        layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, options)
-        return layers
-      },
-    })
+    const { root } = await withClient(auth, (client) =>
+      pullInto(store, client, reference, { platform: wanted, onProgress, signal, lease, unpacker }),
+    )
     await layers?.finish()
     const name = namedIn(ref)
     if (name === undefined) await store.refs.keep(root)
@@ -68,7 +64,6 @@ export async function pullImage(
     return { descriptor: root, platform: wanted }
   } finally {
     await layers?.stop()
-    client.close()
     await lease.release()
   }
 }
@@ -80,15 +75,14 @@ export async function pushImage(
   { auth, onProgress, signal }: TransferOptions = {},
 ): Promise<void> {
   const lease = await store.lease()
-  const client = new RegistryClient({ auth })
   try {
     const root = (await isWhole(store, image.root)) ? image.root : image.descriptor
     await lease.add({ digest: root.digest, mediaType: root.mediaType })
     const reference = parseReference(ref)
     const mountFrom = await repositoriesWith(store, reference)
-    await pushFrom(store, client, reference, root, { onProgress, signal, mountFrom: (digest) => mountFrom.get(digest) })
+    const options = { onProgress, signal, mountFrom: (digest: string) => mountFrom.get(digest) }
+    await withClient(auth, (client) => pushFrom(store, client, reference, root, options))
   } finally {
-    client.close()
     await lease.release()
   }
 }

@@ -10,7 +10,7 @@ import { basicAuthorization, requestToken, type Token } from './token.js'
 import type { HttpRequest, HttpResponse } from './transport.js'
 
 export interface AuthenticatorOptions {
-  /** Asked once, and only when the server wants to know. */
+  /** Asked only when the server wants to know, and once more when it refuses what was known for a while. */
   credentials: (signal?: AbortSignal) => Promise<Credentials | undefined>
   /** Token servers that are trusted wherever they are. */
   trusted: ReadonlySet<string>
@@ -28,11 +28,16 @@ type Scheme = { kind: 'basic' } | Bearer
 /** A registry asks for one or two scopes; one that asks for more is not followed. */
 const SCOPES_MAX = 16
 
+/** Milliseconds for which credentials are not asked for once more when they are refused. */
+const FRESH = 1000
+
 export class Authenticator {
   readonly #options: AuthenticatorOptions
   #scheme: Scheme | undefined
   #from: AddressKind | undefined
   #credentials: Promise<Credentials | undefined> | undefined
+  /** When they were asked for, by performance.now(). */
+  #asked = 0
   #refreshToken: string | undefined
   readonly #tokens = new Map<string, Token>()
   readonly #underWay = new Map<string, Shared<string>>()
@@ -79,9 +84,12 @@ export class Authenticator {
     if (sent !== undefined) {
       const refused = sent.replace(/^Bearer /, '')
       const known = [...this.#tokens].find(([, { value }]) => value === refused)
+      // They may have been changed since, by whoever keeps them: a helper, the caller, a user who logged in again.
+      const old = performance.now() - this.#asked > FRESH
+      if (old) this.#forget()
       // Of what does not expire another try gives the same answer.
-      if (!known) return undefined
-      this.#tokens.delete(known[0])
+      if (!known && !old) return undefined
+      if (known) this.#tokens.delete(known[0])
     }
     const asked = (bearer?.params.scope ?? '').split(' ').filter((scope) => scope !== '')
     return mergeScopes(scopes, missingScopes(scopes, asked.slice(0, SCOPES_MAX)))
@@ -124,8 +132,16 @@ export class Authenticator {
     return token
   }
 
+  #forget(): void {
+    this.#credentials = undefined
+    this.#refreshToken = undefined
+  }
+
   async #ask(signal?: AbortSignal): Promise<Credentials | undefined> {
-    this.#credentials ??= this.#options.credentials(signal)
+    if (!this.#credentials) {
+      this.#credentials = this.#options.credentials(signal)
+      this.#asked = performance.now()
+    }
     try {
       const credentials = await this.#credentials
       for (const name of ['password', 'identityToken', 'registryToken'] as const)

@@ -104,6 +104,13 @@ withRegistry('a pull that is aborted, at whatever moment, leaves a store that ve
   expect((await run(name('aborted'), ['cat', '/greeting'])).stdout).toHaveLength(1000)
 })
 
+withRegistry('connections that are kept keep no process alive', async () => {
+  await pushed('ends', 'ends')
+  const library = path.resolve('dist/index.js')
+  const program = `const { Image } = await import(${JSON.stringify(library)}); await Image.pull(${JSON.stringify(name('ends'))})`
+  execFileSync(process.execPath, ['--input-type=module', '-e', program], { timeout: 10_000 })
+})
+
 withRegistry('many pulls of one image at once fetch it once', async () => {
   await pushed('many', 'many')
   await forget()
