@@ -12,21 +12,28 @@ const PROGRAM = '/usr/bin/docker-registry'
 export async function withRegistry(use) {
   if (!existsSync(PROGRAM)) return console.log('\n(no docker-registry here: nothing is pulled)')
   const directory = mkdtempSync(path.join(tmpdir(), 'caisson-registry-'))
-  const host = `127.0.0.1:${await freePort()}`
-  const configuration = path.join(directory, 'config.yml')
-  const storage = { filesystem: { rootdirectory: path.join(directory, 'content') } }
-  writeFileSync(configuration, JSON.stringify({ version: 0.1, storage, http: { addr: host } }))
-  const registry = spawn(PROGRAM, ['serve', configuration], { stdio: 'ignore' })
+  const registry = await startRegistry(directory)
   try {
-    while (!(await answers(host))) {
-      if (registry.exitCode !== null) throw new Error(`docker-registry ended with ${registry.exitCode}`)
-      await sleep(20)
-    }
-    await use(host)
+    await use(registry.host)
   } finally {
-    registry.kill()
+    registry.stop()
     rmSync(directory, { recursive: true, force: true })
   }
+}
+
+/** Its configuration and content are below `directory`. */
+export async function startRegistry(directory) {
+  const host = `127.0.0.1:${await freePort()}`
+  const configuration = path.join(directory, 'registry.yml')
+  const storage = { filesystem: { rootdirectory: path.join(directory, 'registry') } }
+  const log = { level: 'error', accesslog: { disabled: true } }
+  writeFileSync(configuration, JSON.stringify({ version: 0.1, log, storage, http: { addr: host } }))
+  const registry = spawn(PROGRAM, ['serve', configuration], { stdio: 'ignore' })
+  while (!(await answers(host))) {
+    if (registry.exitCode !== null) throw new Error(`docker-registry ended with ${registry.exitCode}`)
+    await sleep(20)
+  }
+  return { host, stop: () => registry.kill() }
 }
 
 async function freePort() {

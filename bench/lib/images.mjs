@@ -1,34 +1,8 @@
-// Images and a registry to measure with.
-import { execFileSync, spawn } from 'node:child_process'
+// Images to measure with.
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
-import { createServer } from 'node:net'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-
-/** Debian's docker-registry with its content below `directory`. */
-export async function startRegistry(directory) {
-  const host = `127.0.0.1:${await freePort()}`
-  const configuration = path.join(directory, 'registry.yml')
-  const storage = { filesystem: { rootdirectory: path.join(directory, 'registry') } }
-  const log = { level: 'error', accesslog: { disabled: true } }
-  writeFileSync(configuration, JSON.stringify({ version: 0.1, log, storage, http: { addr: host } }))
-  const child = spawn('docker-registry', ['serve', configuration], { stdio: 'ignore' })
-  for (let i = 0; i < 200; i++) {
-    const answer = await fetch(`http://${host}/v2/`).catch(() => undefined)
-    if (answer?.ok) break
-    await sleep(50)
-  }
-  return { host, stop: () => child.kill() }
-}
-
-async function freePort() {
-  const server = createServer()
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** A Debian 12 root as an archive, made once for the machine. */
 export function debianArchive(cache) {

@@ -64,6 +64,11 @@ export function ociCommand(name, bundle, extra = []) {
   return [name, ...extra, 'run', '-b', bundle, id]
 }
 
+/** podman with images and containers of its own, called `name`. */
+export function podmanCommand(directory, name) {
+  return ['podman', '--root', path.join(directory, name), '--runroot', path.join(directory, `${name}-run`)]
+}
+
 /** `network`: with its bridge and its rules, for a network namespace of its own. */
 export async function startDocker(directory, { network = false } = {}) {
   if (!has('dockerd') || !has('docker')) return undefined

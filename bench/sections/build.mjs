@@ -4,8 +4,9 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Image } from 'caisson'
 import { commandTimer, interleave, median, root, timed } from '../lib/measure.mjs'
-import { has, startDocker } from '../lib/peers.mjs'
+import { has, podmanCommand, startDocker } from '../lib/peers.mjs'
 import { compare, figure, note, section } from '../lib/report.mjs'
+import { rootfsArchive } from '../lib/stack.mjs'
 
 export const title = 'Builds'
 
@@ -40,8 +41,7 @@ export async function bench({ directory, rootfs, rounds }) {
   const few = Math.max(3, Math.ceil(rounds / 12))
   const timer = commandTimer()
   const context = makeContext(directory)
-  const archive = path.join(directory, 'bench-box.tar')
-  execFileSync('tar', ['-C', rootfs, '-cf', archive, '.'])
+  const archive = rootfsArchive(rootfs, directory)
   await (await Image.fromRootfs(archive)).tag('bench-box')
   const ours = [
     process.execPath,
@@ -67,13 +67,7 @@ export async function bench({ directory, rootfs, rounds }) {
       }
     } else note('dockerd: not here')
     if (has('podman')) {
-      const podman = [
-        'podman',
-        '--root',
-        path.join(directory, 'podman-b'),
-        '--runroot',
-        path.join(directory, 'podman-br'),
-      ]
+      const podman = podmanCommand(directory, 'podman-build')
       podman.push('--cgroup-manager', 'cgroupfs', '--runtime', 'runc', '--events-backend', 'none')
       execFileSync(podman[0], [...podman.slice(1), 'import', archive, 'bench-box'], { stdio: 'ignore' })
       const words = [...podman, 'build', '-q', '--layers', '--network', 'none', '--ulimit', 'nofile=1024:1024']

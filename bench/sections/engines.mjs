@@ -1,10 +1,10 @@
 // Starting a program through engines with a daemon, or a command-line tool that works like one.
 import { execFileSync } from 'node:child_process'
-import path from 'node:path'
 import { Image, run } from 'caisson'
 import { commandTimer, interleave, timed } from '../lib/measure.mjs'
-import { has, startDocker } from '../lib/peers.mjs'
+import { has, podmanCommand, startDocker } from '../lib/peers.mjs'
 import { compare, note, section } from '../lib/report.mjs'
+import { rootfsArchive } from '../lib/stack.mjs'
 
 export const title = 'run(true) against whole engines'
 
@@ -12,8 +12,7 @@ export async function bench({ directory, rootfs, rounds }) {
   section(title)
   const image = await Image.fromRootfs(rootfs)
   const ours = () => timed(() => run(image, ['/bin/true']))
-  const archive = path.join(directory, 'rootfs.tar')
-  execFileSync('tar', ['-C', rootfs, '-cf', archive, '.'])
+  const archive = rootfsArchive(rootfs, directory)
   const few = Math.max(5, Math.ceil(rounds / 10))
   const timer = commandTimer()
   try {
@@ -30,13 +29,7 @@ export async function bench({ directory, rootfs, rounds }) {
       }
     } else note('dockerd: not here')
     if (has('podman')) {
-      const podman = [
-        'podman',
-        '--root',
-        path.join(directory, 'podman'),
-        '--runroot',
-        path.join(directory, 'podman-run'),
-      ]
+      const podman = podmanCommand(directory, 'podman')
       podman.push('--cgroup-manager', 'cgroupfs', '--runtime', 'runc', '--events-backend', 'none')
       execFileSync(podman[0], [...podman.slice(1), 'import', archive, 'bench'], { stdio: 'ignore' })
       const words = [...podman, 'run', '--rm', '--network', 'none', '--log-driver', 'none']

@@ -1,13 +1,15 @@
 // Images: pulled, unpacked, pushed and run, against engines and archivers. Everything lies on a tmpfs.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Image, run } from 'caisson'
 import { extract } from 'tar'
-import { debianArchive, largeArchive, manyFiles, startRegistry } from '../lib/images.mjs'
+import { startRegistry } from '../../examples/registry.mjs'
+import { debianArchive, largeArchive, manyFiles } from '../lib/images.mjs'
 import { commandTimer, interleave, median, root, timed } from '../lib/measure.mjs'
-import { has, startDocker } from '../lib/peers.mjs'
+import { has, podmanCommand, startDocker } from '../lib/peers.mjs'
 import { compare, figure, note, section } from '../lib/report.mjs'
 import { rootfsArchive, stackArchive, thinLayer } from '../lib/stack.mjs'
 
@@ -36,13 +38,13 @@ export async function bench({ directory, rounds }) {
 
 let stores = 0
 
-/** A pull into a store that has nothing. */
-async function freshPull({ directory }, reference, look = (work) => timed(work)) {
+/** With a store that has nothing. */
+async function inFreshStore({ directory }, work) {
   const before = process.env.CAISSON_ROOT
   const place = path.join(directory, `store-${stores++}`)
   process.env.CAISSON_ROOT = place
   try {
-    return await look(() => Image.pull(reference))
+    return await work()
   } finally {
     process.env.CAISSON_ROOT = before
     rmSync(place, { recursive: true, force: true })
@@ -52,7 +54,7 @@ async function freshPull({ directory }, reference, look = (work) => timed(work))
 async function pulls(context) {
   const { directory, host, few, timer } = context
   const reference = `${host}/debian:12`
-  const ours = () => freshPull(context, reference)
+  const ours = () => inFreshStore(context, () => timed(() => Image.pull(reference)))
   const docker = await startDocker(directory)
   if (docker) {
     const [program, ...args] = docker.command
@@ -69,13 +71,7 @@ async function pulls(context) {
     }
   } else note('dockerd: not here')
   if (has('podman')) {
-    const podman = [
-      'podman',
-      '--root',
-      path.join(directory, 'podman-i'),
-      '--runroot',
-      path.join(directory, 'podman-ir'),
-    ]
+    const podman = podmanCommand(directory, 'podman-images')
     const once = async () => {
       const ms = await timer.run([...podman, 'pull', '-q', '--tls-verify=false', reference])
       execFileSync(podman[0], [...podman.slice(1), 'rmi', '-f', reference], { stdio: 'ignore' })
@@ -86,10 +82,10 @@ async function pulls(context) {
   }
   const delays = []
   for (let i = 0; i < few; i++)
-    await freshPull(context, reference, async (work) => {
+    await inFreshStore(context, async () => {
       const delay = monitorEventLoopDelay({ resolution: 1 })
       delay.enable()
-      await work()
+      await Image.pull(reference)
       delay.disable()
       // The monitor's own period is part of what it reports.
       delays.push(delay.percentile(99) / 1e6 - 1)
@@ -140,28 +136,29 @@ async function layers({ directory, few, timer }) {
 /** The same bytes as one image of six layers, and as six of one, unpacked one after the other. */
 async function sixLayers({ directory, few }) {
   const archives = Array.from({ length: 6 }, (_, i) => manyFiles(directory, 4000 + i))
-  const before = process.env.CAISSON_ROOT
   const together = stackArchive(archives, path.join(directory, 'together.tar'))
   const single = archives.map((archive, i) => stackArchive([archive], path.join(directory, `single-${i}.tar`)))
-  const unpack = async (files) => {
-    const place = path.join(directory, `store-${stores++}`)
-    process.env.CAISSON_ROOT = place
-    try {
+  const busy = { together: [], apart: [] }
+  const unpack = (files, shares) =>
+    inFreshStore({ directory }, async () => {
       const images = []
       for (const file of files) images.push(await Image.load(file))
-      return await timed(async () => {
+      const before = process.cpuUsage()
+      const ms = await timed(async () => {
         for (const image of images) await image.rootfs()
       })
-    } finally {
-      process.env.CAISSON_ROOT = before
-      rmSync(place, { recursive: true, force: true })
-    }
-  }
+      const { user, system } = process.cpuUsage(before)
+      shares.push((user + system) / 1000 / ms)
+      return ms
+    })
   const samples = await interleave(
-    { together: () => unpack([together]), apart: () => unpack(single) },
+    { together: () => unpack([together], busy.together), apart: () => unpack(single, busy.apart) },
     { rounds: few, warmup: 1 },
   )
   compare('six layers at once, against one after the other', samples.together, samples.apart, 0.65)
+  note(
+    `(processors busy: ${median(busy.together).toFixed(2)} and ${median(busy.apart).toFixed(2)} of ${availableParallelism()})`,
+  )
 }
 
 async function stacks({ directory }, rounds) {
