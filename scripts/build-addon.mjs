@@ -1,6 +1,6 @@
 // Builds the native addon, and copies it to where the published package looks for it.
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync } from 'node:fs'
+import { copyFileSync, mkdirSync, renameSync } from 'node:fs'
 import path from 'node:path'
 
 const root = path.resolve(import.meta.dirname, '..')
@@ -12,4 +12,7 @@ execFileSync(process.execPath, [cmakeJs, 'compile', '-d', path.join(root, 'addon
 const libc = process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl'
 const target = path.join(root, 'prebuilds', `${process.platform}-${process.arch}-${libc}`)
 mkdirSync(target, { recursive: true })
-copyFileSync(path.join(root, 'addon/build/Release/caisson.node'), path.join(target, 'caisson.node'))
+// Never over the one that another process has in its memory.
+const beside = path.join(target, `caisson-${process.pid}.node`)
+copyFileSync(path.join(root, 'addon/build/Release/caisson.node'), beside)
+renameSync(beside, path.join(target, 'caisson.node'))
