@@ -18,8 +18,6 @@ export default {
     { ...common, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.test.ts'] },
     { ...common, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.test.ts'] },
     { ...common, displayName: 'endurance', testMatch: ['<rootDir>/test/endurance/**/*.test.ts'] },
-    // What takes many minutes: npm run test:long.
-    { ...common, displayName: 'long', testMatch: ['<rootDir>/test/long/**/*.test.ts'] },
   ],
   testTimeout: 30_000,
 }

@@ -1,5 +1,5 @@
 // Runs every test that this machine can run, or the steps that are named, and ends with one line of totals.
-//   node scripts/test.mjs [lint|types|unit|native|integration|security|network|faults|endurance|user|vm|long]...
+//   node scripts/test.mjs [lint|types|unit|native|integration|security|network|faults|endurance|user|vm]...
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -62,7 +62,7 @@ function jest(project, around = []) {
 }
 
 /** Files that say the same for everybody, and those that an owner without cgroups matters to. */
-const FOR_ROOT = '/(package|examples|native)\\.test'
+const FOR_ROOT = '/(package|examples|native|build-servers)\\.test'
 const BARE = 'integration/(ordinary|run|streams|isolation|bad-input|archive-diff)\\.test'
 
 /** Once with a part of the cgroup hierarchies of its own, once without; as root only, who can be somebody else. */
@@ -155,20 +155,16 @@ const STEPS = {
   user: asUser,
   vm: virtualMachine,
 }
-/** Only when it is named. */
-const MORE = { long: () => jest('long') }
 const chosen = process.argv.slice(2)
-const unknown = chosen.find((name) => !(name in STEPS || name in MORE))
+const unknown = chosen.find((name) => !(name in STEPS))
 if (unknown !== undefined) {
-  console.error(
-    `usage: node scripts/test.mjs [${Object.keys({ ...STEPS, ...MORE }).join('|')}]...   ("${unknown}" is none of these)`,
-  )
+  console.error(`usage: node scripts/test.mjs [${Object.keys(STEPS).join('|')}]...   ("${unknown}" is none of these)`)
   process.exit(64)
 }
 for (const name of chosen.length > 0 ? chosen : Object.keys(STEPS)) {
   console.log(`\n== ${name}`)
   const began = Date.now()
-  await (STEPS[name] ?? MORE[name])()
+  await STEPS[name]()
   console.log(`(${((Date.now() - began) / 1000).toFixed(0)} s)`)
 }
 const missing = [...skipped].filter(([name]) => !ran.has(name))

@@ -7,6 +7,7 @@
 #include "binding/agent.h"
 #include "binding/blob.h"
 #include "binding/convert.h"
+#include "binding/inventory.h"
 #include "binding/layer.h"
 #include "binding/namespace.h"
 #include "binding/network.h"
@@ -100,6 +101,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_process(exports);
   export_agent(exports);
   export_blob(exports);
+  export_inventory(exports);
   export_layer(exports);
   export_namespace(exports);
   export_network(exports);

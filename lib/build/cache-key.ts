@@ -11,7 +11,7 @@ import type { CopySource, CopyStep, ImageState, Mount, RunStep, Source, Step } f
 import { formatPlatform, type Platform } from './dockerfile/platform.js'
 
 /** A new one whenever the same key would come to mean something else. */
-const VERSION = 'caisson-build-1'
+const VERSION = 'caisson-build-2'
 
 /** What a stage begins with. */
 export type KeyBase =
@@ -86,7 +86,7 @@ export interface ContentItem {
   mode: number
   uid: number
   gid: number
-  /** Of the bytes of a file. */
+  /** Of the bytes of a file; of a directory that stands for all that is in it, of that. */
   digest?: string
   /** Of a symbolic link. */
   target?: string

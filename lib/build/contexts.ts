@@ -10,7 +10,7 @@ import { readIgnoreFile } from './dockerfile/ignore.js'
 import { download } from './download.js'
 import { checkOut } from './git.js'
 import type { BuildOptions } from './options.js'
-import { Tree } from './tree.js'
+import type { Tree } from './tree.js'
 import type { Workspace } from './workspace.js'
 
 /** A directory that files come from. It is walked when it is needed first, and once. */
@@ -31,9 +31,7 @@ export class DirectoryContext {
   }
 
   tree(): Promise<Tree> {
-    this.#tree ??= this.#space.files
-      .ask('scan', { root: this.root, ignore: this.#ignore })
-      .then((entries) => new Tree(entries))
+    this.#tree ??= this.#space.take(this.root, this.#ignore)
     return this.#tree
   }
 }

@@ -6,9 +6,8 @@ import type { CopySource, CopyStep } from './dockerfile/plan-types.js'
 import { download } from './download.js'
 import type { Entry } from './files/entry.js'
 import { checkOut } from './git.js'
-import { digestsOfFiles } from './known-digests.js'
 import { type Destination, selectSources } from './select.js'
-import { Tree } from './tree.js'
+import { Tree, typeOf } from './tree.js'
 import type { Workspace } from './workspace.js'
 
 /** Something to copy: a file of a tree, and where it comes to lie. */
@@ -18,6 +17,10 @@ export interface CopyItem {
   to: string
   /** The source itself is this directory: one that is there already stays as it is. */
   top: boolean
+  /** A source names the file itself: ADD unpacks it when it is an archive. */
+  named: boolean
+  /** Of a directory that stands for all that is below it: what is in it. */
+  below?: () => CopyItem[]
 }
 
 /** A group of sources that are selected together, for the same destination. */
@@ -29,17 +32,35 @@ export interface SourceGroup {
 
 type PathSource = CopySource & { kind: 'path' }
 
-/** What paths of one tree select. */
-export function pathGroup(tree: Tree, sources: readonly PathSource[], { excludes }: CopyStep): SourceGroup {
+/** What paths of one tree select. `whole`: directories of the host of which all is taken are one item. */
+export function pathGroup(
+  tree: Tree,
+  sources: readonly PathSource[],
+  { excludes }: CopyStep,
+  { whole = false }: { whole?: boolean } = {},
+): SourceGroup {
+  const options = { whole: whole && tree.inventory !== undefined }
   return {
     unpack: sources.some(({ unpack }) => unpack),
     select: (destination) =>
-      selectSources(tree.listing, sources, excludes, destination).map(({ from, to, top }) => ({
-        entry: tree.entry(from),
-        to,
-        top,
-      })),
+      selectSources(tree.listing, sources, excludes, destination, options).map(
+        ({ from, to, top, named, whole: all }) => ({
+          entry: tree.entry(from),
+          to,
+          top,
+          named: named === true,
+          ...(all ? { below: () => itemsIn(tree, from, to) } : {}),
+        }),
+      ),
   }
+}
+
+function itemsIn(tree: Tree, from: string, to: string): CopyItem[] {
+  return (tree.listing.at(from)?.entries ?? []).map(({ name, path: at, type }) => {
+    const place = path.posix.join(to, name)
+    const below = type === 'directory' ? { below: () => itemsIn(tree, at, place) } : {}
+    return { entry: tree.entry(at), to: place, top: false, named: false, ...below }
+  })
 }
 
 /** Files that were written in the Dockerfile. */
@@ -80,9 +101,9 @@ export async function fetchSource(
 ): Promise<FetchedSource> {
   if (source.kind === 'git') {
     const { directory, commit } = await checkOut(space, source)
-    const tree = new Tree(await space.files.ask('scan', { root: directory, ignore: [] }))
+    const tree = await space.take(directory, [])
     const all: PathSource = { kind: 'path', path: '/', required: true, unpack: false }
-    return { group: pathGroup(tree, [all], step), digest: commit }
+    return { group: pathGroup(tree, [all], step, { whole: step.sources.length === 1 }), digest: commit }
   }
   const { file, size, digest, mtime } = await download(space, source.url, source.checksum)
   const entry: Entry = {
@@ -107,19 +128,26 @@ export async function digestsOfPaths(
   sources: readonly PathSource[],
   step: CopyStep,
 ): Promise<string[]> {
-  const selected = sources.map((source) => pathGroup(tree, [source], step).select({ path: step.destination }))
-  const files = [...new Set(selected.flat().map(({ entry }) => entry))].filter(({ kind }) => kind === 'file')
-  const found = await digestsOfFiles(space, files)
-  const digests = new Map(files.map((entry, i) => [entry, found[i] as string]))
+  const selected = sources.map((source) =>
+    pathGroup(tree, [source], step, { whole: true }).select({ path: step.destination }),
+  )
+  const counted = (item: CopyItem) => item.entry.kind === 'file' || item.below !== undefined
+  const entries = [...new Set(selected.flatMap((items) => items.filter(counted).map(({ entry }) => entry)))]
+  const found = entries.length === 0 ? [] : await (tree.inventory?.digests(entries) ?? digestsOf(space, entries))
+  const digests = new Map(entries.map((entry, i) => [entry, found[i] as string]))
   return selected.map((items) =>
     contentDigest(
-      items.map(({ entry, to }): ContentItem => {
-        const { kind, mode, uid, gid, target, device, xattrs } = entry
-        const type = kind === 'file' || kind === 'directory' || kind === 'symlink' ? kind : 'other'
-        return { to, type, mode, uid, gid, digest: digests.get(entry), target, device, xattrs }
+      items.map((item): ContentItem => {
+        const { mode, uid, gid, target, device, xattrs } = item.entry
+        const digest = counted(item) ? digests.get(item.entry) : undefined
+        return { to: item.to, type: typeOf(item.entry), mode, uid, gid, digest, target, device, xattrs }
       }),
     ),
   )
+}
+
+function digestsOf(space: Workspace, entries: readonly Entry[]): Promise<string[]> {
+  return space.files.ask('digest', { files: entries.map(asked) })
 }
 
 const asked = ({ path: at, size, content }: Entry) => ({ path: at, size, content })
@@ -140,9 +168,15 @@ const BEGINNING = 262
 /** As Docker: by its content, never by its name. */
 export async function isArchive(space: Workspace, entry: Entry): Promise<boolean> {
   if (entry.kind !== 'file' || entry.size < 10) return false
-  const [begin = ''] = await space.files.ask('begin', { files: [asked(entry)], bytes: BEGINNING })
+  const begin = await beginningOf(space, entry)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these bytes are what is looked for
   return /^(?:\x1f\x8b\x08|\x28\xb5\x2f\xfd|BZh|\xfd7zXZ\0)/.test(begin) || begin.slice(257, 262) === 'ustar'
+}
+
+async function beginningOf(space: Workspace, entry: Entry): Promise<string> {
+  if (entry.item) return entry.item.inventory.begin(entry, BEGINNING)
+  const [begin = ''] = await space.files.ask('begin', { files: [asked(entry)], bytes: BEGINNING })
+  return begin
 }
 
 /** The archive as a file of its own. */
@@ -150,7 +184,8 @@ export async function archiveFile(space: Workspace, entry: Entry): Promise<strin
   const file = space.path()
   const handle = await open(file, 'wx', 0o600)
   try {
-    await space.files.ask('copy', { file: asked(entry), fd: handle.fd })
+    if (entry.item) await entry.item.inventory.copy(entry, handle.fd)
+    else await space.files.ask('copy', { file: asked(entry), fd: handle.fd })
   } finally {
     await handle.close()
   }

@@ -7,6 +7,7 @@ import { archiveFile, type CopyItem, isArchive, type SourceGroup } from './copy-
 import { applyMode } from './dockerfile/chmod.js'
 import type { CopyStep, MkdirStep } from './dockerfile/plan-types.js'
 import type { Entry, Member } from './files/entry.js'
+import { writeMembers } from './files/members.js'
 import { type BuildLayer, type Stack, storeMembers, storeTree } from './layers.js'
 import type { Destination } from './select.js'
 import { copyError } from './tree.js'
@@ -30,7 +31,7 @@ export async function mkdirStep(
     if (status !== undefined && !status.isDirectory())
       throw copyError(`${step.path} is not a directory`, 'Choose another path for WORKDIR.')
     await layer.addDirectories(at)
-    return await store(space, layer.members)
+    return await store(space, layer.members, epoch)
   } finally {
     await view?.[Symbol.asyncDispose]()
   }
@@ -54,7 +55,7 @@ export async function copyStep(
     for (const group of groups) {
       const items = group.select(destination)
       for (const item of items) {
-        const isPacked = group.unpack && item.entry.kind === 'file' && (await isArchive(space, item.entry))
+        const isPacked = group.unpack && item.named && (await isArchive(space, item.entry))
         if (isPacked) archives.push({ entry: item.entry, at: await layer.archiveDirectory(destination) })
         else await layer.add(item, step.mode, !step.link)
       }
@@ -62,7 +63,7 @@ export async function copyStep(
       if (items.length > 0 && groups.length > 1 && destination.path.endsWith('/'))
         destination = { ...destination, existing: 'directory' }
     }
-    if (archives.length === 0) return await store(space, layer.members)
+    if (archives.length === 0) return await store(space, layer.members, epoch)
     return await unpacked(space, layer.members, archives, epoch)
   } finally {
     await view?.[Symbol.asyncDispose]()
@@ -76,9 +77,13 @@ async function idsOf(view: StageView | undefined, owner: NonNullable<CopyStep['o
   throw copyError(`${user}: there is no /etc/passwd in this stage`, 'Give numbers.')
 }
 
-function store(space: Workspace, members: readonly Member[]): Promise<BuildLayer | undefined> {
+function store(
+  space: Workspace,
+  members: readonly Member[],
+  epoch: number | undefined,
+): Promise<BuildLayer | undefined> {
   if (members.length === 0) return Promise.resolve(undefined)
-  return storeMembers(space, (fd) => space.files.ask('pack', { members: [...members], fd }))
+  return storeMembers(space, (fd) => writeMembers(space, members, epoch, fd))
 }
 
 /** Archives are unpacked over the other members, and the whole is packed. */
@@ -94,7 +99,7 @@ async function unpacked(
   const file = space.path()
   const handle = await open(file, 'wx', 0o600)
   try {
-    await space.files.ask('pack', { members: [...members], fd: handle.fd })
+    await writeMembers(space, members, epoch, handle.fd)
   } finally {
     await handle.close()
   }
@@ -137,31 +142,40 @@ class LayerPlan {
       : { path: text, existing: status.isDirectory() ? 'directory' : 'other' }
   }
 
-  async add({ entry, to, top }: CopyItem, mode: CopyStep['mode'], withParents: boolean): Promise<void> {
+  async add(item: CopyItem, mode: CopyStep['mode'], withParents: boolean): Promise<void> {
+    const { entry, to, top, below } = item
     const at = this.#move(to)
     if (withParents) await this.addDirectories(path.posix.dirname(at))
-    if (entry.kind === 'directory') {
-      if (this.#directories.has(at)) return
-      if (this.#view) {
-        const status = await this.#view.resolve(at)
-        if (status.path !== at) this.#moved.set(to, status.path)
-        if (status.status !== undefined && !status.status.isDirectory())
-          throw copyError(`cannot copy to non-directory: ${at}`, 'The stage has a file there: remove it first.')
-        if (status.status !== undefined) {
-          this.#directories.add(status.path)
-          return
-        }
+    const isNew = entry.kind !== 'directory' || (await this.#isNewDirectory(at, to, top, withParents))
+    // What a symbolic mode makes of each is another.
+    const isWhole = isNew && below !== undefined && typeof mode !== 'string'
+    if (isNew) this.#addEntry(entry, at, mode, isWhole)
+    if (!isWhole && below) for (const each of below()) await this.add(each, mode, withParents)
+  }
+
+  async #isNewDirectory(at: string, to: string, top: boolean, withParents: boolean): Promise<boolean> {
+    if (this.#directories.has(at)) return false
+    if (this.#view) {
+      const status = await this.#view.resolve(at)
+      if (status.path !== at) this.#moved.set(to, status.path)
+      if (status.status !== undefined && !status.status.isDirectory())
+        throw copyError(`cannot copy to non-directory: ${at}`, 'The stage has a file there: remove it first.')
+      if (status.status !== undefined) {
+        this.#directories.add(status.path)
+        return false
       }
-      // With --link, what lies below may have it already.
-      if (top && !withParents) return
-      this.#directories.add(at)
     }
+    // With --link, what lies below may have it already.
+    if (top && !withParents) return false
+    this.#directories.add(at)
+    return true
+  }
+
+  #addEntry(entry: Entry, at: string, mode: CopyStep['mode'], whole: boolean): void {
     const { uid, gid } = this.#owner ?? entry
-    const bits =
-      mode === undefined || entry.kind === 'symlink'
-        ? entry.mode
-        : applyMode(mode, entry.mode, entry.kind === 'directory')
-    this.#push({ ...entry, path: at.slice(1), mode: bits, uid, gid })
+    const otherMode = mode !== undefined && entry.kind !== 'symlink'
+    const bits = otherMode ? applyMode(mode, entry.mode, entry.kind === 'directory') : entry.mode
+    this.#push({ ...entry, path: at.slice(1), mode: bits, uid, gid, ...(whole ? { whole } : {}), otherMode })
   }
 
   /** Adds what is missing of a directory and those above it. */
@@ -215,8 +229,10 @@ export async function materialise(space: Workspace, items: readonly CopyItem[]):
   const file = space.path()
   const handle = await open(file, 'wx', 0o600)
   try {
-    const members = items.filter(({ to }) => to !== '/').map(({ entry, to }) => ({ ...entry, path: to.slice(1) }))
-    await space.files.ask('pack', { members, fd: handle.fd })
+    const members = items
+      .filter(({ to }) => to !== '/')
+      .map(({ entry, to, below }): Member => ({ ...entry, path: to.slice(1), ...(below ? { whole: true } : {}) }))
+    await writeMembers(space, members, undefined, handle.fd)
   } finally {
     await handle.close()
   }

@@ -171,7 +171,9 @@ export class Executor {
     const sources = fetched.map((each) => each?.digest ?? (digests[next++] as string))
     const make = async () => {
       const groups: SourceGroup[] = []
-      if (paths.length > 0) groups.push(pathGroup(await this.#tree(step.from, rootsOf(paths)), paths, step))
+      // Two sources may have a directory in common, which is to be there once.
+      const whole = step.sources.length === 1 && step.files.length === 0
+      if (paths.length > 0) groups.push(pathGroup(await this.#tree(step.from, rootsOf(paths)), paths, step, { whole }))
       for (const each of fetched) if (each) groups.push(each.group)
       if (step.files.length > 0) groups.push(textGroup(step))
       return copyStep(space, stack, step, groups, plan.epoch)
@@ -244,6 +246,7 @@ export class Executor {
       await this.#tree(mount.source, [path.path]),
       [path],
       everything(mount.source, { span: NOWHERE }),
+      { whole: true },
     )
     const items = group.select({ path: '/content' })
     return `${await materialise(space, items)}/content`

@@ -14,15 +14,26 @@ export class ListedNode {
   readonly path: string
   type: ListedEntry['type'] = 'directory'
   target = ''
-  private readonly children = new Map<string, ListedNode>()
+  private readonly list: ((node: ListedNode) => Iterable<ListedNode>) | undefined
+  private known?: Map<string, ListedNode>
   private sorted?: ListedNode[]
 
-  constructor(path: string) {
+  /** `list`: gives those in the directory, when somebody asks first. Default: none but those that grow. */
+  constructor(path: string, list?: (node: ListedNode) => Iterable<ListedNode>) {
     this.path = path
+    this.list = list
   }
 
   get name(): string {
     return this.path.slice(this.path.lastIndexOf('/') + 1)
+  }
+
+  private get children(): Map<string, ListedNode> {
+    if (!this.known) {
+      this.known = new Map()
+      for (const node of this.list?.(this) ?? []) this.known.set(node.name, node)
+    }
+    return this.known
   }
 
   child(name: string): ListedNode | undefined {
@@ -49,10 +60,12 @@ export class ListedNode {
 const MOST_LINKS = 40
 
 export class Listing {
-  readonly root = new ListedNode('')
+  readonly root: ListedNode
 
-  /** @param entries in any order; directories that only others imply need not be among them. */
-  constructor(entries: Iterable<ListedEntry>) {
+  /** @param entries in any order; directories that only others imply need not be among them. Or the root, which lists. */
+  constructor(entries: Iterable<ListedEntry> | ListedNode) {
+    this.root = entries instanceof ListedNode ? entries : new ListedNode('')
+    if (entries instanceof ListedNode) return
     for (const { path, type, target } of entries) {
       let node = this.root
       for (const part of path.split('/')) if (part !== '' && part !== '.') node = node.grow(part)
@@ -60,6 +73,13 @@ export class Listing {
       node.type = type
       node.target = target ?? ''
     }
+  }
+
+  /** What is at exactly that path: no links are followed. */
+  at(path: string): ListedNode | undefined {
+    let node: ListedNode | undefined = this.root
+    for (const part of path.split('/')) if (part !== '') node = node?.child(part)
+    return node
   }
 
   /**

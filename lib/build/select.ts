@@ -16,6 +16,10 @@ export interface SelectedItem {
   type: ListedNode['type']
   /** The source itself is this directory: what is at the destination already keeps its owner and mode. */
   top: boolean
+  /** A file that a source names, and that is not only in a directory that one does. */
+  named?: true
+  /** This stands for all that is below it too. */
+  whole?: true
 }
 
 export interface Destination {
@@ -28,7 +32,8 @@ export interface Destination {
 type PathSource = CopySource & { kind: 'path' }
 
 /**
- * Everything that the sources of one instruction select, in the order in which it is copied.
+ * Everything that the sources of one instruction select, in the order in which it is copied. With `whole`, a directory
+ * of which all is taken is one item.
  * @throws CaissonError ERR_CAISSON_DOCKERFILE when a source is missing, or when several files would come to lie on the
  * same path.
  */
@@ -37,6 +42,7 @@ export function selectSources(
   sources: readonly PathSource[],
   excludes: readonly string[],
   destination: Destination,
+  { whole = false }: { whole?: boolean } = {},
 ): SelectedItem[] {
   const ignore = excludes.length > 0 ? new IgnoreMatcher(excludes) : undefined
   const items: SelectedItem[] = []
@@ -45,7 +51,7 @@ export function selectSources(
     const matches = matchesOf(listing, source)
     for (const match of matches) {
       if (source.below !== undefined) takeParents(listing, source, match, ignore, target, items)
-      else takeMatch(match, ignore, target, items)
+      else takeMatch(match, ignore, target, items, whole && !ignore)
     }
   }
   return items
@@ -101,16 +107,17 @@ function takeMatch(
   ignore: IgnoreMatcher | undefined,
   target: Target,
   items: SelectedItem[],
+  whole: boolean,
 ): void {
   if (node.type !== 'directory') {
     const name = baseName(path)
     if (ignore?.matches(name)) return
-    items.push({ from: node.path, to: target.forFile(name), type: node.type, top: false })
+    items.push({ from: node.path, to: target.forFile(name), type: node.type, top: false, named: true })
     return
   }
   const to = target.forDirectory()
-  items.push({ from: node.path, to, type: 'directory', top: true })
-  takeTree(node, to, { ignore }, items)
+  items.push({ from: node.path, to, type: 'directory', top: true, ...(whole ? { whole } : {}) })
+  if (!whole) takeTree(node, to, { ignore }, items)
 }
 
 /** With --parents: what matches below a directory, and the directories on the way there. */

@@ -1,5 +1,5 @@
 /** What one build works with: the store, a lease, a directory of its own, and the thread that reads files. */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { ImageRoots } from '../image/rootfs.js'
@@ -8,7 +8,10 @@ import { Network } from '../network.js'
 import { imageRoots } from '../runtime/image/roots.js'
 import { type Owner, owner } from '../runtime/process/owner.js'
 import type { Lease } from '../store/lease.js'
+import { roots } from '../util/roots.js'
+import { Inventory } from './files/inventory.js'
 import { FileReader } from './files/reader.js'
+import { Tree } from './tree.js'
 
 export class Workspace implements AsyncDisposable {
   readonly roots: ImageRoots
@@ -19,6 +22,7 @@ export class Workspace implements AsyncDisposable {
   readonly #directory: string
   /** For secrets: in memory where the machine has such a place. */
   readonly #private: string
+  readonly #inventories: Inventory[] = []
   #made = 0
   #network: Promise<Network> | undefined
 
@@ -44,6 +48,14 @@ export class Workspace implements AsyncDisposable {
   /** A new path below the build's own directory. */
   path(): string {
     return path.join(this.#directory, String(this.#made++))
+  }
+
+  /** A directory of the host to copy from. Of one that stays, digests are remembered for the next build. */
+  async take(root: string, ignore: readonly string[]): Promise<Tree> {
+    const stays = !root.startsWith(`${this.#directory}/`)
+    const inventory = await Inventory.take(root, ignore, stays ? await bookOf(root) : '', this.signal)
+    this.#inventories.push(inventory)
+    return new Tree({ inventory })
   }
 
   async directory(): Promise<string> {
@@ -72,10 +84,18 @@ export class Workspace implements AsyncDisposable {
     // One that fails keeps none of the others.
     const ended = await Promise.allSettled([
       network?.remove(),
+      ...this.#inventories.map((inventory) => inventory.forget()),
       this.files[Symbol.asyncDispose]().then(() => removeTree(this.#directory)),
       removeTree(this.#private),
       this.lease.release(),
     ])
     for (const each of ended) if (each.status === 'rejected') throw each.reason
   }
+}
+
+/** Losing one costs time alone. */
+async function bookOf(root: string): Promise<string> {
+  const directory = path.join(roots().data, 'build-digests')
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  return path.join(directory, createHash('sha256').update(root).digest('hex'))
 }

@@ -9,6 +9,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CaissonError } from '../errors.js'
 import type { NativeBlob } from './blob.js'
+import type { NativeInventories } from './inventory.js'
 import type { NativeLayer } from './layer.js'
 import type { NativeNetwork } from './network.js'
 
@@ -297,6 +298,7 @@ export interface Addon {
   closeFd(fd: number): void
   readonly blob: NativeBlob
   readonly layer: NativeLayer
+  readonly inventory: NativeInventories
   /** Whether a directory of a layer hides what lies below it: 1 or 0. */
   opaque(path: string, overlayXattrs: 'trusted' | 'user'): Promise<number>
   readonly network: NativeNetwork

@@ -79,6 +79,18 @@ function parseClass(
 const badPattern = (pattern: string) =>
   fault(`syntax error in pattern ${quote(pattern)}`, 'Close brackets, and write \\ before *, ?, [ and \\ themselves.')
 
+const CODES: Record<Part['kind'], number> = { character: 0, class: 1, any: 2, star: 3, rest: 4, directories: 5 }
+
+/** A pattern as numbers, for who matches elsewhere (addon/binding/inventory.cc). */
+export function globProgram(glob: Glob): number[] {
+  return glob.flatMap((part) => {
+    const code = CODES[part.kind]
+    if (part.kind === 'character') return [code, part.character.codePointAt(0) as number]
+    if (part.kind === 'class') return [code, Number(part.negated), part.ranges.length, ...part.ranges.flat()]
+    return [code]
+  })
+}
+
 /** Whether the whole path matches. */
 export function matchGlob(glob: Glob, path: string): boolean {
   let current = new Places(glob)

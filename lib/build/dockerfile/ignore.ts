@@ -1,5 +1,5 @@
 /** .dockerignore, and what else leaves paths out by the same patterns: COPY --exclude, and what --parents takes. */
-import { type Glob, matchGlob, parseGlob } from './glob.js'
+import { type Glob, globProgram, matchGlob, parseGlob } from './glob.js'
 import { fault } from './source.js'
 import { cleanPath, parentPath, trimSpace } from './text.js'
 
@@ -41,6 +41,14 @@ export class IgnoreMatcher {
     this.hasExceptions = this.matchers.some(({ exception }) => exception)
   }
 
+  /** The same for who matches elsewhere (addon/core/inventory/patterns.h). */
+  program(): IgnoreProgram[] {
+    return this.matchers.map(({ exception, stem, text, glob }) => {
+      const { kind, part } = formOf(text)
+      return { exception, stem, kind, text: part, parts: kind === 'glob' ? globProgram(glob) : [] }
+    })
+  }
+
   /** Whether the path, or a directory that it is in, is left out. */
   matches(path: string): boolean {
     const parents = parentsOf(path)
@@ -75,8 +83,18 @@ export class IgnoreMatcher {
   }
 }
 
+/** A pattern in plain data. */
+export interface IgnoreProgram {
+  exception: boolean
+  stem: string
+  kind: Form['kind']
+  text: string
+  parts: number[]
+}
+
 interface Matcher {
   text: string
+  glob: Glob
   exception: boolean
   /** What every path that matches begins with. */
   stem: string
@@ -89,24 +107,31 @@ function compile(pattern: string): Matcher {
   const text = exception ? clean.slice(1) : clean
   if (exception && text === '') throw fault('illegal exclusion pattern: "!"', 'Write a path behind the !.')
   const glob = parseGlob(text, true)
-  return { text, exception, stem: stemOf(glob), match: matcherOf(text, glob) }
+  return { text, glob, exception, stem: stemOf(glob), match: matcherOf(formOf(text), glob) }
+}
+
+interface Form {
+  kind: 'exact' | 'suffix' | 'prefix' | 'glob'
+  /** What is compared as text. */
+  part: string
 }
 
 /**
  * What has no other wildcard than `**` at one end is compared as text. That is not only faster: `**x` matches any path
  * that ends in x, also where x is but the end of a name.
  */
-function matcherOf(text: string, glob: Glob): (path: string) => boolean {
+function formOf(text: string): Form {
   const plain = (part: string) => !/[*?[\]\\]/.test(part)
-  if (plain(text)) return (path) => path === text
-  if (text.startsWith('**') && plain(text.slice(2))) {
-    const suffix = text.slice(2)
-    return (path) => path.endsWith(suffix) || (suffix.startsWith('/') && path === suffix.slice(1))
-  }
-  if (text.endsWith('**') && plain(text.slice(0, -2))) {
-    const prefix = text.slice(0, -2)
-    return (path) => path.startsWith(prefix)
-  }
+  if (plain(text)) return { kind: 'exact', part: text }
+  if (text.startsWith('**') && plain(text.slice(2))) return { kind: 'suffix', part: text.slice(2) }
+  if (text.endsWith('**') && plain(text.slice(0, -2))) return { kind: 'prefix', part: text.slice(0, -2) }
+  return { kind: 'glob', part: '' }
+}
+
+function matcherOf({ kind, part }: Form, glob: Glob): (path: string) => boolean {
+  if (kind === 'exact') return (path) => path === part
+  if (kind === 'suffix') return (path) => path.endsWith(part) || (part.startsWith('/') && path === part.slice(1))
+  if (kind === 'prefix') return (path) => path.startsWith(part)
   return (path) => matchGlob(glob, path)
 }
 

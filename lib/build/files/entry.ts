@@ -1,12 +1,10 @@
 /** Files on their way into a layer: what is known of each, and where its bytes are. */
+import type { Inventory } from './inventory.js'
 
 /** Where the bytes of a file are. */
 export type Content =
-  /** Below a directory of the host; it must still be the file that was looked at. */
-  | { kind: 'host'; root: string; path: string; identity: string }
   /** A part of a file of ours. */
-  | { kind: 'part'; file: string; offset: number }
-  | { kind: 'text'; text: string }
+  { kind: 'part'; file: string; offset: number } | { kind: 'text'; text: string }
 
 export interface Entry {
   /** Relative to the root of its tree. */
@@ -26,10 +24,22 @@ export interface Entry {
   /** Values as latin1. */
   xattrs?: Record<string, string>
   content?: Content
+  /** In a directory of the host, which it is read from. */
+  item?: ItemOf
+}
+
+export interface ItemOf {
+  inventory: Inventory
+  index: number
 }
 
 /** A member of a layer; `path` is where it comes to lie, without a slash in front. */
-export type Member = Entry
+export interface Member extends Entry {
+  /** With all that is below it in its inventory, of the same owner. */
+  whole?: boolean
+  /** `mode` is not the item's own, and for all that is below it too. */
+  otherMode?: boolean
+}
 
 /** What went wrong in the thread that reads files, as data. */
 export interface FileFault {
@@ -48,8 +58,6 @@ export interface WrittenArchive {
 
 /** What the thread does, and gives back. */
 export interface FileTasks {
-  /** All below a directory that the patterns do not leave out. */
-  scan: { ask: { root: string; ignore: readonly string[] }; answer: Entry[] }
   /** What is in an archive that our own packer wrote. */
   index: { ask: { file: string }; answer: Entry[] }
   digest: { ask: { files: Array<Pick<Entry, 'path' | 'size' | 'content'>> }; answer: string[] }

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto'
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import type { Entry } from './entry.js'
 import { FaultAt, setFault } from './fault.js'
-import { HostFiles } from './host-files.js'
 
 type Source = Pick<Entry, 'path' | 'size' | 'content'>
 
@@ -11,7 +10,6 @@ const CHUNK = 256 * 1024
 
 export class Contents {
   readonly #buffer = Buffer.allocUnsafe(CHUNK)
-  readonly #roots = new Map<string, HostFiles>()
   readonly #parts = new Map<string, number>()
 
   /** Gives the bytes of a file piece by piece; each piece is valid until the next. `most`: no more than these. */
@@ -20,16 +18,7 @@ export class Contents {
       take(Buffer.from(content?.text ?? '').subarray(0, most))
       return
     }
-    if (content.kind === 'part') {
-      this.#copy(path, this.#part(content.file), content.offset, Math.min(size, most), take)
-      return
-    }
-    const fd = this.#root(content.root).file(content.path, content.identity)
-    try {
-      this.#copy(path, fd, 0, Math.min(size, most), take)
-    } finally {
-      closeSync(fd)
-    }
+    this.#copy(path, this.#part(content.file), content.offset, Math.min(size, most), take)
   }
 
   #copy(path: string, fd: number, from: number, size: number, take: (chunk: Buffer) => void): void {
@@ -39,15 +28,6 @@ export class Contents {
       take(this.#buffer.subarray(0, got))
       done += got
     }
-  }
-
-  #root(root: string): HostFiles {
-    let files = this.#roots.get(root)
-    if (!files) {
-      files = new HostFiles(root)
-      this.#roots.set(root, files)
-    }
-    return files
   }
 
   #part(file: string): number {
@@ -60,7 +40,6 @@ export class Contents {
   }
 
   close(): void {
-    for (const files of this.#roots.values()) files.close()
     for (const fd of this.#parts.values()) closeSync(fd)
   }
 }

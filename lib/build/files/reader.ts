@@ -1,9 +1,9 @@
 /** The builder's side of the thread that reads files. */
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { CaissonError } from '../../errors.js'
 import { packageRoot } from '../../native/addon.js'
 import type { FileFault, FileTasks } from './entry.js'
+import { fileError, stopped } from './failure.js'
 
 interface Waiting {
   resolve(answer: never): void
@@ -54,27 +54,4 @@ export class FileReader implements AsyncDisposable {
     for (const { reject } of this.#waiting.values()) reject(error)
     this.#waiting.clear()
   }
-}
-
-const stopped = () => new CaissonError('ERR_CAISSON_ABORTED', 'build: stopped', { stage: 'build' })
-
-const HINTS: Record<string, string> = {
-  EACCES: 'Leave it out by .dockerignore, or make it readable for this user.',
-  EPERM: 'Leave it out by .dockerignore, or make it readable for this user.',
-  ENOENT: 'It vanished during the build: leave it out by .dockerignore, or build from a copy.',
-  ENOTDIR: 'It was exchanged during the build: leave it out by .dockerignore, or build from a copy.',
-  ELOOP: 'It became a symbolic link during the build: leave it out by .dockerignore, or build from a copy.',
-  ENOSPC: 'The disk is full: free space, or set CAISSON_ROOT to another disk.',
-}
-
-function fileError({ message, path: at, code, syscall, errno }: FileFault): CaissonError {
-  const known = code !== undefined && syscall !== undefined && errno !== undefined
-  const error = code === 'ENOSPC' ? 'ERR_CAISSON_RESOURCE_EXHAUSTED' : 'ERR_CAISSON_FILE'
-  // The path in Node's message is a descriptor's.
-  const text = known ? `${at}: ${syscall}: ${code}` : message
-  return new CaissonError(error, `build: ${text}`, {
-    stage: 'build',
-    hint: HINTS[code ?? ''] ?? 'Build from files that nobody changes meanwhile.',
-    ...(known ? { cause: { code, syscall, errno, path: at } } : {}),
-  })
 }

@@ -3,13 +3,11 @@ import { parentPort } from 'node:worker_threads'
 import type { FileTasks } from './entry.js'
 import { faultOf } from './fault.js'
 import { beginningsOf, copyTo, digestsOf } from './read.js'
-import { scan } from './scan.js'
 import { indexArchive, packMembers } from './tar.js'
 
 type Work = { [Name in keyof FileTasks]: (ask: FileTasks[Name]['ask']) => FileTasks[Name]['answer'] }
 
 const WORK: Work = {
-  scan,
   index: ({ file }) => indexArchive(file),
   digest: ({ files }) => digestsOf(files),
   begin: ({ files, bytes }) => beginningsOf(files, bytes),

@@ -1,5 +1,6 @@
 /** Builds as people have them, with hundreds of packages: what was built is run, and a real client speaks to it. */
 import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { Container, type Image, run, Wait } from '../../lib/index.js'
 import { build, contextOf, removeBuilds } from '../support/build.js'
 import { noDebian, storeDebian } from '../support/debian.js'
@@ -153,7 +154,7 @@ CMD ["mariadbd"]
     'compiles a Java program, which answers from an image without the compiler',
     async () => {
       const context = contextOf({
-        'Server.java': readFileSync(`${__dirname}/Server.java`, 'utf8'),
+        'Server.java': readFileSync(path.resolve(__dirname, '../support/programs/Server.java'), 'utf8'),
       })
       const { image } = await build(
         `${install('default-jdk-headless').replace('debian:12', 'debian:12 AS compile')}
