@@ -1,4 +1,7 @@
-/** Images: what containers are made of. Those that were pulled, loaded or built lie in the store (docs/images.md). */
+/**
+ * Images: what containers are made of. Those that were pulled, loaded or built lie in the store (docs/images.md). What
+ * only a few calls need is loaded by these, so that a command that has little to do starts quickly.
+ */
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -9,23 +12,17 @@ import { CaissonError } from './errors.js'
 import type { ImageHistory, ImageInspection, ImageLayer } from './image/describe.js'
 import * as describe from './image/describe.js'
 import { findImage, imageNotFound } from './image/find.js'
-import { hostRoot } from './image/host.js'
 import { fitsLabels, fitsNames, type ImageFilter, namedImages } from './image/list.js'
-import { type LoadSource, loadImages } from './image/load.js'
-import { makeImage } from './image/make.js'
+import type { LoadSource } from './image/load.js'
 import { fullTag, type NamedImage, namedIn } from './image/names.js'
-import { storeLayer } from './image/new-layer.js'
-import { type Pruned, type PruneFilter, pruneImages, removeImage } from './image/remove.js'
-import { type SaveOptions, saveImages } from './image/save.js'
+import type { Pruned, PruneFilter } from './image/remove.js'
+import type { SaveOptions } from './image/save.js'
 import { readStored, type StoredImage } from './image/stored.js'
-import { type PullOptions, pullImage, pushImage, type TransferOptions } from './image/transfer.js'
-import { type UnpackOptions, unpackRoot } from './image/unpack.js'
-import { type ArchiveSource, archiveChunks } from './runtime/container/archive.js'
-import { readStates } from './runtime/container/registry.js'
+import type { PullOptions, TransferOptions } from './image/transfer.js'
+import type { UnpackOptions } from './image/unpack.js'
+import type { ArchiveSource } from './runtime/container/archive.js'
 import { imageRoots } from './runtime/image/roots.js'
 import type { ImageRoot } from './runtime/options/assemble.js'
-import { owner } from './runtime/process/owner.js'
-import { hasOthers } from './runtime/user/id-maps.js'
 import { snapshotSweeper } from './snapshot/snapshots.js'
 import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
@@ -89,6 +86,7 @@ export class Image {
    */
   static async pull(ref: string, options: PullOptions = {}): Promise<Image> {
     const roots = await imageRoots()
+    const { pullImage } = await import('./image/transfer.js')
     const { descriptor, platform } = await pullImage(roots, ref, options)
     const { store } = roots
     const { names = [] } =
@@ -127,6 +125,7 @@ export class Image {
   /** The same, with all images of it. */
   static async loadAll(source: LoadSource, options: { signal?: AbortSignal } = {}): Promise<Image[]> {
     const { store } = await imageRoots()
+    const { loadImages } = await import('./image/load.js')
     const images: Image[] = []
     for (const { descriptor, names } of await loadImages(store, source, options))
       images.push(Image.#ofStored(await readStored(store, descriptor), names, names[0]))
@@ -138,6 +137,7 @@ export class Image {
    * up; read-only, with nothing of /root, /home, /var or /run, and no key or password.
    */
   static async host(): Promise<Image> {
+    const { hostRoot } = await import('./image/host.js')
     const made = await hostRoot(path.join(roots().data, 'host'))
     const config = { Cmd: ['/bin/sh'], WorkingDir: '/', Env: [] }
     const { trees, hidden, shown } = made
@@ -158,7 +158,10 @@ export class Image {
     config: ImageConfig = {},
     options: UnpackOptions = {},
   ): Promise<Image> {
-    if (typeof source !== 'string') return Image.#fromArchive(archiveChunks(source, 'rootfs'), config, options)
+    if (typeof source !== 'string') {
+      const { archiveChunks } = await import('./runtime/container/archive.js')
+      return Image.#fromArchive(archiveChunks(source, 'rootfs'), config, options)
+    }
     const absolute = path.resolve(source)
     const status = await stat(absolute).catch(() => undefined)
     if (status?.isFile()) return Image.#fromArchive(absolute, config, options)
@@ -213,6 +216,7 @@ export class Image {
 
   /** Removes images without a name (or with `all`, those that no container uses), and content that nothing needs. */
   static async prune(filter: PruneFilter = {}): Promise<Pruned> {
+    const { pruneImages } = await import('./image/remove.js')
     return pruneImages((await imageRoots()).store, filter, usersOf)
   }
 
@@ -234,12 +238,14 @@ export class Image {
         stage: 'push',
         hint: 'Say under which it is pushed: image.push("registry.example/app:1").',
       })
+    const { pushImage } = await import('./image/transfer.js')
     await pushImage((await imageRoots()).store, name, await this.#inStore(), options)
   }
 
   /** Writes an archive to a file, or to a stream, which is ended. */
   async save(to: string | Writable, options: SaveOptions = {}): Promise<void> {
     const { store } = await imageRoots()
+    const { saveImages } = await import('./image/save.js')
     const image = await this.#inStore()
     const names = this.#tags.map((tag) => fullTag(tag))
     await saveImages(store, [{ image, names }], to, options)
@@ -273,7 +279,9 @@ export class Image {
    */
   async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
     const { stored, foundBy } = this.#place
-    if (stored) await removeImage((await imageRoots()).store, stored.root.digest, foundBy, force, usersOf)
+    if (!stored) return
+    const { removeImage } = await import('./image/remove.js')
+    await removeImage((await imageRoots()).store, stored.root.digest, foundBy, force, usersOf)
   }
 
   /**
@@ -322,6 +330,9 @@ export class Image {
     config: ImageConfig,
     options: UnpackOptions,
   ): Promise<Image> {
+    const { owner } = await import('./runtime/process/owner.js')
+    const { hasOthers } = await import('./runtime/user/id-maps.js')
+    const { unpackRoot } = await import('./image/unpack.js')
     const { data, ordinary } = await owner()
     const owners = ordinary && !hasOthers(ordinary.idMaps) ? 'ignore' : 'set'
     const { root, diffId } = await unpackRoot(path.join(data, 'images'), source, { ...options, owners })
@@ -349,6 +360,8 @@ export class Image {
         hint: 'Use an image that was pulled, built, loaded, or made by Image.fromRootfs().',
       })
     const { store } = await imageRoots()
+    const { storeLayer } = await import('./image/new-layer.js')
+    const { makeImage } = await import('./image/make.js')
     const lease = await store.lease()
     try {
       const layer = await storeLayer(store, lease, { directory })
@@ -378,6 +391,7 @@ function platformIn({ platform }: { platform?: string }): Platform | undefined {
 
 /** Names of the containers of all living processes that were made of it. */
 async function usersOf({ descriptor, names }: NamedImage): Promise<string[]> {
+  const { readStates } = await import('./runtime/container/registry.js')
   const states = await readStates()
   if (states.length === 0) return []
   const { store } = await imageRoots()

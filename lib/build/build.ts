@@ -9,7 +9,6 @@ import { SourceFile } from './dockerfile/source.js'
 import { Executor } from './executor.js'
 import { finishImage } from './finish.js'
 import type { BuildEvent, BuildOptions, SecretSource } from './options.js'
-import { writeOutputs } from './output.js'
 import { Steps } from './steps.js'
 import { Workspace } from './workspace.js'
 
@@ -71,7 +70,11 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
   const [first, ...others] = [options.tag ?? []].flat()
   const image = await Image.made(descriptor, first)
   for (const tag of others) await image.tag(tag)
-  await writeOutputs(space, image, built.stack, [options.output ?? []].flat())
+  const outputs = [options.output ?? []].flat()
+  if (outputs.length > 0) {
+    const { writeOutputs } = await import('./output.js')
+    await writeOutputs(space, image, built.stack, outputs)
+  }
   if (options.push) await push(image, [options.tag ?? []].flat(), options, tell)
   return image
 }

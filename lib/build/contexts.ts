@@ -3,12 +3,9 @@ import { readFile, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
-import { applyLayer } from '../layer/apply.js'
-import { hasOthers } from '../runtime/user/id-maps.js'
 import { parseGitAddress } from './dockerfile/git-source.js'
 import { readIgnoreFile } from './dockerfile/ignore.js'
-import { download } from './download.js'
-import { checkOut } from './git.js'
+import type { checkOut } from './git.js'
 import type { BuildOptions } from './options.js'
 import type { Tree } from './tree.js'
 import type { Workspace } from './workspace.js'
@@ -56,8 +53,11 @@ async function contextRoot(space: Workspace, given: BuildOptions['context']): Pr
   if (given === undefined) return undefined
   if (typeof given !== 'string') return unpack(space, given instanceof Uint8Array ? once(given) : given)
   const git = gitAddress(given)
-  if (git) return (await checkOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false })).directory
-  if (/^https?:\/\//.test(given)) return unpack(space, (await download(space, given)).file)
+  if (git) return (await checkedOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false })).directory
+  if (/^https?:\/\//.test(given)) {
+    const { download } = await import('./download.js')
+    return unpack(space, (await download(space, given)).file)
+  }
   return directoryAt(given, 'context')
 }
 
@@ -72,6 +72,8 @@ async function directoryAt(given: string, option: string): Promise<string> {
   return root
 }
 
+const checkedOut = async (...asked: Parameters<typeof checkOut>) => (await import('./git.js')).checkOut(...asked)
+
 /** The caller may also name a repository of this machine: file:///srv/app.git. */
 function gitAddress(text: string) {
   if (!/^file:\/\/.*\.git(?:[?#]|$)/.test(text)) return parseGitAddress(text)
@@ -84,6 +86,7 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 async function unpack(space: Workspace, source: string | AsyncIterable<Uint8Array>): Promise<string> {
+  const { applyLayer } = await import('../layer/apply.js')
   const directory = await space.directory()
   // Owners of a context do not count; files must be ours to be read.
   await applyLayer({
@@ -167,12 +170,7 @@ export async function openNamed(
   if (reference !== undefined) return { image: reference }
   const git = gitAddress(given)
   const root = git
-    ? (await checkOut(space, { ...git, kind: 'git', keepGitDir: false })).directory
+    ? (await checkedOut(space, { ...git, kind: 'git', keepGitDir: false })).directory
     : await directoryAt(given, `contexts.${name}`)
   return new DirectoryContext(space, root, await ignoreOf(root, undefined))
-}
-
-/** Whether files keep the owners that archives name: who has one id only cannot set others. */
-export function ownersOf({ owner }: Workspace): 'set' | 'ignore' {
-  return owner.ordinary && !hasOthers(owner.ordinary.idMaps) ? 'ignore' : 'set'
 }

@@ -3,9 +3,7 @@ import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { type ContentItem, contentDigest } from './cache-key.js'
 import type { CopySource, CopyStep } from './dockerfile/plan-types.js'
-import { download } from './download.js'
 import type { Entry } from './files/entry.js'
-import { checkOut } from './git.js'
 import { type Destination, selectSources } from './select.js'
 import { Tree, typeOf } from './tree.js'
 import type { Workspace } from './workspace.js'
@@ -100,11 +98,13 @@ export async function fetchSource(
   step: CopyStep,
 ): Promise<FetchedSource> {
   if (source.kind === 'git') {
+    const { checkOut } = await import('./git.js')
     const { directory, commit } = await checkOut(space, source)
     const tree = await space.take(directory, [])
     const all: PathSource = { kind: 'path', path: '/', required: true, unpack: false }
     return { group: pathGroup(tree, [all], step, { whole: step.sources.length === 1 }), digest: commit }
   }
+  const { download } = await import('./download.js')
   const { file, size, digest, mtime } = await download(space, source.url, source.checksum)
   const entry: Entry = {
     path: source.fileName,
@@ -146,8 +146,8 @@ export async function digestsOfPaths(
   )
 }
 
-function digestsOf(space: Workspace, entries: readonly Entry[]): Promise<string[]> {
-  return space.files.ask('digest', { files: entries.map(asked) })
+async function digestsOf(space: Workspace, entries: readonly Entry[]): Promise<string[]> {
+  return (await space.files()).ask('digest', { files: entries.map(asked) })
 }
 
 const asked = ({ path: at, size, content }: Entry) => ({ path: at, size, content })
@@ -175,17 +175,17 @@ export async function isArchive(space: Workspace, entry: Entry): Promise<boolean
 
 async function beginningOf(space: Workspace, entry: Entry): Promise<string> {
   if (entry.item) return entry.item.inventory.begin(entry, BEGINNING)
-  const [begin = ''] = await space.files.ask('begin', { files: [asked(entry)], bytes: BEGINNING })
+  const [begin = ''] = await (await space.files()).ask('begin', { files: [asked(entry)], bytes: BEGINNING })
   return begin
 }
 
 /** The archive as a file of its own. */
 export async function archiveFile(space: Workspace, entry: Entry): Promise<string> {
-  const file = space.path()
+  const file = await space.path()
   const handle = await open(file, 'wx', 0o600)
   try {
     if (entry.item) await entry.item.inventory.copy(entry, handle.fd)
-    else await space.files.ask('copy', { file: asked(entry), fd: handle.fd })
+    else await (await space.files()).ask('copy', { file: asked(entry), fd: handle.fd })
   } finally {
     await handle.close()
   }

@@ -2,13 +2,13 @@
 import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { applyLayer } from '../layer/apply.js'
-import { ownersOf } from './contexts.js'
 import { archiveFile, type CopyItem, isArchive, type SourceGroup } from './copy-sources.js'
 import { applyMode } from './dockerfile/chmod.js'
 import type { CopyStep, MkdirStep } from './dockerfile/plan-types.js'
 import type { Entry, Member } from './files/entry.js'
 import { writeMembers } from './files/members.js'
 import { type BuildLayer, type Stack, storeMembers, storeTree } from './layers.js'
+import { ownersOf } from './owners.js'
 import type { Destination } from './select.js'
 import { copyError } from './tree.js'
 import { StageView } from './view.js'
@@ -95,8 +95,8 @@ async function unpacked(
 ): Promise<BuildLayer | undefined> {
   const directory = await space.directory()
   const { signal } = space
-  const options = { directory, whiteouts: 'none', owners: ownersOf(space), digests: false, signal } as const
-  const file = space.path()
+  const options = { directory, whiteouts: 'none', owners: await ownersOf(space), digests: false, signal } as const
+  const file = await space.path()
   const handle = await open(file, 'wx', 0o600)
   try {
     await writeMembers(space, members, epoch, handle.fd)
@@ -226,7 +226,7 @@ const depth = ({ path: at, kind }: Member) => (kind === 'directory' ? at.split('
 /** A copy of a part of a tree in a directory of the host, with the owners that it has: for mounts. */
 export async function materialise(space: Workspace, items: readonly CopyItem[]): Promise<string> {
   const directory = await space.directory()
-  const file = space.path()
+  const file = await space.path()
   const handle = await open(file, 'wx', 0o600)
   try {
     const members = items
@@ -237,6 +237,13 @@ export async function materialise(space: Workspace, items: readonly CopyItem[]):
     await handle.close()
   }
   const { signal } = space
-  await applyLayer({ directory, source: file, whiteouts: 'none', owners: ownersOf(space), digests: false, signal })
+  await applyLayer({
+    directory,
+    source: file,
+    whiteouts: 'none',
+    owners: await ownersOf(space),
+    digests: false,
+    signal,
+  })
   return directory
 }

@@ -22,7 +22,7 @@ export async function download(space: Workspace, url: string, checksum?: string)
     throw failed(url, cause.message, cause)
   })
   if (!response.ok || !response.body) throw failed(url, `the server answered ${response.status} ${response.statusText}`)
-  const file = space.path()
+  const file = await space.path()
   const hash = createHash('sha256')
   const wanted = checksum === undefined ? undefined : createHash(checksum.slice(0, checksum.indexOf(':')))
   let size = 0

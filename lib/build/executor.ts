@@ -1,17 +1,20 @@
-/** Carries a plan out: stages at the same time, their steps one after the other, each from the cache or anew. */
+/**
+ * Carries a plan out: stages at the same time, their steps one after the other, each from the cache or anew. What makes
+ * them is loaded when something has to be made.
+ */
 import { availableParallelism } from 'node:os'
-import PQueue from 'p-queue'
+import type PQueue from 'p-queue'
 import { CaissonError } from '../errors.js'
 import type { Bases } from './bases.js'
 import { findStep, keepStep, remembered, type StepResult } from './cache.js'
 import { baseKey, stepKey } from './cache-key.js'
 import type { DirectoryContext } from './contexts.js'
 import { digestsOfPaths, fetchSource, pathGroup, rootsOf, type SourceGroup, textGroup } from './copy-sources.js'
-import { copyStep, materialise, mkdirStep } from './copy-step.js'
 import type {
   BuildPlan,
   CopySource,
   CopyStep,
+  MkdirStep,
   Mount,
   RunStep,
   Source,
@@ -22,11 +25,9 @@ import type { Platform } from './dockerfile/platform.js'
 import type { SourceFile } from './dockerfile/source.js'
 import { type BuildLayer, type Stack, stackId } from './layers.js'
 import type { BuildOptions } from './options.js'
-import { type MountSources, prepareMounts } from './run-mounts.js'
-import { runStep } from './run-step.js'
+import type { MountSources } from './run-mounts.js'
 import type { Steps } from './steps.js'
 import { Tree } from './tree.js'
-import { StageView } from './view.js'
 import type { Workspace } from './workspace.js'
 
 export interface BuiltStage {
@@ -60,7 +61,7 @@ interface Prepared {
 export class Executor {
   readonly #input: ExecutorInput
   readonly #stages = new Map<number, Promise<BuiltStage>>()
-  readonly #queue = new PQueue({ concurrency: Math.max(LEAST_AT_ONCE, availableParallelism()) })
+  #queue: Promise<PQueue> | undefined
 
   constructor(input: ExecutorInput) {
     this.#input = input
@@ -107,7 +108,9 @@ export class Executor {
 
   async #make({ key, make }: Prepared, stack: Stack): Promise<StepResult> {
     const { space, plan } = this.#input
-    const layer = await this.#queue.add(make)
+    this.#queue ??= makeQueue()
+    const queue = await this.#queue
+    const layer = await queue.add(make)
     const created = plan.epoch === undefined ? new Date() : new Date(plan.epoch * 1000)
     const result: StepResult = { ...(layer ? { layer } : {}), created: created.toISOString() }
     await keepStep(space, key, stack, result)
@@ -157,7 +160,7 @@ export class Executor {
     const { space, plan } = this.#input
     if (step.kind === 'copy') return this.#prepareCopy(stack, key, step)
     if (step.kind === 'run') return this.#prepareRun(stack, key, step, id)
-    return Promise.resolve({ key: stepKey(key, step), make: () => mkdirStep(space, stack, step, plan.epoch) })
+    return Promise.resolve({ key: stepKey(key, step), make: () => makeDirectory(space, stack, step, plan.epoch) })
   }
 
   async #prepareCopy(stack: Stack, key: string, step: CopyStep): Promise<Prepared> {
@@ -176,6 +179,7 @@ export class Executor {
       if (paths.length > 0) groups.push(pathGroup(await this.#tree(step.from, rootsOf(paths)), paths, step, { whole }))
       for (const each of fetched) if (each) groups.push(each.group)
       if (step.files.length > 0) groups.push(textGroup(step))
+      const { copyStep } = await import('./copy-step.js')
       return copyStep(space, stack, step, groups, plan.epoch)
     }
     return { key: stepKey(key, step, { sources }), make }
@@ -203,6 +207,7 @@ export class Executor {
     const stack = await this.#stackOf(source)
     if (stack) {
       if (stack.length === 0) return new Tree([])
+      const { StageView } = await import('./view.js')
       await using view = await StageView.open(space, stack)
       return await view.tree(paths)
     }
@@ -216,6 +221,8 @@ export class Executor {
     const contents = await Promise.all(step.mounts.map((mount) => this.#mountContent(mount)))
     const sources: MountSources = { secrets, ssh, materialise: (mount) => this.#materialise(mount) }
     const make = async () => {
+      const { prepareMounts } = await import('./run-mounts.js')
+      const { runStep } = await import('./run-step.js')
       const prepared = await prepareMounts(space, step, sources)
       try {
         return await runStep(space, stack, step, prepared, options, plan.epoch, (stream, data) =>
@@ -249,8 +256,19 @@ export class Executor {
       { whole: true },
     )
     const items = group.select({ path: '/content' })
+    const { materialise } = await import('./copy-step.js')
     return `${await materialise(space, items)}/content`
   }
+}
+
+async function makeQueue(): Promise<PQueue> {
+  const { default: Queue } = await import('p-queue')
+  return new Queue({ concurrency: Math.max(LEAST_AT_ONCE, availableParallelism()) })
+}
+
+async function makeDirectory(space: Workspace, stack: Stack, step: MkdirStep, epoch: number | undefined) {
+  const { mkdirStep } = await import('./copy-step.js')
+  return mkdirStep(space, stack, step, epoch)
 }
 
 const NOWHERE = { start: { line: 1, column: 1 }, end: { line: 1, column: 1 } }

@@ -1,7 +1,6 @@
 /** The image that a build comes to: configuration and manifest over layers that are there. */
 
 import { createReadStream } from 'node:fs'
-import { createGzip } from 'node:zlib'
 import { writeDocument, writeManifest } from '../image/write-manifest.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import type { HistoryEntry, ImageDocument } from '../spec/image.js'
@@ -65,6 +64,7 @@ async function compressed(space: Workspace, stack: Stack): Promise<Descriptor[]>
 
 /** The same layer gives the same bytes. */
 async function compress({ roots, lease, signal }: Workspace, { digest }: Descriptor): Promise<Descriptor> {
+  const { createGzip } = await import('node:zlib')
   const { store } = roots
   const spool = await store.spool(lease)
   try {

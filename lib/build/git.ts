@@ -28,7 +28,7 @@ export async function checkOut(
   space: Workspace,
   { remote, ref, subdirectory, submodules, keepGitDir, checksum }: CopySource & { kind: 'git' },
 ): Promise<CheckedOut> {
-  const directory = space.path()
+  const directory = await space.path()
   await mkdir(directory)
   const git = async (...args: string[]) => {
     try {

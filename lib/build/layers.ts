@@ -1,6 +1,6 @@
 /** Layers of a build: plain archives in the store, and what lies below them. */
 import { mkdir } from 'node:fs/promises'
-import { type PackOptions, packLayer } from '../layer/pack.js'
+import type { PackOptions } from '../layer/pack.js'
 import { chainIds } from '../spec/chain-id.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import { MEDIA_TYPES } from '../spec/media-types.js'
@@ -20,7 +20,7 @@ export type Stack = readonly BuildLayer[]
 export async function lowersOf(space: Workspace, stack: Stack): Promise<string[]> {
   if (stack.length === 0) {
     // Overlay wants at least one.
-    const empty = space.path()
+    const empty = await space.path()
     await mkdir(empty, { mode: 0o755 })
     return [empty]
   }
@@ -51,6 +51,7 @@ export function storeMembers(
 /** The same of a tree. */
 export function storeTree(space: Workspace, options: PackOptions): Promise<BuildLayer | undefined> {
   return stored(space, async (spool) => {
+    const { packLayer } = await import('../layer/pack.js')
     const { digest, size, entries } = await packLayer({ ...options, output: spool.fd })
     return entries === 0 ? undefined : { digest, size }
   })

@@ -6,9 +6,9 @@ import { pipeline } from 'node:stream/promises'
 import { Container } from '../container.js'
 import { Image } from '../image.js'
 import { applyLayer } from '../layer/apply.js'
-import { ownersOf } from './contexts.js'
 import { lowersOf, type Stack, stackId } from './layers.js'
 import type { BuildFilesOutput, BuildOutput } from './options.js'
+import { ownersOf } from './owners.js'
 import type { Workspace } from './workspace.js'
 
 export async function writeOutputs(
@@ -35,7 +35,7 @@ async function writeFiles(space: Workspace, stack: Stack, output: BuildFilesOutp
   }
   await mkdir(output.dest, { recursive: true })
   // Set-id programs and devices are nothing for a directory of the caller's.
-  const owners = ownersOf(space) === 'set' && space.owner.ordinary === undefined ? 'set' : 'ignore'
+  const owners = (await ownersOf(space)) === 'set' && (await space.owner()).ordinary === undefined ? 'set' : 'ignore'
   await applyLayer({
     directory: output.dest,
     source: archive,

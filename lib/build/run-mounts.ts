@@ -7,10 +7,10 @@ import { removeTree } from '../layer/tree.js'
 import type { Mount as ContainerMount } from '../options.js'
 import { type Lock, takeLock, tryLock } from '../store/lock.js'
 import { roots } from '../util/roots.js'
-import { ownersOf } from './contexts.js'
 import type { Mount, RunStep } from './dockerfile/plan-types.js'
 import type { Member } from './files/entry.js'
 import { headerOf } from './files/tar.js'
+import { ownersOf } from './owners.js'
 import { copyError } from './tree.js'
 import type { Workspace } from './workspace.js'
 
@@ -128,7 +128,7 @@ async function place(
     directory,
     source: archiveOf({ kind, path: name, mode, uid, gid, mtime: 0, size: bytes.length }, bytes),
     whiteouts: 'none',
-    owners: ownersOf(space),
+    owners: await ownersOf(space),
     digests: false,
     signal: space.signal,
   })
@@ -180,7 +180,7 @@ async function fillCache(
   mount: Mount & { type: 'cache' },
   sources: MountSources,
 ): Promise<void> {
-  const beside = space.path()
+  const beside = await space.path()
   await mkdir(beside, { mode: 0o711 })
   const { uid = 0, gid = 0, mode = 0o755 } = mount
   if (mount.source.kind === 'scratch') await place(space, beside, { kind: 'directory', mode, uid, gid })

@@ -41,8 +41,8 @@ export async function runStep(
   onOutput: (stream: 'stdout' | 'stderr', data: Buffer) => void,
 ): Promise<BuildLayer | undefined> {
   const id = newId()
-  const { owner } = space
-  const directory = space.path()
+  const owner = await space.owner()
+  const directory = await space.path()
   const options = await optionsOf(space, step, { mounts, env }, told)
   const root = { lower: await lowersOf(space, stack), trees: [], hidden: [], config: {} }
   const place = await takePlace(owner, options)
@@ -99,7 +99,7 @@ async function optionsOf(
 ) {
   const asked = step.network === 'default' ? (told.network ?? 'default') : step.network
   // Ordinary users have no bridges.
-  const usual = space.owner.ordinary ? ('host' as const) : undefined
+  const usual = (await space.owner()).ordinary ? ('host' as const) : undefined
   const network = asked === 'default' ? (usual ?? (await space.network())) : asked
   const options: RunOptions = {
     env: [...step.env, ...step.quietEnv, ...env],

@@ -132,11 +132,11 @@ export class StageView implements AsyncDisposable {
   }
 
   async #archive(at: string): Promise<Entry[]> {
-    const file = this.#space.path()
+    const file = await this.#space.path()
     const { signal } = this.#space
     await pipeline(this.#container.getArchive(at === '/' ? '/.' : at, { signal }), createWriteStream(file))
     const above = at === '/' ? '' : path.posix.dirname(at).slice(1)
-    const found = await this.#space.files.ask('index', { file })
+    const found = await (await this.#space.files()).ask('index', { file })
     return found.map((entry) => ({ ...entry, path: above === '' ? entry.path : `${above}/${entry.path}` }))
   }
 }

@@ -3,71 +3,87 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { ImageRoots } from '../image/rootfs.js'
-import { removeTree } from '../layer/tree.js'
-import { Network } from '../network.js'
+import type { Network } from '../network.js'
 import { imageRoots } from '../runtime/image/roots.js'
-import { type Owner, owner } from '../runtime/process/owner.js'
+import type { Owner } from '../runtime/process/owner.js'
 import type { Lease } from '../store/lease.js'
 import { roots } from '../util/roots.js'
 import { Inventory } from './files/inventory.js'
-import { FileReader } from './files/reader.js'
+import type { FileReader } from './files/reader.js'
 import { Tree } from './tree.js'
 
 export class Workspace implements AsyncDisposable {
   readonly roots: ImageRoots
-  readonly owner: Owner
   readonly lease: Lease
-  readonly files = new FileReader()
+  #files: Promise<FileReader> | undefined
   readonly signal: AbortSignal
-  readonly #directory: string
+  readonly #name = randomBytes(8).toString('hex')
+  /** A build that finds all in the cache needs no owner and no directory. */
+  #owner: Promise<Owner> | undefined
+  #directory: Promise<string> | undefined
   /** For secrets: in memory where the machine has such a place. */
-  readonly #private: string
+  #private: string | undefined
   readonly #inventories: Inventory[] = []
   #made = 0
   #network: Promise<Network> | undefined
 
-  private constructor(roots: ImageRoots, holder: Owner, lease: Lease, signal: AbortSignal) {
-    const name = randomBytes(8).toString('hex')
+  private constructor(roots: ImageRoots, lease: Lease, signal: AbortSignal) {
     this.roots = roots
-    this.owner = holder
     this.lease = lease
     this.signal = signal
-    this.#directory = path.join(holder.data, 'builds', name)
-    this.#private = path.join(holder.run, 'builds', name)
   }
 
   static async open(signal: AbortSignal): Promise<Workspace> {
     const roots = await imageRoots()
-    const holder = await owner()
-    const space = new Workspace(roots, holder, await roots.store.lease(), signal)
-    await mkdir(path.dirname(space.#directory), { recursive: true, mode: 0o711 })
-    await mkdir(space.#directory, { mode: 0o711 })
-    return space
+    return new Workspace(roots, await roots.store.lease(), signal)
+  }
+
+  owner(): Promise<Owner> {
+    this.#owner ??= import('../runtime/process/owner.js').then(({ owner }) => owner())
+    return this.#owner
+  }
+
+  /** The thread that reads files of ours. */
+  files(): Promise<FileReader> {
+    this.#files ??= import('./files/reader.js').then(({ FileReader: Reader }) => new Reader())
+    return this.#files
+  }
+
+  async #top(): Promise<string> {
+    this.#directory ??= this.owner().then(async ({ data }) => {
+      const directory = path.join(data, 'builds', this.#name)
+      await mkdir(path.dirname(directory), { recursive: true, mode: 0o711 })
+      await mkdir(directory, { mode: 0o711 })
+      return directory
+    })
+    return this.#directory
   }
 
   /** A new path below the build's own directory. */
-  path(): string {
-    return path.join(this.#directory, String(this.#made++))
+  async path(): Promise<string> {
+    return path.join(await this.#top(), String(this.#made++))
   }
 
   /** A directory of the host to copy from. Of one that stays, digests are remembered for the next build. */
   async take(root: string, ignore: readonly string[]): Promise<Tree> {
-    const stays = !root.startsWith(`${this.#directory}/`)
+    const own = await this.#directory
+    const stays = own === undefined || !root.startsWith(`${own}/`)
     const inventory = await Inventory.take(root, ignore, stays ? await bookOf(root) : '', this.signal)
     this.#inventories.push(inventory)
     return new Tree({ inventory })
   }
 
   async directory(): Promise<string> {
-    const made = this.path()
+    const made = await this.path()
     await mkdir(made, { mode: 0o755 })
     return made
   }
 
   /** A new directory that is gone with the machine, and that nobody else may pass. */
   async privateDirectory(): Promise<string> {
+    const { run } = await this.owner()
+    this.#private = path.join(run, 'builds', this.#name)
     const made = path.join(this.#private, String(this.#made++))
-    await mkdir(path.dirname(this.#private), { recursive: true, mode: 0o700 })
     await mkdir(this.#private, { recursive: true, mode: 0o700 })
     await mkdir(made, { mode: 0o755 })
     return made
@@ -75,7 +91,7 @@ export class Workspace implements AsyncDisposable {
 
   /** A network of the build's own: its commands meet no containers of others. */
   network(): Promise<Network> {
-    this.#network ??= Network.create()
+    this.#network ??= import('../network.js').then(({ Network: Made }) => Made.create())
     return this.#network
   }
 
@@ -85,11 +101,18 @@ export class Workspace implements AsyncDisposable {
     const ended = await Promise.allSettled([
       network?.remove(),
       ...this.#inventories.map((inventory) => inventory.forget()),
-      this.files[Symbol.asyncDispose]().then(() => removeTree(this.#directory)),
-      removeTree(this.#private),
+      this.#removeFiles(),
       this.lease.release(),
     ])
     for (const each of ended) if (each.status === 'rejected') throw each.reason
+  }
+
+  async #removeFiles(): Promise<void> {
+    const [directory, files] = await Promise.all([this.#directory?.catch(() => undefined), this.#files])
+    await files?.[Symbol.asyncDispose]()
+    if (directory === undefined && this.#private === undefined) return
+    const { removeTree } = await import('../layer/tree.js')
+    for (const each of [directory, this.#private]) if (each !== undefined) await removeTree(each)
   }
 }
 

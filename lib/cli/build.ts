@@ -1,6 +1,7 @@
-/** `caisson build`: as docker build. */
+/** `caisson build`: as docker build. It takes the builder itself and not all of the library, for it is to start quickly. */
 import { writeFile } from 'node:fs/promises'
-import { type BuildOptions, type BuildOutput, Image } from '../index.js'
+import { build } from '../build/build.js'
+import type { BuildOptions, BuildOutput } from '../index.js'
 import { buildProgress } from './build-progress.js'
 import type { Command } from './command.js'
 import { type Flag, type Flags, parseFlags } from './flags.js'
@@ -53,7 +54,7 @@ without one, a Dockerfile) from the standard input.`,
     const progress = buildProgress(process.stderr, flags.boolean('quiet') ? 'quiet' : flags.text('progress'))
     try {
       const options = { ...(await buildOptions(flags, context)), onProgress: progress.tell, signal: abort.signal }
-      const image = await Image.build(options)
+      const image = await build(options)
       progress.end()
       const file = flags.text('iidfile')
       if (file !== undefined) await writeFile(file, image.id)

@@ -1,33 +1,31 @@
 #!/usr/bin/env node
 /** The command line: finds the command, prints errors, sets the exit code. */
 import { debuglog } from 'node:util'
-import { CaissonError } from '../index.js'
-import { buildCommand } from './build.js'
+import { CaissonError } from '../errors.js'
 import type { Command } from './command.js'
-import { doctorCommand } from './doctor.js'
 import { describeFlags, type Flag, parseFlags } from './flags.js'
-import { imagesCommand, loadCommand, rmiCommand, saveCommand, tagCommand } from './images.js'
-import { pullCommand, pushCommand } from './pull.js'
-import { OWN_ERROR, runCommand } from './run.js'
 import { usageError } from './usage.js'
 import { version } from './version.js'
 
-const COMMANDS: Record<string, Command> = {
-  run: runCommand,
-  build: buildCommand,
-  pull: pullCommand,
-  push: pushCommand,
-  images: imagesCommand,
-  tag: tagCommand,
-  rmi: rmiCommand,
-  save: saveCommand,
-  load: loadCommand,
-  doctor: doctorCommand,
+/** Each is loaded when it is called: what others need takes its time. */
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  run: async () => (await import('./run.js')).runCommand,
+  build: async () => (await import('./build.js')).buildCommand,
+  pull: async () => (await import('./pull.js')).pullCommand,
+  push: async () => (await import('./pull.js')).pushCommand,
+  images: async () => (await import('./images.js')).imagesCommand,
+  tag: async () => (await import('./images.js')).tagCommand,
+  rmi: async () => (await import('./images.js')).rmiCommand,
+  save: async () => (await import('./images.js')).saveCommand,
+  load: async () => (await import('./images.js')).loadCommand,
+  doctor: async () => (await import('./doctor.js')).doctorCommand,
 }
 
-function overview(): string {
+async function overview(): Promise<string> {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length))
-  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}   ${summary}`)
+  const commands: string[] = []
+  for (const [name, load] of Object.entries(COMMANDS))
+    commands.push(`  ${name.padEnd(width)}   ${(await load()).summary}`)
   return `Usage: caisson COMMAND
 
 Containers without a daemon.
@@ -40,13 +38,17 @@ ${commands.join('\n')}
 
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args
-  if (name === undefined || name === '--help' || name === 'help') return print(overview())
+  if (name === undefined || name === '--help' || name === 'help') return print(await overview())
   if (name === '--version' || name === 'version') return print(version())
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (!command) throw usageError(`there is no command ${JSON.stringify(name)}`, 'See caisson --help.')
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (!load) throw usageError(`there is no command ${JSON.stringify(name)}`, 'See caisson --help.')
+  const command = await load()
   const { flags, rest: words } = parseFlags([...command.flags, HELP], rest)
   return flags.boolean('help') ? print(helpOf(command)) : command.run(flags, words)
 }
+
+/** Of `caisson run`, whose program may end with any other code: as docker run. */
+const RUN_ERROR = 125
 
 const HELP: Flag = { name: 'help', kind: 'boolean', help: 'Print this' }
 
@@ -72,6 +74,6 @@ main(process.argv.slice(2)).then(
   },
   (error: Error) => {
     complain(error)
-    process.exitCode = process.argv[2] === 'run' ? OWN_ERROR : 1
+    process.exitCode = process.argv[2] === 'run' ? RUN_ERROR : 1
   },
 )

@@ -1,5 +1,5 @@
 /** Errors of the command line, in the shape of all others. */
-import { CaissonError } from '../index.js'
+import { CaissonError } from '../errors.js'
 
 /** The caller wrote something that we do not understand, or cannot do. */
 export function usageError(message: string, hint: string): CaissonError {

@@ -1,7 +1,8 @@
 /** Roots of images in the store: their layers unpacked, and held for as long as this process lives. */
 import type { ImageRoot } from '../runtime/options/assemble.js'
 import { type SnapshotForm, Snapshots } from '../snapshot/snapshots.js'
-import { findStack, type LayerStack, type LayerToUnpack, unpackLayers } from '../snapshot/unpack.js'
+import { findStack, type LayerStack } from '../snapshot/stack.js'
+import type { LayerToUnpack } from '../snapshot/unpack.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import type { Lease } from '../store/lease.js'
 import type { Store } from '../store/store.js'
@@ -59,6 +60,7 @@ export class ImageRoots {
         source: () => this.store.path(digest),
       }),
     )
+    const { unpackLayers } = await import('../snapshot/unpack.js')
     return unpackLayers(this.snapshots, layers, { lease: this.lease, signal })
   }
 }

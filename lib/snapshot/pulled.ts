@@ -1,7 +1,7 @@
 /** Unpacks the layers of an image while it is pulled: from the network where they come, from the store otherwise. */
 import type { Descriptor } from '../spec/descriptor.js'
 import type { Snapshots } from './snapshots.js'
-import { type LayerStack, stackOf } from './unpack.js'
+import { type LayerStack, stackOf } from './stack.js'
 import { type LayerReceiver, Unpacking, type UnpackingOptions } from './unpacking.js'
 
 /** Where content lies; what is read from it is verified again. */

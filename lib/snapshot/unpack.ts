@@ -1,8 +1,7 @@
 /** From the archives of an image to directories for overlay. */
-import { chainIds } from '../spec/chain-id.js'
-import type { Lease } from '../store/lease.js'
-import type { FoundLayer, Snapshots } from './snapshots.js'
-import { type LayerBytes, type LayerPromise, leaseLayers, Unpacking, type UnpackingOptions } from './unpacking.js'
+import type { Snapshots } from './snapshots.js'
+import { type LayerStack, stackOf } from './stack.js'
+import { type LayerBytes, type LayerPromise, Unpacking, type UnpackingOptions } from './unpacking.js'
 
 export interface LayerToUnpack extends LayerPromise {
   /** Of the plain archive; it is verified. */
@@ -14,13 +13,6 @@ export interface LayerToUnpack extends LayerPromise {
 export interface UnpackLayersOptions extends UnpackingOptions {
   /** A layer is unpacked, by us or before. */
   onDone?: (index: number, unpacked: boolean) => void
-}
-
-export interface LayerStack {
-  /** The topmost first. */
-  directories: string[]
-  /** Bytes of all files of all layers. */
-  bytes: number
 }
 
 /** `layers`: the lowest first. When one fails, the others are stopped, and what is whole stays for the next attempt. */
@@ -40,36 +32,4 @@ export async function unpackLayers(
         () => undefined,
       )
   return stackOf(await unpacking.finish())
-}
-
-/** The directories of layers that are all there, or undefined. */
-export async function findStack(
-  snapshots: Snapshots,
-  diffIds: readonly string[],
-  lease: Lease,
-): Promise<LayerStack | undefined> {
-  const chain = chainIds(diffIds)
-  await leaseLayers(lease, diffIds)
-  const layers: FoundLayer[] = []
-  for (const [index, diffId] of diffIds.entries()) {
-    const layer = await snapshots.find(chain[index] as string, diffId)
-    if (!layer) return undefined
-    layers.push(layer)
-  }
-  return stackOf(layers)
-}
-
-/** `layers`: the lowest first. */
-export function stackOf(layers: readonly FoundLayer[]): LayerStack {
-  // Overlay has no mark on a root that hides what is below: those layers are left out.
-  const lowest = Math.max(
-    layers.findLastIndex(({ opaqueRoot }) => opaqueRoot),
-    0,
-  )
-  const shown = layers.slice(lowest).map(({ directory }) => directory)
-  return {
-    // A layer that is there twice shows what it does the second time, and overlay takes no directory twice.
-    directories: [...new Set(shown.reverse())],
-    bytes: layers.reduce((total, { bytes }) => total + bytes, 0),
-  }
 }

@@ -13,6 +13,7 @@ import type { Lease } from '../store/lease.js'
 import { type Deferred, deferred } from '../util/deferred.js'
 import { Slots } from './slots.js'
 import { bootId, type FoundLayer, type LayerFacts, type NewLayer, type Snapshots } from './snapshots.js'
+import { leaseLayers } from './stack.js'
 
 /** What an archive comes from: a path, a descriptor (closed by its owner), or chunks. */
 export type LayerBytes = string | number | AsyncIterable<Uint8Array>
@@ -245,12 +246,6 @@ export class Unpacking {
     // What settling changed was not synced: this one counts until the machine goes down.
     return made.publish(false, { ...facts, boot: bootId() })
   }
-}
-
-/** By both names that a layer may have. */
-export async function leaseLayers(lease: Lease, diffIds: readonly string[]): Promise<void> {
-  const chain = chainIds(diffIds)
-  await lease.add(...diffIds.flatMap((diffId, index) => [{ snapshot: diffId }, { snapshot: chain[index] as string }]))
 }
 
 function aborted(signal: AbortSignal | undefined): CaissonError {

@@ -21,7 +21,7 @@ export async function writeMembers(
     const entries = member.item && read.get(member.item.inventory)
     return entries ? takeOf(entries, member) : [member]
   })
-  return space.files.ask('pack', { members: all, fd })
+  return (await space.files()).ask('pack', { members: all, fd })
 }
 
 /** What members from an inventory are, in their order, with their bytes in a file of ours. */
@@ -31,7 +31,7 @@ async function copied(
   members: readonly Member[],
   latest: number | undefined,
 ): Promise<Entry[]> {
-  const file = space.path()
+  const file = await space.path()
   const handle = await open(file, 'wx', 0o600)
   try {
     const own = members.filter(({ item }) => item?.inventory === inventory)
@@ -39,7 +39,7 @@ async function copied(
   } finally {
     await handle.close()
   }
-  return space.files.ask('index', { file })
+  return (await space.files()).ask('index', { file })
 }
 
 /** Takes a member and all that belongs to it from the front. */

@@ -2,11 +2,9 @@
  * Ordinary users: whoever has no privileges gets them in a user namespace (user_namespaces(7)). All containers of one
  * owner share it, as making its maps takes two set-id programs; what else they have is private to each.
  */
-import { performElsewhere } from '../../layer/performer.js'
 import { privileged } from '../../util/privileged.js'
-import { createNamespace, type NamespaceHandle } from '../process/namespaces.js'
-import { defaultIdMaps, type IdMapPair } from './id-maps.js'
-import { layersInside } from './layers-inside.js'
+import type { NamespaceHandle } from '../process/namespaces.js'
+import type { IdMapPair } from './id-maps.js'
 
 export interface Ordinary {
   user: NamespaceHandle
@@ -25,7 +23,12 @@ export function ordinary(): Promise<Ordinary> | undefined {
   return current
 }
 
+/** Root needs nothing of this, so it is loaded here. */
 async function make(): Promise<Ordinary> {
+  const { performElsewhere } = await import('../../layer/performer.js')
+  const { createNamespace } = await import('../process/namespaces.js')
+  const { defaultIdMaps } = await import('./id-maps.js')
+  const { layersInside } = await import('./layers-inside.js')
   const idMaps = defaultIdMaps()
   const user = await createNamespace('user', { idMaps })
   performElsewhere(layersInside(user, idMaps))
