@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { Image, run, verifyStore } from '../../lib/index.js'
+import { Container, Image, run, verifyStore } from '../../lib/index.js'
 import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../support/build.js'
 import { folder, noBusybox, tar } from '../support/busybox-image.js'
 import { testIf } from '../support/needs.js'
@@ -76,6 +76,21 @@ RUN echo $0 && hostname || true
     expect(output).toContain('$A\n')
   })
 
+  withBusybox('declares volumes, which belong to whom the image says', async () => {
+    const { image } = await build(`RUN mkdir -p /own && chown app:extra /own && chmod 750 /own && ln -s /bin/stat /own/s
+VOLUME /own
+USER app
+CMD touch /own/x && /own/s -c '%u %g %a' /own
+`)
+    await using container = await Container.create(image)
+    await container.start()
+    await container.wait()
+    let said = ''
+    for await (const { data } of container.logs()) said += data
+    expect(said).toBe('1000 1002 750\n')
+    await container.remove({ volumes: true })
+  })
+
   withBusybox('takes here-documents', async () => {
     const { image, output } = await build(`RUN <<EOF
 echo one
@@ -144,8 +159,9 @@ COPY --from=box:1 /etc/pass* /etc/gr?up /copied/
 
   withBusybox('adds archives, and addresses with their checksums', async () => {
     const archive = tar(folder('inner'), { name: 'inner/file', data: 'in the archive', mode: 0o600, uid: 7 })
-    const context = contextOf({ 'plain.tar': '', 'zipped.data': '' })
+    const context = contextOf({ 'plain.tar': '', 'zipped.data': '', 'folder/inner.tar': '', 'folder/a': 'a' })
     writeFileSync(path.join(context, 'plain.tar'), archive)
+    writeFileSync(path.join(context, 'folder/inner.tar'), archive)
     writeFileSync(path.join(context, 'zipped.data'), gzipSync(archive))
     const server = createServer((request, response) => {
       if (request.url !== '/file.txt') return void response.writeHead(404).end()
@@ -157,6 +173,7 @@ COPY --from=box:1 /etc/pass* /etc/gr?up /copied/
       const { image } = await build(
         `ADD plain.tar /plain
 ADD zipped.data /zipped/
+ADD folder /folder
 COPY plain.tar /copied.tar
 ADD --checksum=${digestOf(Buffer.from('from afar'))} ${address}/file.txt /
 `,
@@ -165,6 +182,7 @@ ADD --checksum=${digestOf(Buffer.from('from afar'))} ${address}/file.txt /
       expect(await inside(image, 'cat /plain/inner/file; stat -c "%a %u" /zipped/inner/file')).toBe(
         'in the archive600 7\n',
       )
+      expect(await inside(image, 'ls /folder')).toBe('a\ninner.tar\n')
       expect(await inside(image, 'cat /file.txt; stat -c "%a %Y" /file.txt; test -f /copied.tar && echo file')).toBe(
         'from afar600 1420070400\nfile\n',
       )

@@ -1,4 +1,5 @@
 /** Volumes among the mounts of a container: found or made, filled from the image, held while the container exists. */
+import { Header } from 'tar'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { applyLayer } from '../../layer/apply.js'
 import { addon } from '../../native/addon.js'
@@ -11,6 +12,7 @@ import { ownNamespaces } from '../options/choose-namespaces.js'
 import type { Owner } from '../process/owner.js'
 import { ContainerAgent } from './agents.js'
 import { ContainerArchive } from './archive.js'
+import type { FileStatus } from './fs.js'
 
 /** A mount of a volume's directory, with the ids of the container on disk, whichever user namespace it gets. */
 export interface VolumeMount extends Mount {
@@ -106,6 +108,8 @@ async function fill(name: string, target: string, image: ImageRoot, owner: Owner
       if (!status?.isDirectory()) return
       const source = new ContainerArchive(agent, workload, false).get(`${target}/.`, {})
       await applyLayer({ directory, source, whiteouts: 'none', devices: 'skip' })
+      // As of a layer, which says what the root looks like.
+      await applyLayer({ directory, source: itself(status), whiteouts: 'apply', devices: 'skip' })
     } catch (error) {
       throw new CaissonError('ERR_CAISSON_MOUNT', `volume ${name}: cannot copy ${target} of the image to it`, {
         stage: `mounts: ${target}`,
@@ -116,4 +120,12 @@ async function fill(name: string, target: string, image: ImageRoot, owner: Owner
       await agent.release()
     }
   })
+}
+
+/** The place itself, with its owner: as a member, for an ordinary user's files are given away inside its namespace only. */
+async function* itself({ mode, uid, gid, mtimeMs }: FileStatus): AsyncGenerator<Uint8Array> {
+  const block = Buffer.alloc(512)
+  const mtime = new Date(mtimeMs)
+  new Header({ path: './', type: 'Directory', mode: mode & 0o7777, uid, gid, mtime, size: 0 }).encode(block)
+  yield Buffer.concat([block, Buffer.alloc(1024)])
 }
