@@ -1,6 +1,13 @@
 /** The public surface of caisson; re-exports only. */
 export type { PruneCacheOptions } from './build/cache.js'
-export type { BuildEvent, BuildOptions, BuildOutput, BuildStepEvent, SecretSource } from './build/options.js'
+export type {
+  BuildEvent,
+  BuildOptions,
+  BuildOutput,
+  BuildStepEvent,
+  RegistryCache,
+  SecretSource,
+} from './build/options.js'
 export { Cgroup, type CgroupEvent, type Stats } from './cgroup.js'
 export type { CommitOptions } from './commit.js'
 export { Container, type ContainerInfo, type CreateOptions } from './container.js'

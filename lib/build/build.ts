@@ -4,6 +4,7 @@ import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
 import { Bases } from './bases.js'
 import { openContext } from './contexts.js'
+import type { LintWarning } from './dockerfile/lint.js'
 import { planBuild } from './dockerfile/plan.js'
 import { SourceFile } from './dockerfile/source.js'
 import { Executor } from './executor.js'
@@ -36,23 +37,12 @@ export async function build(options: BuildOptions): Promise<Image> {
 
 async function buildIn(space: Workspace, options: BuildOptions, stop: (error: unknown) => void): Promise<Image> {
   const tell = (event: BuildEvent) => options.onProgress?.(event)
-  const { context, dockerfile } = await openContext(space, options)
-  const bases = new Bases(space, options)
-  const plan = await planBuild(
-    dockerfile.text,
-    {
-      fileName: dockerfile.name,
-      target: options.target,
-      args: argumentsOf(options.args),
-      labels: options.labels,
-      platform: options.platform,
-      contexts: Object.keys(options.contexts ?? {}),
-      ignore: context?.ignore,
-      allow: options.allow,
-    },
-    (wanted) => bases.resolve(wanted),
-  )
+  const { plan, bases, context, dockerfile } = await planned(space, options)
   for (const warning of plan.warnings) tell({ type: 'warning', warning })
+  for (const { ref } of [options.cacheFrom ?? []].flat()) {
+    const { RemoteCache } = await import('./registry-cache.js')
+    space.caches.push(await RemoteCache.open(space, ref, { auth: options.auth }))
+  }
   const executor = new Executor({
     space,
     plan,
@@ -76,7 +66,45 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
     await writeOutputs(space, image, built.stack, outputs)
   }
   if (options.push) await push(image, [options.tag ?? []].flat(), options, tell)
+  for (const { ref } of [options.cacheTo ?? []].flat()) {
+    const { exportCache } = await import('./registry-cache.js')
+    await exportCache(space, ref, space.used, { auth: options.auth })
+  }
   return image
+}
+
+/** What is to be done; nothing of it is done yet. */
+async function planned(space: Workspace, options: BuildOptions) {
+  const { context, dockerfile } = await openContext(space, options)
+  // Most likely it will be needed, and walking it goes on beside planning. What fails is told when it is needed.
+  if (context && /^\s*(?:COPY|ADD)\s/im.test(dockerfile.text)) context.tree().catch(() => undefined)
+  const bases = new Bases(space, options)
+  const plan = await planBuild(
+    dockerfile.text,
+    {
+      fileName: dockerfile.name,
+      target: options.target,
+      args: argumentsOf(options.args),
+      labels: options.labels,
+      platform: options.platform,
+      contexts: Object.keys(options.contexts ?? {}),
+      ignore: context?.ignore,
+      allow: options.allow,
+    },
+    (wanted) => bases.resolve(wanted),
+  )
+  return { plan, bases, context, dockerfile }
+}
+
+/** Warnings of the checks for a Dockerfile; nothing is built. */
+export async function check(options: BuildOptions): Promise<LintWarning[]> {
+  checkOptions(options)
+  const space = await Workspace.open(options.signal ?? new AbortController().signal)
+  try {
+    return (await planned(space, options)).plan.warnings
+  } finally {
+    await space[Symbol.asyncDispose]()
+  }
 }
 
 async function push(
@@ -142,6 +170,10 @@ function checkOptions(options: BuildOptions): void {
       })
   const { network = 'default', push, tag } = options
   if (!['default', 'none', 'host'].includes(network)) throw invalidArgument('network', network, 'default, none or host')
+  for (const name of ['cacheFrom', 'cacheTo'] as const)
+    for (const cache of [options[name] ?? []].flat())
+      if (cache?.type !== 'registry' || typeof cache.ref !== 'string')
+        throw invalidArgument(name, cache, "{ type: 'registry', ref: NAME }")
   if (push && [tag ?? []].flat().length === 0) throw invalidArgument('push', push, 'possible without a tag: give one')
 }
 
@@ -166,6 +198,8 @@ const NAMES: Record<keyof BuildOptions, true> = {
   shmSize: true,
   output: true,
   push: true,
+  cacheFrom: true,
+  cacheTo: true,
   auth: true,
   compression: true,
   onProgress: true,

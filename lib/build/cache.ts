@@ -15,6 +15,8 @@ export interface StepResult {
   created: string
 }
 
+export type CacheRecord = LayerRecord | ContentRecord
+
 interface LayerRecord {
   kind: 'step'
   layer: { digest: string; size: number } | null
@@ -27,25 +29,49 @@ interface ContentRecord {
   digests: string[]
 }
 
-/** undefined: it is not there, or not all of it. */
-export async function findStep({ roots, lease }: Workspace, key: string): Promise<StepResult | undefined> {
-  const { store } = roots
+/** undefined: it is not there, or not all of it. `below`: what the step comes on top of. */
+export async function findStep(space: Workspace, key: string, below: Stack): Promise<StepResult | undefined> {
+  const { store } = space.roots
   const record = (await store.records.get(key)) as LayerRecord | undefined
-  if (record?.kind !== 'step') return undefined
-  const { layer, created } = record
+  if (record?.kind !== 'step') return findElsewhere(space, key, below)
+  const found = await resultOf(space, record)
+  if (found) space.used.set(key, record)
+  return found
+}
+
+async function resultOf({ roots, lease }: Workspace, { layer, created }: LayerRecord): Promise<StepResult | undefined> {
   if (!layer) return { created }
   await lease.add({ digest: layer.digest })
-  if (!(await store.has(layer.digest))) return undefined
+  if (!(await roots.store.has(layer.digest))) return undefined
   return { layer: { descriptor: { mediaType: MEDIA_TYPES.ociLayer, ...layer }, diffId: layer.digest }, created }
 }
 
-export async function keepStep({ roots }: Workspace, key: string, below: Stack, result: StepResult): Promise<void> {
+/** In a registry. */
+async function findElsewhere(space: Workspace, key: string, below: Stack): Promise<StepResult | undefined> {
+  for (const cache of space.caches) {
+    const record = cache.record(key)
+    if (record?.kind !== 'step' || (record.layer && !(await cache.fetch(key)))) continue
+    const found = await resultOf(space, record)
+    if (!found) continue
+    await keepStep(space, key, below, found)
+    return found
+  }
+  return undefined
+}
+
+export async function keepStep(
+  { roots, used }: Workspace,
+  key: string,
+  below: Stack,
+  result: StepResult,
+): Promise<void> {
   const { layer, created } = result
   const record: LayerRecord = {
     kind: 'step',
     layer: layer ? { digest: layer.descriptor.digest, size: layer.descriptor.size } : null,
     created,
   }
+  used.set(key, record)
   const chain = layer ? chainIds([...below, layer].map(({ diffId }) => diffId)).at(-1) : undefined
   await roots.store.records.put(key, record, {
     digests: layer ? [layer.descriptor.digest] : [],
@@ -55,20 +81,20 @@ export async function keepStep({ roots }: Workspace, key: string, below: Stack, 
 
 /** Digests of unchanging content, computed once. */
 export async function remembered(
-  { roots }: Workspace,
+  { roots, caches, used }: Workspace,
   about: unknown,
   compute: () => Promise<string[]>,
 ): Promise<string[]> {
   const key = `sha256:${createHash('sha256')
     .update(JSON.stringify(['caisson-content-1', about]))
     .digest('hex')}`
-  const record = (await roots.store.records.get(key)) as ContentRecord | undefined
-  if (record?.kind === 'content') return record.digests
-  const digests = await compute()
-  await roots.store.records.put(key, { kind: 'content', digests } satisfies ContentRecord, {
-    digests: [],
-    snapshots: [],
-  })
+  const known = (await roots.store.records.get(key)) as CacheRecord | undefined
+  const elsewhere = known ? undefined : caches.map((cache) => cache.record(key)).find((record) => record !== undefined)
+  const record = known ?? elsewhere
+  const digests = record?.kind === 'content' ? record.digests : await compute()
+  const value: ContentRecord = { kind: 'content', digests }
+  used.set(key, value)
+  if (!known) await roots.store.records.put(key, value, { digests: [], snapshots: [] })
   return digests
 }
 

@@ -92,7 +92,7 @@ export class Executor {
       const told = steps.begin(stage, step, index)
       try {
         const prepared = await this.#prepare(stack, key, step, told.id)
-        const found = this.#mayCache(stage) ? await findStep(this.#input.space, prepared.key) : undefined
+        const found = this.#mayCache(stage) ? await findStep(this.#input.space, prepared.key, stack) : undefined
         const result = found ?? (await this.#make(prepared, stack))
         key = prepared.key
         made = new Map(made).set(step.history, { layer: result.layer !== undefined, created: result.created })
@@ -142,7 +142,7 @@ export class Executor {
     const step = everything(base, stage)
     const empty = baseKey({ kind: 'scratch', platform })
     const { key, make } = await this.#prepareCopy([], empty, step)
-    const found = await findStep(this.#input.space, key)
+    const found = await findStep(this.#input.space, key, [])
     const { layer } = found ?? (await this.#make({ key, make }, []))
     return { stack: layer ? [layer] : [], key: baseKey({ kind: 'content', digest: key, platform }), made: new Map() }
   }

@@ -1,10 +1,9 @@
 /** The image that a build comes to: configuration and manifest over layers that are there. */
-
-import { createReadStream } from 'node:fs'
 import { writeDocument, writeManifest } from '../image/write-manifest.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import type { HistoryEntry, ImageDocument } from '../spec/image.js'
 import { MEDIA_TYPES, ociType } from '../spec/media-types.js'
+import { compress } from './compress.js'
 import type { BuildPlan } from './dockerfile/plan-types.js'
 import type { BuiltStage } from './executor.js'
 import type { Stack } from './layers.js'
@@ -60,21 +59,4 @@ async function compressed(space: Workspace, stack: Stack): Promise<Descriptor[]>
   for (const { descriptor } of stack)
     layers.push(descriptor.mediaType === MEDIA_TYPES.ociLayer ? await compress(space, descriptor) : descriptor)
   return layers
-}
-
-/** The same layer gives the same bytes. */
-async function compress({ roots, lease, signal }: Workspace, { digest }: Descriptor): Promise<Descriptor> {
-  const { createGzip } = await import('node:zlib')
-  const { store } = roots
-  const spool = await store.spool(lease)
-  try {
-    const source = createReadStream(store.path(digest), { highWaterMark: 1024 * 1024, signal })
-    const gzip = source.pipe(createGzip({ level: 6, chunkSize: 1024 * 1024 }))
-    source.on('error', (error) => gzip.destroy(error))
-    for await (const chunk of gzip) await spool.write(chunk)
-    return { mediaType: MEDIA_TYPES.ociLayerGzip, ...(await spool.commit()) }
-  } catch (error) {
-    await spool.abort()
-    throw error
-  }
 }

@@ -41,12 +41,22 @@ export async function checkOut(
   const wanted = ref || 'HEAD'
   if (wanted.startsWith('-') || remote.startsWith('-')) throw gitError(remote, new Error('neither begins with -'))
   await git('init', '--quiet', '.')
-  await git('fetch', '--quiet', '--depth=1', '--no-tags', '--', remote, wanted).catch(() =>
-    // Not every server gives out a commit that has no name.
-    git('fetch', '--quiet', '--tags', '--', remote, '+refs/heads/*:refs/remotes/origin/*').then(() => ''),
+  const commit = (name: string) => git('rev-parse', '--verify', '--quiet', `${name}^{commit}`)
+  const shallow = ['fetch', '--quiet', '--depth=1', '--no-tags', '--', remote, wanted]
+  const fetched = await git(...shallow).then(
+    () => commit('FETCH_HEAD'),
+    // Not every server gives out a commit that has no name, or a part of the history.
+    async () => {
+      const branches = '+refs/heads/*:refs/remotes/origin/*'
+      await git('fetch', '--quiet', '--tags', '--', remote, branches)
+      await git('fetch', '--quiet', '--', remote, 'HEAD')
+      if (wanted === 'HEAD') return commit('FETCH_HEAD')
+      return commit(`refs/remotes/origin/${wanted}`).catch(() =>
+        commit(`refs/tags/${wanted}`).catch(() => commit(wanted)),
+      )
+    },
   )
-  const commit = await git('rev-parse', '--verify', '--quiet', 'FETCH_HEAD^{commit}').catch(() => '')
-  const exact = /^[0-9a-f]{40}$/.test(wanted) ? wanted : commit
+  const exact = /^[0-9a-f]{40}$/.test(wanted) ? wanted : fetched
   if (checksum !== undefined && !exact.startsWith(checksum))
     throw new CaissonError('ERR_CAISSON_DIGEST', `${remote}: ${wanted} is ${exact}, not ${checksum}`, {
       stage: 'copy',

@@ -36,6 +36,12 @@ export interface BuildStepEvent {
 /** A value, or a file that it is in, or a variable of this process. */
 export type SecretSource = string | Uint8Array | { file: string } | { env: string }
 
+/** A cache of builds in a registry, under a name of its own. */
+export interface RegistryCache {
+  type: 'registry'
+  ref: string
+}
+
 /** The files of the image. */
 export type BuildFilesOutput = { type: 'local'; dest: string } | { type: 'tar'; dest: string | NodeJS.WritableStream }
 
@@ -81,6 +87,10 @@ export interface BuildOptions {
   output?: BuildOutput | readonly BuildOutput[]
   /** Sends what comes out to the registries of its names. */
   push?: boolean
+  /** Caches of earlier builds in registries; one that is not there yet is empty. */
+  cacheFrom?: RegistryCache | readonly RegistryCache[]
+  /** Where the cache of this build is sent. */
+  cacheTo?: RegistryCache | readonly RegistryCache[]
   /** Credentials for fetching and sending. */
   auth?: Auth
   /** How layers are kept: plain ones (default) are quick to make, gzip ones are small. With `push`, gzip. */

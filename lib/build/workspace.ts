@@ -8,8 +8,10 @@ import { imageRoots } from '../runtime/image/roots.js'
 import type { Owner } from '../runtime/process/owner.js'
 import type { Lease } from '../store/lease.js'
 import { roots } from '../util/roots.js'
+import type { CacheRecord } from './cache.js'
 import { Inventory } from './files/inventory.js'
 import type { FileReader } from './files/reader.js'
+import type { RemoteCache } from './registry-cache.js'
 import { Tree } from './tree.js'
 
 export class Workspace implements AsyncDisposable {
@@ -23,6 +25,10 @@ export class Workspace implements AsyncDisposable {
   #directory: Promise<string> | undefined
   /** For secrets: in memory where the machine has such a place. */
   #private: string | undefined
+  /** In registries. */
+  readonly caches: RemoteCache[] = []
+  /** What of the cache this build has used or made, by key. */
+  readonly used = new Map<string, CacheRecord>()
   readonly #inventories: Inventory[] = []
   #made = 0
   #network: Promise<Network> | undefined
@@ -96,6 +102,7 @@ export class Workspace implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const cache of this.caches) cache.close()
     const network = await this.#network?.catch(() => undefined)
     // One that fails keeps none of the others.
     const ended = await Promise.allSettled([

@@ -85,7 +85,7 @@ function plainProgress(to: NodeJS.WritableStream): BuildProgress {
   }
 }
 
-function warningOf({ warning: { rule, message, span } }: BuildEvent & { type: 'warning' }): string {
+export function warningOf({ warning: { rule, message, span } }: BuildEvent & { type: 'warning' }): string {
   return `warning: ${rule}: ${message} (line ${span.start.line})`
 }
 

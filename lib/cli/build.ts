@@ -1,8 +1,8 @@
 /** `caisson build`: as docker build. It takes the builder itself and not all of the library, for it is to start quickly. */
 import { writeFile } from 'node:fs/promises'
-import { build } from '../build/build.js'
-import type { BuildOptions, BuildOutput } from '../index.js'
-import { buildProgress } from './build-progress.js'
+import { build, check } from '../build/build.js'
+import type { BuildOptions, BuildOutput, RegistryCache } from '../index.js'
+import { buildProgress, warningOf } from './build-progress.js'
 import type { Command } from './command.js'
 import { type Flag, type Flags, parseFlags } from './flags.js'
 import { usageError } from './usage.js'
@@ -18,6 +18,9 @@ const FLAGS: Flag[] = [
     value: 'name=place',
     help: 'Another context: a directory, docker-image://NAME',
   },
+  { name: 'cache-from', kind: 'list', value: 'type=registry,ref=R', help: 'A cache of earlier builds' },
+  { name: 'cache-to', kind: 'list', value: 'type=registry,ref=R', help: 'Send the cache of this build' },
+  { name: 'check', kind: 'boolean', help: 'Print warnings about the Dockerfile, and build nothing' },
   { name: 'file', short: 'f', kind: 'text', help: 'The Dockerfile; - is the standard input' },
   { name: 'iidfile', kind: 'text', value: 'file', help: 'Write the id of the image to a file' },
   { name: 'label', kind: 'list', value: 'name=value', help: 'Label of the image' },
@@ -44,7 +47,7 @@ export const buildCommand: Command = {
   description: `Builds an image and prints its id. CONTEXT is a directory, the address of a git repository, or - for a tar archive (or,
 without one, a Dockerfile) from the standard input.`,
   flags: FLAGS,
-  exits: 'Exits with 0, or with 1 when it failed.',
+  exits: 'Exits with 0, or with 1 when it failed, or with --check when there are warnings.',
 
   async run(flags, words) {
     const context = contextOf(flags, words)
@@ -54,6 +57,11 @@ without one, a Dockerfile) from the standard input.`,
     const progress = buildProgress(process.stderr, flags.boolean('quiet') ? 'quiet' : flags.text('progress'))
     try {
       const options = { ...(await buildOptions(flags, context)), onProgress: progress.tell, signal: abort.signal }
+      if (flags.boolean('check')) {
+        const warnings = await check(options)
+        for (const warning of warnings) process.stdout.write(`${warningOf({ type: 'warning', warning })}\n`)
+        return warnings.length > 0 ? 1 : 0
+      }
       const image = await build(options)
       progress.end()
       const file = flags.text('iidfile')
@@ -85,6 +93,8 @@ export async function buildOptions(flags: Flags, context: string): Promise<Build
   return given({
     ...(await sourcesOf(context, flags.text('file'))),
     allow: flags.list('allow') as BuildOptions['allow'],
+    cacheFrom: flags.list('cache-from')?.map((text) => cacheOf(text, '--cache-from')),
+    cacheTo: flags.list('cache-to')?.map((text) => cacheOf(text, '--cache-to')),
     args: optionalValues(flags.list('build-arg')),
     contexts: keyValues(flags.list('build-context'), '--build-context'),
     extraHosts: flags.list('add-host'),
@@ -143,6 +153,15 @@ function outputOf(text: string): BuildOutput {
   if (!['local', 'tar', 'oci', 'docker'].includes(type) || dest === undefined)
     throw usageError(`--output: ${text} is not understood`, 'Write type=local,dest=DIRECTORY, or tar, oci, docker.')
   return { type: type as 'tar', dest: dest === '-' && type !== 'local' ? process.stdout : dest }
+}
+
+/** As docker: a name alone is that of a registry's. */
+function cacheOf(text: string, flag: string): RegistryCache {
+  if (!text.includes('=')) return { type: 'registry', ref: text }
+  const { type, ref } = fields(text, flag)
+  if (type !== 'registry' || ref === undefined)
+    throw usageError(`${flag}: ${text} is not understood`, 'Write type=registry,ref=NAME.')
+  return { type, ref }
 }
 
 function secretsOf(list: readonly string[] | undefined): BuildOptions['secrets'] {

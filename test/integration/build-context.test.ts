@@ -1,12 +1,27 @@
 /** Where builds get files from. */
-import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import path from 'node:path'
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
 import { Image } from '../../lib/index.js'
 import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../support/build.js'
 import { folder, noBusybox, tar } from '../support/busybox-image.js'
+import { freePort } from '../support/docker-registry.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
 import { scratch } from '../support/tree.js'
 
@@ -22,6 +37,65 @@ afterAll(removeBuilds)
 
 const ALL = 'FROM box:1\nCOPY . /all\n'
 const found = (image: Image) => inside(image, 'cd /all && find . | sort')
+
+/** With a link out of it, and one commit that is tagged v1. */
+function repository(files: Record<string, string>) {
+  const work = contextOf(files)
+  symlinkSync('/etc', path.join(work, 'out'))
+  const git = Object.assign(
+    (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', ...args], { cwd: work, stdio: 'pipe' }),
+    { work },
+  )
+  git('init', '-q', '-b', 'main')
+  git('add', '.')
+  git('commit', '-q', '-m', 'one')
+  git('tag', 'v1')
+  const bare = path.join(scratch(), 'app.git')
+  git('clone', '-q', '--bare', '.', bare)
+  return { bare, git }
+}
+
+async function fileServer(directory: string) {
+  const server = createHttpServer((request, response) => {
+    const file = path.join(directory, new URL(request.url ?? '', 'http://x').pathname)
+    if (!existsSync(file) || statSync(file).isDirectory()) return void response.writeHead(404).end()
+    response.end(readFileSync(file))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  }
+}
+
+async function gitDaemon(directory: string) {
+  const port = await freePort()
+  const words = [
+    'daemon',
+    '--export-all',
+    `--base-path=${directory}`,
+    '--listen=127.0.0.1',
+    `--port=${port}`,
+    directory,
+  ]
+  const child = spawn('git', words, { stdio: 'ignore', detached: true })
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const socket = connect(port, '127.0.0.1')
+    const there = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    )
+    socket.destroy()
+    if (there) break
+    await sleep(25)
+  }
+  return {
+    address: `git://127.0.0.1:${port}`,
+    // It is a program that git starts.
+    [Symbol.asyncDispose]: async () => void process.kill(-(child.pid as number), 'SIGKILL'),
+  }
+}
 
 describe('a context', () => {
   withBusybox('leaves out what .dockerignore says, or the file beside the Dockerfile', async () => {
@@ -62,20 +136,85 @@ describe('a context', () => {
   })
 
   withGit('may be a repository', async () => {
-    const work = contextOf({ 'app/Dockerfile': ALL, 'app/file': 'committed' })
-    symlinkSync('/etc', path.join(work, 'out'))
-    const git = (...args: string[]) =>
-      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', ...args], { cwd: work, stdio: 'pipe' })
-    git('init', '-q', '-b', 'main')
-    git('add', '.')
-    git('commit', '-q', '-m', 'one')
-    git('tag', 'v1')
-    const bare = path.join(scratch(), 'app.git')
-    git('clone', '-q', '--bare', '.', bare)
+    const { bare } = repository({ 'app/Dockerfile': ALL, 'app/file': 'committed' })
     const image = await Image.build({ context: `file://${bare}#v1:app` })
     expect(await found(image)).toBe('.\n./Dockerfile\n./file\n')
     expect((await failure(Image.build({ context: `file://${bare}#main:out` }))).message).toContain('no directory of')
     expect((await failure(Image.build({ context: `file://${bare}#nothing` }))).code).toBe('ERR_CAISSON_FILE')
+  })
+
+  withGit(
+    'and what ADD adds may come from a server of repositories, also one that knows no more than files',
+    async () => {
+      const { bare, git } = repository({ 'app/Dockerfile': ALL, 'app/file': 'tagged' })
+      writeFileSync(path.join(git.work, 'app/file'), 'of the branch')
+      git('commit', '-qam', 'two')
+      git('push', '-q', bare, 'main')
+      execFileSync('git', ['update-server-info'], { cwd: bare })
+      const commit = git('rev-parse', 'v1').toString().trim()
+      await using server = await fileServer(path.dirname(bare))
+      await using daemon = await gitDaemon(path.dirname(bare))
+      for (const address of [`${server.address}/app.git`, `${daemon.address}/app.git`]) {
+        for (const [ref, content] of [
+          ['v1', 'tagged'],
+          ['main', 'of the branch'],
+          [commit, 'tagged'],
+        ])
+          expect([
+            address,
+            ref,
+            await inside(await Image.build({ context: `${address}#${ref}:app` }), 'cat /all/file'),
+          ]).toEqual([address, ref, content])
+        const { image } = await build(`ADD ${address}#v1:app /one
+ADD --keep-git-dir=true ${address}#main /two/
+ADD --checksum=${commit} ${address}#v1 /three
+`)
+        expect(await inside(image, 'cat /one/file /two/app/file; test -d /two/.git && ls -a /three')).toBe(
+          'taggedof the branch.\n..\napp\n',
+        )
+        const wrong = await failure(build(`ADD --checksum=${commit} ${address}#main /three`))
+        expect([wrong.code, wrong.location?.line]).toEqual(['ERR_CAISSON_DIGEST', 2])
+      }
+    },
+  )
+
+  withBusybox('may be an archive that a server has', async () => {
+    const directory = scratch()
+    writeFileSync(
+      path.join(directory, 'c.tar.gz'),
+      gzipSync(tar({ name: 'Dockerfile', data: ALL }, { name: 'x', data: 'x' })),
+    )
+    await using server = await fileServer(directory)
+    expect(await found(await Image.build({ context: `${server.address}/c.tar.gz` }))).toBe('.\n./Dockerfile\n./x\n')
+    expect((await failure(Image.build({ context: `${server.address}/none.tar` }))).message).toContain('404')
+  })
+
+  withBusybox('is looked at again, as far as it changed', async () => {
+    const files = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`d${i % 4}/e/f${i}`, `content ${i}`]))
+    const context = contextOf(files)
+    const text = 'COPY --link . /all\nCOPY --link --chmod=600 d1 /modes\nCOPY --link --chown=7:8 d2 d3 /owners/\n'
+    const first = await build(text, { context })
+    const states = async () => (await build(text, { context })).steps.map((step) => step.replace(/.*: /, ''))
+    expect(await states()).toEqual(['cached', 'cached', 'cached'])
+    expect(
+      await inside(first.image, 'cat /all/d1/e/f1; stat -c %a /modes/e/f1 /modes/e; stat -c %u:%g /owners/e/f2'),
+    ).toBe('content 1600\n600\n7:8\n')
+    // The same size, and a time that does not tell.
+    const at = path.join(context, 'd1/e/f1')
+    const { atime, mtime } = statSync(at)
+    writeFileSync(at, 'CONTENT 1')
+    utimesSync(at, atime, mtime)
+    expect(await states()).toEqual(['done', 'done', 'cached'])
+    chmodSync(path.join(context, 'd2/e'), 0o700)
+    expect(await states()).toEqual(['done', 'cached', 'done'])
+    renameSync(path.join(context, 'd3/e/f3'), path.join(context, 'd3/e/renamed'))
+    const last = await build(text, { context })
+    expect(await inside(last.image, 'ls /all/d3/e/renamed /owners/e/renamed; cat /modes/e/f1')).toContain('CONTENT 1')
+  })
+
+  withBusybox('cannot delete what a stage has by how its files are called', async () => {
+    const context = contextOf({ 'etc/.wh.passwd': '' })
+    expect((await failure(build('COPY . /', { context }))).message).toContain('.wh.passwd')
   })
 
   withBusybox('is never left by links', async () => {

@@ -4,7 +4,9 @@ import path from 'node:path'
 import { Container, run, Wait } from '../../lib/index.js'
 import { build, contextOf, removeBuilds } from '../support/build.js'
 import { noDebian, storeDebian } from '../support/debian.js'
-import { findProgram, testIf } from '../support/needs.js'
+import { noRegistry, startRegistry } from '../support/docker-registry.js'
+import { noDocker, startDockerd } from '../support/dockerd.js'
+import { findProgram, isRoot, testIf } from '../support/needs.js'
 import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
@@ -14,6 +16,8 @@ const withDebian = testIf(noDebian)
 const withReaders = testIf(
   noDebian || (!findProgram('skopeo') && 'no skopeo') || (!findProgram('podman') && 'no podman'),
 )
+
+const withDockerd = testIf(noDebian || noRegistry || noDocker)
 
 /** One layer for all: mirrors are slow. */
 const PACKAGES = `FROM ${BASE} AS packages
@@ -113,4 +117,38 @@ CMD redis-server --daemonize yes --bind 127.0.0.1 && exec nginx -g 'daemon off;'
     expect([found.Id, found.Config.User, found.RootFS.Layers.length]).toEqual([image.id.slice(7), 'app', 2])
     execFileSync('podman', [...podman, 'rmi', '-af'], { stdio: 'pipe' })
   })
+
+  withDockerd(
+    'is loaded, fetched and run by dockerd',
+    async () => {
+      await using registry = await startRegistry()
+      await using dockerd = await startDockerd(path.join(scratch(), 'docker'))
+      const name = `${registry.host}/team/app:1`
+      const context = contextOf({ 'sub/file': 'copied', run: '#!/bin/sh\nid -un; cat /app/sub/file /made\n' })
+      const text = `FROM ${BASE}
+RUN useradd app && echo made > /made && rm /etc/motd && ln -s /made /link
+COPY --chmod=755 . /app/
+WORKDIR /work
+USER app
+ENTRYPOINT ["/app/run"]
+`
+      const { image } = await build(text, { tag: name, push: true, context })
+      const archive = path.join(scratch(), 'image.tar')
+      const plain = (await build(text, { tag: 'plain:1', context })).image
+      await plain.save(archive, { format: 'docker' })
+      await dockerd.docker('load', '-q', '-i', archive)
+      await dockerd.docker('pull', '-q', name)
+      for (const [ref, { id }] of [
+        [name, image],
+        ['plain:1', plain],
+      ] as const) {
+        const [found] = JSON.parse(await dockerd.docker('image', 'inspect', ref))
+        expect([found.Id, found.Config.User, found.Config.WorkingDir]).toEqual([id, 'app', '/work'])
+        expect(await dockerd.docker('run', '--rm', '--network', 'none', ref)).toBe('app\ncopiedmade\n')
+      }
+      const look = ['--entrypoint', 'sh', name, '-c', 'test ! -e /etc/motd && readlink /link']
+      expect(docker('run', '--rm', '--network', 'none', ...look)).toBe('/made\n')
+    },
+    5 * MINUTES,
+  )
 })
