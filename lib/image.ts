@@ -292,6 +292,7 @@ export class Image {
     const { store } = await imageRoots()
     const found = await findImage(store, ref)
     if (!found) throw imageNotFound(ref, 'See Image.list().')
+    const { removeImage } = await import('./image/remove.js')
     await removeImage(store, found.descriptor.digest, found.name, force, usersOf)
   }
 

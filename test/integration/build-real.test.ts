@@ -147,7 +147,7 @@ ENTRYPOINT ["/app/run"]
         expect(await dockerd.docker('run', '--rm', '--network', 'none', ref)).toBe('app\ncopiedmade\n')
       }
       const look = ['--entrypoint', 'sh', name, '-c', 'test ! -e /etc/motd && readlink /link']
-      expect(docker('run', '--rm', '--network', 'none', ...look)).toBe('/made\n')
+      expect(await dockerd.docker('run', '--rm', '--network', 'none', ...look)).toBe('/made\n')
     },
     5 * MINUTES,
   )
