@@ -53,6 +53,8 @@ export type ErrorCode =
   | 'ERR_CAISSON_REGISTRY_UNSAFE'
   | 'ERR_CAISSON_REGISTRY_CONFIG'
   | 'ERR_CAISSON_DOCKERFILE'
+  | 'ERR_CAISSON_COMPOSE'
+  | 'ERR_CAISSON_DEPENDENCY'
   | 'ERR_CAISSON_SYSTEM'
 
 /** The system call behind an error, in the shape of Node's own system errors. */

@@ -1,10 +1,10 @@
 /** What COPY and ADD take of a tree, and where it comes to lie. */
 import { CaissonError } from '../errors.js'
+import { didYouMean, nearest } from '../util/suggest.js'
 import { hasWildcard } from './dockerfile/evaluate-copy.js'
 import { type Glob, matchGlob, parseGlob } from './dockerfile/glob.js'
 import { IgnoreMatcher, type MatchState } from './dockerfile/ignore.js'
 import type { CopySource } from './dockerfile/plan-types.js'
-import { didYouMean, nearest } from './dockerfile/suggest.js'
 import { baseName, joinPath, parentPath, quote } from './dockerfile/text.js'
 import type { ListedNode, Listing } from './listing.js'
 

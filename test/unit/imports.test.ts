@@ -5,7 +5,7 @@ import path from 'node:path'
 const LEVELS: Array<[name: string, pattern: RegExp]> = [
   ['cli', /^cli\//],
   ['index', /^index\.ts$/],
-  ['engine, cluster, build', /^(engine|cluster|build)\//],
+  ['engine, cluster, build, project', /^(engine|cluster|build|project)\//],
   ['what users import', /^[a-z]+\.ts$/],
   ['doctor', /^doctor\//],
   ['runtime', /^runtime\//],
@@ -15,6 +15,7 @@ const LEVELS: Array<[name: string, pattern: RegExp]> = [
   ['layer', /^layer\//],
   ['native', /^native\//],
   ['seccomp', /^seccomp\//],
+  ['compose', /^compose\//],
   ['spec, reference', /^(spec|reference)\//],
   ['util', /^util\//],
   ['errors', /^errors\.ts$/],
@@ -46,7 +47,7 @@ test('only native/ loads the addon, and pure folders touch no files', () => {
   for (const file of files) {
     const text = readFileSync(path.join(lib, file), 'utf8')
     if (!file.startsWith('native/')) expect([file, /createRequire|\.node'/.test(text)]).toEqual([file, false])
-    if (/^(spec|reference|seccomp|build\/dockerfile)\//.test(file))
+    if (/^(spec|reference|seccomp|compose|build\/dockerfile)\//.test(file))
       expect([file, /from '(node:fs|.*native\/)/.test(text)]).toEqual([file, false])
   }
 })

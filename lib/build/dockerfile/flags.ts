@@ -1,6 +1,7 @@
 /** The `--flags` of an instruction. */
+
+import { didYouMean, nearest } from '../../util/suggest.js'
 import type { Place } from './place.js'
-import { didYouMean, nearest } from './suggest.js'
 import type { Token } from './words.js'
 
 type Kind = 'boolean' | 'text' | 'list'

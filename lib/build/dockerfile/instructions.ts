@@ -1,4 +1,6 @@
 /** From instructions taken apart to typed ones, checked as far as they can be without variables. */
+
+import { didYouMean, nearest } from '../../util/suggest.js'
 import { readAdd, readCopy } from './copy-instruction.js'
 import { readFlags } from './flags.js'
 import { readHealthcheck } from './healthcheck.js'
@@ -6,7 +8,6 @@ import type { Arg, CommandLine, From, Instruction, Onbuild, Pairs, Run, Several,
 import { INSTRUCTION_NAMES, type ParsedInstruction } from './parser.js'
 import { Place } from './place.js'
 import { fault, type SourceFile, type Span } from './source.js'
-import { didYouMean, nearest } from './suggest.js'
 import { quote, trimSpace } from './text.js'
 import type { Token } from './words.js'
 

@@ -1,4 +1,6 @@
 /** The checks that look at FROM. */
+
+import { didYouMean, nearest } from '../../util/suggest.js'
 import type { Environment } from './environment.js'
 import { globalArgs } from './global-args.js'
 import { isImageName } from './image-name.js'
@@ -9,7 +11,6 @@ import type { BaseImage } from './plan-types.js'
 import { formatPlatform, type Platform, parsePlatform } from './platform.js'
 import { type Expansion, expand } from './shell.js'
 import type { StageNode } from './stage-node.js'
-import { didYouMean, nearest } from './suggest.js'
 import { quote } from './text.js'
 
 export function lintFrom(

@@ -1,8 +1,9 @@
 /** The checks that look at variables. */
+
+import { didYouMean, nearest } from '../../util/suggest.js'
 import type { Environment } from './environment.js'
 import type { Linter } from './lint.js'
 import type { Place } from './place.js'
-import { didYouMean, nearest } from './suggest.js'
 import { quote } from './text.js'
 import type { Token } from './words.js'
 

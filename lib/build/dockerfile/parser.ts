@@ -75,7 +75,7 @@ const WITH_HEREDOCS = new Set(['ADD', 'COPY', 'RUN'])
  * @throws CaissonError ERR_CAISSON_DOCKERFILE
  */
 export function parseDockerfile(text: string, name?: string): ParsedFile {
-  const source = new SourceFile(text, name)
+  const source = new SourceFile(text, name ?? 'Dockerfile')
   const reader = new LineReader(source)
   const instructions: ParsedInstruction[] = []
   for (let line = reader.next(); line; line = reader.next()) instructions.push(readInstruction(source, reader, line))

@@ -4,6 +4,7 @@
  */
 
 import { CaissonError } from '../../errors.js'
+import { didYouMean, nearest } from '../../util/suggest.js'
 import type { Environment } from './environment.js'
 import { evaluate } from './evaluate.js'
 import { type BuildContext, EvaluationContext, spend } from './evaluation.js'
@@ -22,7 +23,6 @@ import { fault, type SourceFile } from './source.js'
 import { expandFrom, namesTaken, refuseCircles, StageNode, stageIndex } from './stage-node.js'
 import { emptyImage, StageState, setOwn } from './stage-state.js'
 import { readStages } from './stages.js'
-import { didYouMean, nearest } from './suggest.js'
 import { quote } from './text.js'
 
 export interface PlanOptions {

@@ -1,8 +1,9 @@
 /** RUN --mount: its fields, and what they mean together. */
+
+import { didYouMean, nearest } from '../../util/suggest.js'
 import { parseSize } from '../../util/units.js'
 import { parseGoBoolean, parseUnsigned } from './go-values.js'
 import { fault } from './source.js'
-import { didYouMean, nearest } from './suggest.js'
 import { quote } from './text.js'
 
 const TYPES = ['bind', 'cache', 'tmpfs', 'secret', 'ssh'] as const
