@@ -157,6 +157,11 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return this.#life.pid
   }
 
+  /** It has ended, and its restart policy will start it again. */
+  get restarting(): boolean {
+    return this.#life.restarting
+  }
+
   get health(): Health {
     return this.#life.health
   }

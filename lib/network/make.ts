@@ -11,6 +11,7 @@ import {
   type NetworkDefinition,
   readDefinition,
   readDefinitions,
+  sweepDefinitions,
   writeDefinition,
 } from './definition.js'
 import { chooseIpv4, chooseIpv6, type Occupied, occupiedBy } from './subnets.js'
@@ -32,6 +33,8 @@ export interface NetworkOptions {
   /** Let containers reach link-local addresses, where clouds keep credentials (169.254.169.254). Default false. */
   metadata?: boolean
   labels?: Record<string, string>
+  /** false: it ends with this process, also with a name. */
+  lasting?: boolean
 }
 
 const OPTIONS: Record<keyof Required<NetworkOptions>, true> = {
@@ -44,6 +47,7 @@ const OPTIONS: Record<keyof Required<NetworkOptions>, true> = {
   mtu: true,
   metadata: true,
   labels: true,
+  lasting: true,
 }
 
 /** What these names mean as a `network` option. */
@@ -66,6 +70,9 @@ export async function defineNetwork(
       const there = await readDefinition(name)
       if (there) return there
     }
+    const passing = name === undefined || options.lasting === false
+    // One of that name may be a dead owner's.
+    if (passing) await sweepDefinitions()
     const occupied = await occupiedSubnets()
     const id = newId()
     const definition: NetworkDefinition = {
@@ -81,7 +88,7 @@ export async function defineNetwork(
       metadata: options.metadata ?? false,
       labels: { ...options.labels },
       created: new Date().toISOString(),
-      owner: name === undefined ? user.id : undefined,
+      owner: passing ? user.id : undefined,
     }
     await writeDefinition(definition)
     return definition
@@ -121,7 +128,7 @@ function check(options: NetworkOptions, existing: boolean): void {
   if (driver !== undefined && driver !== 'bridge') throw invalidArgument('driver', driver, 'bridge')
   if (mtu !== undefined && !(Number.isInteger(mtu) && mtu >= (ipv6 ? 1280 : 576) && mtu <= 65535))
     throw invalidArgument('mtu', mtu, `a number from ${ipv6 ? 1280 : 576} to 65535`)
-  for (const key of ['internal', 'metadata'] as const)
+  for (const key of ['internal', 'metadata', 'lasting'] as const)
     if (options[key] !== undefined && typeof options[key] !== 'boolean')
       throw invalidArgument(key, options[key], 'true or false')
   if (labels !== undefined && (typeof labels !== 'object' || labels === null))

@@ -56,6 +56,8 @@ export class Life {
   /** Someone ended it on purpose. */
   #intended = false
   #starting: Promise<void> | undefined
+  /** It has ended, and its policy starts it again. */
+  #pending = false
   #exit = deferred<ExecResult>()
   #result: ExecResult | undefined
   startedAt: Date | undefined
@@ -80,6 +82,10 @@ export class Life {
   }
   get restarts(): number {
     return this.#restarter.count
+  }
+  /** It has ended, and will be started again by itself. */
+  get restarting(): boolean {
+    return this.#pending && !this.#intended
   }
   get health(): Health {
     return this.#monitor?.status ?? 'none'
@@ -194,6 +200,7 @@ export class Life {
     this.#pid = null
     this.finishedAt = new Date()
     const delay = this.#intended ? undefined : this.#restarter.next(result)
+    this.#pending = delay !== undefined
     this.#finish(result)
     if (this.#state !== 'removed') this.setState('exited')
     if (delay !== undefined) void this.#again(delay)
@@ -209,7 +216,10 @@ export class Life {
     await sleep(delay)
     if (this.#state !== 'exited' || this.#intended || this.#starting) return
     // A start that fails ends the trying: it will not get better by itself.
-    await this.#startOnce().catch(() => undefined)
+    await this.#startOnce().catch(() => {
+      this.#pending = false
+      this.#options.events.changed()
+    })
   }
 
   /** Sends a signal; SIGKILL takes all that is in the container. */

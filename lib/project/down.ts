@@ -1,0 +1,58 @@
+/** A project taken down: containers in the opposite order of their start, then networks, and volumes if that is wanted. */
+import { CaissonError } from '../errors.js'
+import { Network } from '../network.js'
+import { awake } from '../util/awake.js'
+import { Volume } from '../volume.js'
+import type { DownOptions } from './control.js'
+import { PROJECT_LABEL } from './labels.js'
+import { forget, type Replica, type Running } from './running.js'
+
+/** Stops and removes: each one when nothing that needs it is left. All are tried, and the first error is given. */
+export async function removeReplicas(running: Running, replicas: readonly Replica[], timeout?: number): Promise<void> {
+  const ended = new Map<Replica, Promise<void>>()
+  const end = (replica: Replica, chain: readonly Replica[]): Promise<void> => {
+    const known = ended.get(replica)
+    if (known) return known
+    const dependents = replicas.filter((each) => each.needs.includes(replica.service) && !chain.includes(each))
+    const work = (async () => {
+      await Promise.allSettled(dependents.map((each) => end(each, [...chain, replica])))
+      const { container } = replica
+      await container.stop(timeout === undefined ? {} : { timeout }).catch(() => undefined)
+      await container.remove({ force: true, volumes: true })
+      running.drop(replica)
+    })()
+    ended.set(replica, work)
+    return work
+  }
+  const results = await awake(Promise.allSettled(replicas.map((replica) => end(replica, []))))
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
+}
+
+/** Of this process. */
+export async function takeDown(running: Running, options: DownOptions): Promise<void> {
+  await removeReplicas(running, [...running.replicas], options.timeout)
+  for (const network of running.networks.splice(0)) await unlessUsed(network.remove())
+  if (options.volumes) await removeVolumes(running.name)
+  await running.control?.close()
+  running.control = undefined
+  forget(running.name)
+}
+
+/** What is left of one that nobody holds. */
+export async function removeRest(name: string, volumes: boolean): Promise<void> {
+  for (const network of await Network.list({ labels: { [PROJECT_LABEL]: name } })) await unlessUsed(network.remove())
+  if (volumes) await removeVolumes(name)
+}
+
+async function removeVolumes(name: string): Promise<void> {
+  for (const volume of await Volume.list({ labels: { [PROJECT_LABEL]: name } })) await volume.remove()
+}
+
+/** Containers that are none of the project's may be on its networks; these stay for them. */
+async function unlessUsed(removal: Promise<void>): Promise<void> {
+  await removal.catch((error) => {
+    if (!(error instanceof CaissonError) || error.code !== 'ERR_CAISSON_IN_USE') throw error
+    process.emitWarning(`${error.message}; it is not removed`, { code: 'CAISSON_COMPOSE' })
+  })
+}

@@ -1,0 +1,10 @@
+/** Labels that docker compose gives, too: other programs look for them. */
+export const PROJECT_LABEL = 'com.docker.compose.project'
+export const SERVICE_LABEL = 'com.docker.compose.service'
+export const NUMBER_LABEL = 'com.docker.compose.container-number'
+export const HASH_LABEL = 'com.docker.compose.config-hash'
+export const DIRECTORY_LABEL = 'com.docker.compose.project.working_dir'
+export const FILES_LABEL = 'com.docker.compose.project.config_files'
+export const ONEOFF_LABEL = 'com.docker.compose.oneoff'
+export const NETWORK_LABEL = 'com.docker.compose.network'
+export const VOLUME_LABEL = 'com.docker.compose.volume'

@@ -1,0 +1,178 @@
+/** Compose files from disk, or an object: found, read, and made one. */
+import { readdir, readFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import path from 'node:path'
+import { parseDotenv, parseRawEnv } from '../compose/dotenv.js'
+import { type Fragment, mergeFragments, nameIn, type Opened, readFile as readFragment } from '../compose/file.js'
+import type { EnvFileModel } from '../compose/nested-fields.js'
+import { composeError, type Place } from '../compose/node.js'
+import { type ProjectModel, projectOf } from '../compose/project.js'
+import type { Context } from '../compose/read.js'
+import { fromObject, parseYaml } from '../compose/yaml.js'
+import { CaissonError, invalidArgument } from '../errors.js'
+
+export interface ComposeOptions {
+  /** Default: COMPOSE_PROJECT_NAME, `name` of the file, or the name of its directory. */
+  projectName?: string
+  /** Default: COMPOSE_PROFILES, separated by commas. `*`: all. */
+  profiles?: readonly string[]
+  /** Variables for the file, before those of `.env` beside it. Default: those of this process. */
+  env?: Record<string, string | undefined>
+  /** Files of variables instead of `.env`. */
+  envFiles?: readonly string[]
+}
+
+export interface Loaded {
+  model: ProjectModel
+  profiles: readonly string[]
+  warnings: readonly string[]
+  lookup(name: string): string | undefined
+}
+
+const NAMES = ['compose.yaml', 'compose.yml', 'docker-compose.yaml', 'docker-compose.yml']
+const OVERRIDES = NAMES.map((name) => name.replace(/\.ya?ml$/, '.override$&'))
+
+/** @param source a file, a directory with one, several that go over each other, or what a file would say. */
+export async function loadProject(
+  source: string | readonly string[] | object,
+  options: ComposeOptions,
+): Promise<Loaded> {
+  const files = await filesOf(source)
+  const first = files?.[0]
+  const directory = first === undefined ? process.cwd() : path.dirname(first)
+  const given = options.env ?? process.env
+  const beside = await variablesBeside(directory, options.envFiles, given)
+  const own = new Map<string, string>()
+  const lookup = (name: string) => given[name] ?? beside.get(name) ?? own.get(name)
+  const warnings = new Set<string>()
+  const context = (at: string): Context => ({
+    lookup,
+    warn: (message) => void warnings.add(message),
+    directory: at,
+    home: homedir(),
+  })
+  // Relative paths of all files are below the first one; those of a file that is extended below its own directory.
+  const opened: Opened[] = []
+  if (files)
+    for (const file of files)
+      opened.push({ root: parseYaml(await textOf(file), named(file)), context: context(directory), file })
+  else opened.push({ root: fromObject(source), context: context(directory), file: '' })
+  const name = projectName(options, lookup, opened, directory)
+  own.set('COMPOSE_PROJECT_NAME', name)
+  const open = async (file: string, place: Place): Promise<Opened> => ({
+    root: parseYaml(await textOf(file, place), named(file)),
+    context: context(path.dirname(file)),
+    file,
+  })
+  let whole: Fragment | undefined
+  for (const each of opened) {
+    const fragment = await readFragment(each, open)
+    whole = whole ? mergeFragments(whole, fragment) : fragment
+  }
+  const model = projectOf(whole as Fragment, { name, directory, files: files ?? [] }, (opened[0] as Opened).root)
+  const profiles = options.profiles ?? (lookup('COMPOSE_PROFILES') ?? '').split(',').filter((each) => each !== '')
+  return { model, profiles, warnings: [...warnings], lookup }
+}
+
+/** As somebody in this directory would write it. */
+function named(file: string): string {
+  const relative = path.relative(process.cwd(), file)
+  return relative.startsWith('..') ? file : relative
+}
+
+/** Absolute; undefined: it is an object. */
+async function filesOf(source: unknown): Promise<string[] | undefined> {
+  if (Array.isArray(source)) {
+    if (source.length > 0 && source.every((each) => typeof each === 'string'))
+      return source.map((each) => path.resolve(each))
+    throw invalidArgument('file', source, 'a path, a list of paths or an object')
+  }
+  if (typeof source === 'object' && source !== null) return undefined
+  if (typeof source !== 'string' || source === '')
+    throw invalidArgument('file', source, 'a path, a list of paths or an object')
+  const absolute = path.resolve(source)
+  const inside = await readdir(absolute).catch(() => undefined)
+  if (!inside) return [absolute]
+  const found = NAMES.find((name) => inside.includes(name))
+  if (found === undefined)
+    throw new CaissonError('ERR_CAISSON_COMPOSE', `there is no compose file in ${absolute}`, {
+      stage: 'compose',
+      hint: `Write ${NAMES[0]}, or name another file.`,
+    })
+  const override = OVERRIDES.find((name) => inside.includes(name))
+  return [found, ...(override === undefined ? [] : [override])].map((name) => path.join(absolute, name))
+}
+
+async function textOf(file: string, place?: Place): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    const message = `cannot read ${file}: ${(error as Error).message}`
+    const hint = 'Give a file that is there and can be read.'
+    if (place) throw composeError(place, message, hint)
+    throw new CaissonError('ERR_CAISSON_COMPOSE', message, { stage: 'compose', hint, cause: error as Error })
+  }
+}
+
+async function variablesBeside(
+  directory: string,
+  files: readonly string[] | undefined,
+  given: Record<string, string | undefined>,
+): Promise<Map<string, string | undefined>> {
+  const found = new Map<string, string | undefined>()
+  const lookup = (name: string) => given[name] ?? found.get(name)
+  if (files === undefined) {
+    const file = path.join(directory, '.env')
+    const text = await readFile(file, 'utf8').catch(() => undefined)
+    return text === undefined ? found : parseDotenv(text, named(file), lookup)
+  }
+  for (const file of files)
+    for (const [name, value] of parseDotenv(await textOf(path.resolve(file)), file, lookup)) found.set(name, value)
+  return found
+}
+
+/** Letters, digits, `-` and `_`, as in names of containers and networks. */
+function projectName(
+  options: ComposeOptions,
+  lookup: Loaded['lookup'],
+  opened: readonly Opened[],
+  directory: string,
+): string {
+  const asked = options.projectName ?? (lookup('COMPOSE_PROJECT_NAME') || undefined) ?? written(opened)
+  if (asked !== undefined) {
+    if (typeof asked === 'string' && /^[a-z0-9][a-z0-9_-]{0,62}$/.test(asked)) return asked
+    throw invalidArgument(
+      'projectName',
+      asked,
+      'at most 63 small letters, digits, "-" and "_", beginning with a letter or digit',
+    )
+  }
+  const name = path
+    .basename(directory)
+    .toLowerCase()
+    .replace(/[^a-z0-9_-]/g, '')
+    .replace(/^[_-]+/, '')
+    .slice(0, 63)
+  if (name !== '') return name
+  throw invalidArgument('projectName', undefined, 'given, as the directory has no name that could be used')
+}
+
+/** That of the last file. */
+function written(opened: readonly Opened[]): string | undefined {
+  return opened.map(({ root, context }) => nameIn(root, context)).findLast((name) => name !== undefined)
+}
+
+/** Variables of files that a service names; the later ones count. */
+export async function environmentOf(files: readonly EnvFileModel[], lookup: Loaded['lookup']) {
+  const found: Record<string, string | undefined> = {}
+  for (const { path: file, required, raw, place } of files) {
+    const text = await readFile(file, 'utf8').catch((error) => {
+      if (required)
+        throw composeError(place, `cannot read ${file}: ${error.message}`, 'Make it, or write required: false.')
+    })
+    if (text === undefined) continue
+    const read = raw ? parseRawEnv(text) : parseDotenv(text, named(file), (name) => lookup(name) ?? found[name])
+    Object.assign(found, Object.fromEntries(read))
+  }
+  return found
+}
