@@ -15,6 +15,7 @@ export { Container, type ContainerInfo, type CreateOptions } from './container.j
 export { doctor, type Finding, type FindingState, type Report } from './doctor.js'
 export { CaissonError, type CaissonErrorOptions, type ErrorCode, type SystemCause } from './errors.js'
 export { type ExecResult, Execution, type Reason } from './execution.js'
+export { Group, type GroupEnd, type GroupMember, type GroupOptions } from './group.js'
 export type { ImageHistory, ImageInspection, ImageLayer } from './image/describe.js'
 export type { ImageFilter } from './image/list.js'
 export type { LoadSource } from './image/load.js'

@@ -1,7 +1,7 @@
 /** Waiting for what a dependency has to be. */
-import type { Condition } from '../compose/relations.js'
-import type { Container } from '../container.js'
-import { CaissonError } from '../errors.js'
+import type { Condition } from '../../compose/relations.js'
+import type { Container } from '../../container.js'
+import { CaissonError } from '../../errors.js'
 
 const INTERVAL = 250
 
