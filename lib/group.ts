@@ -71,7 +71,7 @@ export class Group extends EventEmitter implements AsyncDisposable {
         undo.push(() => releaseAttachment(id))
         await startAttachment(attachment, undefined)
       }
-      const alone = attachment ? undefined : await Namespace.create('net')
+      const alone = attachment ? undefined : await Namespace.create('net', { loopback: true })
       if (alone) undo.push(() => alone.dispose())
       const net = alone ?? { type: 'net' as const, inode: fstatSync(attachment?.fd as number).ino, fd: attachment?.fd }
       const containers: Container[] = []

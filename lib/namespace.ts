@@ -51,6 +51,8 @@ export interface NamespaceOptions {
   idMaps?: IdMapPair
   /** For `time`: seconds that its clocks are ahead of the host's (time_namespaces(7)). */
   timeOffsets?: { monotonic?: number; boottime?: number }
+  /** For `net`: its loopback is up. */
+  loopback?: boolean
 }
 
 /** What has to be given back when nobody disposed of the object. */
@@ -94,9 +96,10 @@ export class Namespace implements Disposable, AsyncDisposable {
   /** A new one, with no process in it (`pid`: see above). */
   static async create(type: NamespaceType, options: NamespaceOptions = {}): Promise<Namespace> {
     checkNamespaceType(type, 'type')
-    const { user, idMaps, timeOffsets } = options
+    const { user, idMaps, timeOffsets, loopback = false } = options
     if (idMaps && type !== 'user') throw invalidArgument('idMaps', idMaps, `for a ${type} namespace`)
     if (timeOffsets && type !== 'time') throw invalidArgument('timeOffsets', timeOffsets, `for a ${type} namespace`)
+    if (loopback && type !== 'net') throw invalidArgument('loopback', loopback, `for a ${type} namespace`)
     if (user && (user.type !== 'user' || type === 'user'))
       throw invalidArgument('user', user, 'a user namespace for one of another kind')
     const maps = idMaps && {
@@ -108,6 +111,7 @@ export class Namespace implements Disposable, AsyncDisposable {
         // An ordinary user may make only those that belong to a user namespace of its own.
         user: user ?? (type === 'user' ? undefined : (await ordinary())?.user),
         timeOffsets,
+        loopback,
         idMaps: type === 'user' ? (maps ?? defaultIdMaps()) : undefined,
       }),
     )

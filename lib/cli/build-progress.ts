@@ -1,5 +1,6 @@
 /** Progress of builds: lines for logs, a picture for terminals, or JSON for programs. */
 import type { BuildEvent, BuildStepEvent } from '../index.js'
+import { harmless } from './harmless.js'
 import { usageError } from './usage.js'
 
 export interface BuildProgress {
@@ -31,12 +32,6 @@ export const seconds = (durationMs = 0) => `${(durationMs / 1000).toFixed(1)}s`
 
 const headOf = ({ stage, index, count, title }: BuildStepEvent) => `[${stage} ${index}/${count}] ${firstLine(title)}`
 const firstLine = (text: string) => text.split('\n', 1)[0] as string
-
-/** A terminal must not obey what a command prints. */
-function harmless(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return text.replace(/\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '')
-}
 
 /** Whole lines of several streams, each with its beginning. */
 class Lines {
@@ -124,7 +119,10 @@ function terminalProgress(to: NodeJS.WriteStream): BuildProgress {
       if (event.type === 'warning') finished.push(warningOf(event))
       else if (event.type === 'output') {
         const step = running.get(event.step)
-        if (step) step.tail = [...step.tail, ...lines.take(`${event.step}/`, event.data).map(harmless)].slice(-SHOWN)
+        if (step)
+          step.tail = [...step.tail, ...lines.take(`${event.step}/`, event.data).map((text) => harmless(text))].slice(
+            -SHOWN,
+          )
       } else if (event.type === 'step') {
         if (event.status === 'started') {
           running.set(event.step, { event, began: performance.now(), tail: [] })

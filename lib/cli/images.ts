@@ -3,6 +3,7 @@ import { Image } from '../index.js'
 import type { Command } from './command.js'
 import { bytes } from './progress.js'
 import { onlyOne } from './pull.js'
+import { table } from './table.js'
 import { usageError } from './usage.js'
 
 const EXITS = 'Exits with 0, or with 1 when it failed.'
@@ -25,28 +26,19 @@ export const imagesCommand: Command = {
     if (flags.boolean('quiet')) for (const image of images) process.stdout.write(`${id(image)}\n`)
     else if (flags.boolean('json'))
       for (const image of images) process.stdout.write(`${JSON.stringify(await image.inspect())}\n`)
-    else process.stdout.write(await table(images, id))
+    else process.stdout.write(await imageTable(images, id))
     return 0
   },
 }
 
-async function table(images: Image[], id: (image: Image) => string): Promise<string> {
+async function imageTable(images: Image[], id: (image: Image) => string): Promise<string> {
   const rows = [['NAME', 'IMAGE ID', 'CREATED', 'SIZE']]
   for (const image of images) {
     const { created } = await image.inspect()
     const more = [id(image), created?.toISOString().slice(0, 10) ?? '', bytes(image.size ?? 0)]
     for (const name of image.tags.length > 0 ? image.tags : ['<none>']) rows.push([name, ...more])
   }
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => (row[column] as string).length)))
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i] as number))
-          .join('   ')
-          .trimEnd()}\n`,
-    )
-    .join('')
+  return table(rows[0] as string[], rows.slice(1))
 }
 
 export const tagCommand: Command = {

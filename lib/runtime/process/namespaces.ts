@@ -83,6 +83,8 @@ export interface CreateOptions {
   idMaps?: IdMapPair
   /** For `time`: seconds that the clocks are ahead of the host's. */
   timeOffsets?: { monotonic?: number; boottime?: number }
+  /** For `net`: its loopback is up. */
+  loopback?: boolean
 }
 
 /**
@@ -100,6 +102,7 @@ export async function createNamespace(type: NamespaceType, options: CreateOption
   if (type === 'pid') becomeEmpty(plan, stage)
   else if (type === 'time') plan.add('TIME', stage, { strings: [offsets] })
   else plan.add('UNSHARE', stage, { numbers: [NAMESPACES[type].flag] })
+  if (type === 'net' && options.loopback) plan.add('LOOPBACK', stage)
   // Otherwise what is mounted and unmounted on the host would go on to happen in it.
   if (type === 'mnt') plan.add('PROPAGATION', stage, { numbers: [MS_REC | PROPAGATION.private], strings: [''] })
   plan.add('HOLD', stage, { numbers: [options.user ? 1 : 0] })
