@@ -34,6 +34,7 @@ const PEERS = {
   zstd: 'zstd',
   setfattr: 'attr',
   'docker-registry': 'docker-registry',
+  'docker-compose': 'docker-compose',
   htpasswd: 'apache2-utils',
   openssl: 'openssl',
   '/usr/include/seccomp.h': 'libseccomp-dev',

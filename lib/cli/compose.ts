@@ -171,6 +171,12 @@ async function up(project: Project, flags: Flags, services: readonly string[]): 
       '--detach: containers end with the process that started them',
       'Run it in the background with &, or as a service.',
     )
+  const code = flags.text('exit-code-from')
+  if (code !== undefined && !project.services.includes(code))
+    throw usageError(
+      `--exit-code-from: there is no service ${JSON.stringify(code)}`,
+      `There are ${project.services.join(', ')}.`,
+    )
   for (const warning of project.warnings) process.stderr.write(`caisson: ${warning}\n`)
   const abort = new AbortController()
   let asked = 0
@@ -201,7 +207,6 @@ async function up(project: Project, flags: Flags, services: readonly string[]): 
       .finally(() => progress.end())
     started = true
     if (abort.signal.aborted) void end()
-    const code = flags.text('exit-code-from')
     const first =
       flags.boolean('abort-on-container-exit') || code !== undefined ? firstEnd(project, code, abort.signal) : undefined
     void first?.then(end)
@@ -226,11 +231,6 @@ async function firstEnd(
   service: string | undefined,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  if (service !== undefined && !project.services.includes(service))
-    throw usageError(
-      `--exit-code-from: there is no service ${JSON.stringify(service)}`,
-      `There are ${project.services.join(', ')}.`,
-    )
   while (!signal.aborted) {
     const all = await project.ps()
     if (all.length === 0) return undefined
@@ -274,13 +274,7 @@ async function ps(project: Project, flags: Flags, services: readonly string[]): 
     process.stdout.write(
       table(
         ['NAME', 'IMAGE', 'SERVICE', 'STATUS', 'PORTS'],
-        all.map((each) => [
-          each.name,
-          each.image.replace(/^sha256:/, '').slice(0, 40),
-          each.service,
-          statusOf(each),
-          portsOf(each),
-        ]),
+        all.map((each) => [each.name, each.image, each.service, statusOf(each), portsOf(each)]),
       ),
     )
   return 0

@@ -1,6 +1,7 @@
 /** A project taken down: containers in the opposite order of their start, then networks, and volumes if that is wanted. */
 import { CaissonError } from '../errors.js'
 import { Network } from '../network.js'
+import { owner } from '../runtime/process/owner.js'
 import { awake } from '../util/awake.js'
 import { Volume } from '../volume.js'
 import type { DownOptions } from './control.js'
@@ -41,6 +42,8 @@ export async function takeDown(running: Running, options: DownOptions): Promise<
 
 /** What is left of one that nobody holds. */
 export async function removeRest(name: string, volumes: boolean): Promise<void> {
+  // What a dead one has left is swept when the next owner comes.
+  await owner()
   for (const network of await Network.list({ labels: { [PROJECT_LABEL]: name } })) await unlessUsed(network.remove())
   if (volumes) await removeVolumes(name)
 }

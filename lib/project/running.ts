@@ -11,6 +11,8 @@ export interface Replica {
   /** Of what it was made of: another one means that it is made anew. */
   hash: string
   container: Container
+  /** As the file has it. */
+  image: string
   /** Services that are started before, and stopped after it. */
   needs: readonly string[]
 }
@@ -65,14 +67,14 @@ export class Running {
   }
 
   ps(): ProjectContainer[] {
-    return this.replicas.map(({ container, service, number }) => {
+    return this.replicas.map(({ container, service, number, image }) => {
       const { state, ports, log } = container.inspect()
       return {
         id: container.id,
         name: container.name,
         service,
         number,
-        image: container.image,
+        image,
         state: container.state,
         health: container.health,
         exitCode: container.state === 'exited' ? state.exitCode : null,

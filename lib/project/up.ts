@@ -9,7 +9,7 @@ import { Volume } from '../volume.js'
 import { claim } from './control.js'
 import { createReplica, ofService, type Prepared, prepare } from './create.js'
 import { removeReplicas, takeDown } from './down.js'
-import { type ImageChoice, imagesOf } from './images.js'
+import { builtName, type ImageChoice, imagesOf } from './images.js'
 import type { Loaded } from './load.js'
 import { makeNetworks, makeVolumes } from './make.js'
 import type { Replica, Running } from './running.js'
@@ -130,6 +130,7 @@ interface Starting {
 async function startService(prepared: Prepared, starting: Starting): Promise<void> {
   const { service } = prepared
   const { running, loaded, made, signal } = starting
+  const image = builtName(service, loaded.model.name)
   const needs = Object.keys(service.dependencies)
   await Promise.all(
     Object.entries(service.dependencies).map(([name, each]) => dependency(service, name, each, starting)),
@@ -141,7 +142,7 @@ async function startService(prepared: Prepared, starting: Starting): Promise<voi
       let replica = running.of(service.name).find((each) => each.number === number)
       if (!replica) {
         const container = await createReplica(prepared, number, loaded, running)
-        replica = { service: service.name, number, hash: prepared.hash, container, needs }
+        replica = { service: service.name, number, hash: prepared.hash, container, image, needs }
         running.replicas.push(replica)
         made.push(replica)
       }
