@@ -13,6 +13,7 @@ import { Image } from './image.js'
 import type { Change } from './layer/diff.js'
 import { addon } from './native/addon.js'
 import type { NetworkDefinition } from './network/definition.js'
+import { EgressNetwork } from './network/egress/network.js'
 import type { EndpointOptions } from './network/endpoint.js'
 import type { PublishedPort } from './network/ports.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
@@ -79,6 +80,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.image = parts.image
     const { options, assembled, imageConfig } = parts
     this.labels = { ...imageConfig.Labels, ...options.labels }
+    if (parts.network instanceof EgressNetwork) parts.network.listener = (event) => this.emit('egress', event)
     this.#agent = new ContainerAgent(assembled.workload, () => this.#life.running, parts.data !== undefined)
     this.#archive = new ContainerArchive(this.#agent, assembled.workload, options.security?.privileged ?? false)
     this.#execs = new Execs({ ...assembled, owner: parts.owner })

@@ -26,6 +26,15 @@ export type { UnpackOptions } from './image/unpack.js'
 export { Image } from './image.js'
 export type { Change } from './layer/diff.js'
 export { Namespace, type NamespaceFilter, type NamespaceInfo, type NamespaceOptions } from './namespace.js'
+export type {
+  EgressEvent,
+  EgressFunction,
+  EgressOption,
+  EgressReason,
+  EgressRequest,
+  EgressUsage,
+  Verdict,
+} from './network/egress/request.js'
 export type { PublishedPort } from './network/ports.js'
 export {
   type EndpointOptions,

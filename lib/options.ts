@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import type { Limits } from './cgroup/settings.js'
 import type { Container } from './container.js'
 import type { Namespace } from './namespace.js'
+import type { EgressOption } from './network/egress/request.js'
 import type { EndpointOptions } from './network/endpoint.js'
 import type { PortMapping } from './network/ports.js'
 import type { Network } from './network.js'
@@ -144,8 +145,11 @@ export interface ContainerOptions {
   extraHosts?: Record<string, string> | readonly string[]
   namespaces?: Partial<Record<NamespaceType, 'private' | 'host' | Namespace | Container>>
   security?: SecurityOptions
-  /** Which hosts it may reach; not there yet. */
-  egress?: { allow?: readonly string[] }
+  /**
+   * Where it may connect to (`registry.example:443`, `*.example.org`, `10.0.0.0/8:5432`), or a function that is asked.
+   * It has no other network then.
+   */
+  egress?: EgressOption
   pull?: 'missing' | 'always' | 'never'
   platform?: string
   healthcheck?: HealthcheckOptions | false

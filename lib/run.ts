@@ -5,6 +5,7 @@ import { type ExecResult, Execution, type Launched, type LaunchRequest, limitsOf
 import { Image } from './image.js'
 import type { NativeReport } from './native/addon.js'
 import type { Note } from './native/failure.js'
+import { EgressNetwork } from './network/egress/network.js'
 import type { RunOptions } from './options.js'
 import { attach, releaseAttachment, startAttachment } from './runtime/container/attachments.js'
 import { type HeldVolumes, takeVolumes } from './runtime/container/volumes.js'
@@ -75,7 +76,8 @@ async function launch(
       async conclude(report) {
         // Whoever has the result may use the same address, port or volume again.
         await closed
-        return concluded(report, cgroup.files, lowered.plan.notes)
+        const result = concluded(report, cgroup.files, lowered.plan.notes)
+        return network instanceof EgressNetwork ? { ...result, egress: { ...network.usage } } : result
       },
     }
   } catch (error) {

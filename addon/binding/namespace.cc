@@ -53,6 +53,9 @@ static Napi::Value to_value(Napi::Env env, Errand& errand) {
   auto opened = Napi::Array::New(env, errand.opened.size());
   for (uint32_t i = 0; i < errand.opened.size(); i++)
     opened[i] = Napi::Number::New(env, errand.opened[i].release());
+  auto sockets = Napi::Array::New(env, errand.sockets.size());
+  for (uint32_t i = 0; i < errand.sockets.size(); i++)
+    sockets[i] = Napi::Number::New(env, errand.sockets[i].release());
   auto texts = Napi::Array::New(env, errand.texts.size());
   for (uint32_t i = 0; i < errand.texts.size(); i++) texts[i] = Napi::String::New(env, errand.texts[i]);
   auto probed = Napi::Array::New(env, errand.probed.size());
@@ -65,6 +68,7 @@ static Napi::Value to_value(Napi::Env env, Errand& errand) {
   auto object = Napi::Object::New(env);
   object.Set("opened", opened);
   object.Set("probed", probed);
+  object.Set("sockets", sockets);
   object.Set("texts", texts);
   object.Set("hold", errand.hold.release());
   return object;

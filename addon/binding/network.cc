@@ -1,5 +1,6 @@
 #include "binding/network.h"
 
+#include "binding/captive.h"
 #include "binding/convert.h"
 #include "binding/promise.h"
 #include "core/netns.h"
@@ -233,6 +234,7 @@ void export_network(Napi::Object exports) {
   network.Set("unpublish", Napi::Function::New(env, unpublish_port, "unpublish"));
   network.Set("changeResolver", Napi::Function::New(env, change_resolver, "changeResolver"));
   network.Set("endResolver", Napi::Function::New(env, end_resolver, "endResolver"));
+  export_captive(network);
   exports.Set("network", network);
 }
 

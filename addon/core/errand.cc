@@ -149,6 +149,7 @@ Result<Errand> run_errand(ErrandOptions options) {
     return write_id_maps(runner.pid(), options.maps);
   };
   std::vector<Probed> probed;
+  std::vector<Fd> sockets;
   auto deadline = Clock::now() + LIMIT;
   for (;;) {
     message what;
@@ -172,12 +173,16 @@ Result<Errand> run_errand(ErrandOptions options) {
       case MESSAGE_PROBED:
         probed.push_back({what.error, what.value});
         break;
+      case MESSAGE_SOCKET:
+        sockets.push_back(fds.empty() ? Fd() : std::move(fds[0]));
+        break;
       case MESSAGE_READY: {
         if (unmapped)
           if (auto done = map(); !done) return done.failure();
         auto errand = collect(options, runner);
         if (!errand) return errand;
         errand->probed = std::move(probed);
+        errand->sockets = std::move(sockets);
         if (!options.keep) return errand;
         if (!say_go(control, runner)) return failed("process", "sendmsg", "go");
         runner.keep();

@@ -34,6 +34,7 @@ struct Probed {
 struct Errand {
   std::vector<Fd> opened;
   std::vector<Probed> probed;
+  std::vector<Fd> sockets;  // one for each SOCKET; empty where the kernel has no such kind
   std::vector<std::string> texts;
   Fd hold;  // only when it was to be kept
 };

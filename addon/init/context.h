@@ -116,6 +116,7 @@ int op_become_root(struct context *, const struct operation *);
 int op_undumpable(struct context *, const struct operation *);
 int op_hostname(struct context *, const struct operation *);
 int op_loopback(struct context *, const struct operation *);
+int op_socket(struct context *, const struct operation *);
 
 int op_propagation(struct context *, const struct operation *);
 int op_tree(struct context *, const struct operation *);

@@ -28,6 +28,7 @@ const operator_function plan_operators[PLAN_OP_COUNT] = {
     [PLAN_SYSCTL] = op_sysctl,
     [PLAN_HOSTNAME] = op_hostname,
     [PLAN_LOOPBACK] = op_loopback,
+    [PLAN_SOCKET] = op_socket,
     [PLAN_RLIMIT] = op_rlimit,
     [PLAN_CONSOLE] = op_console,
     [PLAN_OOM_SCORE] = op_oom_score,

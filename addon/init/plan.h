@@ -59,6 +59,7 @@ extern "C" {
   OP(SYSCTL)        /* proc slot                             | path below /proc/sys, value                 */ \
   OP(HOSTNAME)      /*                                       | host name, domain name or empty             */ \
   OP(LOOPBACK)      /*                                       |                                             */ \
+  OP(SOCKET)        /* domain, type, protocol                |                                             */ \
   OP(RLIMIT)        /* resource, soft, hard, 1: only raise the hard one |                                  */ \
   OP(CONSOLE)       /* devpts slot, /dev slot, columns << 16 | rows |                                      */ \
   OP(OOM_SCORE)     /*                                       | value                                       */ \
@@ -97,7 +98,7 @@ enum plan_flag {
   PLAN_RECURSIVE = 1,    /* TREE, SETATTR */
   PLAN_NO_SYMLINKS = 2,  /* ATTACH, MASK, READONLY: no symbolic link anywhere in the path */
   PLAN_CREATE = 4,       /* ATTACH, WORKDIR: make what is missing */
-  PLAN_OPTIONAL = 8,     /* skip when the path does not exist; LANDLOCK: those that do not */
+  PLAN_OPTIONAL = 8,     /* skip when the path does not exist; LANDLOCK: those that do not; SOCKET: kinds */
   PLAN_EXCLUSIVE = 16,   /* FILE: must not exist */
   PLAN_TOP = 32,         /* TREE: the attributes are for the topmost mount only */
 };
@@ -155,6 +156,7 @@ enum message_type {
   MESSAGE_READY,      /* to the owner: waiting in WAIT or HOLD */
   MESSAGE_GO,         /* from the owner: value = pid as the owner sees it; may carry fds */
   MESSAGE_REPLY,      /* to the owner: answer of the file agent, may carry one fd */
+  MESSAGE_SOCKET,     /* to the owner, with the socket, or error = why there is none */
   MESSAGE_PROBED,     /* to the owner: error = 0 when the call is there, value = what it returned */
 };
 

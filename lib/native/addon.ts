@@ -226,6 +226,8 @@ export interface NativeErrand {
   opened: number[]
   /** For each PROBE: errno 0 when the call is there, and what it returned. */
   probed: Array<{ errno: number; value: number }>
+  /** For each SOCKET; -1: the kernel has no such kind. The caller closes them. */
+  sockets: number[]
   texts: string[]
   /** The process ends when this descriptor is closed; -1 when it was not to be kept. */
   hold: number

@@ -58,6 +58,24 @@ export interface NativePublication {
   port: number
 }
 
+/** Descriptors; -1: there is no IPv6. */
+export interface NativeCaptiveSockets {
+  routes: number
+  rules: number
+  namesUdp: number
+  namesTcp: number
+  streams4: number
+  streams6: number
+}
+
+export interface NativeCaptiveSettings {
+  /** Addresses of the container, with the length of the network. */
+  own4: string
+  own6: string
+  /** All that could be allowed: the kernel refuses the rest by itself. Absent: everything comes to us. */
+  open?: Array<{ network: string; first: number; last: number }>
+}
+
 export interface NativeNetwork {
   /** Gives the one that is there its addresses, and makes it if there is none. */
   makeBridge(bridge: NativeBridge): Promise<void>
@@ -87,6 +105,13 @@ export interface NativeNetwork {
     netns: number,
     resolver?: NativeResolverSettings,
   ): Promise<{ fd: number; resolver?: NativeResolver }>
+  /**
+   * Makes a namespace one that leads to our sockets alone (core/network/captive.h), which were made in it; `routes` and
+   * `rules` are taken over. Gives whether IPv6 is captured: 1, or 0 where the host has none.
+   */
+  capture(sockets: NativeCaptiveSockets, settings: NativeCaptiveSettings): Promise<number>
+  /** Nobody may share the port of a datagram socket. */
+  keepPort(fd: number): void
   changeResolver(resolver: NativeResolver, settings: NativeResolverSettings): void
   endResolver(resolver: NativeResolver): void
 }

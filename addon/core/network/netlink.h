@@ -58,6 +58,8 @@ class Messages {
 class Netlink {
  public:
   static Result<Netlink> open(int protocol);
+  // One that another process has opened, in its network namespace.
+  static Result<Netlink> adopt(Fd fd);
 
   // Sends them all and waits for the answer of the last that asks for one (NLM_F_ACK); the first error is the result.
   Result<> talk(const Messages& messages, const std::string& stage);

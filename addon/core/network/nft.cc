@@ -115,6 +115,32 @@ Rule& Rule::masquerade() {
   return expression("masq", [] {});
 }
 
+Rule& Rule::to_socket(int family, int address, int port) {
+  return expression("tproxy", [&] {
+    expressions_.put32be(NFTA_TPROXY_FAMILY, static_cast<uint32_t>(family));
+    expressions_.put32be(NFTA_TPROXY_REG_ADDR, reg(address));
+    expressions_.put32be(NFTA_TPROXY_REG_PORT, reg(port));
+  });
+}
+
+Rule& Rule::reset() {
+  return expression("reject", [&] {
+    expressions_.put32be(NFTA_REJECT_TYPE, NFT_REJECT_TCP_RST);
+    expressions_.put8(NFTA_REJECT_ICMP_CODE, 0);
+  });
+}
+
+Rule& Rule::over(uint32_t rate, uint32_t burst) {
+  auto wide = [](uint32_t value) { return bytes_of(uint32_t{0}) + bytes_of(value); };
+  return expression("limit", [&] {
+    expressions_.put(NFTA_LIMIT_RATE, wide(rate));
+    expressions_.put(NFTA_LIMIT_UNIT, wide(1));
+    expressions_.put32be(NFTA_LIMIT_BURST, burst);
+    expressions_.put32be(NFTA_LIMIT_TYPE, NFT_LIMIT_PKTS);
+    expressions_.put32be(NFTA_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+  });
+}
+
 Rule& Rule::decide(int verdict, const std::string& chain) {
   return expression("immediate", [&] {
     expressions_.put32be(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);

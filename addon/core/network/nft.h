@@ -35,6 +35,12 @@ class Rule {
   Rule& map(const std::string& map, int at, int to);
   Rule& destination_nat(int family, int address, int port);
   Rule& masquerade();
+  // To a listening socket that is transparent (IP_TRANSPARENT), whatever the packet's destination.
+  Rule& to_socket(int family, int address, int port);
+  // The sender of a TCP packet is told that nobody is there.
+  Rule& reset();
+  // More packets than so many a second, after the first `burst`.
+  Rule& over(uint32_t rate, uint32_t burst);
   // NF_ACCEPT, NF_DROP.
   Rule& verdict(int verdict);
   Rule& jump(const std::string& chain);

@@ -4,16 +4,22 @@ import { networkNotFound } from '../../network/active.js'
 import { formatAddress, parseAddress } from '../../network/addresses.js'
 import { Attachment } from '../../network/attachment.js'
 import { DEFAULT_NETWORK, type NetworkDefinition, readDefinition } from '../../network/definition.js'
+import { EgressNetwork } from '../../network/egress/network.js'
+import type { EgressOption } from '../../network/egress/request.js'
 import { ENDPOINT_OPTIONS, type Endpoint, type EndpointOptions } from '../../network/endpoint.js'
 import { defineNetwork } from '../../network/make.js'
 import { checkPorts } from '../../network/ports.js'
 import { hostServers } from '../../network/resolv-conf.js'
 import type { ContainerOptions } from '../../options.js'
 import type { ChosenNamespaces } from '../options/choose-namespaces.js'
+import { captiveNamespace } from '../process/captive.js'
 import { createNamespace } from '../process/namespaces.js'
 import type { Owner } from '../process/owner.js'
 
-const attachments = new Map<string, Attachment>()
+/** Bridges, or a way out that a policy is asked about. */
+export type ContainerNetwork = Attachment | EgressNetwork
+
+const attachments = new Map<string, ContainerNetwork>()
 
 export function attachmentsOn(network: string): Array<{ id: string; endpoint: Endpoint }> {
   return [...attachments].flatMap(([id, { endpoints }]) =>
@@ -39,7 +45,12 @@ interface Who {
 }
 
 /** undefined: it is on none. Addresses are taken; devices come with `start`. */
-export async function attach(options: ContainerOptions, holder: Owner, who: Who): Promise<Attachment | undefined> {
+export async function attach(
+  options: ContainerOptions,
+  holder: Owner,
+  who: Who,
+): Promise<ContainerNetwork | undefined> {
+  if (options.egress !== undefined) return attachEgress(options.egress, options, holder, who)
   const ports = checkPorts(options.ports)
   if (!isBridged(options)) {
     if (ports.length === 0) return undefined
@@ -71,6 +82,22 @@ export async function attach(options: ContainerOptions, holder: Owner, who: Who)
   return made
 }
 
+function attachEgress(
+  policy: EgressOption,
+  { dns }: ContainerOptions,
+  { isolation }: Owner,
+  { id, name }: Who,
+): EgressNetwork {
+  if (isolation.tier !== 'namespaces')
+    throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'egress policies need a network namespace', {
+      stage: 'network',
+      hint: 'Leave network out as well: then Landlock lets nothing out. "caisson doctor" says why there are no namespaces.',
+    })
+  const made = new EgressNetwork({ policy, container: name === undefined ? { id } : { id, name }, dns })
+  attachments.set(id, made)
+  return made
+}
+
 function checkServers(dns: readonly string[]): string[] {
   return dns.map((server, i) => {
     const address = parseAddress(server)
@@ -80,8 +107,12 @@ function checkServers(dns: readonly string[]): string[] {
 }
 
 /** Makes and connects the namespace for a run. */
-export async function startAttachment(attachment: Attachment, namespaces: ChosenNamespaces | undefined): Promise<void> {
+export async function startAttachment(
+  attachment: ContainerNetwork,
+  namespaces: ChosenNamespaces | undefined,
+): Promise<void> {
   const user = namespaces?.join.find(({ type }) => type === 'user')
+  if (attachment instanceof EgressNetwork) return attachment.start(() => captiveNamespace(user?.handle))
   // What the container may do to its network follows from the user namespace that this belongs to.
   if (!user) return attachment.start()
   await attachment.start(

@@ -1,6 +1,7 @@
 /** What inspect() tells of a container. */
 import path from 'node:path'
-import type { Attachment } from '../../network/attachment.js'
+import { EgressNetwork } from '../../network/egress/network.js'
+import type { EgressUsage } from '../../network/egress/request.js'
 import type { PublishedPort } from '../../network/ports.js'
 import type { ContainerOptions, Limits } from '../../options.js'
 import type { Tier } from '../isolation/isolation.js'
@@ -8,6 +9,7 @@ import { type IsolationReport, toldIsolation } from '../isolation/told.js'
 import type { Assembled } from '../options/assemble.js'
 import type { Owner } from '../process/owner.js'
 import { type ExecResult, type Reason, signalNumber } from '../process/verdict.js'
+import type { ContainerNetwork } from './attachments.js'
 import type { Health } from './health.js'
 import type { ContainerState, Life } from './life.js'
 import type { HeldVolumes } from './volumes.js'
@@ -50,6 +52,8 @@ export interface ContainerInspection {
     mac: string
     names: readonly string[]
   }>
+  /** What went through its egress policy; null: it has none. */
+  egress: EgressUsage | null
   /** While it runs. */
   ports: readonly PublishedPort[]
   volumes: Array<{ name: string; target: string; anonymous: boolean }>
@@ -77,7 +81,7 @@ export interface Inspected {
   assembled: Assembled
   run: string
   data: string | undefined
-  network?: Attachment
+  network?: ContainerNetwork
   volumes?: HeldVolumes
   log: string
   owner: Owner
@@ -124,6 +128,7 @@ export function inspection(container: Inspected, life: Life): ContainerInspectio
       mac,
       names,
     })),
+    egress: network instanceof EgressNetwork ? { ...network.usage } : null,
     ports: [...(network?.publications.ports ?? [])],
     volumes: (volumes?.names ?? []).map((volume) => ({ ...volume })),
     namespaces: (spec.linux?.namespaces ?? []).map((namespace) => namespace.type),

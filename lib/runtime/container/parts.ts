@@ -3,7 +3,6 @@ import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { invalidArgument } from '../../errors.js'
 import { removeTree } from '../../layer/tree.js'
-import type { Attachment } from '../../network/attachment.js'
 import type { ContainerOptions } from '../../options.js'
 import type { ImageConfig } from '../../spec/image.js'
 import { newId } from '../../util/ids.js'
@@ -14,7 +13,7 @@ import { type Place, takePlace } from '../isolation/place.js'
 import type { Assembled, ImageRoot } from '../options/assemble.js'
 import { checkContainerOptions } from '../options/check.js'
 import { type Owner, owner } from '../process/owner.js'
-import { attach, releaseAttachment } from './attachments.js'
+import { attach, type ContainerNetwork, releaseAttachment } from './attachments.js'
 import type { Hooks } from './hooks.js'
 import { releaseName, takeName } from './registry.js'
 import { type HeldVolumes, takeVolumes } from './volumes.js'
@@ -33,7 +32,7 @@ export interface Parts {
   /** Kept until it is removed: each start enters it anew. */
   place: Pick<Place, 'close' | 'namespaces'>
   /** Its networks; addresses are its own until it is removed. */
-  network?: Attachment
+  network?: ContainerNetwork
   volumes?: HeldVolumes
   /** State, log and bundle; gone with the owner. */
   run: string

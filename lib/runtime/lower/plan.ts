@@ -42,6 +42,7 @@ export type Operation =
   | 'SYSCTL'
   | 'HOSTNAME'
   | 'LOOPBACK'
+  | 'SOCKET'
   | 'RLIMIT'
   | 'CONSOLE'
   | 'OOM_SCORE'

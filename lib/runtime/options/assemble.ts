@@ -5,13 +5,13 @@ import { restricts } from '../../cgroup/devices.js'
 import { type CgroupPlan, planCgroup } from '../../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../../cgroup/settings.js'
 import { CaissonError, invalidArgument } from '../../errors.js'
-import type { Attachment } from '../../network/attachment.js'
 import type { ContainerOptions } from '../../options.js'
 import { DEVICE_RULES } from '../../spec/defaults.js'
 import type { ImageConfig } from '../../spec/image.js'
 import type { RuntimeSpec, SpecDeviceRule, SpecProcess } from '../../spec/runtime.js'
 import { insidePath } from '../../util/paths.js'
 import { parseSize } from '../../util/units.js'
+import type { ContainerNetwork } from '../container/attachments.js'
 import type { Owner } from '../process/owner.js'
 import { hostId } from '../user/id-maps.js'
 import type { ChosenNamespaces } from './choose-namespaces.js'
@@ -59,7 +59,7 @@ export interface AssembleInput {
   namespaces: ChosenNamespaces
   /** Where a writable layer on disk lies. */
   directory?: string
-  network?: Attachment
+  network?: ContainerNetwork
   /** The layers are copied: overlay is not to be had. */
   copied?: boolean
   /** A container that programs will be executed in, and not just one run. */
@@ -233,7 +233,7 @@ export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] 
 function etcFiles(
   hostname: string,
   options: ContainerOptions,
-  network: Attachment | undefined,
+  network: ContainerNetwork | undefined,
 ): Record<string, string> {
   const hosts = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback']
   hosts.push(...extraHosts(options.extraHosts))

@@ -1,9 +1,7 @@
-/**
- * What was asked for must not silently be missing: a misspelled limit or protection is an error, and so is one that is
- * not there yet.
- */
+/** What was asked for must not silently be missing: a misspelled limit or protection is an error. */
 import { CaissonError, invalidArgument } from '../../errors.js'
 import type { ContainerOptions, ExecOptions, Limits, Mount, SecurityOptions } from '../../options.js'
+import { checkEgress } from './egress.js'
 
 /** Names of a type's properties; the compiler says when one is missing. */
 type Names<T> = Record<keyof Required<T>, true>
@@ -99,7 +97,7 @@ export function checkContainerOptions(options: ContainerOptions): void {
   checkNames(options.limits, LIMITS, 'limits.')
   checkNames(options.security, SECURITY, 'security.')
   for (const [i, mount] of (options.mounts ?? []).entries()) checkNames(mount, MOUNT, `mounts[${i}].`)
-  checkThere(options)
+  checkValues(options)
 }
 
 export function checkExecOptions(options: ExecOptions): void {
@@ -127,16 +125,12 @@ function checkNames(given: object | undefined, known: Record<string, true>, pref
 
 const plain = (name: string) => name.toLowerCase().replace(/[_-]|s$/g, '')
 
-/** Options of the documented surface that this version cannot honour. */
-function checkThere({ network, egress, security }: ContainerOptions): void {
+function checkValues(options: ContainerOptions): void {
+  const { network, egress, security } = options
   if (network !== undefined && typeof network !== 'object' && typeof network !== 'string')
     throw invalidArgument('network', network, 'none, host, bridge, a Network or its name, or a running Container')
-  if (egress !== undefined) throw notThere('egress', 'Use network: "none", which lets nothing out.')
+  if (egress !== undefined) checkEgress(options)
   const require = security?.require
   if (require !== undefined && require !== 'namespaces' && require !== 'landlock')
     throw invalidArgument('security.require', require, 'namespaces or landlock')
-}
-
-function notThere(option: string, hint: string): CaissonError {
-  return new CaissonError('ERR_CAISSON_UNSUPPORTED', `${option} is not there yet`, { stage: 'options', hint })
 }

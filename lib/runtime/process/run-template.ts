@@ -120,6 +120,7 @@ function looksAtTheHost(options: RunOptions): boolean {
   const { mounts = [], devices = [], namespaces, security } = options
   return (
     isBridged(options) ||
+    options.egress !== undefined ||
     (options.ports?.length ?? 0) > 0 ||
     mounts.some(({ type }) => type !== 'tmpfs') ||
     devices.length > 0 ||

@@ -5,6 +5,7 @@ import { type Usage, usageFrom } from '../../cgroup/usage.js'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import type { NativeReport } from '../../native/addon.js'
 import { errorFromFailure, type Note } from '../../native/failure.js'
+import type { EgressUsage } from '../../network/egress/request.js'
 
 /** Why a program ended. */
 export type Reason = 'exit' | 'signal' | 'oom' | 'timeout' | 'cpu' | 'output' | 'aborted'
@@ -24,6 +25,8 @@ export interface ExecResult {
   /** From the program's first instruction to its end. */
   durationMs: number
   usage: Usage
+  /** What went through the egress policy of a run that has one. */
+  egress?: EgressUsage
 }
 
 const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))

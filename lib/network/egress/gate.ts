@@ -1,0 +1,164 @@
+/**
+ * The way out of one container: accepts every connection that it makes, asks the policy, and dials from the host. That
+ * the container can reach nothing else is the work of its namespace (addon/core/network/captive.h).
+ */
+import { once, setMaxListeners } from 'node:events'
+import { createServer, isIP, type Server, type Socket } from 'node:net'
+import { dial } from './dial.js'
+import type { NameTable } from './names.js'
+import type { Decision, EgressPolicy } from './policy.js'
+import { join } from './relay.js'
+import type { EgressEvent, EgressReason, EgressRequest, EgressUsage } from './request.js'
+import type { Upstream } from './upstream.js'
+
+/** Open at a time, undecided ones among them; each takes two descriptors. */
+const CONNECTIONS_MAX = 1024
+/** How long what a container has sent before its end may take. */
+const DRAIN_MS = 2000
+
+export interface GateOptions {
+  container: EgressRequest['container']
+  policy: EgressPolicy
+  names: NameTable
+  upstream: Upstream
+  usage: EgressUsage
+  tell(event: EgressEvent): void
+}
+
+/** A destination, as the container named it. */
+interface Wanted {
+  host?: string
+  address?: string
+  port: number
+}
+
+type Refusal = { reason: EgressReason; error?: unknown }
+
+export class Gate {
+  readonly #options: GateOptions
+  readonly #servers: Server[] = []
+  readonly #open = new Map<Socket, Promise<void>>()
+  readonly #outside = new Set<Socket>()
+  readonly #ended = new AbortController()
+
+  constructor(options: GateOptions) {
+    this.#options = options
+    setMaxListeners(0, this.#ended.signal)
+  }
+
+  /** `listeners`: descriptors of listening sockets; taken over. */
+  async start(listeners: readonly number[]): Promise<void> {
+    for (const fd of listeners) {
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (inside) =>
+        this.#accept(inside),
+      )
+      server.on('error', () => undefined)
+      server.listen({ fd, exclusive: true })
+      await once(server, 'listening')
+      server.unref()
+      this.#servers.push(server)
+    }
+  }
+
+  #accept(inside: Socket): void {
+    inside.unref()
+    // Broken off by the container: whoever waits for it hears the same by `close`.
+    inside.on('error', () => undefined)
+    const { localAddress, localPort } = inside
+    if (localAddress === undefined || localPort === undefined) return void inside.destroy()
+    const work = this.#serve(inside, this.#wanted(localAddress, localPort)).finally(() => this.#open.delete(inside))
+    this.#open.set(inside, work)
+  }
+
+  #wanted(address: string, port: number): Wanted {
+    const name = this.#options.names.nameOf(address)
+    return name ? { host: name, port } : { address, port }
+  }
+
+  async #serve(inside: Socket, wanted: Wanted): Promise<void> {
+    const { container, policy, usage, tell } = this.#options
+    const request: EgressRequest = { protocol: 'tcp', ...wanted, container }
+    const refuse = (verdict: EgressEvent['verdict'], { reason, error }: Refusal): void => {
+      inside.resetAndDestroy()
+      if (verdict === 'deny') usage.denied++
+      tell({ ...request, verdict, reason, ...(error === undefined ? {} : { error }) })
+    }
+    if (this.#open.size >= CONNECTIONS_MAX) return refuse('deny', { reason: 'limit' })
+    if (wanted.address !== undefined && !isPlace(wanted.address)) return refuse('deny', { reason: 'guarded' })
+    const decision = await policy.ask(request)
+    if (decision.verdict === 'deny')
+      return refuse('deny', { reason: decision.reason ?? 'policy', error: decision.error })
+    const place = await this.#place(wanted, decision)
+    if ('reason' in place) return refuse(place.reason === 'guarded' ? 'deny' : decision.verdict, place)
+    if (inside.destroyed || this.#ended.signal.aborted) return void inside.destroy()
+    let outside: Socket
+    try {
+      outside = await dial(place.addresses, place.port, this.#ended.signal)
+    } catch (error) {
+      return refuse(decision.verdict, { reason: 'unreachable', error })
+    }
+    outside.unref()
+    usage.connections++
+    usage.open++
+    const { remoteAddress = '', remotePort } = outside
+    tell({ ...request, verdict: decision.verdict, to: `${bracketed(remoteAddress)}:${remotePort}` })
+    outside.once('finish', () => this.#finished(outside))
+    this.#outside.add(outside)
+    await join(inside, outside, {
+      sent: (bytes) => {
+        usage.sentBytes += bytes
+      },
+      received: (bytes) => {
+        usage.receivedBytes += bytes
+      },
+    })
+    this.#outside.delete(outside)
+    usage.open--
+  }
+
+  /** Nobody is left inside to hear an answer; what it said has been passed on. */
+  #finished(outside: Socket): void {
+    if (this.#ended.signal.aborted && outside.writableFinished) outside.destroy()
+  }
+
+  /** Addresses to dial. A name is looked up once, and what was judged is what is dialled. */
+  async #place(wanted: Wanted, { verdict, to }: Decision): Promise<{ addresses: string[]; port: number } | Refusal> {
+    const { policy, upstream } = this.#options
+    const port = to?.port ?? wanted.port
+    // The program that wrote the policy has written this address.
+    if (verdict === 'rewrite' && to && isIP(to.host)) return { addresses: [to.host], port }
+    if (verdict === 'rewrite' && to?.host === 'localhost') return { addresses: ['127.0.0.1', '::1'], port }
+    const host = to?.host ?? wanted.host
+    if (host === undefined) {
+      const address = wanted.address as string
+      return policy.reaches(address, port) ? { addresses: [address], port } : { reason: 'guarded' }
+    }
+    const found = await upstream.addresses(host)
+    if ('code' in found) return { reason: 'name' }
+    const addresses = found.addresses.filter((address) => policy.reachesByName(address, port))
+    return addresses.length > 0 ? { addresses, port } : { reason: 'guarded' }
+  }
+
+  /** The container has ended: what it sent is passed on, all else ends. */
+  async close(): Promise<void> {
+    // Connections that it made in its last moment wait in the queue still.
+    await new Promise((resolve) => setImmediate(resolve))
+    for (const server of this.#servers.splice(0)) server.close()
+    this.#ended.abort()
+    for (const outside of this.#outside) this.#finished(outside)
+    const left = [...this.#open]
+    if (left.length === 0) return
+    const timer = setTimeout(() => {
+      for (const [inside] of left) inside.resetAndDestroy()
+    }, DRAIN_MS)
+    await Promise.all(left.map(([, work]) => work))
+    clearTimeout(timer)
+  }
+}
+
+const bracketed = (address: string) => (address.includes(':') ? `[${address}]` : address)
+
+/** The container's own loopback leads to nobody's: whoever dials our port there has dialled nowhere. */
+function isPlace(address: string): boolean {
+  return !/^127\.|^::1$|^0\.|^::$/.test(address)
+}
