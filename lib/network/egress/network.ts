@@ -18,6 +18,9 @@ import { Upstream } from './upstream.js'
 /** addon/core/network/captive.cc */
 const RESOLVER_ADDRESS = '127.0.0.11'
 
+/** Questions for one name that come within this time are one. */
+const TOGETHER_MS = 200
+
 const decisions = channel('caisson:egress')
 
 /** A new network namespace, and sockets that were made in it. */
@@ -45,6 +48,7 @@ export class EgressNetwork {
   readonly #policy: EgressPolicy
   readonly #container: EgressRequest['container']
   readonly #servers: string[]
+  readonly #looking = new Map<string, Promise<Named>>()
   #names: NameServer | undefined
   #gate: Gate | undefined
   #upstream: Upstream | undefined
@@ -98,8 +102,20 @@ export class EgressNetwork {
     }
   }
 
+  /** Resolvers ask for both kinds of addresses, at once or one after the other; a policy is asked once. */
+  #look(host: string, upstream: Upstream): Promise<Named> {
+    let looking = this.#looking.get(host)
+    if (!looking) {
+      looking = this.#lookNow(host, upstream).finally(() => {
+        setTimeout(() => this.#looking.delete(host), TOGETHER_MS).unref()
+      })
+      this.#looking.set(host, looking)
+    }
+    return looking
+  }
+
   /** The policy first: what it does not allow nobody outside hears of. */
-  async #look(host: string, upstream: Upstream): Promise<Named> {
+  async #lookNow(host: string, upstream: Upstream): Promise<Named> {
     const request: EgressRequest = { protocol: 'dns', host, container: this.#container }
     const { verdict, reason, error } = await this.#policy.ask(request)
     if (verdict === 'deny') {
@@ -129,6 +145,7 @@ export class EgressNetwork {
     this.handedOver()
     this.#names?.close()
     this.#names = undefined
+    this.#looking.clear()
     const gate = this.#gate
     this.#gate = undefined
     await gate?.close()
