@@ -222,6 +222,13 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
           },
   ],
   [
+    /^egress/,
+    ({ errno }) => ({
+      code: errno === EPERM ? 'ERR_CAISSON_PERMISSION' : 'ERR_CAISSON_NETWORK',
+      hint: 'Egress policies need nf_tables with the family inet, NAT, limits and transparent sockets (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, CONFIG_NFT_LIMIT, CONFIG_NFT_TPROXY); load the modules, or use network: "none".',
+    }),
+  ],
+  [
     /^firewall/,
     ({ errno }) => ({
       code: errno === EPERM ? 'ERR_CAISSON_PERMISSION' : 'ERR_CAISSON_NETWORK',

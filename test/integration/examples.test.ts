@@ -75,6 +75,22 @@ describe('the examples', () => {
     expect(out).toMatch(/^(done {2}|cached) COPY --from=pages \/pages \/srv$/m)
   })
 
+  test('the egress policy lets one name and port through, and tells of the rest', () => {
+    const out = node(example('egress'))
+    expect(out).toContain('the registry: packages for registry.example\n')
+    for (const [what, error] of [
+      ['another port of it', 'Connection reset'],
+      ['another name', 'Name or service not known'],
+      ['a secret in a name', 'Name or service not known'],
+      ['cloud metadata', 'Connection reset'],
+      ['this machine', 'Connection refused'],
+      ['a datagram', 'Operation not permitted'],
+    ])
+      expect(out).toMatch(new RegExp(`^${what}: .*${error}`, 'm'))
+    expect(out).toContain('denied  name collector.example\n')
+    expect(out).toMatch(/^1 connection, \d+ bytes sent, \d+ received$/m)
+  })
+
   asRoot('the test harness passes its own tests', async () => {
     expect(node('--test', '--test-reporter=tap', example('test-harness'))).toMatch(/^# pass 2$/m)
   })

@@ -230,6 +230,39 @@ for listener in ours:
     expect((await attack(DIAL + places, OPEN))[0]).toBe('here')
   }, 150_000)
 
+  test('is not asked without end: floods of names and connections are bounded before they reach us', async () => {
+    const flood = async (before: string, options: RunOptions) => {
+      let [questions, connections] = [0, 0]
+      const egress: EgressOption = ({ protocol }) => {
+        if (protocol === 'dns') questions++
+        else connections++
+        return 'deny'
+      }
+      const code = `${DIAL}
+import subprocess, time
+${before}
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setblocking(False)
+end, n = time.time() + 3, 0
+while time.time() < end:
+    n += 1
+    try: s.sendto(b"\\1\\2\\1\\0\\0\\1" + bytes(6) + b"\\x08%08d\\4test\\0\\0\\1\\0\\1" % n, ("127.0.0.11", 53))
+    except OSError: pass
+    if n % 16 == 0:
+        t = socket.socket(); t.setblocking(False); t.connect_ex(("93.184.216.34", 80)); t.close()
+print(n)`
+      await attack(code, { egress, ...options })
+      return [questions, connections] as const
+    }
+    const [questions, connections] = await flood('', {})
+    // Two thousand at first, and a thousand a second.
+    expect(questions).toBeLessThan(6500)
+    expect(connections).toBeLessThan(6500)
+    const [unbounded] = await flood('assert subprocess.call(["nft", "flush chain inet caisson_egress leaving"]) == 0', {
+      security: { capabilities: { add: ['NET_ADMIN'] } },
+    })
+    expect([questions > 100, unbounded > questions]).toEqual([true, true])
+  })
+
   test('leaves no abstract socket of the host in reach', async () => {
     const name = `caisson-egress-${randomBytes(8).toString('hex')}`
     const server = createServer((socket) => socket.on('error', () => undefined)).listen(`\0${name}`)

@@ -4,6 +4,7 @@
  */
 import { once, setMaxListeners } from 'node:events'
 import { createServer, isIP, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { dial } from './dial.js'
 import type { NameTable } from './names.js'
 import type { Decision, EgressPolicy } from './policy.js'
@@ -148,11 +149,11 @@ export class Gate {
     for (const outside of this.#outside) this.#finished(outside)
     const left = [...this.#open]
     if (left.length === 0) return
-    const timer = setTimeout(() => {
-      for (const [inside] of left) inside.resetAndDestroy()
-    }, DRAIN_MS)
-    await Promise.all(left.map(([, work]) => work))
-    clearTimeout(timer)
+    const timer = new AbortController()
+    const late = sleep(DRAIN_MS, undefined, { signal: timer.signal }).catch(() => undefined)
+    await Promise.race([Promise.all(left.map(([, work]) => work)), late])
+    timer.abort()
+    for (const [inside] of left) inside.resetAndDestroy()
   }
 }
 

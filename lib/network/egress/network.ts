@@ -131,7 +131,14 @@ export class EgressNetwork {
 
   #tell(event: EgressEvent): void {
     if (decisions.hasSubscribers) decisions.publish(event)
-    this.listener?.(event)
+    try {
+      this.listener?.(event)
+    } catch (error) {
+      // Whoever listens may fail, as listeners do, but no connection with it.
+      setImmediate(() => {
+        throw error
+      })
+    }
   }
 
   /** The process holds the namespace now; it ends with the last of them. */

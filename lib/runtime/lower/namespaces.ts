@@ -87,8 +87,9 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     const proc = inherited ? hostProc(plan) : NONE
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
     for (const join of order) if (join !== pid && join !== user) setns(join)
-    if (user) enterNetwork()
-    const later: NamespaceType[] = ['pid', 'time', 'cgroup', ...(network ? (['net'] as const) : [])]
+    if (network) enterNetwork()
+    const later: NamespaceType[] = ['pid', 'time', 'cgroup']
+    if (network) later.push('net')
     const now = flagsOf(own.filter((type) => !later.includes(type)))
     if (now) plan.add('UNSHARE', 'namespaces', { numbers: [now] })
     if (own.includes('pid')) plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })

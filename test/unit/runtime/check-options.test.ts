@@ -16,10 +16,20 @@ describe('options', () => {
     )
   })
 
-  test.each([[{ egress: { allow: ['example.com'] } }]])('%j: what is not there yet is refused', (options) => {
-    expect(() => checkContainerOptions(options as ContainerOptions)).toThrow(
+  test('a policy has no other network beside it, and is contradicted by what leads around it', () => {
+    const egress = { allow: ['example.com'] }
+    checkContainerOptions({ egress, security: { capabilities: { add: ['NET_ADMIN'] } }, namespaces: { ipc: 'host' } })
+    expect(() => checkContainerOptions({ egress, network: 'bridge' })).toThrow(
       expect.objectContaining({ code: 'ERR_CAISSON_UNSUPPORTED' }),
     )
+    for (const options of [
+      { network: 'none' },
+      { namespaces: { pid: 'host' as const } },
+      { security: { privileged: true } },
+    ])
+      expect(() => checkContainerOptions({ egress, ...options })).toThrow(
+        expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }),
+      )
   })
 
   test.each([[{ network: 5 }], [{ limits: 5 }], [{ security: { require: 'magic' } }]])(
