@@ -37,9 +37,11 @@ Napi::Value capture_namespace(const Napi::CallbackInfo& info) {
 }
 
 // libuv makes each datagram socket one whose port others may share (SO_REUSEADDR): a program inside could take it over.
-void keep_port(const Napi::CallbackInfo& info) {
-  int off = 0;
-  setsockopt(static_cast<int>(number(info[0])), SOL_SOCKET, SO_REUSEADDR, &off, sizeof off);
+// Nothing, or a failure.
+Napi::Value keep_port(const Napi::CallbackInfo& info) {
+  int off = 0, fd = static_cast<int>(number(info[0]));
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof off) == 0) return info.Env().Undefined();
+  return to_object(info.Env(), failed("egress", "setsockopt", "SO_REUSEADDR"));
 }
 
 }  // namespace

@@ -156,7 +156,7 @@ Result<Errand> run_errand(ErrandOptions options) {
     std::vector<Fd> fds;
     int got = await_message(control, deadline, &what, &fds);
     if (got <= 0) {
-      Failure failure = failed("setup", "", "", got < 0 ? errno : ECANCELED);
+      Failure failure = failed("setup", "recvmsg", "", got < 0 ? errno : ECANCELED);
       failure.record = progress(*plan);
       return failure;
     }

@@ -1,4 +1,5 @@
 /** What the addon exports about networks. Addresses are text, with the length of their network behind a slash. */
+import type { NativeFailure } from './addon.js'
 
 export interface NativeBridge {
   name: string
@@ -110,8 +111,8 @@ export interface NativeNetwork {
    * `rules` are taken over. Gives whether IPv6 is captured: 1, or 0 where the host has none.
    */
   capture(sockets: NativeCaptiveSockets, settings: NativeCaptiveSettings): Promise<number>
-  /** Nobody may share the port of a datagram socket. */
-  keepPort(fd: number): void
+  /** Nobody may share the port of a datagram socket. Gives the failure, if it is one. */
+  keepPort(fd: number): NativeFailure | undefined
   changeResolver(resolver: NativeResolver, settings: NativeResolverSettings): void
   endResolver(resolver: NativeResolver): void
 }

@@ -110,6 +110,7 @@ describe.each(['init', 'addon'] as const)('a call of the %s fails', (where) => {
     ['run', 1],
     ['exec', 1],
     ['life', 5],
+    ['egress', 1],
   ] as const)
     testIf(!isRoot && 'only root can follow what root does')(
       `while a container does: ${operation}`,

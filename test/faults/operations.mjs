@@ -73,7 +73,27 @@ async function life() {
   }
 }
 
-export const OPERATIONS = { run: runOne, exec, life }
+const LOOK_OUT = `
+import socket
+def tried(work):
+    try: return work()
+    except OSError: return 'nothing'
+print(tried(lambda: socket.gethostbyname('name.test') != ''), tried(lambda: socket.gethostbyname('other.test')))
+for place in ('name.test', 80), ('93.184.216.34', 80), ('2606:4700::1111', 80):
+    print(tried(lambda: socket.create_connection(place, timeout=5).recv(1)))
+print(socket.if_nameindex(), open('/etc/resolv.conf').read())`
+
+/** A container with an egress policy, which denies. */
+async function egress() {
+  const policy = ({ protocol, host }) =>
+    protocol === 'dns' && host === 'name.test' ? { rewrite: '127.0.0.1:9' } : 'deny'
+  const { stdout, stderr, exitCode } = await run(image, ['sh', '-c', 'exec python3 -c "$0"', LOOK_OUT], {
+    egress: policy,
+  })
+  return `${stdout}${stderr}${exitCode}`
+}
+
+export const OPERATIONS = { run: runOne, exec, life, egress }
 
 export async function end() {
   await kept?.remove({ force: true })

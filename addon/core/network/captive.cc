@@ -70,9 +70,9 @@ Result<> listen_on(int fd, const char* address, int type, bool captures) {
   return Nothing{};
 }
 
-uint16_t port_of(int fd) {
+Result<int> port_of(int fd) {
   SocketAddress address;
-  getsockname(fd, address.get(), &address.size);
+  if (getsockname(fd, address.get(), &address.size) < 0) return failed(STAGE, "getsockname");
   return address.port();
 }
 
@@ -196,9 +196,16 @@ Result<int> set_up_captive(CaptiveSockets sockets, const CaptiveSettings& settin
     if (fd < 0) continue;
     if (auto listening = listen_on(fd, address, type, captures); !listening) return listening.failure();
   }
+  uint16_t ports[4] = {};
+  for (size_t i = 0; i < std::size(listeners); i++) {
+    if (listeners[i].fd < 0) continue;
+    auto port = port_of(listeners[i].fd);
+    if (!port) return port.failure();
+    ports[i] = static_cast<uint16_t>(*port);
+  }
   Batch batch;
-  write_resolver_table(batch, parse_address(RESOLVER), NAME_PORT, port_of(sockets.names_udp), port_of(sockets.names_tcp));
-  write_capturing_table(batch, settings, port_of(sockets.streams4), v6 ? port_of(sockets.streams6) : 0);
+  write_resolver_table(batch, parse_address(RESOLVER), NAME_PORT, ports[0], ports[1]);
+  write_capturing_table(batch, settings, ports[2], ports[3]);
   if (auto captured = rules->talk(batch.finish(), STAGE); !captured) return captured.failure();
   if (!settings.all) {
     Batch courtesy;

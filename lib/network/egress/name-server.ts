@@ -4,8 +4,10 @@
  */
 import { createSocket, type Socket as Datagrams, type RemoteInfo } from 'node:dgram'
 import { once } from 'node:events'
+import { closeSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { addon } from '../../native/addon.js'
+import { errorFromFailure } from '../../native/failure.js'
 import { answer, CODE, parseQuestion, type Question, TYPE } from './message.js'
 
 /** What is known about a name; `none`: it does not exist, for the container. */
@@ -47,7 +49,12 @@ export class NameServer {
     const listening = once(made.#datagrams, 'listening')
     made.#datagrams.bind({ fd: options.udp, exclusive: true })
     await listening
-    addon().network.keepPort(options.udp)
+    const failure = addon().network.keepPort(options.udp)
+    if (failure) {
+      made.#datagrams.close()
+      closeSync(options.tcp)
+      throw errorFromFailure(failure)
+    }
     made.#server.maxConnections = CALLERS_MAX
     made.#server.listen({ fd: options.tcp, exclusive: true })
     await once(made.#server, 'listening')
