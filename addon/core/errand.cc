@@ -55,7 +55,8 @@ class Runner {
   Runner(const Runner&) = delete;
   ~Runner() {
     if (!pidfd_) return;
-    sys::pidfd_send_signal(pidfd_.get(), SIGKILL);
+    // It is not reaped, so its number is still its own.
+    if (sys::pidfd_send_signal(pidfd_.get(), SIGKILL) < 0) kill(pid_, SIGKILL);
     reap(pidfd_);
   }
 
