@@ -4,7 +4,6 @@
  */
 import { createSocket, type Socket as Datagrams, type RemoteInfo } from 'node:dgram'
 import { once } from 'node:events'
-import { closeSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { addon } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
@@ -52,7 +51,7 @@ export class NameServer {
     const failure = addon().network.keepPort(options.udp)
     if (failure) {
       made.#datagrams.close()
-      closeSync(options.tcp)
+      addon().closeFd(options.tcp)
       throw errorFromFailure(failure)
     }
     made.#server.maxConnections = CALLERS_MAX

@@ -1,7 +1,6 @@
 /** The network of a container that has an egress policy: nothing but a way to us. */
 
 import { channel } from 'node:diagnostics_channel'
-import { closeSync } from 'node:fs'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon } from '../../native/addon.js'
 import type { NativeCaptiveSockets } from '../../native/network.js'
@@ -98,7 +97,7 @@ export class EgressNetwork {
       await this.stop()
       throw error
     } finally {
-      for (const each of waiting) closeSync(each)
+      for (const each of waiting) addon().closeFd(each)
     }
   }
 
@@ -143,7 +142,7 @@ export class EgressNetwork {
 
   /** The process holds the namespace now; it ends with the last of them. */
   handedOver(): void {
-    if (this.fd >= 0) closeSync(this.fd)
+    if (this.fd >= 0) addon().closeFd(this.fd)
     this.fd = -1
   }
 
