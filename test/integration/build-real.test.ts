@@ -6,7 +6,7 @@ import { build, contextOf, removeBuilds } from '../support/build.js'
 import { noDebian, storeDebian } from '../support/debian.js'
 import { noRegistry, startRegistry } from '../support/docker-registry.js'
 import { noDocker, startDockerd } from '../support/dockerd.js'
-import { findProgram, isRoot, testIf } from '../support/needs.js'
+import { findProgram, testIf } from '../support/needs.js'
 import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
