@@ -1,4 +1,5 @@
 /** Images from and to registries. */
+import { CaissonError } from '../errors.js'
 import { parseReference, type Reference } from '../reference/parse.js'
 import { withClient } from '../registry/clients.js'
 import type { Auth } from '../registry/credentials.js'
@@ -11,7 +12,7 @@ import { parseImageConfig } from '../spec/image-config.js'
 import { parseIndex } from '../spec/index-document.js'
 import { DOCUMENT_BOUNDS } from '../spec/json.js'
 import { isIndex } from '../spec/media-types.js'
-import { type Platform, parsePlatform } from '../spec/platform.js'
+import { formatPlatform, type Platform, parsePlatform, platformRank } from '../spec/platform.js'
 import type { Store } from '../store/store.js'
 import { namedIn } from './names.js'
 import type { ImageRoots } from './rootfs.js'
@@ -47,7 +48,10 @@ export async function pullImage(
   const lease = await store.lease()
   let layers: PulledLayers | undefined
   const unpacker: RegistryPullOptions['unpacker'] = async ({ manifest, config }) => {
-    const diffIds = parseImageConfig(config, manifest.layers.length).rootfs.diff_ids
+    const document = parseImageConfig(config, manifest.layers.length)
+    // A name may mean one image alone, and only its configuration says what it is for.
+    if (wanted && platformRank(document, wanted) === undefined) throw otherPlatform(ref, document, wanted)
+    const diffIds = document.rootfs.diff_ids
     const options = { lease: roots.lease, signal }
     await layers?.stop()
     layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, options)
@@ -66,6 +70,14 @@ export async function pullImage(
     await layers?.stop()
     await lease.release()
   }
+}
+
+function otherPlatform(ref: string, is: Platform, wanted: Platform): CaissonError {
+  const [own, other] = [formatPlatform(is), formatPlatform(wanted)]
+  return new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', `${ref} is for ${own} alone, not for ${other}`, {
+    stage: 'pull',
+    hint: `Pull it for ${own}, or look for a name that has ${other}.`,
+  })
 }
 
 export async function pushImage(

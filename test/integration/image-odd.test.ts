@@ -192,6 +192,22 @@ withRegistry('by tag and digest: the digest decides, and the name is the tag', a
   })
 })
 
+withRegistry(
+  'one image alone for another platform than is wanted: nothing of it is fetched, or gets the name',
+  async () => {
+    const image = busyboxImage()
+    await storeImage((await imageRoots()).store, image, name('alone'))
+    await (await Image.get(name('alone'))).push()
+    await forget()
+    await expect(Image.pull(name('alone'), { platform: 'linux/s390x' })).rejects.toMatchObject({
+      code: 'ERR_CAISSON_IMAGE_NOT_FOUND',
+      message: expect.stringContaining('is for linux/amd64 alone, not for linux/s390x'),
+    })
+    expect(await Image.list()).toEqual([])
+    expect(await (await imageRoots()).store.has(image.layers[0]?.digest as string)).toBe(false)
+  },
+)
+
 withBusybox('a layout that others have written into by hand: what is no image in it is left alone', async () => {
   const image = busyboxImage({}, tar({ name: 'greeting', data: 'layout' }))
   await storeImage((await imageRoots()).store, image, 'docker.io/odd/layout:1')
