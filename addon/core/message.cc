@@ -30,9 +30,9 @@ bool send_message(int socket, const message& what, const std::vector<int>& fds) 
   return sendmsg(socket, &header, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof what);
 }
 
-ssize_t receive_packet(int socket, void* bytes, size_t size, std::vector<Fd>* fds, int flags) {
+ssize_t receive_packet(int socket, void* bytes, size_t size, std::vector<Fd>* fds, int flags, pid_t* sender) {
   iovec vector = {bytes, size};
-  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * FDS_MAX) + CMSG_SPACE(sizeof(ucred))];
   msghdr header = {};
   header.msg_iov = &vector;
   header.msg_iovlen = 1;
@@ -44,7 +44,13 @@ ssize_t receive_packet(int socket, void* bytes, size_t size, std::vector<Fd>* fd
   while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n < 0) return n;
   for (cmsghdr* rights = CMSG_FIRSTHDR(&header); rights != nullptr; rights = CMSG_NXTHDR(&header, rights)) {
-    if (rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) continue;
+    if (rights->cmsg_level != SOL_SOCKET) continue;
+    if (rights->cmsg_type == SCM_CREDENTIALS && sender != nullptr) {
+      ucred who;
+      memcpy(&who, CMSG_DATA(rights), sizeof who);
+      *sender = who.pid;
+    }
+    if (rights->cmsg_type != SCM_RIGHTS) continue;
     size_t count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; i++) {
       int fd;
@@ -55,8 +61,8 @@ ssize_t receive_packet(int socket, void* bytes, size_t size, std::vector<Fd>* fd
   return n;
 }
 
-int receive_message(int socket, message* what, std::vector<Fd>* fds) {
-  ssize_t n = receive_packet(socket, what, sizeof *what, fds, MSG_DONTWAIT);
+int receive_message(int socket, message* what, std::vector<Fd>* fds, pid_t* sender) {
+  ssize_t n = receive_packet(socket, what, sizeof *what, fds, MSG_DONTWAIT, sender);
   if (n <= 0) return static_cast<int>(n);
   if (n != static_cast<ssize_t>(sizeof *what)) return errno = EPROTO, -1;
   what->syscall[sizeof what->syscall - 1] = 0;

@@ -118,6 +118,10 @@ Result<> Process::create() {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return failed("process", "socketpair");
   control_.fd.reset(ends[0]);
   Fd theirs(ends[1]);
+  // Who was born in another pid namespace knows itself by another number.
+  int on = 1;
+  if (options_.born_outside && setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+    return failed("process", "setsockopt", "SO_PASSCRED");
 
   SpawnOptions spawning;
   spawning.namespaces = options_.namespaces;
@@ -142,8 +146,9 @@ Result<> Process::create() {
   auto spawned = spawn(spawning);
   if (!spawned) return spawned.failure();
   options_.inherited.clear();
-  // The namespaces stay: so it is not the end of the program that takes its mounts down.
-  if (options_.room) options_.room->mounts.clear();
+  // The namespaces stay, and the mount that is in none: so it is neither the start nor the end of the program that takes
+  // mounts down.
+  if (options_.room && !options_.room->mounts.empty()) options_.room->mounts.resize(1);
   pid_ = spawned->pid;
   {
     std::lock_guard lock(pidfd_mutex_);
@@ -189,7 +194,6 @@ void Process::launch() {
     return;
   }
   // Whatever becomes of it, the socket tells: nobody needs to wake up before.
-  refill_rooms();
   if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this] { attach(); })) return;
   Supervisor::shared().post([this, error = errno] {
     attach();
@@ -207,7 +211,8 @@ void Process::attach() {
   timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
     if (!started_ && !parked_) kill_now(Cause::Stopped);
   }));
-  for (int number : early_signals_) send_signal(number);
+  if (!options_.born_outside)
+    for (int number : early_signals_) send_signal(number);
   if (pending_ != Cause::None) kill_now(pending_);
 }
 
@@ -255,7 +260,8 @@ void Process::read_control() {
   while (control_.fd) {
     message what;
     std::vector<Fd> fds;
-    int got = receive_message(control_.fd.get(), &what, &fds);
+    pid_t sender = -1;
+    int got = receive_message(control_.fd.get(), &what, &fds, &sender);
     if (got < 0 && errno == EAGAIN) break;
     if (got < 0 && !executed()) give_up("recvmsg", errno);
     if (got <= 0) {
@@ -296,7 +302,7 @@ void Process::read_control() {
         break;
       case MESSAGE_CHILD:
       case MESSAGE_PROCESS: {
-        auto pid = static_cast<pid_t>(what.value);
+        auto pid = what.value != 0 ? static_cast<pid_t>(what.value) : sender;
         if (!fds.empty()) {
           follow(pid, std::move(fds[0]), what.type == MESSAGE_CHILD);
         } else {
@@ -365,6 +371,8 @@ void Process::on_executed() {
     check_cpu();
   }
   report_.pid = pid_;
+  // Not before: whatever wakes up while a program is set up may take its processor.
+  refill_rooms();
   if (!options_.limits.quiet) listener_->started(pid_);
 }
 

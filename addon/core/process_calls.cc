@@ -17,7 +17,8 @@ void Process::kill(Cause cause) {
 void Process::signal(int number) {
   Supervisor::shared().post([process = shared_from_this(), number] {
     if (!process->started_) process->early_signals_.push_back(number);
-    if (process->attached_) process->send_signal(number);
+    // Who attends to the program has other uses for signals.
+    if (process->attached_ && (process->program_ || !process->options_.born_outside)) process->send_signal(number);
   });
 }
 

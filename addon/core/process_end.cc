@@ -87,7 +87,6 @@ void Process::finish() {
                               static_cast<int>(header.progress)};
   }
   for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path, 1 << 20, true));
-  if (options_.room) leave_room(std::move(*options_.room));
   clean(0);
 }
 
@@ -97,9 +96,8 @@ void Process::clean(int attempt) {
   bool must_go = options_.kill_rest || report_.cause != Cause::None;
   if (!must_go && mark_ == 0) {
     // Below a container's, which stays: nobody waits for its removal.
-    Room left;
-    left.cgroup = std::move(options_.cgroup);
-    leave_room(std::move(left));
+    if (!options_.room) options_.room.emplace();
+    options_.room->cgroup = std::move(options_.cgroup);
     return end();
   }
   bool left = !cgroup_remove(options_.cgroup) || (must_go && mark_ != 0 && kill_marked(mark_));
@@ -119,6 +117,9 @@ void Process::end() {
   for (Stdio& stdio : options_.stdio) stdio.fd.reset();
   log_.reset();
   listener_->ended(std::move(report_));
+  // Whoever waits for the report comes first.
+  if (options_.room) leave_room(std::move(*options_.room));
+  options_.room.reset();
   self_.reset();
 }
 

@@ -24,7 +24,7 @@ struct Room {
   std::string id;
   CgroupPaths cgroup;          // removed with the room; not those that a process has taken over
   std::vector<Fd> namespaces;  // net, ipc, mnt, as far as it has them of its own
-  std::vector<Fd> mounts;      // those that the program's own steps name
+  std::vector<Fd> mounts;      // those that the program's own steps name; the first is one that is mounted nowhere itself
 };
 
 struct RoomRecipe {

@@ -95,24 +95,35 @@ static int guard_prepare(struct context *c) {
   return (int)tried(c, "prctl", "PR_SET_CHILD_SUBREAPER", SYS(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
 }
 
+/* What it says comes after this, as the owner needs it: packets keep their order. */
+static int tell_of_itself(struct context *c) {
+  struct message message = {.type = MESSAGE_CHILD};
+  long self = SYS(getpid);
+  int pidfd = (int)tried(c, "pidfd_open", "", SYS(pidfd_open, self, 0));
+  if (pidfd < 0) return pidfd;
+  int r = (int)tried(c, "sendmsg", "fork", control_send(c, &message, &pidfd, 1));
+  SYS(close, pidfd);
+  return r;
+}
+
 /*
  * A process enters a pid namespace only by being born in it. The child's memory is a copy of this small program,
  * never of the owner's. It is made a child of the owner itself, so that the owner learns of its end; or it is attended.
  */
 int op_fork(struct context *c, const struct operation *op) {
-  int pidfd = -1, told[2];
+  int pidfd = -1, told[2] = {-1, -1}, r = 0;
   char byte = 0;
-  int r = (int)tried(c, "pipe2", "", SYS(pipe2, told, O_CLOEXEC));
-  if (r < 0) return r;
-  int attended = op->number[2] != 0, guarded = op->number[2] == 2;
+  int attended = op->number[2] != 0, guarded = op->number[2] == 2, before = op->number[3] == PLAN_TELL_BEFORE;
+  if (before && (r = (int)tried(c, "pipe2", "", SYS(pipe2, told, O_CLOEXEC))) < 0) return r;
   /* The one that goes on is born in its cgroup; this one is not in it. */
   int cgroup = op->number[1] == PLAN_NONE ? -1 : slot_get(c, op->number[1]);
   if (op->number[1] != PLAN_NONE && cgroup < 0) return cgroup;
   /* Its orphans come to this process, which ends them. */
   if (guarded && (r = guard_prepare(c)) < 0) return r;
   u64 flags = (attended ? 0 : CLONE_PARENT) | op->number[0];
-  long pid = process_make(c, "", flags, attended ? 17 : 0, &pidfd, cgroup);
+  long pid = process_make(c, "", flags, attended ? 17 : 0, before ? &pidfd : NULL, cgroup);
   if (pid < 0) return (int)pid;
+  if (pid == 0 && !before) return op->number[3] == PLAN_TELL_ITSELF ? tell_of_itself(c) : 0;
   if (pid == 0) {
     /* The owner hears of this process before it hears from it. */
     SYS(close, told[1]);
@@ -122,7 +133,7 @@ int op_fork(struct context *c, const struct operation *op) {
     return r;
   }
   struct message message = {.type = attended ? MESSAGE_CHILD : MESSAGE_PROCESS, .value = (u32)pid};
-  if (control_send(c, &message, &pidfd, 1) == 0) SYS(write, told[1], &byte, 1);
+  if (before && control_send(c, &message, &pidfd, 1) == 0) SYS(write, told[1], &byte, 1);
   if (guarded) guard(c, pid);
   if (attended) attend(c, pid);
   quit(0);

@@ -38,7 +38,7 @@ extern "C" {
   OP(UNSHARE)       /* namespace flags                       |                                             */ \
   OP(TIME)          /* -                                     | timens_offsets text, may be empty           */ \
   OP(SYNC)          /* kind, first slot for fds, 1: announce |                                             */ \
-  OP(FORK)          /* namespace flags, slot of a v2 cgroup, 1: attend, 2: guard |                                 */ \
+  OP(FORK)          /* namespace flags, slot of a v2 cgroup, 1: attend, 2: guard, who tells the owner |             */ \
   OP(BECOME_ROOT)   /* 1: setgroups is denied, 2: perhaps    |                                             */ \
   OP(UNDUMPABLE)    /*                                       |                                             */ \
   OP(PROPAGATION)   /* mount flags                           | path, empty: /                              */ \
@@ -82,7 +82,7 @@ extern "C" {
   OP(OPEN)          /* slot, type of file system to insist on | directory                                  */ \
   OP(PROBE)         /* enum plan_probe                       |                                             */ \
   OP(HOLD)          /* 1: kept as root of its user namespace |                                             */ \
-  OP(WAIT)          /* first slot for fds                    |                                             */ \
+  OP(WAIT)          /* first slot for fds, slot to close     |                                             */ \
   OP(AGENT)         /* -                                     | - (agent.h)                                 */ \
   OP(EXEC)          /* argument count, inherited descriptors to keep | args, env                                   */
 
@@ -108,6 +108,13 @@ enum plan_sync {
   PLAN_SYNC_MAPS = 1,  /* of an errand: the owner writes the id maps, then answers */
   PLAN_SYNC_HOOKS = 2, /* the owner runs hooks, then answers */
   PLAN_SYNC_STEPS = 3, /* not announced: the owner answers when its late steps are done */
+};
+
+/* Who tells the owner of the process that FORK made. */
+enum plan_teller {
+  PLAN_TELL_BEFORE = 0, /* the one that makes it, before that goes on */
+  PLAN_TELL_NOBODY = 1, /* it will be followed by another, and its cgroup leads to it */
+  PLAN_TELL_ITSELF = 2, /* it is the program of who attends; its pid is in the message's credentials (unix(7)) */
 };
 
 /* System calls that PROBE makes in a way that changes nothing; the answer is a MESSAGE_PROBED. */
@@ -151,7 +158,7 @@ enum message_type {
   MESSAGE_FAILED = 1, /* to the owner: an operation failed, the program ends */
   MESSAGE_SYNC,       /* to the owner: value = kind; answered by MESSAGE_GO */
   MESSAGE_PROCESS,    /* to the owner: value = pid, with a pidfd: the process to watch from now on */
-  MESSAGE_CHILD,      /* to the owner: value = pid, with a pidfd: the program; who is watched ends as it does */
+  MESSAGE_CHILD,      /* to the owner: value = pid or 0: the sender, with a pidfd: the program; who is watched ends as it does */
   MESSAGE_CONSOLE,    /* to the owner, with the master side of the terminal */
   MESSAGE_READY,      /* to the owner: waiting in WAIT or HOLD */
   MESSAGE_GO,         /* from the owner: value = pid as the owner sees it; may carry fds */

@@ -121,7 +121,7 @@ void impossible() {
 // As a pool has them: stopped before the program, which comes later, or never.
 void parked() {
   PlanWriter first = container_plan(staging);
-  first.add(PLAN_WAIT, {10});
+  first.add(PLAN_WAIT, {10, PLAN_NONE});
   for (bool used : {true, false}) {
     ProcessOptions options;
     options.plan = first.text();

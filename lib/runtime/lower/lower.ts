@@ -95,7 +95,7 @@ export function furnish(
   const filesAt = plan.position
   injectFiles(plan, workload.files)
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots, hidden)
-  if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
+  if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot(), slots.empty] })
   else {
     prepareProgram(plan, workload, slots, options.hooks)
     if (!options.template) execute(plan, workload.spec.process)

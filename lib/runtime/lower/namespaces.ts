@@ -204,10 +204,22 @@ export function openCgroups(plan: Plan, files: readonly string[], there = false)
   }
 }
 
+/** Of FORK: see enum plan_teller. */
+const TELL_NOBODY = 1
+const TELL_ITSELF = 2
+
 /** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */
 export function enterPids(plan: Plan, cgroup: number): void {
   const ATTEND = 1
   plan.add('FORK', 'namespaces: pid', { numbers: [0, cgroup, ATTEND] })
+}
+
+/** The same by two: one that is born in the cgroup and makes `steps`, and the next one after that. */
+export function enterPidsLater(plan: Plan, cgroup: number, steps: () => void): void {
+  const ATTEND = 1
+  plan.add('FORK', 'namespaces: pid', { numbers: [0, cgroup, ATTEND, TELL_NOBODY] })
+  steps()
+  plan.add('FORK', 'namespaces: pid', { numbers: [0, NONE, 0, TELL_ITSELF] })
 }
 
 /** f_type of procfs (statfs(2)). */

@@ -11,7 +11,7 @@ export interface LoweredRoom extends Lowered {
   furnishing?: Plan
   /** CLONE_NEW* that it is made with; 0: nothing but its cgroups is made ahead. */
   own: number
-  /** Slots of `furnishing` that the plan inherits after the namespaces. */
+  /** Slots of `furnishing` that the plan inherits after the namespaces; the first is of a mount that is in none. */
   kept: number[]
 }
 
@@ -31,7 +31,7 @@ export function lowerRoom(workload: Workload): LoweredRoom | undefined {
   const entry = enterRoom(plan, workload)
   const slots = { ...made }
   const kept: number[] = []
-  for (const name of ['dev', 'pts', 'empty'] as const)
+  for (const name of ['empty', 'dev', 'pts'] as const)
     if (made[name] !== NONE) {
       kept.push(made[name])
       slots[name] = plan.inherit(-1)

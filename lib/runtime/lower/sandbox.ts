@@ -29,7 +29,7 @@ export function lowerSandbox(plan: Plan, workload: Workload, options: LowerOptio
   plan.add('KEYRING', 'process')
   const filesAt = plan.position
   injectFiles(plan, workload.files, sandbox)
-  if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot()] })
+  if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot(), NONE] })
   else {
     prepareSandboxed(plan, workload)
     if (!options.template) execute(plan, spec.process)

@@ -9,7 +9,7 @@ import { newId } from '../../util/ids.js'
 import { insidePath } from '../../util/paths.js'
 import { notInSandbox } from '../isolation/sandbox.js'
 import { type Lowered, ownersLimits, prepareProgram } from '../lower/lower.js'
-import { enterPids, joinCgroups, openCgroups } from '../lower/namespaces.js'
+import { enterPids, enterPidsLater, joinCgroups, openCgroups } from '../lower/namespaces.js'
 import { NONE, OPTIONAL, Plan } from '../lower/plan.js'
 import { execute } from '../lower/program.js'
 import { lowerSandbox } from '../lower/sandbox.js'
@@ -138,12 +138,16 @@ function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, 
     // Who has entered a cgroup namespace may not be born in a cgroup any more unless it comes from one below it
     // (cgroups(7), nsdelegate). So a process between the two is, and the next one with it.
     const between = unified !== NONE && types.includes('cgroup')
-    if (between) enterPids(plan, unified)
-    enter()
-    pids()
-    if (hasGroups(cgroup)) giveUpRights(plan, workload.spec.process as SpecProcess)
-    if (between) plan.add('FORK', 'namespaces: pid', { numbers: [0, NONE] })
-    else enterPids(plan, unified)
+    const steps = () => {
+      enter()
+      pids()
+      if (hasGroups(cgroup)) giveUpRights(plan, workload.spec.process as SpecProcess)
+    }
+    if (between) enterPidsLater(plan, unified, steps)
+    else {
+      steps()
+      enterPids(plan, unified)
+    }
     join()
   } else {
     // Of a user namespace: whatever rights one has in there, over a process that comes from outside they are none.
