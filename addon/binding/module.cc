@@ -14,6 +14,7 @@
 #include "binding/process.h"
 #include "binding/promise.h"
 #include "core/lock.h"
+#include "core/shortage.h"
 #include "core/steps.h"
 #include "core/watchdog.h"
 #include "init/plan.h"
@@ -62,7 +63,7 @@ Napi::Value lock(const Napi::CallbackInfo& info) {
 
 Napi::Value make_pipe(const Napi::CallbackInfo& info) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) return to_object(info.Env(), failed("process", "pipe2"));
+  if (with_descriptors([&] { return pipe2(ends, O_CLOEXEC); }) < 0) return to_object(info.Env(), failed("process", "pipe2"));
   auto array = Napi::Array::New(info.Env(), 2);
   for (uint32_t i = 0; i < 2; i++) array[i] = Napi::Number::New(info.Env(), ends[i]);
   return array;

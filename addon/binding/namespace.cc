@@ -6,6 +6,7 @@
 #include "binding/promise.h"
 #include "core/errand.h"
 #include "core/namespace.h"
+#include "core/shortage.h"
 
 namespace caisson {
 
@@ -112,7 +113,8 @@ Napi::Value errand(const Napi::CallbackInfo& info) {
 
 // A duplicate that is closed on exec, or a failure.
 Napi::Value duplicate(const Napi::CallbackInfo& info) {
-  int fd = fcntl(static_cast<int>(number(info[0])), F_DUPFD_CLOEXEC, 3);
+  int of = static_cast<int>(number(info[0]));
+  int fd = with_descriptors([of] { return fcntl(of, F_DUPFD_CLOEXEC, 3); });
   if (fd < 0) return to_object(info.Env(), failed("process", "fcntl", "F_DUPFD_CLOEXEC"));
   return Napi::Number::New(info.Env(), fd);
 }

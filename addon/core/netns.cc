@@ -28,6 +28,11 @@ constexpr auto IDLE = std::chrono::seconds(5);
 // processor (SCHED_IDLE, sched(7)), unless somebody waits for what it makes.
 class Stock {
  public:
+  static Stock& shared() {
+    static auto* stock = new Stock();  // its thread may wait in it while the process exits
+    return *stock;
+  }
+
   Result<Fd> take() {
     std::unique_lock lock(mutex_);
     if (!running_) {
@@ -45,6 +50,15 @@ class Stock {
     stock_.pop_front();
     work_.notify_one();
     return first;
+  }
+
+  bool drop() {
+    std::deque<Result<Fd>> gone;
+    std::lock_guard lock(mutex_);
+    if (waiting_ > 0) return false;
+    target_ = 0;
+    gone.swap(stock_);
+    return !gone.empty();
   }
 
  private:
@@ -107,9 +121,8 @@ Result<Fd> make_network_namespace() {
   return fd;
 }
 
-Result<Fd> take_network_namespace() {
-  static auto* stock = new Stock();  // its thread may wait in it while the process exits
-  return stock->take();
-}
+Result<Fd> take_network_namespace() { return Stock::shared().take(); }
+
+bool drop_network_namespaces() { return Stock::shared().drop(); }
 
 }  // namespace caisson

@@ -11,7 +11,10 @@ namespace caisson {
 // when none is in stock. Needs CAP_SYS_ADMIN.
 Result<Fd> take_network_namespace();
 
-// The same, made now, by a thread that is in it afterwards.
+// Closes those in stock that nobody waits for. False: there were none. From any thread.
+bool drop_network_namespaces();
+
+// The same as take_network_namespace(), made now, by a thread that is in it afterwards.
 Result<Fd> make_network_namespace();
 
 }  // namespace caisson

@@ -16,6 +16,7 @@
 #include "core/marked.h"
 #include "core/message.h"
 #include "core/netns.h"
+#include "core/shortage.h"
 #include "core/spawn.h"
 #include "core/sys.h"
 #include "core/threads.h"
@@ -61,11 +62,11 @@ Result<> Process::connect(std::array<Fd, 3>* stdio) {
     if (wanted.kind == Stdio::Kind::Given) {
       (*stdio)[i] = std::move(wanted.fd);
     } else if (wanted.kind == Stdio::Kind::Null) {
-      (*stdio)[i].reset(open("/dev/null", O_RDWR | O_CLOEXEC));
+      (*stdio)[i].reset(with_descriptors([] { return open("/dev/null", O_RDWR | O_CLOEXEC); }));
       if (!(*stdio)[i]) return failed("process", "open", "/dev/null");
     } else {
       int ends[2];
-      if (pipe2(ends, O_CLOEXEC) < 0) return failed("process", "pipe2");
+      if (with_descriptors([&] { return pipe2(ends, O_CLOEXEC); }) < 0) return failed("process", "pipe2");
       bool child_reads = i == 0;
       (*stdio)[i].reset(ends[child_reads ? 0 : 1]);
       wanted.fd.reset(ends[child_reads ? 1 : 0]);
@@ -91,7 +92,7 @@ Result<> Process::watch_oom() {
 }
 
 Result<Fd> Process::make_plan(const std::string& plan) {
-  Fd fd(static_cast<int>(syscall(SYS_memfd_create, "caisson-plan", MFD_CLOEXEC)));
+  Fd fd(static_cast<int>(with_descriptors([] { return syscall(SYS_memfd_create, "caisson-plan", MFD_CLOEXEC); })));
   if (!fd) return failed("process", "memfd_create");
   if (write(fd.get(), plan.data(), plan.size()) != static_cast<ssize_t>(plan.size()))
     return failed("process", "write", "plan");
@@ -101,11 +102,12 @@ Result<Fd> Process::make_plan(const std::string& plan) {
 Result<> Process::create() {
   if (auto done = perform(options_.prepare, false); !done) return done.failure();
   if (!options_.devices.empty())
-    if (auto done = restrict_devices(options_.cgroup.unified, options_.devices); !done) return done.failure();
+    if (auto done = with_descriptors([&] { return restrict_devices(options_.cgroup.unified, options_.devices); }); !done)
+      return done.failure();
 
   if (!options_.log.empty()) {
     log_.emplace(options_.log, options_.log_limit);
-    if (auto done = log_->open(); !done) return done.failure();
+    if (auto done = with_descriptors([&] { return log_->open(); }); !done) return done.failure();
   }
   std::array<Fd, 3> stdio;
   if (auto done = connect(&stdio); !done) return done.failure();
@@ -115,7 +117,8 @@ Result<> Process::create() {
   plan_ = std::move(*plan);
 
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return failed("process", "socketpair");
+  if (with_descriptors([&] { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }) < 0)
+    return failed("process", "socketpair");
   control_.fd.reset(ends[0]);
   Fd theirs(ends[1]);
   // Who was born in another pid namespace knows itself by another number.
@@ -133,17 +136,17 @@ Result<> Process::create() {
       for (const Fd& fd : *fds) spawning.fds.push_back(fd.get());
   Fd network;
   if (options_.new_network) {
-    auto taken = take_network_namespace();
+    auto taken = with_descriptors(take_network_namespace);
     if (!taken) return taken.failure();
     network = std::move(*taken);
     spawning.fds.push_back(network.get());
   }
   for (const std::string& path : options_.inherited_paths) {
-    options_.inherited.emplace_back(open(path.c_str(), O_PATH | O_CLOEXEC));
+    options_.inherited.emplace_back(with_descriptors([&] { return open(path.c_str(), O_PATH | O_CLOEXEC); }));
     if (!options_.inherited.back()) return failed("process", "open", path);
   }
   for (const Fd& fd : options_.inherited) spawning.fds.push_back(fd.get());
-  auto spawned = spawn(spawning);
+  auto spawned = with_descriptors([&] { return spawn(spawning); });
   if (!spawned) return spawned.failure();
   options_.inherited.clear();
   // The namespaces stay, and the mount that is in none: so it is neither the start nor the end of the program that takes
@@ -174,7 +177,7 @@ void Process::keep_writers(std::array<Fd, 3>* stdio) {
 // What the process enters by itself is made while it is at work on other things.
 Result<> Process::finish_steps() {
   if (auto done = perform(options_.prepare, true); !done) return done.failure();
-  if (auto done = watch_oom(); !done) return done.failure();
+  if (auto done = with_descriptors([this] { return watch_oom(); }); !done) return done.failure();
   if (!options_.awaits_steps) return Nothing{};
   message go = {};
   go.type = MESSAGE_GO;

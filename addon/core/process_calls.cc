@@ -6,6 +6,7 @@
 
 #include "core/message.h"
 #include "core/process.h"
+#include "core/shortage.h"
 #include "core/sys.h"
 
 namespace caisson {
@@ -33,7 +34,7 @@ int Process::duplicate_pidfd() {
   std::lock_guard lock(pidfd_mutex_);
   const Fd& of = program_ ? program_ : exit_.fd;
   if (!of) return -ESRCH;
-  int duplicate = fcntl(of.get(), F_DUPFD_CLOEXEC, 0);
+  int duplicate = with_descriptors([&] { return fcntl(of.get(), F_DUPFD_CLOEXEC, 0); });
   return duplicate < 0 ? -errno : duplicate;
 }
 

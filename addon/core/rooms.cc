@@ -25,8 +25,18 @@ using Clock = std::chrono::steady_clock;
 // Each holds about 400 kB of kernel memory.
 constexpr size_t STOCK_MIN = 2, STOCK_MAX = 6, ALL_MAX = 24;
 constexpr auto IDLE = std::chrono::seconds(5);
+// To the next try after one could not be made.
+constexpr auto REST = std::chrono::seconds(60);
+// Of the descriptors that this process may have, the part that rooms may take: one room of this many.
+constexpr size_t DESCRIPTORS_PER_ROOM = 32;
 // Others come first; but not SCHED_IDLE, which could be kept from going on for long with a lock of the kernel's in hand.
 constexpr int NICE = 10;
+
+size_t rooms_at_most() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 0;
+  return std::min<rlim_t>(ALL_MAX, limit.rlim_cur / DESCRIPTORS_PER_ROOM);
+}
 
 std::string random_id() {
   unsigned char bytes[32];
@@ -62,7 +72,7 @@ class RoomKeeper {
     std::lock_guard lock(mutex_);
     auto now = Clock::now();
     bool again = now - std::exchange(stock.last_, now) < IDLE;
-    if (!again || !stock.works_) return std::nullopt;
+    if (!again || now < stock.fails_until_) return std::nullopt;
     if (stock.rooms_.empty()) {
       stock.target_ = std::clamp(stock.target_ * 2, STOCK_MIN, STOCK_MAX);
       return std::nullopt;
@@ -92,11 +102,26 @@ class RoomKeeper {
     work_.notify_one();
   }
 
+  bool drop() {
+    std::vector<Room> gone;
+    {
+      std::lock_guard lock(mutex_);
+      gone.swap(left_);
+      for (RoomStock* stock : stocks_) {
+        stock->target_ = 0;
+        empty(stock, &gone);
+      }
+      short_until_ = Clock::now() + IDLE;
+    }
+    for (Room& room : gone) cgroup_remove(room.cgroup);
+    return !gone.empty();
+  }
+
  private:
   void run() {
     if (!settle_in()) {
       std::lock_guard lock(mutex_);
-      for (RoomStock* stock : stocks_) stock->works_ = false;
+      for (RoomStock* stock : stocks_) stock->fails_until_ = Clock::now() + REST;
       running_ = awake_ = false;
       return;
     }
@@ -115,7 +140,7 @@ class RoomKeeper {
           (*stock)->rooms_.push_back(std::move(*room));
           count_++;
         } else if (stock != stocks_.end()) {
-          (*stock)->works_ = false;
+          (*stock)->fails_until_ = Clock::now() + REST;
         } else if (room) {
           gone.push_back(std::move(*room));
         }
@@ -137,9 +162,10 @@ class RoomKeeper {
 
   // One that has less than it should.
   RoomStock* wanting() {
-    if (count_ >= ALL_MAX) return nullptr;
+    auto now = Clock::now();
+    if (count_ >= rooms_at_most() || now < short_until_) return nullptr;
     for (RoomStock* stock : stocks_)
-      if (stock->works_ && stock->rooms_.size() < stock->target_) return stock;
+      if (now >= stock->fails_until_ && stock->rooms_.size() < stock->target_) return stock;
     return nullptr;
   }
 
@@ -215,6 +241,7 @@ class RoomKeeper {
   std::vector<RoomStock*> stocks_;
   std::vector<Room> left_;
   size_t count_ = 0;  // in all stocks
+  Clock::time_point short_until_;  // of descriptors
   bool running_ = false, awake_ = false;
   Fd own_;
   std::vector<std::pair<Fd, int>> home_;
@@ -231,5 +258,7 @@ std::optional<Room> RoomStock::take() { return RoomKeeper::shared().take(*this);
 void refill_rooms() { RoomKeeper::shared().wake(); }
 
 void leave_room(Room room) { RoomKeeper::shared().leave(std::move(room)); }
+
+bool drop_rooms() { return RoomKeeper::shared().drop(); }
 
 }  // namespace caisson

@@ -54,12 +54,14 @@ class RoomStock {
   std::deque<Room> rooms_;
   size_t target_ = 0;
   std::chrono::steady_clock::time_point last_;
-  bool works_ = true;  // until one could not be made: who starts a container without finds out why
+  std::chrono::steady_clock::time_point fails_until_;  // one could not be made: who starts a container without finds out why
 };
 
 // Makes up for what was taken.
 void refill_rooms();
 // Takes one down, a little later.
 void leave_room(Room room);
+// At once, all that nobody has taken; for a while there are no new ones. False: there were none. From any thread.
+bool drop_rooms();
 
 }  // namespace caisson

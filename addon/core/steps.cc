@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "core/fd.h"
+#include "core/shortage.h"
 #include "core/sys.h"
 
 namespace caisson {
@@ -37,7 +38,9 @@ bool perform(const Step& step, const char** syscall) {
 Result<> perform(const std::vector<Step>& steps, std::optional<bool> late) {
   for (const Step& step : steps) {
     const char* syscall = "";
-    if (step.late == late.value_or(step.late) && !perform(step, &syscall)) return failed(step.stage, syscall, step.path);
+    if (step.late != late.value_or(step.late) || perform(step, &syscall)) continue;
+    if (gave_descriptors_back(errno) && perform(step, &syscall)) continue;
+    return failed(step.stage, syscall, step.path);
   }
   return Nothing{};
 }
