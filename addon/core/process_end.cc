@@ -120,6 +120,7 @@ void Process::end() {
   // Whoever waits for the report comes first.
   if (options_.room) leave_room(std::move(*options_.room));
   options_.room.reset();
+  if (!started_) refill_rooms();
   self_.reset();
 }
 

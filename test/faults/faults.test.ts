@@ -105,19 +105,24 @@ function difference(usual: string, now: string): string {
   })
 }
 
+const OPERATIONS = [
+  ['run', 1],
+  ['room', 1],
+  ['exec', 1],
+  ['life', 5],
+  ['egress', 1],
+] as const
+
 describe.each(['init', 'addon'] as const)('a call of the %s fails', (where) => {
-  for (const [operation, every] of [
-    ['run', 1],
-    ['exec', 1],
-    ['life', 5],
-    ['egress', 1],
-  ] as const)
+  // The addon has others make the rooms meanwhile, which would fail instead.
+  for (const [operation, every] of OPERATIONS.filter(([name]) => where === 'init' || name !== 'room'))
     testIf(!isRoot && 'only root can follow what root does')(
       `while a container does: ${operation}`,
       async () => {
         for (let round = 0; round < (ALL ? 5 : 1); round++) {
           const result = await matrix(where, operation, ALL ? 1 : every, round)
           expect(result.calls.length).toBeGreaterThan(40)
+          if (operation === 'room') expect(result.calls).not.toContain('pivot_root')
           const complaints = result.attempts.map((attempt) => complaint(result, attempt)).filter(Boolean)
           expect(complaints).toEqual([])
           expect(result.ended).toBe(true)

@@ -39,7 +39,10 @@ async function attempt() {
 
 // With its first stream Node opens what it keeps.
 say({ began: true })
-for (let warm = 0; warm < 3; warm++) await operation()
+for (let warm = 0; warm < 3; warm++) {
+  await operation()
+  await operation.before?.()
+}
 const holdings = new Holdings(process.env.CAISSON_ROOT)
 control.arm(0)
 const usual = await attempt()
@@ -48,6 +51,7 @@ say({ calls, usual: usual.outcome, left: await holdings.left(), text: usual.text
 
 for (let at = 1; at <= calls.length; at += Number(every)) {
   const errno = ERRORS[(at + Math.floor(at / ERRORS.length) + Number(round)) % ERRORS.length]
+  await operation.before?.()
   control.arm(at, errno)
   const result = await attempt()
   const { calls: now, failed } = control.disarm()

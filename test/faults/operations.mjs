@@ -40,6 +40,14 @@ async function runOne() {
   return normalise(`${stdout}${stderr}${exitCode} ${reason}`)
 }
 
+/** The same, where most of it was made before. */
+async function room() {
+  const { stdout, stderr, exitCode, reason } = await run(image, ['sh', '-c', LOOK], OPTIONS)
+  return normalise(`${stdout}${stderr}${exitCode} ${reason}`)
+}
+/** Until the next one is. */
+room.before = () => new Promise((resolve) => setTimeout(resolve, 50))
+
 let kept
 
 /** A program beside another one. */
@@ -93,7 +101,7 @@ async function egress() {
   return `${stdout}${stderr}${exitCode}`
 }
 
-export const OPERATIONS = { run: runOne, exec, life, egress }
+export const OPERATIONS = { run: runOne, room, exec, life, egress }
 
 export async function end() {
   await kept?.remove({ force: true })
