@@ -35,7 +35,7 @@ std::vector<uint32_t> numbers(const Napi::Value& value) {
   return result;
 }
 
-// The parts of a pattern as numbers: a kind, and what belongs to it (lib/build/dockerfile/ignore-program.ts).
+// The parts of a pattern as numbers: a kind, and what belongs to it (lib/build/dockerfile/glob.ts).
 std::vector<GlobPart> glob_parts(const Napi::Value& value) {
   std::vector<GlobPart> parts;
   const std::vector<uint32_t> given = numbers(value);

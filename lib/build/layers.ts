@@ -27,7 +27,8 @@ export async function lowersOf(space: Workspace, stack: Stack): Promise<string[]
   const { directories } = await space.roots.unpack(
     stack.map(({ descriptor }) => descriptor),
     stack.map(({ diffId }) => diffId),
-    space.signal,
+    // The archive is what lasts: after a crash it is unpacked again.
+    { signal: space.signal, sync: false },
   )
   return directories
 }

@@ -3,6 +3,7 @@ import type { ImageRoot } from '../runtime/options/assemble.js'
 import { type SnapshotForm, Snapshots } from '../snapshot/snapshots.js'
 import { findStack, type LayerStack } from '../snapshot/stack.js'
 import type { LayerToUnpack } from '../snapshot/unpack.js'
+import type { UnpackingOptions } from '../snapshot/unpacking.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import type { Lease } from '../store/lease.js'
 import type { Store } from '../store/store.js'
@@ -32,7 +33,7 @@ export class ImageRoots {
     let root = this.#roots.get(image)
     if (!root) {
       const { manifest, document } = image
-      root = this.unpack(manifest.layers, document.rootfs.diff_ids, signal).then(({ directories }) => ({
+      root = this.unpack(manifest.layers, document.rootfs.diff_ids, { signal }).then(({ directories }) => ({
         // Overlay wants one at least.
         lower: directories.length > 0 ? directories : [this.snapshots.empty],
         trees: [],
@@ -48,7 +49,7 @@ export class ImageRoots {
   async unpack(
     descriptors: readonly Descriptor[],
     diffIds: readonly string[],
-    signal?: AbortSignal,
+    { signal, sync }: Pick<UnpackingOptions, 'signal' | 'sync'> = {},
   ): Promise<LayerStack> {
     const there = await findStack(this.snapshots, diffIds, this.lease)
     if (there) return there
@@ -61,6 +62,6 @@ export class ImageRoots {
       }),
     )
     const { unpackLayers } = await import('../snapshot/unpack.js')
-    return unpackLayers(this.snapshots, layers, { lease: this.lease, signal })
+    return unpackLayers(this.snapshots, layers, { lease: this.lease, signal, sync })
   }
 }

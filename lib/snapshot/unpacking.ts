@@ -31,6 +31,8 @@ export interface UnpackingOptions {
   lease: Lease
   limits?: LayerLimits
   signal?: AbortSignal
+  /** Not synced to disk, a layer counts until the machine goes down. Default true. */
+  sync?: boolean
   /** Layers at the same time that come from files. Default: as many as there are processors. */
   concurrency?: number
 }
@@ -214,7 +216,7 @@ export class Unpacking {
       limits: this.#options.limits,
       expected: { diffId: this.#diffIds[index], digest, size },
       digests: false,
-      sync: true,
+      sync: this.#options.sync !== false,
       signal: this.signal,
       onProgress,
     }
@@ -234,7 +236,8 @@ export class Unpacking {
   async #publish(index: number, made: NewLayer, directory: string, applied: AppliedLayer): Promise<FoundLayer> {
     const { unpackedBytes: bytes, entries, opaqueRoot, unsettled } = applied
     const facts: LayerFacts = { diffId: this.#diffIds[index] as string, bytes, entries, opaqueRoot }
-    if (unsettled.length === 0) return made.publish(true, facts)
+    const unsynced = this.#options.sync === false ? { boot: bootId() } : {}
+    if (unsettled.length === 0) return made.publish(true, { ...facts, ...unsynced })
     // Who holds the lock of a chain waits for shorter chains alone, so no two wait for each other.
     const below = await Promise.all(this.#layers.slice(0, index).map(({ promise }) => promise))
     await settleLayer({

@@ -76,7 +76,7 @@ RUN exit 1
     const other = await built(['--platform', 'linux/arm64', '-f', '-', context], {
       input: 'FROM scratch\nCOPY other /\n',
     })
-    expect((await other.inspect()).platform).toMatchObject({ architecture: 'arm64' })
+    expect((await other.inspect()).platform).toBe('linux/arm64')
   })
 
   withBusybox('does all anew, or some stages, when asked', async () => {
@@ -123,7 +123,7 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
 
   withBusybox('refuses what was not granted, and what it does not know', async () => {
     const open = 'FROM box:1\nRUN --network=host true\n'
-    expect(build(['-'], { input: open }).stderr).toContain('network.host')
+    expect(build(['-'], { input: open }).stderr).toContain('--network=host is refused')
     expect(build(['--allow', 'network.host', '-'], { input: open }).status).toBe(0)
     for (const flags of [
       ['--network', 'bridge'],
@@ -165,7 +165,7 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
     const { bytes } = build(['-o', '-', '-'], { input: text })
     expect(bytes.subarray(257, 262).toString()).toBe('ustar')
     await built(['-o', `type=docker,dest=${at('docker.tar')}`, '-t', 'bare:2', '-'], { input: text })
-    expect((await Image.load(at('docker.tar'))).tags).toEqual(['bare:1', 'bare:2'])
+    expect((await Image.load(at('docker.tar'))).tags).toEqual(['bare:2'])
   })
 
   withBusybox('shows steps in lines or JSON, and prints the id alone when asked', async () => {
@@ -174,8 +174,9 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
     expect(plain.stderr).toMatch(/^#1 \[\S+ 1\/1\] RUN echo .* \(line 2\)\n/)
     expect(plain.stderr).toMatch(/#1 \d\.\ds said 42\n#1 \d\.\ds red\n#1 DONE \d\.\ds\n/)
     expect(plain.stdout).toMatch(/^sha256:[0-9a-f]{64}\n$/)
-    const events = build(['--progress', 'json', '--no-cache', '-'], { input: text }).stderr.trim().split('\n')
-    expect(events.map((line) => JSON.parse(line).type)).toEqual(['step', 'output', 'step'])
+    const lines = build(['--progress', 'json', '--no-cache', '-'], { input: text }).stderr.trim().split('\n')
+    const types = lines.map((line) => JSON.parse(line).type)
+    expect([types[0], types.at(-1), new Set(types.slice(1, -1))]).toEqual(['step', 'step', new Set(['output'])])
     expect(build(['-q', '--no-cache', '-'], { input: text })).toMatchObject({ status: 0, stderr: '' })
   })
 

@@ -170,7 +170,7 @@ ADD --keep-git-dir=true ${address}#main /two/
 ADD --checksum=${commit} ${address}#v1 /three
 `)
         expect(await inside(image, 'cat /one/file /two/app/file; test -d /two/.git && ls -a /three')).toBe(
-          'taggedof the branch.\n..\napp\n',
+          'taggedof the branch.\n..\napp\nout\n',
         )
         const wrong = await failure(build(`ADD --checksum=${commit} ${address}#main /three`))
         expect([wrong.code, wrong.location?.line]).toEqual(['ERR_CAISSON_DIGEST', 2])
