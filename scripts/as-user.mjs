@@ -1,5 +1,5 @@
 // Runs a command as an ordinary user, from this checkout, with a part of every cgroup hierarchy of its own or without.
-//   node scripts/as-user.mjs [--bare] COMMAND [ARGUMENT...]
+//   node scripts/as-user.mjs [--bare] [--machine] COMMAND [ARGUMENT...]
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -102,19 +102,21 @@ function reachable(uid, gid) {
 
 /**
  * As spawnSync; `bare`: without cgroups. The command's working directory is the checkout. `setup` is done before, by
- * root, in a mount namespace of their own.
+ * root, in a mount namespace of their own; `machine`: and in a network namespace, with a neighbour (test/support/machine.sh).
  */
-export function spawnAsUser(command, { bare = false, setup, ...options } = {}) {
+export function spawnAsUser(command, { bare = false, machine = false, setup, ...options } = {}) {
   const { uid, gid, home } = account()
   const cgroups = bare ? [] : delegate(uid, gid)
   const elsewhere = reachable(uid, gid) ? undefined : mkdtempSync(path.join(tmpdir(), 'caisson-checkout-'))
   const script = `
     for directory in ${cgroups.map((top) => `'${top}/main'`).join(' ')}; do echo $$ > $directory/cgroup.procs || exit 125; done
     ${elsewhere ? `mount --bind '${root}' '${elsewhere}' && cd '${elsewhere}' || exit 125` : ''}
+    ${machine ? '. test/support/machine.sh' : ''}
     ${setup ?? ''}
     exec setpriv --reuid=${uid} --regid=${gid} --clear-groups "$@"`
   const shell = ['/bin/sh', '-c', script, 'sh', ...command]
-  const [file, ...args] = elsewhere || setup ? ['unshare', '--mount', '--propagation', 'private', ...shell] : shell
+  const unshare = ['unshare', '--mount', '--propagation', 'private', ...(machine ? ['--net'] : [])]
+  const [file, ...args] = elsewhere || setup || machine ? [...unshare, ...shell] : shell
   const env = { PATH: process.env.PATH, HOME: home, USER, LANG: process.env.LANG ?? 'C.UTF-8', ...options.env }
   try {
     return spawnSync(file, args, { cwd: root, ...options, env })
@@ -126,8 +128,11 @@ export function spawnAsUser(command, { bare = false, setup, ...options } = {}) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const bare = process.argv[2] === '--bare'
-  const { status, error } = spawnAsUser(process.argv.slice(bare ? 3 : 2), { bare, stdio: 'inherit' })
+  const flags = process.argv
+    .slice(2)
+    .filter((argument, i, all) => all.slice(0, i + 1).every((each) => each.startsWith('--')))
+  const [bare, machine] = ['--bare', '--machine'].map((flag) => flags.includes(flag))
+  const { status, error } = spawnAsUser(process.argv.slice(2 + flags.length), { bare, machine, stdio: 'inherit' })
   if (error) console.error(error.message)
   process.exit(status ?? 125)
 }

@@ -5,6 +5,7 @@
 #include "binding/promise.h"
 #include "core/netns.h"
 #include "core/network/firewall.h"
+#include "core/network/place.h"
 #include "core/network/publisher.h"
 #include "core/network/resolver.h"
 #include "core/network/wiring.h"
@@ -127,40 +128,44 @@ FirewallChange change_of(const Napi::Value& value) {
   return change;
 }
 
+// What the functions of one object are about.
+Place& place_of(const Napi::CallbackInfo& info) { return *static_cast<Place*>(info.Data()); }
+
 template <typename Work>
-Napi::Value with_routing(const Napi::CallbackInfo& info, Work work) {
-  return promise(info.Env(), Threads::quick(), [work = std::move(work)]() -> decltype(work(std::declval<Netlink&>())) {
-    auto socket = Netlink::open(NETLINK_ROUTE);
+Napi::Value with_routing(const Napi::CallbackInfo& info, Place& place, Work work) {
+  return promise(info.Env(), Threads::quick(), [&place, work = std::move(work)]() -> decltype(work(std::declval<Netlink&>())) {
+    auto socket = place.netlink(NETLINK_ROUTE);
     if (!socket) return socket.failure();
     return work(*socket);
   });
 }
 
 Napi::Value make_bridge_now(const Napi::CallbackInfo& info) {
-  return with_routing(info, [bridge = bridge_of(info[0])](Netlink& socket) { return make_bridge(socket, bridge); });
+  return with_routing(info, place_of(info), [bridge = bridge_of(info[0])](Netlink& socket) { return make_bridge(socket, bridge); });
 }
 
 Napi::Value remove_device(const Napi::CallbackInfo& info) {
-  return with_routing(info, [name = text(info[0])](Netlink& socket) { return remove_link(socket, name); });
+  return with_routing(info, place_of(info), [name = text(info[0])](Netlink& socket) { return remove_link(socket, name); });
 }
 
+// Of the host, wherever networks are.
 Napi::Value list_taken(const Napi::CallbackInfo& info) {
-  return with_routing(info, [](Netlink& socket) { return taken_networks(socket); });
+  return with_routing(info, Place::host(), [](Netlink& socket) { return taken_networks(socket); });
 }
 
 Napi::Value list_uplinks(const Napi::CallbackInfo& info) {
-  return with_routing(info, [](Netlink& socket) { return named(uplinks(socket)); });
+  return with_routing(info, Place::host(), [](Netlink& socket) { return named(uplinks(socket)); });
 }
 
 // (change, add)
 Napi::Value change_firewall(const Napi::CallbackInfo& info) {
-  return promise(info.Env(), Threads::quick(), [change = change_of(info[0]), add = info[1].ToBoolean().Value()] {
-    return add ? Firewall::shared().add(change) : Firewall::shared().remove(change);
+  return promise(info.Env(), Threads::quick(), [&firewall = place_of(info).firewall(), change = change_of(info[0]), add = info[1].ToBoolean().Value()] {
+    return add ? firewall.add(change) : firewall.remove(change);
   });
 }
 
 Napi::Value list_dropping(const Napi::CallbackInfo& info) {
-  return promise(info.Env(), Threads::quick(), [] { return named(dropping_chains()); });
+  return promise(info.Env(), Threads::quick(), [&place = place_of(info)] { return named(dropping_chains(place)); });
 }
 
 std::optional<ResolverSettings> resolver_settings(const Napi::Value& value) {
@@ -179,7 +184,7 @@ Napi::Value connect_namespace(const Napi::CallbackInfo& info) {
   auto wires = list_of<Wire>(info[0], wire_of);
   int netns = static_cast<int>(number(info[1]));
   auto settings = resolver_settings(info[2]);
-  return promise(info.Env(), Threads::quick(), [wires = std::move(wires), netns, settings]() -> Result<Wired> {
+  return promise(info.Env(), Threads::quick(), [&place = place_of(info), wires = std::move(wires), netns, settings]() -> Result<Wired> {
     Wired wired;
     if (netns < 0) {
       auto taken = take_network_namespace();
@@ -187,7 +192,7 @@ Napi::Value connect_namespace(const Napi::CallbackInfo& info) {
       wired.fresh = std::move(*taken);
     }
     ResolverSockets sockets;
-    auto done = wire(netns < 0 ? wired.fresh.get() : netns, wires, settings ? &sockets : nullptr);
+    auto done = wire(place, netns < 0 ? wired.fresh.get() : netns, wires, settings ? &sockets : nullptr);
     if (!done) return done.failure();
     if (settings) wired.resolver = Resolver::start(std::move(sockets), *settings);
     return wired;
@@ -213,29 +218,39 @@ Napi::Value publish_port(const Napi::CallbackInfo& info) {
   publishing.port = static_cast<uint16_t>(number(object.Get("port")));
   publishing.to = parse_address(text(object.Get("to")));
   publishing.to_port = static_cast<uint16_t>(number(object.Get("toPort")));
-  return promise(info.Env(), Threads::quick(), [publishing] { return publish(publishing); });
+  return promise(info.Env(), Threads::quick(), [&place = place_of(info), publishing] { return publish(place, publishing); });
 }
 
 void unpublish_port(const Napi::CallbackInfo& info) { Publication::end(*info[0].As<Napi::External<Published>>().Data()); }
 
+Napi::Object network_of(Napi::Env env, Place& place);
+
+// (agent): the same functions for networks that are where that agent is.
+Napi::Value beside(const Napi::CallbackInfo& info) {
+  return network_of(info.Env(), Place::beside(*info[0].As<Napi::External<std::shared_ptr<Agent>>>().Data()));
+}
+
+Napi::Object network_of(Napi::Env env, Place& place) {
+  auto network = Napi::Object::New(env);
+  auto set = [&](const char* name, auto function) { network.Set(name, Napi::Function::New(env, function, name, &place)); };
+  set("makeBridge", make_bridge_now);
+  set("removeDevice", remove_device);
+  set("taken", list_taken);
+  set("uplinks", list_uplinks);
+  set("firewall", change_firewall);
+  set("droppingChains", list_dropping);
+  set("wire", connect_namespace);
+  set("publish", publish_port);
+  set("unpublish", unpublish_port);
+  set("changeResolver", change_resolver);
+  set("endResolver", end_resolver);
+  set("beside", beside);
+  export_captive(network);
+  return network;
+}
+
 }  // namespace
 
-void export_network(Napi::Object exports) {
-  Napi::Env env = exports.Env();
-  auto network = Napi::Object::New(env);
-  network.Set("makeBridge", Napi::Function::New(env, make_bridge_now, "makeBridge"));
-  network.Set("removeDevice", Napi::Function::New(env, remove_device, "removeDevice"));
-  network.Set("taken", Napi::Function::New(env, list_taken, "taken"));
-  network.Set("uplinks", Napi::Function::New(env, list_uplinks, "uplinks"));
-  network.Set("firewall", Napi::Function::New(env, change_firewall, "firewall"));
-  network.Set("droppingChains", Napi::Function::New(env, list_dropping, "droppingChains"));
-  network.Set("wire", Napi::Function::New(env, connect_namespace, "wire"));
-  network.Set("publish", Napi::Function::New(env, publish_port, "publish"));
-  network.Set("unpublish", Napi::Function::New(env, unpublish_port, "unpublish"));
-  network.Set("changeResolver", Napi::Function::New(env, change_resolver, "changeResolver"));
-  network.Set("endResolver", Napi::Function::New(env, end_resolver, "endResolver"));
-  export_captive(network);
-  exports.Set("network", network);
-}
+void export_network(Napi::Object exports) { exports.Set("network", network_of(exports.Env(), Place::host())); }
 
 }  // namespace caisson

@@ -12,7 +12,7 @@ namespace caisson {
 Agent::Agent(Fd socket) : socket_(std::move(socket)) {}
 
 Result<AgentAnswer> Agent::call(agent_op op, const std::array<uint64_t, 3>& number, const std::string& first,
-                                const std::string& second) {
+                                const std::string& second, int along) {
   agent_request request = {};
   if (first.size() >= AGENT_PATH_MAX || second.size() >= AGENT_PATH_MAX)
     return failed("files", "openat2", first, ENAMETOOLONG);
@@ -25,7 +25,7 @@ Result<AgentAnswer> Agent::call(agent_op op, const std::array<uint64_t, 3>& numb
   size_t size = offsetof(agent_request, text) + first.size() + second.size() + 2;
 
   std::lock_guard lock(mutex_);
-  if (send(socket_.get(), &request, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size))
+  if (!send_packet(socket_.get(), &request, size, along < 0 ? std::vector<int>{} : std::vector<int>{along}))
     return failed("files", "sendmsg", first, ECONNRESET);
   agent_reply reply = {};
   std::vector<Fd> fds;

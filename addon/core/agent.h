@@ -1,4 +1,4 @@
-// The owner's side of the file agent (init/agent.h).
+// The owner's side of an agent (init/agent.h).
 #pragma once
 
 #include <array>
@@ -23,9 +23,10 @@ class Agent {
   // Takes over the control socket of an init program that waits in AGENT.
   explicit Agent(Fd socket);
 
-  // Blocks until it answers; one request at a time. ECONNRESET when the agent has ended.
+  // Blocks until it answers; one request at a time. ECONNRESET when the agent has ended. `along`: a descriptor that it
+  // gets a copy of, or -1.
   Result<AgentAnswer> call(agent_op op, const std::array<uint64_t, 3>& number, const std::string& first,
-                           const std::string& second);
+                           const std::string& second, int along = -1);
 
   // The agent ends; a call under way fails.
   void close();

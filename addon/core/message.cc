@@ -12,7 +12,11 @@ constexpr size_t FDS_MAX = 64;
 }
 
 bool send_message(int socket, const message& what, const std::vector<int>& fds) {
-  iovec vector = {const_cast<message*>(&what), sizeof what};
+  return send_packet(socket, &what, sizeof what, fds);
+}
+
+bool send_packet(int socket, const void* bytes, size_t size, const std::vector<int>& fds) {
+  iovec vector = {const_cast<void*>(bytes), size};
   alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
   msghdr header = {};
   header.msg_iov = &vector;
@@ -27,7 +31,7 @@ bool send_message(int socket, const message& what, const std::vector<int>& fds) 
     rights->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
     memcpy(CMSG_DATA(rights), fds.data(), sizeof(int) * fds.size());
   }
-  return sendmsg(socket, &header, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof what);
+  return sendmsg(socket, &header, MSG_NOSIGNAL) == static_cast<ssize_t>(size);
 }
 
 ssize_t receive_packet(int socket, void* bytes, size_t size, std::vector<Fd>* fds, int flags, pid_t* sender) {

@@ -13,6 +13,9 @@ namespace caisson {
 // False with errno set. Descriptors are copied into the message; the caller keeps its own.
 bool send_message(int socket, const message& what, const std::vector<int>& fds = {});
 
+// One packet of any form.
+bool send_packet(int socket, const void* bytes, size_t size, const std::vector<int>& fds);
+
 // 1: a message, 0: the other end is closed, -1: errno (EAGAIN when there is none now). `sender`: its pid, where the socket
 // has SO_PASSCRED.
 int receive_message(int socket, message* what, std::vector<Fd>* fds, pid_t* sender = nullptr);

@@ -183,8 +183,24 @@ static int do_utimes(const char *path, u64 access, u64 modification) {
   return r;
 }
 
-/* A descriptor to send back, or -1; the result goes into `error`. */
-static int perform(struct context *c, int *error) {
+/* Sockets and settings are those of the network namespace that the process is in. Not for an agent in a guest's root. */
+static int visit(int netns) {
+  enum { NEW_NETWORK = 0x40000000 };
+  static int home = -1;
+  if (home < 0) home = (int)SYS(openat, AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  return home < 0 ? home : (int)SYS(setns, netns < 0 ? home : netns, NEW_NETWORK);
+}
+
+static int do_setting(const char *path, const char *value) {
+  int fd = (int)SYS(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return fd;
+  int r = (int)SYS(write, fd, value, strlen(value));
+  SYS(close, fd);
+  return r;
+}
+
+/* A descriptor to send back, or -1; the result goes into `error`. `came`: the one that came along, or -1. */
+static int perform(struct context *c, int came, int *error) {
   const char *a = request.text, *b = request.text + request.lengths[0] + 1;
   u64 *n = request.number;
   int fd = -1, r = -E_NOSYS;
@@ -226,7 +242,13 @@ static int perform(struct context *c, int *error) {
       r = do_utimes(a, n[0], n[1]);
       break;
     case AGENT_SOCKET:
-      r = fd = (int)SYS(socket, n[0], n[1] | O_CLOEXEC, 0);
+      r = fd = (int)SYS(socket, n[0], n[1] | O_CLOEXEC, n[2]);
+      break;
+    case AGENT_VISIT:
+      r = n[0] && came < 0 ? -E_INVAL : visit(n[0] ? came : -1);
+      break;
+    case AGENT_SETTING:
+      r = do_setting(a, b);
       break;
   }
   *error = r < 0 ? -r : 0;
@@ -250,14 +272,16 @@ int op_agent(struct context *c, const struct operation *op) {
   int r = (int)tried(c, "sendmsg", "ready", control_send(c, &ready, NULL, 0));
   if (r < 0) return r;
   for (;;) {
-    int size = control_receive_bytes(c, &request, sizeof request);
+    int came;
+    int size = control_receive_bytes(c, &request, sizeof request, &came);
     if (size <= 0) quit(0);
     memset(&reply, 0, offsetof(struct agent_reply, text));
     int error = E_PROTO, fd = -1;
-    if (well_formed(size)) fd = perform(c, &error);
+    if (well_formed(size)) fd = perform(c, came, &error);
     reply.error = error;
     r = control_send_bytes(c, &reply, offsetof(struct agent_reply, text) + reply.length, fd);
     close_fd(fd);
+    close_fd(came);
     if (r < 0) quit(0);
   }
 }

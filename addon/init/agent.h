@@ -1,7 +1,9 @@
 /*
- * The file agent: the init program staying in a container's root as a servant of the owner, for reading and writing files
+ * The agent: the init program staying in a container's root as a servant of the owner, for reading and writing files
  * there. Everything is resolved inside the root by the kernel, whatever the guest does meanwhile, and what is opened
  * comes back as a descriptor.
+ *
+ * Another one stays in the network namespace that an ordinary user's networks are in, and makes sockets there.
  *
  * One packet a request, one a reply, in order.
  */
@@ -27,7 +29,9 @@ extern "C" {
   OP(STAT)      /* 1: the link itself | path     -> number[0..]: see agent_stat        */ \
   OP(READLINK)  /*             | path            -> text                               */ \
   OP(UTIMES)    /* access ns, modification ns | path                                   */ \
-  OP(SOCKET)    /* domain, type                  -> a socket of this network namespace */
+  OP(SOCKET)    /* domain, type, protocol        -> a socket of this network namespace */ \
+  OP(VISIT)     /* 1: the network namespace that came along, 0: back home              */ \
+  OP(SETTING)   /*             | path, value     of the network namespace, below /proc/sys */
 
 enum agent_op {
 #define AGENT_ENUM(name) AGENT_##name,

@@ -70,7 +70,7 @@ int control_receive(struct context *c, struct message *message, int *fds, u32 li
 int control_owner_gone(struct context *c);
 /* The same for packets of other forms; the size received, 0 at the end. One descriptor at most goes with a packet. */
 int control_send_bytes(struct context *c, const void *bytes, usize size, int fd);
-int control_receive_bytes(struct context *c, void *bytes, usize size);
+int control_receive_bytes(struct context *c, void *bytes, usize size, int *fd);
 
 /* resolve.c: paths inside a root that may be hostile */
 #define RESOLVE_NO_SYMLINKS_FLAG 0x04 /* linux/openat2.h */

@@ -57,17 +57,17 @@ int control_send_bytes(struct context *c, const void *bytes, usize size, int fd)
   return transmit(c, bytes, size, &fd, fd >= 0);
 }
 
-int control_receive(struct context *c, struct message *message, int *fds, u32 limit) {
-  struct io_vector vector = {message, sizeof *message};
+/* The size received, or a negative errno; `found` descriptors are in `fds`; those beyond `limit` are closed. */
+static int receive(struct context *c, void *bytes, usize size, int *fds, u32 limit, u32 *found) {
+  struct io_vector vector = {bytes, size};
   struct rights rights;
   struct message_header header = {
       .vectors = &vector, .vector_count = 1, .control = &rights, .control_length = sizeof rights};
   long r;
   do r = SYS(recvmsg, c->control, &header, FLAG_CMSG_CLOEXEC);
   while (r == -E_INTR);
-  if (r < 0) return (int)r;
-  if (r == 0) return -E_CONNRESET;
-  if ((usize)r != sizeof *message) return -E_PROTO;
+  *found = 0;
+  if (r <= 0) return (int)r;
   u32 count = 0;
   if (header.control_length > sizeof rights.header && rights.header.type == RIGHTS)
     count = (u32)((rights.header.length - sizeof rights.header) / sizeof(int));
@@ -76,14 +76,23 @@ int control_receive(struct context *c, struct message *message, int *fds, u32 li
       fds[i] = rights.fd[i];
     else
       close_fd(rights.fd[i]);
-  return (int)(count < limit ? count : limit);
+  *found = count < limit ? count : limit;
+  return (int)r;
 }
 
-int control_receive_bytes(struct context *c, void *bytes, usize size) {
-  long r;
-  do r = SYS(recvfrom, c->control, bytes, size, 0, NULL, NULL);
-  while (r == -E_INTR);
-  return (int)r;
+int control_receive(struct context *c, struct message *message, int *fds, u32 limit) {
+  u32 count;
+  int r = receive(c, message, sizeof *message, fds, limit, &count);
+  if (r == (int)sizeof *message) return (int)count;
+  for (u32 i = 0; i < count; i++) close_fd(fds[i]);
+  return r < 0 ? r : r == 0 ? -E_CONNRESET : -E_PROTO;
+}
+
+int control_receive_bytes(struct context *c, void *bytes, usize size, int *fd) {
+  u32 count;
+  int r = receive(c, bytes, size, fd, 1, &count);
+  if (!count) *fd = -1;
+  return r;
 }
 
 void fail(struct context *c, int error) {

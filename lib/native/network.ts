@@ -1,5 +1,5 @@
 /** What the addon exports about networks. Addresses are text, with the length of their network behind a slash. */
-import type { NativeFailure } from './addon.js'
+import type { NativeAgent, NativeFailure } from './addon.js'
 
 export interface NativeBridge {
   name: string
@@ -77,14 +77,17 @@ export interface NativeCaptiveSettings {
   open?: Array<{ network: string; first: number; last: number }>
 }
 
+/** Networks of one place: this process's own network namespace, or one beside it. */
 export interface NativeNetwork {
+  /** Of where an agent is that waits in AGENT (addon/init/agent.h). The agent must not be closed. */
+  beside(agent: NativeAgent): NativeNetwork
   /** Gives the one that is there its addresses, and makes it if there is none. */
   makeBridge(bridge: NativeBridge): Promise<void>
   /** None of that name is no error. */
   removeDevice(name: string): Promise<void>
-  /** Networks that the host has routes to, or addresses in. */
+  /** Networks that the host has routes to, or addresses in, whatever the place. */
   taken(): Promise<Array<{ network: string; device: string }>>
-  /** Devices that a default route leads through. */
+  /** Devices of the host that a default route leads through. */
   uplinks(): Promise<string[]>
   /** One transaction; what is there already, or not there any more, is no error. */
   firewall(rules: NativeRules, add: boolean): Promise<void>

@@ -12,6 +12,7 @@ import { formatSubnet, overlap, parseSubnet } from './addresses.js'
 import { type NetworkDefinition, readDefinition } from './definition.js'
 import { allowForwarding } from './forwarding.js'
 import { Leases, networkRun } from './leases.js'
+import { networking, placeBeside } from './place.js'
 import { occupiedBy } from './subnets.js'
 
 /** Who uses networks: the owner's directory of state goes when it ends. */
@@ -47,6 +48,7 @@ export async function activate(definition: NetworkDefinition, user: NetworkUser)
     active.set(definition.id, current)
   }
   await current
+  if (!definition.internal) await placeBeside()?.reachWorld()
 }
 
 const lockOf = (id: string) => path.join(networkRun(id), 'lock')
@@ -64,9 +66,10 @@ async function start(definition: NetworkDefinition, user: NetworkUser): Promise<
       ({ subnet, gateway }) => `${gateway}/${subnet.split('/')[1] as string}`,
     )
     await checkFree(definition)
-    await explained(addon().network.firewall({ networks: [{ bridge, outward: !internal, metadata }] }, true))
-    await explained(addon().network.makeBridge({ name: bridge, mac, mtu, addresses }))
-    if (!internal) await allowForwarding(definition, user)
+    await explained(networking().firewall({ networks: [{ bridge, outward: !internal, metadata }] }, true))
+    await explained(networking().makeBridge({ name: bridge, mac, mtu, addresses }))
+    // Beside the host everything is forwarded, as all that is there is ours.
+    if (!internal && !placeBeside()) await allowForwarding(definition, user)
     return { definition, lock }
   } catch (error) {
     addon().closeFd(lock)
@@ -77,7 +80,7 @@ async function start(definition: NetworkDefinition, user: NetworkUser): Promise<
 /** The host may have got a route to the same addresses since the network was made. */
 async function checkFree({ name, bridge, ipv4, ipv6 }: NetworkDefinition): Promise<void> {
   const own = [ipv4, ...(ipv6 ? [ipv6] : [])].map(({ subnet }) => parseSubnet(subnet, 'subnet'))
-  for (const { network, device } of await explained(addon().network.taken())) {
+  for (const { network, device } of await explained(networking().taken())) {
     const other = device === bridge ? undefined : occupiedBy(network, device)
     const subnet = other && own.find((each) => overlap(each, other.subnet))
     if (subnet)
@@ -109,8 +112,8 @@ export async function deactivate(definition: NetworkDefinition, user: NetworkUse
     })
   }
   try {
-    await explained(addon().network.firewall({ networks: [{ bridge, outward: !internal, metadata }] }, false))
-    await explained(addon().network.removeDevice(bridge))
+    await explained(networking().firewall({ networks: [{ bridge, outward: !internal, metadata }] }, false))
+    await explained(networking().removeDevice(bridge))
     await rm(path.join(user.run, 'networks', bridge), { force: true })
     await rm(networkRun(id), { recursive: true, force: true })
   } finally {
@@ -129,8 +132,8 @@ export async function sweepNetworks(run: string): Promise<void> {
       .lock(file, true, false)
       .catch(() => -1)
     if (lock < 0) continue
-    await addon()
-      .network.removeDevice(bridge)
+    await networking()
+      .removeDevice(bridge)
       .catch(() => undefined)
     addon().closeFd(lock)
   }

@@ -1,7 +1,6 @@
 /** All networks of one container: addresses for as long as it exists, devices and names while it runs. */
 import { closeSync } from 'node:fs'
 import { CaissonError } from '../errors.js'
-import { addon } from '../native/addon.js'
 import type { NativeResolver, NativeResolverSettings } from '../native/network.js'
 import { explained, type NetworkUser } from './active.js'
 import type { NetworkDefinition } from './definition.js'
@@ -17,6 +16,7 @@ import {
   wireOf,
 } from './endpoint.js'
 import { namesDirectory } from './names.js'
+import { hostAddresses, networking, placeBeside } from './place.js'
 import { type checkPorts, Publications } from './ports.js'
 
 /** Of the host, in containers whose network leads there. */
@@ -108,7 +108,7 @@ export class Attachment {
       for (const endpoint of this.endpoints) endpoint.device = newDevice()
       const wires = this.endpoints.map((endpoint) => wireOf(endpoint, endpoint === this.#wayOut))
       if (made !== undefined) this.fd = made
-      const wired = await explained(addon().network.wire(wires, this.fd, this.#resolverSettings()))
+      const wired = await explained(networking().wire(wires, this.fd, this.#resolverSettings()))
       this.#resolver = wired.resolver
       if (made === undefined) this.fd = wired.fd
       for (const endpoint of this.endpoints) await nameEndpoint(endpoint, this.#options.user)
@@ -124,16 +124,18 @@ export class Attachment {
     const way = this.#wayOut?.network
     const outward = way !== undefined && !way.internal
     const gateways = outward ? [way.ipv4.gateway, ...(way.ipv6 ? [way.ipv6.gateway] : [])] : []
+    // Beside the host gateways are not the host.
+    const host = outward && placeBeside() ? hostAddresses() : gateways
     return {
       networks: this.endpoints.filter(({ names }) => names.length > 0).map(({ network }) => namesDirectory(network.id)),
-      hosts: gateways.length > 0 ? { [HOST_NAME]: gateways } : {},
+      hosts: host.length > 0 ? { [HOST_NAME]: host } : {},
       // From an internal network no question gets out either: names could carry data (CVE-2024-29018).
       servers: outward ? [...this.#options.servers] : [],
     }
   }
 
   #changeResolver(): void {
-    if (this.#resolver) addon().network.changeResolver(this.#resolver, this.#resolverSettings())
+    if (this.#resolver) networking().changeResolver(this.#resolver, this.#resolverSettings())
   }
 
   get #wayOut(): Endpoint | undefined {
@@ -151,11 +153,11 @@ export class Attachment {
     if (!this.#running) return
     this.#running = false
     this.handedOver()
-    if (this.#resolver) addon().network.endResolver(this.#resolver)
+    if (this.#resolver) networking().endResolver(this.#resolver)
     this.#resolver = undefined
     await this.publications.close()
     for (const endpoint of this.endpoints) await unnameEndpoint(endpoint)
-    await explained(addon().network.firewall({ ports: this.endpoints.map(portRuleOf) }, false))
+    await explained(networking().firewall({ ports: this.endpoints.map(portRuleOf) }, false))
   }
 
   /** One more network; `netns` is that of the running container. */
@@ -163,7 +165,7 @@ export class Attachment {
     const endpoint = await this.#take(network, options)
     if (netns === undefined) return
     try {
-      await explained(addon().network.wire([wireOf(endpoint, this.endpoints.length === 1)], netns))
+      await explained(networking().wire([wireOf(endpoint, this.endpoints.length === 1)], netns))
       await nameEndpoint(endpoint, this.#options.user)
       this.#changeResolver()
     } catch (error) {
@@ -180,8 +182,8 @@ export class Attachment {
     await unnameEndpoint(endpoint)
     this.#changeResolver()
     if (this.#running) {
-      await explained(addon().network.removeDevice(endpoint.device))
-      await explained(addon().network.firewall({ ports: [portRuleOf(endpoint)] }, false))
+      await explained(networking().removeDevice(endpoint.device))
+      await explained(networking().firewall({ ports: [portRuleOf(endpoint)] }, false))
     }
     await releaseEndpoint(endpoint, this.#options.user)
     return true

@@ -10,6 +10,7 @@ import { errorFromFailure } from '../native/failure.js'
 import { roots } from '../util/roots.js'
 import type { NetworkUser } from './active.js'
 import type { NetworkDefinition } from './definition.js'
+import { networking } from './place.js'
 
 const settingOf = (device: string) => `/proc/sys/net/ipv4/conf/${device}/forwarding`
 /** A file for each device that forwards because of us. */
@@ -21,7 +22,7 @@ let warned = false
 export async function allowForwarding({ bridge }: NetworkDefinition, user: NetworkUser): Promise<void> {
   held ??= hold(user)
   await held
-  const devices = [bridge, ...(await addon().network.uplinks())]
+  const devices = [bridge, ...(await networking().uplinks())]
   const opened: string[] = []
   for (const device of devices) {
     const off = (await readFile(settingOf(device), 'utf8').catch(() => '1')).trim() === '0'
@@ -35,7 +36,7 @@ export async function allowForwarding({ bridge }: NetworkDefinition, user: Netwo
   // Those that another process of ours has turned on have to be guarded by our rules too, as its own end with it.
   for (const device of await readdir(openedDirectory())) if (device !== 'lock') opened.push(device)
   try {
-    if (opened.length > 0) await addon().network.firewall({ opened }, true)
+    if (opened.length > 0) await networking().firewall({ opened }, true)
     await warnOfOthers()
   } catch (failure) {
     throw errorFromFailure(failure as NativeFailure)
@@ -73,7 +74,7 @@ export async function sweepForwarding(): Promise<void> {
  * packets pass. Containers on one network, and published ports, which are served by sockets then, work nevertheless.
  */
 async function warnOfOthers(): Promise<void> {
-  const chains = await addon().network.droppingChains()
+  const chains = await networking().droppingChains()
   if (chains.length === 0 || warned) return
   warned = true
   const docker = "iptables -I DOCKER-USER -i 'cnb-+' -j ACCEPT; iptables -I DOCKER-USER -o 'cnb-+' -j ACCEPT"
@@ -85,5 +86,5 @@ async function warnOfOthers(): Promise<void> {
 
 /** Whether published ports may rely on forwarded packets. */
 export async function forwardingDropped(): Promise<boolean> {
-  return (await addon().network.droppingChains()).length > 0
+  return (await networking().droppingChains()).length > 0
 }

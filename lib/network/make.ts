@@ -1,7 +1,6 @@
 /** Making a network: checked options, a name that is free, subnets that nobody has. */
 import { randomBytes } from 'node:crypto'
 import { CaissonError, invalidArgument } from '../errors.js'
-import { addon } from '../native/addon.js'
 import { newId } from '../util/ids.js'
 import { explained, type NetworkUser } from './active.js'
 import { parseSubnet } from './addresses.js'
@@ -14,6 +13,7 @@ import {
   sweepDefinitions,
   writeDefinition,
 } from './definition.js'
+import { networking } from './place.js'
 import { chooseIpv4, chooseIpv6, type Occupied, occupiedBy } from './subnets.js'
 
 export interface NetworkOptions {
@@ -101,7 +101,7 @@ async function occupiedSubnets(): Promise<Occupied[]> {
       ({ subnet }): Occupied => ({ subnet: parseSubnet(subnet, 'subnet'), by: `network ${name}` }),
     ),
   )
-  const host = (await explained(addon().network.taken()))
+  const host = (await explained(networking().taken()))
     // Those of our own networks are named above.
     .filter(({ device }) => !device.startsWith('cnb-'))
     .map(({ network, device }) => occupiedBy(network, device === '' ? 'a route of the host' : `the host's ${device}`))

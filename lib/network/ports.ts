@@ -2,12 +2,13 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../errors.js'
-import { addon, type NativeFailure } from '../native/addon.js'
+import type { NativeFailure } from '../native/addon.js'
 import { errorFromFailure } from '../native/failure.js'
 import type { NativePublication, NativePublished } from '../native/network.js'
 import type { NetworkUser } from './active.js'
 import { formatAddress, parseAddress } from './addresses.js'
 import { forwardingDropped } from './forwarding.js'
+import { networking, placeBeside } from './place.js'
 import { portHolder } from './port-holder.js'
 
 export interface PortMapping {
@@ -102,7 +103,7 @@ export class Publications {
       const marks = path.join(this.#user.run, 'ports')
       await mkdir(marks, { recursive: true, mode: 0o711 })
       // Sockets serve where packets that are forwarded would be lost.
-      const forwarded = !(await forwardingDropped())
+      const forwarded = !placeBeside() && !(await forwardingDropped())
       for (const mapping of mappings) {
         const port = await this.#publish(mapping, target)
         const mark = path.join(marks, `${mapping.protocol}-${port}`)
@@ -117,7 +118,7 @@ export class Publications {
         })
         if (forwarded) this.#rules.push(...rulesOf(mapping, port, target))
       }
-      if (this.#rules.length > 0) await addon().network.firewall({ published: this.#rules }, true)
+      if (this.#rules.length > 0) await networking().firewall({ published: this.#rules }, true)
     } catch (failure) {
       await this.close()
       throw failure instanceof Error ? failure : errorFromFailure(failure as NativeFailure)
@@ -130,7 +131,7 @@ export class Publications {
     const request = { protocol, port: host, to: target.ipv4, toPort: container }
     for (;;)
       try {
-        const made = await addon().network.publish({ ...request, addresses })
+        const made = await networking().publish({ ...request, addresses })
         this.#sockets.push(made)
         return made.port
       } catch (failure) {
@@ -145,11 +146,11 @@ export class Publications {
   }
 
   async close(): Promise<void> {
-    for (const { handle } of this.#sockets.splice(0)) addon().network.unpublish(handle)
+    for (const { handle } of this.#sockets.splice(0)) networking().unpublish(handle)
     const published = this.#rules.splice(0)
     if (published.length > 0)
-      await addon()
-        .network.firewall({ published }, false)
+      await networking()
+        .firewall({ published }, false)
         .catch(() => undefined)
     for (const mark of this.#marks.splice(0)) await rm(mark, { force: true })
     this.ports.length = 0

@@ -51,7 +51,7 @@ class DatagramRelay final : public Publication,
                             public Supervisor::Source,
                             public std::enable_shared_from_this<DatagramRelay> {
  public:
-  DatagramRelay(Fd socket, const SocketAddress& to) : socket_(std::move(socket)), to_(to) {}
+  DatagramRelay(Place& place, Fd socket, const SocketAddress& to) : place_(place), socket_(std::move(socket)), to_(to) {}
 
   void start() override {
     Supervisor::traffic().add(socket_.get(), EPOLLIN, this);
@@ -101,9 +101,9 @@ class DatagramRelay final : public Publication,
     std::string key = from.key();
     if (auto found = clients_.find(key); found != clients_.end()) return found->second.get();
     if (clients_.size() >= CLIENTS_MAX) drop_oldest();
-    Fd fd(::socket(to_.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd || connect(fd.get(), to_.get(), to_.size) < 0) return nullptr;
-    auto client = std::make_unique<Client>(this, std::move(fd), from);
+    auto fd = place_.socket(to_.family(), SOCK_DGRAM | SOCK_NONBLOCK);
+    if (!fd || connect(fd->get(), to_.get(), to_.size) < 0) return nullptr;
+    auto client = std::make_unique<Client>(this, std::move(*fd), from);
     if (!Supervisor::traffic().add(client->fd.get(), EPOLLIN, client.get())) return nullptr;
     return (clients_[key] = std::move(client)).get();
   }
@@ -159,6 +159,7 @@ class DatagramRelay final : public Publication,
     });
   }
 
+  Place& place_;
   Fd socket_;
   SocketAddress to_;
   Clients clients_;
@@ -169,8 +170,8 @@ void Client::ready(uint32_t) { relay_->answer(this); }
 
 }  // namespace
 
-std::shared_ptr<Publication> relay_datagrams(Fd socket, const SocketAddress& to) {
-  return std::make_shared<DatagramRelay>(std::move(socket), to);
+std::shared_ptr<Publication> relay_datagrams(Place& place, Fd socket, const SocketAddress& to) {
+  return std::make_shared<DatagramRelay>(place, std::move(socket), to);
 }
 
 }  // namespace caisson

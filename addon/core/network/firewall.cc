@@ -76,14 +76,9 @@ std::string table_name() {
 
 }  // namespace
 
-Firewall& Firewall::shared() {
-  static auto* firewall = new Firewall();  // its tables live as long as the process
-  return *firewall;
-}
-
 Result<> Firewall::prepare() {
   if (socket_) return Nothing{};
-  auto socket = Netlink::open(NETLINK_NETFILTER);
+  auto socket = sockets_.netlink(NETLINK_NETFILTER);
   if (!socket) return socket.failure();
   table_ = table_name();
   Batch batch;
@@ -123,8 +118,8 @@ Result<> Firewall::change(const FirewallChange& change, bool add) {
 Result<> Firewall::add(const FirewallChange& what) { return change(what, true); }
 Result<> Firewall::remove(const FirewallChange& what) { return change(what, false); }
 
-Result<std::vector<std::string>> dropping_chains() {
-  auto socket = Netlink::open(NETLINK_NETFILTER);
+Result<std::vector<std::string>> dropping_chains(Sockets& sockets) {
+  auto socket = sockets.netlink(NETLINK_NETFILTER);
   if (!socket) return socket.failure();
   Messages request;
   nfgenmsg info = {AF_UNSPEC, NFNETLINK_V0, 0};

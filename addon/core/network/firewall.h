@@ -14,6 +14,7 @@
 
 #include "core/network/link.h"
 #include "core/network/nft.h"
+#include "core/network/place.h"
 #include "core/result.h"
 
 namespace caisson {
@@ -50,7 +51,7 @@ struct FirewallChange {
 
 class Firewall {
  public:
-  static Firewall& shared();
+  explicit Firewall(Sockets& sockets) : sockets_(sockets) {}
 
   // One transaction. What is removed and not there is no error.
   Result<> add(const FirewallChange& change);
@@ -61,6 +62,7 @@ class Firewall {
   Result<> change(const FirewallChange& change, bool add);
   Result<> prepare();
 
+  Sockets& sockets_;
   std::mutex mutex_;
   std::optional<Netlink> socket_;
   std::string table_;
@@ -68,6 +70,6 @@ class Firewall {
 };
 
 // Chains of others that drop what is forwarded unless they know it, as `ip filter FORWARD`.
-Result<std::vector<std::string>> dropping_chains();
+Result<std::vector<std::string>> dropping_chains(Sockets& sockets);
 
 }  // namespace caisson

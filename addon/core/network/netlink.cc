@@ -57,12 +57,6 @@ void Messages::close(size_t at) {
   memcpy(bytes_.data() + at, &length, sizeof length);
 }
 
-Result<Netlink> Netlink::open(int protocol) {
-  Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
-  if (!fd) return failed("network", "socket", "netlink");
-  return adopt(std::move(fd));
-}
-
 Result<Netlink> Netlink::adopt(Fd fd) {
   int on = 1, room = 4 << 20;
   setsockopt(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);

@@ -54,11 +54,9 @@ class Messages {
   size_t start_ = 0;
 };
 
-// A socket of one protocol. It belongs for ever to the network namespace of the thread that opens it.
+// A socket of one protocol. It belongs for ever to the network namespace that it was made in (place.h).
 class Netlink {
  public:
-  static Result<Netlink> open(int protocol);
-  // One that another process has opened, in its network namespace.
   static Result<Netlink> adopt(Fd fd);
 
   // Sends them all and waits for the answer of the last that asks for one (NLM_F_ACK); the first error is the result.

@@ -40,7 +40,7 @@ void Publication::end(std::shared_ptr<Publication> publication) {
   Supervisor::traffic().post([publication] { publication->stop(); });
 }
 
-Result<std::shared_ptr<Publication>> publish(const Publishing& publishing) {
+Result<std::shared_ptr<Publication>> publish(Place& place, const Publishing& publishing) {
   auto sockets = bind_all(publishing);
   for (int attempt = 1; !sockets && publishing.port == 0 && attempt < ATTEMPTS; attempt++) sockets = bind_all(publishing);
   if (!sockets) return sockets.failure();
@@ -48,8 +48,8 @@ Result<std::shared_ptr<Publication>> publish(const Publishing& publishing) {
   uint16_t port = sockets->empty() ? 0 : bound_port(sockets->front());
   SocketAddress to(publishing.to, publishing.to_port);
   for (Fd& socket : *sockets)
-    members.push_back(publishing.type == SOCK_STREAM ? relay_streams(std::move(socket), to)
-                                                     : relay_datagrams(std::move(socket), to));
+    members.push_back(publishing.type == SOCK_STREAM ? relay_streams(place, std::move(socket), to)
+                                                     : relay_datagrams(place, std::move(socket), to));
   std::shared_ptr<Publication> group = std::make_shared<Group>(std::move(members));
   group->port = port;
   Supervisor::traffic().post([group] { group->start(); });

@@ -8,6 +8,7 @@
 
 #include "core/fd.h"
 #include "core/network/endpoint_socket.h"
+#include "core/network/place.h"
 #include "core/result.h"
 #include "core/supervisor.h"
 
@@ -33,10 +34,11 @@ class Publication {
   uint16_t port = 0;
 };
 
-Result<std::shared_ptr<Publication>> publish(const Publishing& publishing);
+// `place`: where the container can be reached.
+Result<std::shared_ptr<Publication>> publish(Place& place, const Publishing& publishing);
 
 // Of one listening socket; see stream_relay.cc and datagram_relay.cc.
-std::shared_ptr<Publication> relay_streams(Fd listener, const SocketAddress& to);
-std::shared_ptr<Publication> relay_datagrams(Fd socket, const SocketAddress& to);
+std::shared_ptr<Publication> relay_streams(Place& place, Fd listener, const SocketAddress& to);
+std::shared_ptr<Publication> relay_datagrams(Place& place, Fd socket, const SocketAddress& to);
 
 }  // namespace caisson

@@ -20,12 +20,15 @@ class Connection;
 
 class StreamRelay final : public Publication, public Supervisor::Source, public std::enable_shared_from_this<StreamRelay> {
  public:
-  StreamRelay(Fd listener, const SocketAddress& to) : listener_(std::move(listener)), to_(to) {}
+  StreamRelay(Place& place, Fd listener, const SocketAddress& to)
+      : place(place), listener_(std::move(listener)), to_(to) {}
 
   void start() override { Supervisor::traffic().add(listener_.get(), EPOLLIN | EPOLLET, this); }
   void stop() override;
   void ready(uint32_t) override;
   void forget(Connection* connection) { connections_.erase(connection); }
+
+  Place& place;
 
  private:
   Fd listener_;
@@ -86,9 +89,9 @@ struct Flow {
 class Connection final : public Supervisor::Source {
  public:
   static Connection* open(StreamRelay* relay, Fd client, const SocketAddress& to) {
-    Fd server(socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    auto server = relay->place.socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK);
     if (!server) return nullptr;
-    auto* made = new Connection(relay, std::move(client), std::move(server));
+    auto* made = new Connection(relay, std::move(client), std::move(*server));
     int on = 1;
     for (const Fd* fd : {&made->client_, &made->server_}) setsockopt(fd->get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     bool begun = connect(made->server_.get(), to.get(), to.size) == 0 || errno == EINPROGRESS;
@@ -176,8 +179,8 @@ void StreamRelay::stop() {
 
 }  // namespace
 
-std::shared_ptr<Publication> relay_streams(Fd listener, const SocketAddress& to) {
-  return std::make_shared<StreamRelay>(std::move(listener), to);
+std::shared_ptr<Publication> relay_streams(Place& place, Fd listener, const SocketAddress& to) {
+  return std::make_shared<StreamRelay>(place, std::move(listener), to);
 }
 
 }  // namespace caisson

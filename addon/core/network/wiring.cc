@@ -6,8 +6,6 @@
 #include "core/network/endpoint_socket.h"
 #include "core/network/firewall.h"
 #include "core/network/firewall_rules.h"
-#include "core/network/visitor.h"
-#include "core/sys.h"
 
 namespace caisson {
 
@@ -22,33 +20,33 @@ FirewallChange rules_of(const std::vector<Wire>& wires) {
   return change;
 }
 
-Result<Fd> name_socket(int type) {
-  Fd fd(socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return failed("network: resolver", "socket");
+Result<Fd> name_socket(Sockets& there, int type) {
+  auto fd = there.socket(AF_INET, type | SOCK_NONBLOCK);
+  if (!fd) return fd;
   SocketAddress address(parse_address(RESOLVER), 0);
-  if (bind(fd.get(), address.get(), address.size) < 0) return failed("network: resolver", "bind", RESOLVER);
-  if (type == SOCK_STREAM && listen(fd.get(), BACKLOG) < 0) return failed("network: resolver", "listen");
+  if (bind(fd->get(), address.get(), address.size) < 0) return failed("network: resolver", "bind", RESOLVER);
+  if (type == SOCK_STREAM && listen(fd->get(), BACKLOG) < 0) return failed("network: resolver", "listen");
   return fd;
 }
 
 }  // namespace
 
-Result<> wire(int netns, const std::vector<Wire>& wires, ResolverSockets* sockets) {
+Result<> wire(Place& place, int netns, const std::vector<Wire>& wires, ResolverSockets* sockets) {
   std::optional<Netlink> inside;
-  auto visited = visit(netns, [&]() -> Result<> {
+  auto visited = place.visit(netns, [&](Sockets& there) -> Result<> {
     // Nobody on the network can tell a container what its router is. Without IPv6 there is no such file.
-    (void)sys::write_file("/proc/sys/net/ipv6/conf/default/accept_ra", "0");
-    (void)sys::write_file("/proc/sys/net/ipv6/conf/all/accept_ra", "0");
-    auto opened = Netlink::open(NETLINK_ROUTE);
+    (void)!!there.setting("/proc/sys/net/ipv6/conf/default/accept_ra", "0");
+    (void)!!there.setting("/proc/sys/net/ipv6/conf/all/accept_ra", "0");
+    auto opened = there.netlink(NETLINK_ROUTE);
     if (!opened) return opened.failure();
     inside = std::move(*opened);
     if (auto up = set_loopback_up(*inside); !up) return up;
     if (!sockets) return Nothing{};
-    auto udp = name_socket(SOCK_DGRAM), tcp = name_socket(SOCK_STREAM);
+    auto udp = name_socket(there, SOCK_DGRAM), tcp = name_socket(there, SOCK_STREAM);
     if (!udp) return udp.failure();
     if (!tcp) return tcp.failure();
     *sockets = {std::move(*udp), std::move(*tcp)};
-    auto rules = Netlink::open(NETLINK_NETFILTER);
+    auto rules = there.netlink(NETLINK_NETFILTER);
     if (!rules) return rules.failure();
     Batch batch;
     write_resolver_table(batch, parse_address(RESOLVER), NAME_PORT, bound_port(sockets->udp), bound_port(sockets->tcp));
@@ -57,15 +55,15 @@ Result<> wire(int netns, const std::vector<Wire>& wires, ResolverSockets* socket
   if (!visited) return visited;
 
   FirewallChange rules = rules_of(wires);
-  if (auto added = Firewall::shared().add(rules); !added) return added;
+  if (auto added = place.firewall().add(rules); !added) return added;
   auto fail = [&](Failure& failure) -> Result<> {
     std::vector<std::string> names;
     for (const Wire& each : wires) names.push_back(each.pair.name);
-    (void)!!unwire(names);
-    (void)!!Firewall::shared().remove(rules);
+    (void)!!unwire(place, names);
+    (void)!!place.firewall().remove(rules);
     return failure;
   };
-  auto outside = Netlink::open(NETLINK_ROUTE);
+  auto outside = place.netlink(NETLINK_ROUTE);
   if (!outside) return fail(outside.failure());
   for (const Wire& each : wires) {
     if (auto made = make_pair(*outside, each.pair, netns); !made) return fail(made.failure());
@@ -75,8 +73,8 @@ Result<> wire(int netns, const std::vector<Wire>& wires, ResolverSockets* socket
   return Nothing{};
 }
 
-Result<> unwire(const std::vector<std::string>& names) {
-  auto socket = Netlink::open(NETLINK_ROUTE);
+Result<> unwire(Place& place, const std::vector<std::string>& names) {
+  auto socket = place.netlink(NETLINK_ROUTE);
   if (!socket) return socket.failure();
   for (const std::string& name : names)
     if (auto removed = remove_link(*socket, name); !removed) return removed;

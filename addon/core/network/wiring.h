@@ -7,6 +7,7 @@
 
 #include "core/fd.h"
 #include "core/network/link.h"
+#include "core/network/place.h"
 #include "core/result.h"
 
 namespace caisson {
@@ -25,8 +26,8 @@ struct ResolverSockets {
 
 // The rules first, so that the port is never without; then the devices. All of it or nothing, but for what goes with
 // the namespace. `sockets`: make them too.
-Result<> wire(int netns, const std::vector<Wire>& wires, ResolverSockets* sockets);
+Result<> wire(Place& place, int netns, const std::vector<Wire>& wires, ResolverSockets* sockets);
 // For a namespace that lives on; one that ends takes its devices along.
-Result<> unwire(const std::vector<std::string>& names);
+Result<> unwire(Place& place, const std::vector<std::string>& names);
 
 }  // namespace caisson

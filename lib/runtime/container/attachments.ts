@@ -15,6 +15,7 @@ import type { ChosenNamespaces } from '../options/choose-namespaces.js'
 import { captiveNamespace } from '../process/captive.js'
 import { createNamespace } from '../process/namespaces.js'
 import type { Owner } from '../process/owner.js'
+import { checkOuterNetwork, makeOuterNetwork } from '../user/outer-network.js'
 
 /** Bridges, or a way out that a policy is asked about. */
 export type ContainerNetwork = Attachment | EgressNetwork
@@ -59,11 +60,12 @@ export async function attach(
       hint: 'Give it network: "bridge"; with "host" its ports are the host\'s, and container.connect(port) needs none.',
     })
   }
-  if (holder.ordinary || holder.isolation.tier !== 'namespaces')
-    throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'bridge networks are for root', {
+  if (holder.isolation.tier !== 'namespaces')
+    throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'bridge networks need namespaces', {
       stage: 'network',
-      hint: 'Use network: "none" and container.connect(port), or network: "host".',
+      hint: 'Use network: "none", or network: "host". caisson doctor says what keeps namespaces away.',
     })
+  await ready(options, holder)
   const networks = await requested(options, holder)
   const names = [who.name, who.hostname, who.id.slice(0, 12)].filter((name) => name !== undefined)
   const own = names.map((name) => name.toLowerCase())
@@ -96,6 +98,13 @@ function attachEgress(
   const made = new EgressNetwork({ policy, container: name === undefined ? { id } : { id, name }, dns })
   attachments.set(id, made)
   return made
+}
+
+/** An ordinary user's networks are not on the host. */
+async function ready(options: ContainerOptions, { ordinary, ...holder }: Owner): Promise<void> {
+  if (!ordinary) return
+  checkOuterNetwork(options, holder)
+  await makeOuterNetwork({ ...holder, ordinary })
 }
 
 function checkServers(dns: readonly string[]): string[] {

@@ -84,7 +84,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
   // Made for a user namespace, it belongs to that.
   if (!user) enterNetwork()
   if (workload.inside) {
-    const proc = inherited ? hostProc(plan) : NONE
+    const proc = inherited ? openHostProc(plan) : NONE
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
     for (const join of order) if (join !== pid && join !== user) setns(join)
     if (network) enterNetwork()
@@ -97,7 +97,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     return { proc, mountMaps, attended, enterCgroups: inherited ? nothing : enterCgroups, cloneFlags: 0 }
   }
   if (!user) {
-    const proc = inherited ? hostProc(plan) : NONE
+    const proc = inherited ? openHostProc(plan) : NONE
     if (own.includes('time')) plan.add('TIME', 'namespaces: time', { strings: [timeOffsets(workload)] })
     for (const join of order) if (join !== pid) setns(join)
     ready(plan)
@@ -112,7 +112,7 @@ export function enterNamespaces(plan: Plan, workload: Workload, inherit = duplic
     }
   }
 
-  const proc = inherited ? hostProc(plan) : NONE
+  const proc = inherited ? openHostProc(plan) : NONE
   const others = order.filter((join) => join !== user && join !== pid)
   for (const join of others) if (!join.inUser) setns(join)
   return {
@@ -225,8 +225,8 @@ export function enterPidsLater(plan: Plan, cgroup: number, steps: () => void): v
 /** f_type of procfs (statfs(2)). */
 const PROC_MAGIC = 0x9fa0
 
-/** /proc/sys shows the namespaces of whoever looks, whichever procfs it is. */
-function hostProc(plan: Plan): number {
+/** A slot of the host's /proc, whose sys shows the namespaces of whoever looks, whichever procfs it is. */
+export function openHostProc(plan: Plan): number {
   const slot = plan.slot()
   plan.add('OPEN', 'sysctl', { numbers: [slot, PROC_MAGIC], strings: ['/proc'] })
   return slot
