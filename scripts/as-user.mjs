@@ -111,7 +111,7 @@ export function spawnAsUser(command, { bare = false, machine = false, setup, ...
   const script = `
     for directory in ${cgroups.map((top) => `'${top}/main'`).join(' ')}; do echo $$ > $directory/cgroup.procs || exit 125; done
     ${elsewhere ? `mount --bind '${root}' '${elsewhere}' && cd '${elsewhere}' || exit 125` : ''}
-    ${machine ? '. test/support/machine.sh' : ''}
+    ${machine ? `uid=${uid} gid=${gid}; . test/support/machine.sh` : ''}
     ${setup ?? ''}
     exec setpriv --reuid=${uid} --regid=${gid} --clear-groups "$@"`
   const shell = ['/bin/sh', '-c', script, 'sh', ...command]
@@ -128,11 +128,11 @@ export function spawnAsUser(command, { bare = false, machine = false, setup, ...
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const flags = process.argv
-    .slice(2)
-    .filter((argument, i, all) => all.slice(0, i + 1).every((each) => each.startsWith('--')))
-  const [bare, machine] = ['--bare', '--machine'].map((flag) => flags.includes(flag))
-  const { status, error } = spawnAsUser(process.argv.slice(2 + flags.length), { bare, machine, stdio: 'inherit' })
+  const command = process.argv.slice(2)
+  const flags = new Set()
+  while (command[0]?.startsWith('--')) flags.add(command.shift())
+  const options = { bare: flags.has('--bare'), machine: flags.has('--machine'), stdio: 'inherit' }
+  const { status, error } = spawnAsUser(command, options)
   if (error) console.error(error.message)
   process.exit(status ?? 125)
 }

@@ -10,7 +10,9 @@ const purpose = process.argv[process.argv.indexOf('--for') + 1] ?? 'demo'
 
 /** Debian packages by the command, or the file, that they bring. */
 const BUILD = { cmake: 'cmake', 'g++': 'g++', make: 'make' }
-const DEMO = { ...BUILD, busybox: 'busybox-static', 'docker-registry': 'docker-registry' }
+/** Networks of ordinary users. */
+const USER_MODE = { pasta: 'passt', slirp4netns: 'slirp4netns' }
+const DEMO = { ...BUILD, ...USER_MODE, busybox: 'busybox-static', 'docker-registry': 'docker-registry' }
 const PEERS = {
   bwrap: 'bubblewrap',
   busybox: 'busybox-static',
@@ -57,7 +59,7 @@ const machine = process.arch === 'x64' ? MACHINE : {}
 const wanted =
   {
     demo: DEMO,
-    test: { ...BUILD, ...PEERS, ...CHECKS, ...HEADERS, ...machine },
+    test: { ...BUILD, ...USER_MODE, ...PEERS, ...CHECKS, ...HEADERS, ...machine },
     bench: { ...BUILD, ...PEERS },
   }[purpose] ?? BUILD
 

@@ -65,30 +65,37 @@ function jest(project, around = []) {
 const FOR_ROOT = '/(package|examples|native|build-servers)\\.test'
 const BARE = 'integration/(ordinary|run|streams|isolation|bad-input|archive-diff)\\.test'
 
-/** Once with a part of the cgroup hierarchies of its own, once without; as root only, who can be somebody else. */
+/** Once with a part of the cgroup hierarchies of its own, once without, and networks on a machine of its own; as root only, who can be somebody else. */
 function asUser() {
   if (process.getuid() !== 0) return console.error('not root: the other steps were those of an ordinary user')
   const places = mkdtempSync(path.join(tmpdir(), 'caisson-user-'))
   chmodSync(places, 0o777)
   const env = { CAISSON_KILL_ROUNDS: process.env.CAISSON_KILL_ROUNDS ?? KILL_ROUNDS }
-  const common = [
-    JEST,
-    '--selectProjects',
-    'integration',
-    'security',
-    '--cacheDirectory',
-    path.join(places, 'jest'),
-    '--json',
-  ]
+  const projects = (...names) => {
+    const cache = path.join(places, 'jest')
+    return [JEST, '--selectProjects', ...names, '--cacheDirectory', cache, '--json']
+  }
   const passes = [
     { bare: false, choice: ['--testPathIgnorePatterns', FOR_ROOT] },
     { bare: true, choice: ['--testPathPatterns', BARE] },
   ]
   for (const { bare, choice } of passes) {
     const report = path.join(places, bare ? 'bare.json' : 'report.json')
-    spawnAsUser([process.execPath, ...common, '--outputFile', report, ...choice], { bare, env, ...QUIET })
+    spawnAsUser([process.execPath, ...projects('integration', 'security'), '--outputFile', report, ...choice], {
+      bare,
+      env,
+      ...QUIET,
+    })
     count(report)
   }
+  const report = path.join(places, 'network.json')
+  const network = ['--runInBand', '--testPathPatterns', 'network/ordinary\\.test']
+  spawnAsUser([process.execPath, ...projects('network'), '--outputFile', report, ...network], {
+    machine: true,
+    env,
+    ...QUIET,
+  })
+  count(report)
   rmSync(places, { recursive: true, force: true })
 }
 

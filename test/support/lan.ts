@@ -17,6 +17,14 @@ export const noLan =
   (!findProgram('ip') && 'no ip(8)') ||
   (!alone() && 'needs a network namespace of its own: node scripts/test.mjs network')
 
+/** For tests as an ordinary user, on a machine that root has made (machine.sh). */
+export const noMachine =
+  (isRoot && 'for an ordinary user') ||
+  (process.env.CAISSON_TEST_MACHINE !== readlinkSync('/proc/self/ns/net') &&
+    'needs a machine of its own: node scripts/test.mjs user') ||
+  (!findProgram('pasta') && 'no pasta(1)') ||
+  (!findProgram('slirp4netns') && 'no slirp4netns(1)')
+
 /** The machine's address on the network, and its neighbour's. */
 export const HERE = '192.168.77.1'
 export const THERE = '192.168.77.2'

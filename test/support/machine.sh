@@ -1,4 +1,4 @@
-# A machine for tests as an ordinary user, in a network and a mount namespace of their own: root makes it, and what runs
+# A machine for tests as an ordinary user ($uid, $gid), in a network and a mount namespace of their own: root makes it, and what runs
 # in it ends with the tests. The addresses are those of lan.ts.
 mount -t tmpfs -o mode=755 tmpfs /mnt && mknod -m 666 /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun
 mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns
@@ -21,7 +21,8 @@ class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
 Server((sys.argv[2], int(sys.argv[3])), Handler).serve_forever()
 '
-last="setpriv --pdeathsig KILL python3 -u -c"
+# By the user: a signal from a parent that ends is one of a user, and root would not get it.
+last="setpriv --reuid=$uid --regid=$gid --clear-groups --pdeathsig KILL /usr/bin/python3 -u -c"
 ip netns exec there $last "$answering" world :: 9000 >/dev/null 2>&1 &
 $last "$answering" host :: 9001 >/dev/null 2>&1 &
 $last "$answering" loopback 127.0.0.1 9002 >/dev/null 2>&1 &
