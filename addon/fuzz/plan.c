@@ -64,8 +64,10 @@ static long receive(struct header *header) {
   struct vector *vector = header->vectors;
   u8 kind = answer(), fds = answer() % 65;
   if (kind == 0) return 0;
-  fill(vector->base, vector->length);
-  ((struct message *)vector->base)->type = kind & 1 ? MESSAGE_GO : kind;
+  usize length = fill(vector->base, vector->length);
+  /* Packets of other forms may be of any size. */
+  int plain = vector->length == sizeof(struct message);
+  if (plain) ((struct message *)vector->base)->type = kind & 1 ? MESSAGE_GO : kind;
   if (header->control && fds) {
     header->control->length = 16 + fds * sizeof(int);
     header->control->type = 1;
@@ -74,7 +76,7 @@ static long receive(struct header *header) {
   } else {
     header->control_length = 0;
   }
-  return kind & 2 ? (long)vector->length : (long)sizeof(struct message);
+  return plain ? (long)sizeof(struct message) : (long)length;
 }
 
 long fuzz_call(long number, long a, long b, long c, long d, long e, long f) {

@@ -206,6 +206,26 @@ while True:
     expect(stdout).toBe('none\n'.repeat(6))
   })
 
+  it('a container poses as no neighbour, and reaches no metadata of a cloud, with every right over its own network', async () => {
+    const web = await serve({ network: backend })
+    try {
+      const { ipv4 } = (await backend.inspect()).containers[0] as { ipv4: string }
+      const free = ipv4.replace(/\d+$/, '222')
+      const pose = (address: string) => `ip address flush dev eth0; ip address add ${address}/22 dev eth0
+        ip route replace default via ${backend.definition.ipv4.gateway}
+        for to in ${ipv4} ${THERE}:9000; do curl -s -m 1 $to >/dev/null && echo reached || echo none; done`
+      const { stdout } = await run(
+        image,
+        sh(`own=$(ip -4 -o address show eth0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/')
+          ${pose(free)}; ${pose('$own')}; curl -s -m 1 169.254.169.254:9000 || echo none`),
+        { network: backend, security: { capabilities: { add: ['NET_ADMIN'] } } },
+      )
+      expect(stdout).toBe('none\nnone\nreached\nreached\nnone\n')
+    } finally {
+      await web.remove({ force: true })
+    }
+  })
+
   it('the program that leads to the world has few rights, and is started anew when it ends', async () => {
     await run(image, ['true'], { network: 'bridge' })
     const [first] = userMode(process.pid)
