@@ -81,7 +81,6 @@ const mounted = ({ target }: MountModel) => target.replace(/(.)\/+$/, '$1')
 const given = ({ source, target = source }: FileModel) => target
 
 export const SERVICE_FIELDS = {
-  attach: single(booleanOf),
   blkio_config: more.blkio,
   build: more.build,
   cap_add: both(textsOf),
@@ -165,6 +164,7 @@ const REALTIME = 'Realtime scheduling is not there.'
 /** Fields that are known and not there, with what to do instead. */
 export const SERVICE_REFUSED: Readonly<Record<string, string>> = {
   annotations: 'Write labels.',
+  attach: 'What all services print is printed; logs takes names.',
   cgroup_parent: 'Containers have cgroups below that of this process.',
   cpu_count: WINDOWS,
   cpu_percent: WINDOWS,

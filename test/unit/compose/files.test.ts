@@ -1,0 +1,350 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { containerOptions } from '../../../lib/compose/options.js'
+import { enabledServices, startOrder } from '../../../lib/compose/project.js'
+import { RESOURCES } from '../../../lib/compose/resources.js'
+import { SERVICE_FIELDS, SERVICE_REFUSED } from '../../../lib/compose/service-fields.js'
+import { loadProject } from '../../../lib/project/load.js'
+
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), 'caisson-compose-'))
+})
+afterEach(() => rmSync(directory, { recursive: true }))
+
+function put(files: Record<string, string>): void {
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(path.dirname(path.join(directory, name)), { recursive: true })
+    writeFileSync(path.join(directory, name), text)
+  }
+}
+const load = (text: string | object, env: Record<string, string> = {}) => {
+  if (typeof text === 'object') return loadProject(text, { env, projectName: 'p' })
+  put({ 'compose.yaml': text })
+  return loadProject(directory, { env, projectName: 'p' })
+}
+const error = async (text: string | object, env = {}) =>
+  load(text, env).then(
+    () => undefined,
+    (error) => error,
+  )
+const service = async (text: string, env = {}) => {
+  const { model } = await load(`services:\n  s:\n    image: i\n${text.replace(/^/gm, '    ')}`, env)
+  return model.services.get('s') as NonNullable<ReturnType<typeof model.services.get>>
+}
+const options = async (text: string, env = {}) => {
+  const about = {
+    number: 2,
+    env: {},
+    labels: {},
+    network: (name: string) => `p_${name}`,
+    volume: (name: string) => `p_${name}`,
+  }
+  return containerOptions(await service(text, env), about)
+}
+
+describe('a service as options of a container', () => {
+  test.each<[string, object]>([
+    ['command: sh -c "a b"', { command: ['sh', '-c', 'a b'] }],
+    ['command: [a, 1, true]', { command: ['a', '1', 'true'] }],
+    ['entrypoint: []', { entrypoint: [] }],
+    [
+      'environment: {A: 1.0, B: "x", C: true, D: , E: ""}',
+      { env: { A: '1.0', B: 'x', C: 'true', D: undefined, E: '' } },
+    ],
+    ['environment: [A=1, B, C=]', { env: { A: '1', B: 'host', C: '' } }],
+    ['environment: ["A=$${B} ${B}"]', { env: { A: '${B} host' } }],
+    ['labels: [a=b, c]', { labels: { a: 'b', c: '' } }],
+    [
+      'user: 1000:1000\nworking_dir: /w\nhostname: h\ninit: true\ntty: true\nread_only: yes',
+      { user: '1000:1000', workdir: '/w', hostname: 'h', init: true, tty: true, readOnly: true },
+    ],
+    ['stop_signal: SIGINT\nstop_grace_period: 1m30s', { stopSignal: 'SIGINT', stopTimeout: 90_000 }],
+    ['restart: no', { restart: 'no' }],
+    ['restart: on-failure:3', { restart: { onFailure: 3 } }],
+    ['restart: on-failure', { restart: { onFailure: 0 } }],
+    ['restart: unless-stopped', { restart: 'unless-stopped' }],
+    ['deploy: {restart_policy: {condition: on-failure, max_attempts: 2}}', { restart: { onFailure: 2 } }],
+    ['mem_limit: 64m\ncpus: "0.5"\npids_limit: 9', { limits: { memory: 67108864, cpus: 0.5, pids: 9 } }],
+    [
+      'deploy: {resources: {limits: {cpus: "1.5", memory: 1gb, pids: 5}}}',
+      { limits: { memory: 1073741824, cpus: 1.5, pids: 5 } },
+    ],
+    ['cpu_quota: 50000\ncpu_shares: 512\ncpuset: 0,1', { limits: { cpus: 0.5, cpuWeight: 50, cpuset: '0,1' } }],
+    ['ulimits: {nofile: {soft: 1, hard: 2}, nproc: 3}', { ulimits: { nofile: { soft: 1, hard: 2 }, nproc: 3 } }],
+    [
+      'cap_add: [NET_ADMIN]\ncap_drop: [ALL]\nsecurity_opt: [no-new-privileges:false, seccomp:unconfined]',
+      {
+        security: {
+          capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] },
+          noNewPrivileges: false,
+          seccomp: 'unconfined',
+        },
+      },
+    ],
+    [
+      'sysctls: [net.core.somaxconn=9]\nshm_size: 1m\ntmpfs: /t:size=1m',
+      {
+        sysctls: { 'net.core.somaxconn': '9' },
+        shmSize: 1048576,
+        mounts: [{ type: 'tmpfs', target: '/t', size: 1048576 }],
+      },
+    ],
+    ['ports: ["80"]', { ports: [{ container: 80, protocol: 'tcp', address: '*' }] }],
+    ['ports: ["8080:80/udp"]', { ports: [{ container: 80, host: 8080, protocol: 'udp', address: '*' }] }],
+    [
+      'ports: ["127.0.0.1:8080:80", "[::1]:81:80"]',
+      {
+        ports: [
+          { container: 80, host: 8080, protocol: 'tcp', address: '127.0.0.1' },
+          { container: 80, host: 81, protocol: 'tcp', address: '::1' },
+        ],
+      },
+    ],
+    [
+      'ports: ["90-91:80-81"]',
+      {
+        ports: [
+          { container: 80, host: 90, protocol: 'tcp', address: '*' },
+          { container: 81, host: 91, protocol: 'tcp', address: '*' },
+        ],
+      },
+    ],
+    // Of a range the second container has the second port.
+    ['ports: ["9000-9010:80"]', { ports: [{ container: 80, host: 9001, protocol: 'tcp', address: '*' }] }],
+    [
+      'ports: [{target: 80, published: "${P}", host_ip: 10.0.0.1, protocol: udp, mode: host}]',
+      { ports: [{ container: 80, host: 8088, protocol: 'udp', address: '10.0.0.1' }] },
+    ],
+    ['network_mode: none', { network: 'none' }],
+    ['network_mode: host', { network: 'host' }],
+    ['dns: 1.1.1.1\nextra_hosts: {a: 10.0.0.1, b: "::1"}', { dns: ['1.1.1.1'], extraHosts: ['a=10.0.0.1', 'b=::1'] }],
+    ['extra_hosts: ["a:10.0.0.1", "b=[::1]"]', { extraHosts: ['a=10.0.0.1', 'b=::1'] }],
+    [
+      'healthcheck: {test: "curl x", interval: 1s, retries: 2, start_period: 100ms}',
+      { healthcheck: { test: ['CMD-SHELL', 'curl x'], interval: 1000, retries: 2, startPeriod: 100 } },
+    ],
+    ['healthcheck: {disable: true}', { healthcheck: false }],
+    ['healthcheck: {test: [NONE]}', { healthcheck: false }],
+    [
+      'pid: host\nipc: host\nuts: host\nuserns_mode: host\nprivileged: true',
+      { namespaces: { pid: 'host', ipc: 'host', uts: 'host' }, security: { userns: 'host', privileged: true } },
+    ],
+    [
+      'group_add: [1, a]\noom_score_adj: -5\nplatform: linux/arm64\npull_policy: if_not_present\ndevices: [/dev/fuse]',
+      { groups: ['1', 'a'], oomScoreAdj: -5, platform: 'linux/arm64', pull: 'missing', devices: ['/dev/fuse'] },
+    ],
+    ['', { networks: [{ network: 'p_default', aliases: ['s'] }] }],
+  ])('%j', async (text, wanted) => {
+    expect(await options(text, { B: 'host', P: '8088' })).toMatchObject(wanted)
+  })
+
+  test('mounts in both forms', async () => {
+    put({ '.env': 'HOME_OF=data\n' })
+    const { model } = await load(`
+services:
+  s:
+    image: i
+    volumes:
+      - ./$HOME_OF:/a:ro
+      - named:/b
+      - /c
+      - {type: bind, source: ../x, target: /d, bind: {create_host_path: false, propagation: rslave}}
+      - {type: volume, source: named, target: /e, read_only: true}
+      - {type: tmpfs, target: /f, tmpfs: {size: 1m, mode: 01777}}
+volumes: {named: }
+`)
+    expect(model.services.get('s')?.volumes).toMatchObject([
+      { type: 'bind', source: path.join(directory, 'data'), target: '/a', readOnly: true, create: true },
+      { type: 'volume', source: 'named', target: '/b' },
+      { type: 'volume', target: '/c' },
+      { type: 'bind', source: path.resolve(directory, '../x'), target: '/d', create: false, propagation: 'rslave' },
+      { type: 'volume', source: 'named', target: '/e', readOnly: true },
+      { type: 'tmpfs', target: '/f', size: 1048576 },
+    ])
+  })
+})
+
+describe('what is wrong is told with its place', () => {
+  const of = (line: string) => `services:\n  web:\n    image: i\n    ${line}\n`
+  test.each<[string, number, number, string]>([
+    [of('prots: [80]'), 4, 5, 'services.web.prots: there is no field "prots" (did you mean ports?)'],
+    [of('ports: [80, "x"]'), 4, 17, 'services.web.ports[1]: "x" is no port'],
+    [of('ports: ["80-82:80-81"]'), 4, 13, 'differ in length'],
+    [of('logging: {}'), 4, 5, 'services.web.logging: this is not there'],
+    [of('healthcheck: {interval: 30}'), 4, 29, 'services.web.healthcheck.interval: "30" has no unit'],
+    [of('healthcheck: {test: [curl]}'), 4, 25, 'is none of CMD'],
+    [of('init: maybe'), 4, 11, '"maybe" is neither true nor false'],
+    [of('restart: sometimes'), 4, 14, '"sometimes" is not known'],
+    [of('command: "a \'b"'), 4, 14, 'a quote does not end'],
+    [of('mem_limit: lots'), 4, 16, '"lots" is not a number of bytes'],
+    [of('volumes: [nope:/x]'), 4, 15, 'there is no volume "nope"'],
+    [of('volumes: [a:b]'), 4, 15, '"b" is no absolute path'],
+    [of('networks: [nope]'), 4, 16, 'there is no network "nope"'],
+    [of('secrets: [nope]'), 4, 15, 'there is no secret "nope"'],
+    [of('depends_on: [wbe]'), 4, 18, 'there is no service "wbe" (did you mean web?)'],
+    [of('depends_on: [web]'), 4, 18, 'cannot depend on itself'],
+    [of('depends_on: {web: {condition: healthy}}'), 4, 35, '"healthy" is not known'],
+    [of('environment: {A: "${B:?say B}"}'), 4, 22, 'the variable B is not set: say B'],
+    [of('environment: {A: {B: c}}'), 4, 22, 'a mapping is no text'],
+    [of('container_name: x\n    scale: 2'), 2, 3, '2 containers cannot have one name'],
+    [of('security_opt: ["apparmor:x"]'), 4, 20, '"apparmor:x" is not there'],
+    [of('extends: {service: nope}'), 4, 14, 'there is no service nope'],
+    [of('extends: web'), 4, 14, 'web extends itself'],
+    [of('network_mode: none\n    ports: [80]'), 2, 3, 'it has ports, and the network_mode none'],
+    ['services:\n  a: {command: x}\n', 2, 3, 'neither an image nor a build'],
+    ['services:\n  a:\n', 2, 5, 'the service is empty'],
+    ['services:\n  a: {image: i}\n  a: {image: i}\n', 3, 3, '"a" is there twice'],
+    ['services:\n  a: {image: i\n', 3, 1, ''],
+    ['services:\n\t- a\n', 2, 1, ''],
+    ['services:\n  a: *nope\n', 2, 6, ''],
+    ['services: &a\n  b: *a\n', 2, 6, 'the anchor a holds itself'],
+    ['services: !!binary abc\n', 1, 20, 'no text or number'],
+    ['services: {a: {image: i}}\nsecrets: {s: {}}\n', 2, 11, 'what it holds is not said'],
+    ['services: {a: {image: i}}\nnetworks: {n: {driver: overlay}}\n', 2, 24, '"overlay" is not known'],
+    ['services: {a: {image: i}}\ninclude: [x]\n', 2, 1, 'this is not there'],
+    ['- a\n', 1, 1, 'this is no compose file'],
+    ['services: {a: {image: i, depends_on: [b]}, b: {image: i, depends_on: [a]}}\n', 1, 71, 'a -> b -> a'],
+  ])('%j', async (text, line, column, message) => {
+    const found = await error(text)
+    expect(found).toMatchObject({
+      code: expect.stringMatching(/^ERR_CAISSON_(COMPOSE|UNSUPPORTED)$/),
+      location: { line, column },
+    })
+    expect(found.message).toContain(message)
+    expect(found.message).toMatch(new RegExp(`compose\\.yaml:${line}:${column}: `))
+    expect(found.hint).not.toBe('')
+  })
+
+  test('of an object there is the path', async () => {
+    const found = await error({ services: { web: { image: 'i', prots: [] } } })
+    expect(found.message).toBe('services.web.prots: there is no field "prots" (did you mean ports?)')
+    expect(found.location).toBeUndefined()
+  })
+
+  test('depth and size are bounded, and keys of JavaScript are plain keys', async () => {
+    expect((await error(`services: ${'['.repeat(5000)}`)).code).toBe('ERR_CAISSON_COMPOSE')
+    expect((await error(`x-a: ${'[x,'.repeat(100)}${']'.repeat(100)}\n`)).message).toContain('too deeply')
+    const bomb = Array.from({ length: 40 }, (_, i) => `x-${i}: &a${i} [${i === 0 ? 'x' : Array(9).fill(`*a${i - 1}`)}]`)
+    await load(`${bomb.join('\n')}\nservices: {a: {image: i}}\n`)
+    const { model } = await load('services: {a: {image: i, labels: {__proto__: x, constructor: y}}}\n')
+    expect(Object.keys(model.services.get('a')?.labels ?? {})).toEqual(['__proto__', 'constructor'])
+    expect(({} as Record<string, unknown>).x).toBeUndefined()
+  })
+})
+
+describe('several files', () => {
+  test('anchors, merge keys and fields of others', async () => {
+    const { model } = await load(`
+x-base: &base {image: i, environment: &env {A: 1, B: 2}}
+services:
+  a: {<<: *base, x-note: whatever}
+  b: {<<: [{command: c}, *base], environment: {<<: *env, B: 3}}
+`)
+    expect(model.services.get('a')).toMatchObject({ image: 'i', environment: { A: '1', B: '2' } })
+    expect(model.services.get('b')).toMatchObject({ image: 'i', command: ['c'], environment: { A: '1', B: '3' } })
+  })
+
+  test('extends: of another file, with its own paths, and several deep', async () => {
+    put({
+      'lib/base.yaml': `
+services:
+  base: {image: b, volumes: ["./d:/d", "/x"], environment: [A=1, B=1], ports: ["1:1"], command: old, cap_add: [A], dns: 1.1.1.1, healthcheck: {test: a, retries: 5}}
+  middle: {extends: base, environment: {B: 2}}
+`,
+    })
+    const { model } = await load(`
+services:
+  s:
+    extends: {file: lib/base.yaml, service: middle}
+    image: own
+    environment: {C: 3}
+    ports: ["2:2", "1:1"]
+    volumes: ["./own:/d"]
+    command: [new]
+    cap_add: [B, A]
+    dns: [2.2.2.2]
+    healthcheck: {retries: 9}
+`)
+    const s = model.services.get('s')
+    expect(s).toMatchObject({
+      image: 'own',
+      environment: { A: '1', B: '2', C: '3' },
+      command: ['new'],
+      cap_add: ['A', 'B'],
+      dns: ['1.1.1.1', '2.2.2.2'],
+      healthcheck: { test: ['CMD-SHELL', 'a'], retries: 9 },
+    })
+    expect(s?.ports?.map(({ target }) => target)).toEqual([1, 2])
+    expect(s?.volumes?.map(({ source, target }) => [source, target])).toEqual([
+      [path.join(directory, 'own'), '/d'],
+      [undefined, '/x'],
+    ])
+  })
+
+  test('an override beside it, with !override and !reset', async () => {
+    put({
+      'compose.override.yaml': `
+services:
+  a: {environment: {B: 9}, ports: !override ["5:5"], command: !reset null}
+  b: {image: extra}
+`,
+    })
+    const { model } = await load('services: {a: {image: i, environment: {A: 1, B: 1}, ports: ["1:1"], command: c}}\n')
+    expect(model.services.get('a')).toMatchObject({ environment: { A: '1', B: '9' }, ports: [{ target: 5 }] })
+    expect(model.services.get('a')?.command).toBeUndefined()
+    expect([...model.services.keys()]).toEqual(['a', 'b'])
+  })
+})
+
+test('the name: given, of the environment, of the file, of the directory', async () => {
+  put({ 'compose.yaml': 'name: ${N:-written}\nservices: {a: {image: "${COMPOSE_PROJECT_NAME}"}}\n' })
+  const name = async (given: object) => (await loadProject(directory, { env: {}, ...given })).model
+  expect((await name({ projectName: 'given' })).name).toBe('given')
+  expect((await name({ env: { COMPOSE_PROJECT_NAME: 'env' } })).services.get('a')?.image).toBe('env')
+  expect((await name({ env: { N: 'n' } })).name).toBe('n')
+  put({ 'My.App_1/compose.yaml': 'services: {a: {image: i}}\n' })
+  expect((await loadProject(path.join(directory, 'My.App_1'), { env: {} })).model.name).toBe('myapp_1')
+  await expect(loadProject(directory, { projectName: '../x' })).rejects.toMatchObject({
+    code: 'ERR_CAISSON_INVALID_ARGUMENT',
+  })
+})
+
+test('profiles, and the order of the start', async () => {
+  const { model } = await load(`
+services:
+  web: {image: i, depends_on: [db, cache]}
+  debug: {image: i, profiles: [dev], depends_on: {web: {condition: service_healthy}}}
+  cache: {image: i, network_mode: service:db}
+  db: {image: i}
+`)
+  const names = (profiles: string[], named?: string[]) => [...enabledServices(model, profiles, named).keys()]
+  expect(names([])).toEqual(['web', 'cache', 'db'])
+  expect(names(['dev'])).toEqual(['web', 'debug', 'cache', 'db'])
+  expect(names(['*'])).toHaveLength(4)
+  expect(names([], ['cache'])).toEqual(['cache', 'db'])
+  expect(names([], ['debug'])).toHaveLength(4)
+  expect(startOrder(model.services).map(({ name }) => name)).toEqual(['db', 'cache', 'web', 'debug'])
+})
+
+test('what is not set is a warning, once', async () => {
+  const { warnings } = await load('services: {a: {image: "i:$TAG", command: "$TAG $OTHER"}}\n')
+  expect(warnings).toEqual([
+    'the variable TAG is not set; it is taken as empty',
+    'the variable OTHER is not set; it is taken as empty',
+  ])
+})
+
+test('docs/compose.md lists every field, and which are refused', () => {
+  const text = readFileSync(path.resolve(__dirname, '../../../docs/compose.md'), 'utf8')
+  const rows = [...text.matchAll(/^\| (`[^|]*`) *\| (yes|no)\b/gm)]
+  const listed = (answer: string) =>
+    rows
+      .filter(([, , each]) => each === answer)
+      .flatMap(([, names = '']) => [...names.matchAll(/`([^`]+)`/g)].map(([, name]) => name))
+  const resources = Object.values(RESOURCES).flatMap(({ fields }) => Object.keys(fields))
+  expect(new Set(listed('yes'))).toEqual(new Set([...Object.keys(SERVICE_FIELDS), 'extends', ...resources]))
+  const refused = Object.values(RESOURCES).flatMap((each) => Object.keys(each.refused))
+  expect(new Set(listed('no'))).toEqual(new Set([...Object.keys(SERVICE_REFUSED), ...refused]))
+})
