@@ -6,7 +6,7 @@ import { awake } from '../util/awake.js'
 import { Volume } from '../volume.js'
 import type { DownOptions } from './control.js'
 import { PROJECT_LABEL } from './labels.js'
-import { forget, type Replica, type Running } from './running.js'
+import type { Replica, Running } from './running.js'
 
 /** Stops and removes: each one when nothing that needs it is left. All are tried, and the first error is given. */
 export async function removeReplicas(running: Running, replicas: readonly Replica[], timeout?: number): Promise<void> {
@@ -37,7 +37,6 @@ export async function takeDown(running: Running, options: DownOptions): Promise<
   if (options.volumes) await removeVolumes(running.name)
   await running.control?.close()
   running.control = undefined
-  forget(running.name)
 }
 
 /** What is left of one that nobody holds. */

@@ -103,5 +103,3 @@ export const heldHere = (name: string): Running | undefined => {
   const running = projects.get(name)
   return running?.control ? running : undefined
 }
-
-export const forget = (name: string): void => void projects.delete(name)

@@ -1,0 +1,287 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { Container, compose, Network, type Project, Volume } from '../../lib/index.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
+import { busyboxImage, noBusybox } from '../support/busybox-image.js'
+import { attempt, HERE, Lan, noLan, shell, until } from '../support/lan.js'
+import { testIf } from '../support/needs.js'
+import { storeImage } from '../support/store-images.js'
+
+const missing = noLan || noBusybox
+const it = testIf(missing)
+const lan = new Lan()
+const directory = mkdtempSync(path.join(tmpdir(), 'caisson-compose-'))
+const CLI = path.resolve(__dirname, '../../dist/cli.js')
+const SERVE = (text: string) => `["sh", "-c", "while :; do echo ${text} | busybox nc -l -p 80; done"]`
+const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]`
+
+async function project(text: string, options: object = {}): Promise<Project> {
+  const file = path.join(directory, 'compose.yaml')
+  writeFileSync(file, text)
+  return compose(file, { projectName: 'p', env: {}, ...options })
+}
+const states = async (each: Project) => Object.fromEntries((await each.ps()).map(({ name, state }) => [name, state]))
+const read = async (each: Project, options: object = {}) => {
+  const lines: string[] = []
+  for await (const { service, data } of each.logs(options)) lines.push(`${service}: ${data.toString().trim()}`)
+  return lines.sort()
+}
+
+async function nothingLeft(): Promise<void> {
+  expect(await Container.list({ labels: { 'com.docker.compose.project': 'p' } })).toEqual([])
+  expect((await Network.list()).map(({ name }) => name).filter((name) => name !== 'bridge')).toEqual([])
+  expect(await Volume.list()).toEqual([])
+}
+
+describe('a project', () => {
+  beforeAll(async () => {
+    if (missing) return
+    await lan.start()
+    await storeImage((await imageRoots()).store, busyboxImage(), 'docker.io/library/box:latest')
+  })
+  afterAll(() => {
+    rmSync(directory, { recursive: true })
+    if (!missing) lan.stop()
+  })
+  afterEach(async () => {
+    if (!missing) await nothingLeft()
+  })
+
+  it('services by name and alias, through a published port, on networks apart; volumes, secrets, labels', async () => {
+    writeFileSync(path.join(directory, 'secret.txt'), 'secret\n')
+    writeFileSync(path.join(directory, 'vars.env'), 'FROM_FILE=1\nBOTH=file\n')
+    const p = await project(`
+services:
+  web:
+    image: box
+    command: ${SERVE('hello')}
+    ports: ["8080:80"]
+    networks: {front: , back: {aliases: [other]}}
+  db:
+    image: box
+    command: ${SERVE('data')}
+    networks: [back]
+    volumes: [data:/data]
+    environment: {BOTH: own}
+    env_file: vars.env
+    secrets: [plain, {source: long, target: /key, mode: 0400, uid: "5"}]
+    stop_grace_period: 100ms
+  far: {image: box, command: ${SLEEP}, networks: [front]}
+networks: {front: , back: {internal: true}}
+volumes: {data: {labels: {a: b}}}
+secrets: {plain: {file: ./secret.txt}, long: {content: longer}}
+`)
+    await p.up()
+    try {
+      expect(await states(p)).toEqual({ 'p-web-1': 'running', 'p-db-1': 'running', 'p-far-1': 'running' })
+      await until(() => attempt(`nc -h 2>&1; busybox nc -w 1 ${HERE} 8080 </dev/null`)?.includes('hello') ?? false)
+      expect(lan.from(`busybox nc -w 1 ${HERE} 8080 </dev/null`)).toContain('hello')
+      const [web, db, far] = await Promise.all(['web', 'db', 'far'].map((name) => Container.get(`p-${name}-1`)))
+      const from = async (container: Container | undefined, name: string) =>
+        (await container?.exec(['busybox', 'nc', '-w', '1', name, '80']))?.stdout.trim()
+      for (const name of ['db', 'p-db-1']) await until(async () => (await from(web, name)) === 'data')
+      await until(async () => (await from(db, 'other')) === 'hello')
+      expect(await from(far, 'db')).toBe('')
+      const inside = await db?.exec([
+        'sh',
+        '-c',
+        'env; cat /run/secrets/plain /key; stat -c "%a %u" /key; echo x > /key; echo kept > /data/file',
+      ])
+      expect(inside?.stdout).toContain('FROM_FILE=1')
+      expect(inside?.stdout).toContain('BOTH=own')
+      expect(inside?.stdout).toContain('secret\nlonger400 5')
+      expect(inside?.stderr).toContain('Read-only file system')
+      expect((await db?.diff())?.map(({ path }) => path)).not.toContain('/run/secrets/plain.content')
+      expect((await Volume.get('p_data')).labels).toMatchObject({ a: 'b', 'com.docker.compose.volume': 'data' })
+      const [info] = await Container.list({ name: 'p-web-1' })
+      expect(info?.labels).toMatchObject({
+        'com.docker.compose.service': 'web',
+        'com.docker.compose.container-number': '1',
+      })
+      await p.down({ timeout: 0 })
+      expect((await Volume.list()).map(({ name }) => name)).toEqual(['p_data'])
+    } finally {
+      await p.down({ volumes: true, timeout: 0 })
+    }
+  }, 60_000)
+
+  it('health and completion order the start; what they print, in one stream', async () => {
+    const p = await project(`
+services:
+  last: {image: box, command: [echo, last], depends_on: {db: {condition: service_healthy}, job: {condition: service_completed_successfully}, opt: {condition: service_healthy, required: false}}}
+  job: {image: box, command: [sh, -c, "echo job; sleep 0.3; echo done"], depends_on: [db]}
+  db: {image: box, command: [sh, -c, "sleep 0.3; touch /up; echo up; exec sleep 1000"], healthcheck: {test: [CMD, stat, /up], interval: 50ms, retries: 100}, stop_grace_period: 0s}
+  opt: {image: box, command: ["false"], profiles: [never]}
+`)
+    await p.up()
+    try {
+      const times: Record<string, number> = {}
+      for await (const { data, time } of p.logs()) times[data.toString().trim()] = time.getTime()
+      expect(Object.keys(times).sort()).toEqual(['done', 'job', 'last', 'up'])
+      expect(times.last).toBeGreaterThan(Math.max(times.up as number, times.done as number))
+      expect((await p.ps()).map(({ service, health }) => [service, health])).toEqual([
+        ['last', 'none'],
+        ['job', 'none'],
+        ['db', 'healthy'],
+      ])
+      expect(await read(p, { services: ['job'], tail: 1 })).toEqual(['job: done'])
+    } finally {
+      await p.down()
+    }
+  })
+
+  it('a dependency that becomes unhealthy, exits, or cannot start fails the whole, and leaves nothing', async () => {
+    const failing = async (db: string, condition: string) => {
+      const p = await project(`
+services:
+  web: {image: box, command: ${SLEEP}, depends_on: {db: {condition: ${condition}}}, volumes: [v:/v]}
+  other: {image: box, command: ${SLEEP}, volumes: [v:/v]}
+  db: {image: box, ${db}, stop_grace_period: 0s}
+volumes: {v: }
+`)
+      const error = await p.up().catch((error) => error)
+      await nothingLeft()
+      return error
+    }
+    const unhealthy = await failing(
+      'command: [sleep, "9"], healthcheck: {test: [CMD, "false"], interval: 50ms, retries: 2}',
+      'service_healthy',
+    )
+    expect(unhealthy).toMatchObject({ code: 'ERR_CAISSON_DEPENDENCY', location: { line: 3 } })
+    expect(unhealthy.message).toContain('web waits for db (service_healthy): p-db-1: it is unhealthy')
+    expect((await failing('command: [sh, -c, "exit 3"]', 'service_completed_successfully')).message).toContain(
+      'it exited with 3',
+    )
+    expect((await failing('command: [sleep, "9"]', 'service_healthy')).message).toContain('it has no health check')
+    expect((await failing('command: [sh, -c, "exit 3"], healthcheck: {test: x}', 'service_healthy')).message).toContain(
+      'ended before it was healthy',
+    )
+    expect(await failing('command: [nope]', 'service_started')).toMatchObject({
+      code: 'ERR_CAISSON_COMMAND_NOT_FOUND',
+      location: { line: 5 },
+    })
+    expect(await failing('command: [nope], mem_limit: 1', 'service_started')).toMatchObject({ location: { line: 5 } })
+  }, 60_000)
+
+  it('up again changes what has changed, and nothing else', async () => {
+    const file = (more: string) => `
+services:
+  a: {image: box, command: ${SLEEP}}
+  b: {image: box, command: ${SLEEP}, ${more}}
+  c: {image: box, command: ${SLEEP}, depends_on: {b: {condition: service_started, restart: true}}}
+  d: {image: box, command: ${SLEEP}, scale: 3}
+`
+    const ids = async (p: Project) => Object.fromEntries((await p.ps()).map(({ name, id }) => [name, id]))
+    const first = await project(file('environment: {A: 1}'))
+    await first.up()
+    try {
+      const before = await ids(first)
+      expect(Object.keys(before)).toHaveLength(6)
+      await first.up()
+      expect(await ids(first)).toEqual(before)
+      const second = await project(file('environment: {A: 2}'))
+      await second.up({ scale: { d: 1 } })
+      const after = await ids(second)
+      expect(Object.keys(after)).toEqual(['p-a-1', 'p-b-1', 'p-c-1', 'p-d-1'])
+      expect([after['p-a-1'], after['p-d-1']]).toEqual([before['p-a-1'], before['p-d-1']])
+      expect(after['p-b-1']).not.toBe(before['p-b-1'])
+      expect(after['p-c-1']).not.toBe(before['p-c-1'])
+      await (await Container.get('p-a-1')).kill()
+      await second.up()
+      expect((await states(second))['p-a-1']).toBe('running')
+      // An up that fails leaves the others as they were.
+      const third = await project(`${file('environment: {A: 2}')}  e: {image: box, command: [nope]}\n`)
+      await expect(third.up()).rejects.toMatchObject({ code: 'ERR_CAISSON_COMMAND_NOT_FOUND' })
+      expect(Object.keys(await ids(third))).not.toContain('p-e-1')
+      expect((await states(third))['p-a-1']).toBe('running')
+    } finally {
+      await first.down({ timeout: 0 })
+    }
+  }, 60_000)
+
+  it('an abort ends the start', async () => {
+    const p = await project(`
+services:
+  a: {image: box, command: [sleep, "9"], healthcheck: {test: [CMD, "false"], interval: 10s}, stop_grace_period: 0s}
+  b: {image: box, command: ${SLEEP}, depends_on: {a: {condition: service_healthy}}}
+`)
+    await expect(p.up({ signal: AbortSignal.timeout(300) })).rejects.toMatchObject({ code: 'ERR_CAISSON_ABORTED' })
+  })
+
+  it('namespaces of another service', async () => {
+    const p = await project(`
+services:
+  a: {image: box, command: ${SERVE('shared')}, stop_grace_period: 0s}
+  b: {image: box, command: ${SLEEP}, network_mode: "service:a", pid: "service:a", ipc: "service:a"}
+`)
+    await p.up()
+    try {
+      const b = await Container.get('p-b-1')
+      await until(async () => (await b.exec(['busybox', 'nc', '-w', '1', '127.0.0.1', '80'])).stdout.includes('shared'))
+      expect((await b.exec(['busybox', 'ps'])).stdout).toContain('nc -l -p 80')
+    } finally {
+      await p.down()
+    }
+  })
+
+  it('another process sees it, cannot bring it up, and takes it down', async () => {
+    const p = await project(`
+services:
+  a: {image: box, command: [sh, -c, "echo one; trap 'echo bye; exit 0' TERM; sleep 1000 & wait"]}
+`)
+    const child = spawn(
+      process.execPath,
+      [CLI, 'compose', '-f', path.join(directory, 'compose.yaml'), '-p', 'p', 'up'],
+      { env: process.env },
+    )
+    let out = ''
+    child.stdout.on('data', (chunk) => (out += chunk))
+    child.stderr.on('data', (chunk) => (out += chunk))
+    const ended = once(child, 'exit')
+    await until(() => out.includes('one'))
+    expect(await states(p)).toEqual({ 'p-a-1': 'running' })
+    expect(await read(p)).toEqual(['a: one'])
+    await expect(p.up()).rejects.toMatchObject({ code: 'ERR_CAISSON_NAME_IN_USE' })
+    const followed = read(p, { follow: true })
+    await p.down()
+    expect((await followed)[0]).toBe('a: bye')
+    expect((await ended)[0]).toBe(0)
+    expect(out).toBe('p-a-1 | one\np-a-1 | bye\n')
+    expect(await p.ps()).toEqual([])
+  })
+
+  it('Ctrl-C takes all down, and a kill -9 too', async () => {
+    const p = await project(`
+services:
+  a: {image: box, command: [sh, -c, "echo one; trap 'echo bye; exit 0' TERM; sleep 1000 & wait"]}
+  b: {image: box, command: ${SERVE('b')}, depends_on: [a], ports: ["8081:80"], stop_grace_period: 0s}
+`)
+    for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+      const child = spawn(process.execPath, [
+        CLI,
+        'compose',
+        '-f',
+        path.join(directory, 'compose.yaml'),
+        '-p',
+        'p',
+        'up',
+      ])
+      let out = ''
+      child.stdout.on('data', (chunk) => (out += chunk))
+      const ended = once(child, 'exit')
+      await until(async () => out.includes('one') && (await p.ps()).length === 2)
+      child.kill(signal)
+      expect(await ended).toEqual(signal === 'SIGINT' ? [130, null] : [null, 'SIGKILL'])
+      if (signal === 'SIGINT') expect(out).toContain('bye')
+      await until(async () => (await p.ps()).length === 0)
+      await until(() => (attempt(`ss -Hltn 'sport = 8081'`) ?? '') === '')
+      await until(() => !shell('ip -o link show').includes('cnp-'))
+      await until(async () => (await Container.list()).length === 0)
+    }
+    await p.down()
+    expect(readdirSync(path.join(lan.root, 'networks')).filter((name) => name.startsWith('p_'))).toEqual([])
+  }, 60_000)
+})
