@@ -23,6 +23,7 @@ const example = (name: string) => path.join('examples', `${name}.mjs`)
 
 const asRoot = testIf(!isRoot && 'only root has limits here')
 const withBusybox = testIf(noBusybox)
+const asCompose = testIf(noBusybox || (!isRoot && 'only root has bridges'))
 const inTerminal = testIf(!isRoot ? 'only root' : !findProgram('script') && 'no script')
 
 describe('the examples', () => {
@@ -91,6 +92,11 @@ describe('the examples', () => {
     expect(out).toMatch(/^1 connection, \d+ bytes sent, \d+ received$/m)
   })
 
+  asCompose('the web application counts in its database', async () => {
+    const out = nodeAlone(example('compose'))
+    expect(out).toMatch(/^visits: 1\nvisits: 2\nvisits: 3$/m)
+  })
+
   asRoot('the test harness passes its own tests', async () => {
     expect(node('--test', '--test-reporter=tap', example('test-harness'))).toMatch(/^# pass 2$/m)
   })
@@ -137,7 +143,7 @@ describe('the README', () => {
       const wanted = [...here.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text)
       // `await using` is older than the oldest Node that we run on.
       const script = transformSync(here, { format: 'esm', target: 'node20' }).code
-      const start = /\bNetwork\b/.test(here) ? nodeAlone : node
+      const start = /\b(Network|compose)\b/.test(here) ? nodeAlone : node
       const lines = start('--input-type=module', '-e', script).trim().split('\n')
       expect(lines).toEqual(wanted)
     })

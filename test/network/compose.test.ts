@@ -260,15 +260,11 @@ services:
   b: {image: box, command: ${SERVE('b')}, depends_on: [a], ports: ["8081:80"], stop_grace_period: 0s}
 `)
     for (const signal of ['SIGINT', 'SIGKILL'] as const) {
-      const child = spawn(process.execPath, [
-        CLI,
-        'compose',
-        '-f',
-        path.join(directory, 'compose.yaml'),
-        '-p',
-        'p',
-        'up',
-      ])
+      const child = spawn(
+        process.execPath,
+        [CLI, 'compose', '-f', path.join(directory, 'compose.yaml'), '-p', 'p', 'up'],
+        { env: process.env },
+      )
       let out = ''
       child.stdout.on('data', (chunk) => (out += chunk))
       const ended = once(child, 'exit')
