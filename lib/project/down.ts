@@ -1,5 +1,6 @@
 /** A project taken down: containers in the opposite order of their start, then networks, and volumes if that is wanted. */
 import { CaissonError } from '../errors.js'
+import { sweepDefinitions } from '../network/definition.js'
 import { Network } from '../network.js'
 import { owner } from '../runtime/process/owner.js'
 import { awake } from '../util/awake.js'
@@ -41,8 +42,9 @@ export async function takeDown(running: Running, options: DownOptions): Promise<
 
 /** What is left of one that nobody holds. */
 export async function removeRest(name: string, volumes: boolean): Promise<void> {
-  // What a dead one has left is swept when the next owner comes.
+  // What a dead one has left.
   await owner()
+  await sweepDefinitions()
   for (const network of await Network.list({ labels: { [PROJECT_LABEL]: name } })) await unlessUsed(network.remove())
   if (volumes) await removeVolumes(name)
 }
