@@ -1,4 +1,5 @@
 /** A project taken down: containers in the opposite order of their start, then networks, and volumes if that is wanted. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError } from '../errors.js'
 import { sweepDefinitions } from '../network/definition.js'
 import { Network } from '../network.js'
@@ -8,6 +9,10 @@ import { Volume } from '../volume.js'
 import type { DownOptions } from './control.js'
 import { PROJECT_LABEL } from './labels.js'
 import type { Replica, Running } from './running.js'
+
+/** Milliseconds. */
+const PATIENCE = 2000
+const INTERVAL = 50
 
 /** Stops and removes: each one when nothing that needs it is left. All are tried, and the first error is given. */
 export async function removeReplicas(running: Running, replicas: readonly Replica[], timeout?: number): Promise<void> {
@@ -42,15 +47,26 @@ export async function takeDown(running: Running, options: DownOptions): Promise<
 
 /** What is left of one that nobody holds. */
 export async function removeRest(name: string, volumes: boolean): Promise<void> {
-  // What a dead one has left.
   await owner()
+  for (const network of await Network.list({ labels: { [PROJECT_LABEL]: name } })) await unlessUsed(removeSoon(network))
+  // Those of a dead one are not in the list.
   await sweepDefinitions()
-  for (const network of await Network.list({ labels: { [PROJECT_LABEL]: name } })) await unlessUsed(network.remove())
   if (volumes) await removeVolumes(name)
 }
 
 async function removeVolumes(name: string): Promise<void> {
   for (const volume of await Volume.list({ labels: { [PROJECT_LABEL]: name } })) await volume.remove()
+}
+
+/** Of a holder that was killed just now the watchdog is still at work. */
+async function removeSoon(network: Network): Promise<void> {
+  for (let left = PATIENCE; ; left -= INTERVAL)
+    try {
+      return await network.remove()
+    } catch (error) {
+      if (left <= 0 || (error as CaissonError).code !== 'ERR_CAISSON_IN_USE') throw error
+      await sleep(INTERVAL)
+    }
 }
 
 /** Containers that are none of the project's may be on its networks; these stay for them. */

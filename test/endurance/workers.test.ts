@@ -48,7 +48,7 @@ test('two copies of the package work beside each other in one process, and know 
   const copy = mkdtempSync(path.join(tmpdir(), 'caisson-copy-'))
   try {
     const parts = ['package.json', 'dist', 'addon/build/Release/caisson.node']
-    parts.push(...['p-queue', 'p-timeout', 'eventemitter3', 'tar'].map((name) => `node_modules/${name}`))
+    parts.push(...['p-queue', 'p-timeout', 'eventemitter3', 'tar', 'yaml'].map((name) => `node_modules/${name}`))
     for (const part of parts) cpSync(path.join(root, part), path.join(copy, part), { recursive: true })
     const script = `
       const { createRequire } = require('node:module')

@@ -64,7 +64,7 @@ describe('the package', () => {
       execFileSync('mkdir', [modules])
       execFileSync('mv', [path.join(app, 'package'), path.join(modules, 'caisson')])
       for (const name of readdirSync(path.join(root, 'node_modules')))
-        if (['p-queue', 'p-timeout', 'eventemitter3', 'tar'].includes(name))
+        if (['p-queue', 'p-timeout', 'eventemitter3', 'tar', 'yaml'].includes(name))
           execFileSync('ln', ['-s', path.join(root, 'node_modules', name), path.join(modules, name)])
       const node = (...args: string[]) => execFileSync(process.execPath, args, { cwd: app, encoding: 'utf8' })
       const body =
