@@ -47,7 +47,7 @@ function build(name, definitions) {
   return directory
 }
 
-const PROGRAMS = ['pieces', 'archives', 'containers']
+const PROGRAMS = ['pieces', 'archives', 'inventory', 'containers']
 const FUZZERS = ['fuzz-decode', 'fuzz-layer', 'fuzz-plan']
 const TARGETS = { address: PROGRAMS, thread: PROGRAMS, plain: ['pieces', 'archives'], fuzz: FUZZERS }
 
