@@ -10,7 +10,7 @@ import { findProgram, testIf } from '../support/needs.js'
 
 const it = testIf(noMachine)
 const sh = (script: string) => ['sh', '-c', script]
-const get = (...urls: string[]) => sh(urls.map((url) => `curl -s -g -m 2 ${url} || printf none; echo`).join('\n'))
+const get = (...urls: string[]) => sh(urls.map((url) => `curl -s -g -m 5 ${url} || printf none; echo`).join('\n'))
 const ROUNDS = 12
 
 interface Process {
