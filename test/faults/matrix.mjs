@@ -39,11 +39,9 @@ async function attempt() {
 
 // With its first stream Node opens what it keeps.
 say({ began: true })
-for (let warm = 0; warm < 3; warm++) {
-  await operation()
-  await operation.before?.()
-}
+for (let warm = 0; warm < 3; warm++) await (operation.warm ?? operation)()
 const holdings = new Holdings(process.env.CAISSON_ROOT)
+await operation.before?.()
 control.arm(0)
 const usual = await attempt()
 const { calls } = control.disarm()

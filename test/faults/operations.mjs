@@ -45,8 +45,14 @@ async function room() {
   const { stdout, stderr, exitCode, reason } = await run(image, ['sh', '-c', LOOK], OPTIONS)
   return normalise(`${stdout}${stderr}${exitCode} ${reason}`)
 }
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 /** Until the next one is. */
-room.before = () => new Promise((resolve) => setTimeout(resolve, 50))
+room.before = () => pause(50)
+/** Until as many wait as ever may: later there are never more. */
+room.warm = async () => {
+  await Promise.all(Array.from({ length: 12 }, room))
+  await pause(300)
+}
 
 let kept
 
