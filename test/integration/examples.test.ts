@@ -143,7 +143,7 @@ describe('the README', () => {
       const wanted = [...here.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text)
       // `await using` is older than the oldest Node that we run on.
       const script = transformSync(here, { format: 'esm', target: 'node20' }).code
-      const start = /\b(Network|compose)\b/.test(here) ? nodeAlone : node
+      const start = /\bNetwork\b/.test(here) ? nodeAlone : node
       const lines = start('--input-type=module', '-e', script).trim().split('\n')
       expect(lines).toEqual(wanted)
     })
