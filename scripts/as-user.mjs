@@ -70,6 +70,8 @@ function endLeftovers(directory) {
   for (const pid of readFileSync(path.join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      // What has ended already only waits for whoever is its parent now.
+      if (command === '') continue
       console.error(`left running by ${USER}: ${pid} ${command}`)
       process.kill(Number(pid), 'SIGKILL')
     } catch {
