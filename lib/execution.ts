@@ -5,8 +5,8 @@ import { addon, type NativeReport, type NativeStdio } from './native/addon.js'
 import type { ExecOptions, OutputChunk } from './options.js'
 import { announceError, announceExit, announceStart, type Subject, startsAreWatched } from './runtime/process/events.js'
 import { LatePid } from './runtime/process/late-pid.js'
-import type { Running, RunningEvents } from './runtime/process/running.js'
-import type { StartRequest } from './runtime/process/start.js'
+import type { Launcher } from './runtime/process/launch.js'
+import type { Running } from './runtime/process/running.js'
 import {
   closedInput,
   lateReader,
@@ -26,34 +26,6 @@ export type { ExecResult, Reason } from './runtime/process/verdict.js'
 export const DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024
 /** Bytes of output that a result still holds of what was streamed to the caller. */
 const STREAMED_KEPT = 1024 * 1024
-
-/** What an Execution asks of whoever starts the program. */
-export interface LaunchRequest {
-  stdio: [NativeStdio, NativeStdio, NativeStdio]
-  input?: Uint8Array
-  captureLimit: number
-  wallLimitMs: number
-  cpuLimitMs: number
-  /** The start is only told when it is asked for. */
-  quiet: boolean
-  events: RunningEvents
-}
-
-/** The part that goes to the addon as it is. */
-export function limitsOf(request: LaunchRequest): StartRequest {
-  const { stdio, input, captureLimit, wallLimitMs, cpuLimitMs, quiet } = request
-  return { stdio, input, captureLimit, wallLimitMs, cpuLimitMs, quiet }
-}
-
-export interface Launched {
-  running: Running
-  /** For those who watch. */
-  subject: Subject
-  /** Builds the result when the report is there; throws what went wrong. */
-  conclude(report: NativeReport): Promise<ExecResult> | ExecResult
-}
-
-export type Launcher = (request: LaunchRequest) => Promise<Launched>
 
 type OutputStream = 'stdout' | 'stderr'
 

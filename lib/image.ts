@@ -20,6 +20,7 @@ import type { SaveOptions } from './image/save.js'
 import { readStored, type StoredImage } from './image/stored.js'
 import type { PullOptions, TransferOptions } from './image/transfer.js'
 import type { UnpackOptions } from './image/unpack.js'
+import { usersAmong, warnOfDamage } from './image/users.js'
 import type { ArchiveSource } from './runtime/container/archive.js'
 import { imageRoots } from './runtime/image/roots.js'
 import type { ImageRoot } from './runtime/options/assemble.js'
@@ -377,29 +378,12 @@ export class Image {
   }
 }
 
-/** Whoever wants to see the images is not kept from the others. */
-function warnOfDamage({ descriptor, names: [name = descriptor.digest] }: NamedImage, error: unknown): undefined {
-  if (!(error instanceof CaissonError)) throw error
-  process.emitWarning(`The image ${name} is damaged: ${error.message}`, {
-    code: 'CAISSON_DAMAGED_IMAGE',
-    detail: 'Pull it again, or remove it with Image.remove() or caisson rmi. verifyStore() tells what is wrong.',
-  })
-}
-
 function platformIn({ platform }: { platform?: string }): Platform | undefined {
   return platform === undefined ? undefined : parsePlatform(platform)
 }
 
-/** Names of the containers of all living processes that were made of it. */
-async function usersOf({ descriptor, names }: NamedImage): Promise<string[]> {
+/** Containers of all living processes. */
+async function usersOf(image: NamedImage): Promise<string[]> {
   const { readStates } = await import('./runtime/container/registry.js')
-  const states = await readStates()
-  if (states.length === 0) return []
-  const { store } = await imageRoots()
-  const id = await readStored(store, descriptor).then(
-    ({ manifest }) => manifest.config.digest,
-    () => undefined,
-  )
-  const known = new Set([...names, ...describe.familiar(names), descriptor.digest, id])
-  return states.filter(({ image, imageId }) => known.has(imageId ?? image)).map(({ name }) => name)
+  return usersAmong(await readStates(), (await imageRoots()).store, image)
 }

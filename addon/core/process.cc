@@ -32,10 +32,6 @@ constexpr auto SETUP_LIMIT = milliseconds(60'000);
 constexpr auto BLIND_PAUSE = milliseconds(10);
 constexpr int REAP_ATTEMPTS = 500;
 
-Supervisor::Clock::time_point in_ms(double ms) {
-  return Supervisor::Clock::now() + std::chrono::microseconds(static_cast<int64_t>(ms * 1000));
-}
-
 // A child of ours that was killed, and that no descriptor leads to. No other can have its number before this.
 void reap_later(pid_t pid, int attempt) {
   siginfo_t info = {};
@@ -74,20 +70,6 @@ Result<> Process::connect(std::array<Fd, 3>* stdio) {
       if (fcntl(wanted.fd.get(), F_SETFL, O_NONBLOCK) < 0) return failed("process", "fcntl");
     }
   }
-  return Nothing{};
-}
-
-// cgroup v1 kills one process when memory runs out; as with memory.oom.group of v2, the rest follows.
-Result<> Process::watch_oom() {
-  if (options_.oom_control.empty()) return Nothing{};
-  std::string directory = options_.oom_control.substr(0, options_.oom_control.rfind('/'));
-  Fd control(open(options_.oom_control.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!control) return failed("cgroup", "open", options_.oom_control);
-  oom_.fd.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!oom_.fd) return failed("cgroup", "eventfd");
-  std::string text = std::to_string(oom_.fd.get()) + " " + std::to_string(control.get());
-  if (!sys::write_file(directory + "/cgroup.event_control", text))
-    return failed("cgroup", "write", directory + "/cgroup.event_control");
   return Nothing{};
 }
 
@@ -368,7 +350,7 @@ void Process::on_executed() {
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
   if (options_.limits.wall_ms > 0)
-    timers_.push_back(Supervisor::shared().at(in_ms(options_.limits.wall_ms), [this] { kill_now(Cause::Timeout); }));
+    timers_.push_back(Supervisor::shared().at(Supervisor::after(options_.limits.wall_ms), [this] { kill_now(Cause::Timeout); }));
   if (options_.limits.cpu_ms > 0) {
     cpu_before_us_ = std::max(0.0, cgroup_cpu_used_us(options_.cpu_file));
     check_cpu();
@@ -377,67 +359,6 @@ void Process::on_executed() {
   // Not before: whatever wakes up while a program is set up may take its processor.
   refill_rooms();
   if (!options_.limits.quiet) listener_->started(pid_);
-}
-
-// Looks again when the limit could be reached at the earliest: with every processor at work.
-void Process::check_cpu() {
-  if (ended_) return;
-  double used_ms = (cgroup_cpu_used_us(options_.cpu_file) - cpu_before_us_) / 1000;
-  double left = options_.limits.cpu_ms - used_ms;
-  if (left <= 0) return kill_now(Cause::Cpu);
-  static const long processors = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
-  timers_.push_back(
-      Supervisor::shared().at(in_ms(std::max(2.0, left / static_cast<double>(processors))), [this] { check_cpu(); }));
-}
-
-void Process::on_output(int stream, const char* bytes, size_t size) {
-  if (log_) return log_->add(stream, bytes, size);
-  captured_ += size;
-  if (captured_ > options_.limits.capture) {
-    report_.truncated = true;
-    kill_now(Cause::Output);
-  }
-}
-
-void Process::on_input(uint32_t events) {
-  while (input_written_ < options_.input.size() && !(events & EPOLLERR)) {
-    ssize_t n = write(input_.fd.get(), options_.input.data() + input_written_, options_.input.size() - input_written_);
-    if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0) break;  // nobody reads it any more
-    input_written_ += n;
-  }
-  input_.stop();
-  options_.input.clear();
-  options_.input.shrink_to_fit();
-}
-
-void Process::on_oom(uint32_t) {
-  uint64_t count;
-  if (read(oom_.fd.get(), &count, sizeof count) < 0) return;
-  kill_now(Cause::Oom);
-}
-
-void Process::kill_now(Cause cause) {
-  if (ended_) return;
-  if (!attached_) {
-    if (pending_ == Cause::None) pending_ = cause;
-    return;
-  }
-  if (report_.cause == Cause::None) report_.cause = cause;
-  kill_all();
-}
-
-void Process::kill_all() {
-  // Never the guard itself: whom it guards would be alone.
-  if (options_.guarded) sys::pidfd_send_signal(exit_.fd.get(), SIGTERM);
-  if (cgroup_kill(options_.cgroup)) return;
-  if (!options_.guarded || program_) send_signal(SIGKILL);
-  if (mark_ != 0) kill_marked(mark_);
-}
-
-bool Process::send_signal(int number) {
-  const Fd& to = program_ ? program_ : exit_.fd;
-  return to && sys::pidfd_send_signal(to.get(), number);
 }
 
 void Process::leave_gate() {

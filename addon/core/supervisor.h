@@ -15,6 +15,10 @@ namespace caisson {
 class Supervisor {
  public:
   using Clock = std::chrono::steady_clock;
+
+  static Clock::time_point after(double ms) {
+    return Clock::now() + std::chrono::microseconds(static_cast<int64_t>(ms * 1000));
+  }
   using Timer = std::pair<Clock::time_point, uint64_t>;
 
   // Something with a descriptor. It must stay alive until it is removed.

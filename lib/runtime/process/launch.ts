@@ -1,0 +1,34 @@
+/** What an Execution and whoever starts its program ask of each other. */
+import type { NativeReport, NativeStdio } from '../../native/addon.js'
+import type { Subject } from './events.js'
+import type { Running, RunningEvents } from './running.js'
+import type { StartRequest } from './start.js'
+import type { ExecResult } from './verdict.js'
+
+/** What an Execution asks of whoever starts the program. */
+export interface LaunchRequest {
+  stdio: [NativeStdio, NativeStdio, NativeStdio]
+  input?: Uint8Array
+  captureLimit: number
+  wallLimitMs: number
+  cpuLimitMs: number
+  /** The start is only told when it is asked for. */
+  quiet: boolean
+  events: RunningEvents
+}
+
+/** The part that goes to the addon as it is. */
+export function limitsOf(request: LaunchRequest): StartRequest {
+  const { stdio, input, captureLimit, wallLimitMs, cpuLimitMs, quiet } = request
+  return { stdio, input, captureLimit, wallLimitMs, cpuLimitMs, quiet }
+}
+
+export interface Launched {
+  running: Running
+  /** For those who watch. */
+  subject: Subject
+  /** Builds the result when the report is there; throws what went wrong. */
+  conclude(report: NativeReport): Promise<ExecResult> | ExecResult
+}
+
+export type Launcher = (request: LaunchRequest) => Promise<Launched>
