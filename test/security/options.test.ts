@@ -110,10 +110,10 @@ answer = [look("${hex(`/${target}`)}"), open(bytes.fromhex("${hex(`/in/${file}`)
               { type: 'tmpfs', target: `/t/${target}` },
             ],
             files: { [`/in/${file}`]: 'content' },
-            workdir: `/work/${directory}`,
+            workdir: `/place/${directory}`,
           },
         )
-        expect(answer).toEqual([String(count), 'content', hex(`/work/${directory}`), [hex(file)], true])
+        expect(answer).toEqual([String(count), 'content', hex(`/place/${directory}`), [hex(file)], true])
       }),
       many(40),
     )
