@@ -11,7 +11,6 @@ import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution } from './execution.js'
 import { Image } from './image.js'
 import type { Change } from './layer/diff.js'
-import { addon } from './native/addon.js'
 import type { NetworkDefinition } from './network/definition.js'
 import { EgressNetwork } from './network/egress/network.js'
 import type { EndpointOptions } from './network/endpoint.js'
@@ -19,30 +18,24 @@ import type { PublishedPort } from './network/ports.js'
 import type { ContainerOptions, ExecOptions, Limits } from './options.js'
 import { ContainerAgent } from './runtime/container/agents.js'
 import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container/archive.js'
-import { startAttachment } from './runtime/container/attachments.js'
 import { connectInside } from './runtime/container/connect.js'
+import { joinNetwork, leaveNetwork, publishedPort, runNetwork } from './runtime/container/connections.js'
 import type { ContainerFs } from './runtime/container/fs.js'
 import { type Health, healthPlan } from './runtime/container/health.js'
 import { type Connector, connector, httpAgent } from './runtime/container/http-agent.js'
 import { type ContainerInspection, inspection } from './runtime/container/inspect.js'
-import { type ContainerState, Life, type RunNetwork } from './runtime/container/life.js'
+import { type ContainerState, Life } from './runtime/container/life.js'
 import { type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
+import { findContainer } from './runtime/container/lookup.js'
 import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container/parts.js'
 import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
-import {
-  type ContainerFilter,
-  type ContainerInfo,
-  listContainers,
-  readStates,
-  writeState,
-} from './runtime/container/registry.js'
+import { type ContainerFilter, type ContainerInfo, listContainers, writeState } from './runtime/container/registry.js'
 import { checkRestart } from './runtime/container/restart.js'
 import { updateLimits } from './runtime/container/update-limits.js'
 import { tierOf } from './runtime/isolation/place.js'
 import { announceExit, announceStart, type Subject } from './runtime/process/events.js'
 import { Execs } from './runtime/process/exec.js'
 import { limitsOf } from './runtime/process/launch.js'
-import { openNamespace } from './runtime/process/namespaces.js'
 import { checkSignal, endedWith, verdict } from './runtime/process/verdict.js'
 import { type Duration, parseDuration } from './util/units.js'
 import { type Wait, waitFor } from './wait.js'
@@ -142,13 +135,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** One of this process, by id, the beginning of an id, or name. */
-  static async get(idOrName: string): Promise<Container> {
-    const all = [...containers.values()]
-    const exact = containers.get(idOrName) ?? all.find((container) => container.name === idOrName)
-    if (exact) return exact
-    const byPrefix = idOrName.length >= 4 ? all.filter((container) => container.id.startsWith(idOrName)) : []
-    if (byPrefix.length === 1) return byPrefix[0] as Container
-    throw await notFound(idOrName, byPrefix.length)
+  static get(idOrName: string): Promise<Container> {
+    return findContainer(containers, idOrName)
   }
 
   get state(): ContainerState {
@@ -401,46 +389,18 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Of Network.connect(). */
   async joinNetwork(network: NetworkDefinition, options: EndpointOptions): Promise<void> {
     this.#mustExist('connect')
-    const { network: attachment } = this.#parts
-    if (!attachment) throw this.#noNetwork()
-    if (this.pid === null) return attachment.connect(network, options, undefined)
-    const netns = await openNamespace(`/proc/${this.pid}/ns/net`)
-    try {
-      await attachment.connect(network, options, netns.fd)
-    } finally {
-      addon().closeFd(netns.fd)
-    }
+    await joinNetwork(this.#parts, this.pid, network, options)
   }
 
   /** Of Network.disconnect(). */
   async leaveNetwork(network: NetworkDefinition): Promise<void> {
     this.#mustExist('disconnect')
-    if (await this.#parts.network?.disconnect(network)) return
-    throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${this.name} is not on network ${network.name}`, {
-      stage: 'network',
-    })
-  }
-
-  #noNetwork(): CaissonError {
-    return new CaissonError('ERR_CAISSON_INVALID_STATE', `${this.name} was created without a network to connect`, {
-      stage: 'network',
-      hint: 'Create it with { network: "bridge" } or another network.',
-    })
+    await leaveNetwork(this.#parts, network)
   }
 
   /** Where a port of it is published, while it runs. */
   port(container: number, protocol: 'tcp' | 'udp' = 'tcp'): PublishedPort {
-    const ports = this.#parts.network?.publications.ports ?? []
-    const found = ports.find((each) => each.container === container && each.protocol === protocol)
-    if (found) return found
-    throw new CaissonError(
-      'ERR_CAISSON_INVALID_STATE',
-      `port ${container}/${protocol} of ${this.name} is not published`,
-      {
-        stage: 'ports',
-        hint: 'Create the container with { ports: [{ container }] }, and start it; connect(port) needs neither.',
-      },
-    )
+    return publishedPort(this.#parts, container, protocol)
   }
 
   async #remove(volumes: boolean): Promise<void> {
@@ -527,30 +487,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 }
 
-function runNetwork({ network, place }: Parts): RunNetwork | undefined {
-  if (!network) return undefined
-  return {
-    start: () => startAttachment(network, place.namespaces),
-    handedOver: () => network.handedOver(),
-    stop: () => network.stop(),
-  }
-}
-
 /** Of any copy of this module. */
 export function isContainer(value: unknown): value is Container {
   return typeof value === 'object' && value !== null && 'joinNetwork' in value
-}
-
-async function notFound(idOrName: string, candidates: number): Promise<CaissonError> {
-  const elsewhere = (await readStates()).find((info) => info.name === idOrName || info.id === idOrName)
-  const hint = elsewhere
-    ? `It belongs to process ${elsewhere.owner}; only that one can work with it.`
-    : candidates > 1
-      ? 'More than one id begins so; give more of it.'
-      : 'See Container.list().'
-  return new CaissonError(
-    'ERR_CAISSON_CONTAINER_NOT_FOUND',
-    `there is no container ${JSON.stringify(idOrName)} in this process`,
-    { stage: 'container', hint },
-  )
 }

@@ -100,7 +100,7 @@ export async function makeParts(
     }
     return { id, name, image: image.name, imageId: image.id, ...more }
   } catch (error) {
-    for (const step of undo) await step()
+    for (const step of undo.reverse()) await step()
     throw error
   }
 }
