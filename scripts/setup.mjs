@@ -48,14 +48,16 @@ const CHECKS = {
   valgrind: 'valgrind',
 }
 const HEADERS = { '/usr/include/zlib.h': 'zlib1g-dev', '/usr/include/zstd.h': 'libzstd-dev' }
-/** For the virtual machine of test/vm, which is made for x64. */
+/** For the virtual machines of test/vm: that of this machine's architecture, and of arm64 elsewhere. */
 const MACHINE = {
-  'qemu-system-x86_64': 'qemu-system-x86',
   mke2fs: 'e2fsprogs',
   depmod: 'kmod',
   cpio: 'cpio',
 }
-const machine = process.arch === 'x64' ? MACHINE : {}
+const X64 = { 'qemu-system-x86_64': 'qemu-system-x86' }
+const ARM64 = { 'qemu-system-aarch64': 'qemu-system-arm' }
+const CROSS = { 'aarch64-linux-gnu-g++': 'g++-aarch64-linux-gnu' }
+const machine = process.arch === 'arm64' ? { ...MACHINE, ...ARM64 } : { ...MACHINE, ...X64, ...ARM64, ...CROSS }
 const wanted =
   {
     demo: DEMO,
@@ -109,7 +111,7 @@ function filesBelow(at) {
   if (!existsSync(at)) return []
   if (!statSync(at).isDirectory()) return [at]
   return readdirSync(at)
-    .filter((name) => name !== 'build' && name !== 'node_modules')
+    .filter((name) => !name.startsWith('build') && name !== 'node_modules')
     .sort()
     .flatMap((name) => filesBelow(path.join(at, name)))
 }

@@ -1,5 +1,5 @@
 // Runs every test that this machine can run, or the steps that are named, and ends with one line of totals.
-//   node scripts/test.mjs [lint|types|unit|native|integration|security|network|faults|endurance|user|vm]...
+//   node scripts/test.mjs [lint|types|unit|native|integration|security|network|faults|endurance|user|vm|arm64]...
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -131,10 +131,10 @@ function native() {
   }
 }
 
-async function virtualMachine() {
+async function virtualMachine(architecture) {
   try {
-    const { results, problem, accelerator, kernel } = await testInGuest()
-    if (kernel) console.log(`Linux ${kernel}, ${accelerator}`)
+    const { results, problem, accelerator, kernel } = await testInGuest(architecture)
+    if (kernel) console.log(`Linux ${kernel}, ${architecture}, ${accelerator}`)
     for (const { file, name, status, why } of results) {
       if (status === 'passed') totals.passed++
       if (status === 'failed') failed(`${file}: ${name}\n${why.join('\n')}`)
@@ -160,7 +160,8 @@ const STEPS = {
   faults: () => jest('faults'),
   endurance: () => jest('endurance'),
   user: asUser,
-  vm: virtualMachine,
+  vm: () => virtualMachine(process.arch),
+  arm64: () => (process.arch === 'arm64' ? console.log('is this machine: see vm') : virtualMachine('arm64')),
 }
 const chosen = process.argv.slice(2)
 const unknown = chosen.find((name) => !(name in STEPS))

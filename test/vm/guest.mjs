@@ -1,10 +1,12 @@
 // Runs a command in a virtual machine with pure cgroup v2, with the project as it is now.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
+import { describeArchitecture, qemu } from './architectures.mjs'
 import { cacheDirectory, capture, findCommand, project, sweep, temporaryPath, Unavailable } from './cache.mjs'
+import { foreignParts } from './foreign.mjs'
 import { emptyDisk, initramfs, modulesDisk, packagesDisk, projectDisk } from './images.mjs'
 import { kernel as chooseKernel } from './kernel.mjs'
-import { accelerator, boot, qemu } from './qemu.mjs'
+import { accelerator, boot } from './qemu.mjs'
 import { rootDisk } from './rootfs.mjs'
 
 const TOOLS = { mke2fs: 'e2fsprogs', cpio: 'cpio', depmod: 'kmod', busybox: 'busybox-static', 'dpkg-deb': 'dpkg' }
@@ -17,11 +19,14 @@ const LAST_WORDS_S = 15
  * delegated cgroup). Its output goes to the streams `stdout` and `stderr`; what it writes to the directory
  * $CAISSON_VM_OUT is afterwards in `output`.
  *
+ * `architecture`: x64 or arm64; this machine's own if none is given.
+ *
  * Gives `{ exitCode, accelerator, kernel }`. Throws Unavailable when this machine cannot run it.
  */
 export async function runInGuest(command, options = {}) {
   const {
     user = 'root',
+    architecture: name = process.arch,
     timeoutMs = 480_000,
     memoryMib = 2048,
     stdout = process.stdout,
@@ -29,14 +34,15 @@ export async function runInGuest(command, options = {}) {
     output,
     signal,
   } = options
-  qemu()
+  const architecture = describeArchitecture(name)
+  qemu(architecture)
   for (const [tool, name] of Object.entries(TOOLS))
     if (!findCommand(tool)) throw new Unavailable(`${tool} is not installed (Debian: ${name})`)
   if (user !== 'root' && user !== 'tester') throw new Error(`the guest has no user ${user}`)
 
   sweep()
-  const kernel = chooseKernel()
-  const disks = { root: rootDisk(), modules: modulesDisk(kernel), packages: packagesDisk() }
+  const parts = name === process.arch ? ownParts() : foreignParts(architecture)
+  const { kernel, disks } = parts
   const directory = temporaryPath('run')
   mkdirSync(directory)
   const inside = (name) => path.join(directory, name)
@@ -48,8 +54,9 @@ export async function runInGuest(command, options = {}) {
     emptyDisk(disks.swap, SWAP_MIB)
     const limit = `${Math.max(1, timeoutMs / 1000 - LAST_WORDS_S)}\n`
     const script = `exec ${command.map(quote).join(' ')}\n`
-    initramfs(kernel, inside('initramfs'), inside('initramfs.d'), { project, user, limit, command: script })
+    initramfs(parts, inside('initramfs'), inside('initramfs.d'), { project, user, limit, command: script })
     const shape = {
+      architecture,
       kernel,
       initramfs: inside('initramfs'),
       memoryMib,
@@ -58,7 +65,7 @@ export async function runInGuest(command, options = {}) {
       signal,
       consoleFile: inside('console'),
     }
-    const accelerated = accelerator(kernel, shape.initramfs)
+    const accelerated = accelerator(architecture, kernel, shape.initramfs)
     const ports = { stdout, stderr, files: inside('files'), status: inside('status') }
     const ended = await boot({ ...shape, accelerator: accelerated, ports })
     interrupted = ended.interrupted
@@ -78,6 +85,12 @@ export async function runInGuest(command, options = {}) {
     // As if there had been no handler, now that nothing is left.
     if (interrupted) process.kill(process.pid, interrupted)
   }
+}
+
+function ownParts() {
+  const kernel = chooseKernel()
+  const disks = { root: rootDisk(), modules: modulesDisk(kernel), packages: packagesDisk() }
+  return { kernel, busybox: findCommand('busybox'), disks }
 }
 
 function quote(word) {

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
-import { cached, capture, findCommand, project } from './cache.mjs'
+import { cached, capture, project } from './cache.mjs'
 import { moduleFiles } from './kernel.mjs'
 
 const MIB = 1 << 20
@@ -71,7 +71,7 @@ export function packagesDisk() {
 }
 
 /** What of the project is not built or installed elsewhere. */
-const LEFT_OUT = new Set(['node_modules', '.git', 'coverage', 'addon/build'])
+const LEFT_OUT = new Set(['node_modules', '.git', 'coverage', 'addon/build', 'addon/build-arm64'])
 const JEST_CACHE = '.cache/jest'
 
 function leftOut(file) {
@@ -97,11 +97,11 @@ export function emptyDisk(file, mib) {
 const MODULES = ['virtio_pci', 'virtio_blk', 'virtio_console', 'overlay']
 const ON_DEMAND = ['veth', 'bridge', 'br_netfilter', 'nf_tables', 'nft_chain_nat', 'nft_masq', 'tun', 'dummy', 'loop']
 
-/** busybox, the modules, the two scripts of guest/, and `files` (contents by name) in /vm. */
-export function initramfs(kernel, file, directory, files) {
+/** `busybox`, the modules, the two scripts of guest/, and `files` (contents by name) in /vm. */
+export function initramfs({ kernel, busybox }, file, directory, files) {
   const inside = (at) => path.join(directory, at)
   for (const at of ['bin', 'dev', 'proc', 'sys', 'root', 'modules', 'vm']) mkdirSync(inside(at), { recursive: true })
-  copyFileSync(findCommand('busybox'), inside('bin/busybox'))
+  copyFileSync(busybox, inside('bin/busybox'))
   const order = moduleFiles(kernel, MODULES).map((source, index) => {
     const name = `${String(index).padStart(3, '0')}-${path.basename(source)}`
     copyFileSync(source, inside(`modules/${name}`))

@@ -1,10 +1,8 @@
 // The guest's kernel: a Debian package, unpacked and never installed.
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
+import { describeArchitecture } from './architectures.mjs'
 import { cacheDirectory, cached, capture, temporaryPath, Unavailable } from './cache.mjs'
-
-/** The package that names the newest kernel of the distribution for virtual machines. */
-const NEWEST = 'linux-image-cloud-amd64'
 
 /**
  * Which one: CAISSON_VM_KERNEL, a package (as linux-image-6.12.9+bpo-cloud-amd64) or a file (.deb); else the newest
@@ -17,26 +15,30 @@ export function kernel(wanted = process.env.CAISSON_VM_KERNEL) {
     const file = path.resolve(wanted)
     const status = statSync(file, { throwIfNoEntry: false })
     if (!status) throw new Error(`CAISSON_VM_KERNEL: there is no ${file}`)
-    return describe(cached('kernel-own', [file, status.mtimeMs], (at) => unpack(file, at)))
+    return describeKernel(cached('kernel-own', [file, status.mtimeMs], (at) => unpack(file, at)))
   }
   if (!wanted) {
     const kept =
       existsSync(cacheDirectory) && readdirSync(cacheDirectory).find((entry) => entry.startsWith('kernel-newest-'))
-    if (kept) return describe(path.join(cacheDirectory, kept))
+    if (kept) return describeKernel(path.join(cacheDirectory, kept))
   }
   const packageName = wanted || newest()
-  return describe(cached(wanted ? 'kernel-own' : 'kernel-newest', [packageName], (at) => download(packageName, at)))
+  return describeKernel(
+    cached(wanted ? 'kernel-own' : 'kernel-newest', [packageName], (at) => download(packageName, at)),
+  )
 }
 
 function newest() {
-  const found = newestKnown() ?? (update() && newestKnown())
-  if (!found) throw new Unavailable(`apt does not know ${NEWEST}: as root, run apt-get update`)
+  // The package that names the newest one of the distribution for virtual machines.
+  const { kernel: name } = describeArchitecture(process.arch)
+  const found = newestKnown(name) ?? (update() && newestKnown(name))
+  if (!found) throw new Unavailable(`apt does not know ${name}: as root, run apt-get update`)
   return found
 }
 
-function newestKnown() {
+function newestKnown(name) {
   try {
-    return /Depends: (linux-image-\S+)/.exec(capture('apt-cache', ['depends', NEWEST]))?.[1]
+    return /Depends: (linux-image-\S+)/.exec(capture('apt-cache', ['depends', name]))?.[1]
   } catch {
     return undefined
   }
@@ -78,12 +80,12 @@ function unpack(file, target) {
   // Where newer packages have their modules.
   if (!existsSync(path.join(target, 'lib')) && existsSync(path.join(target, 'usr/lib')))
     symlinkSync('usr/lib', path.join(target, 'lib'))
-  const { root, version } = describe(target)
+  const { root, version } = describeKernel(target)
   // The package does this when it is installed.
   capture('depmod', ['-b', root, version])
 }
 
-function describe(root) {
+export function describeKernel(root) {
   const boot = path.join(root, 'boot')
   const image = existsSync(boot) && readdirSync(boot).find((entry) => entry.startsWith('vmlinuz-'))
   if (!image) throw new Unavailable(`there is no kernel in ${root}`)

@@ -2,22 +2,25 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { cacheDirectory, findCommand, Unavailable } from './cache.mjs'
+import { qemu } from './architectures.mjs'
+import { cacheDirectory, findCommand } from './cache.mjs'
 
 const PROBE_MS = 15_000
 
 /** A virtual machine of fixed shape, with nothing that it does not need: no network, no display, no monitor. */
-function machine({ accelerator, kernel, initramfs, memoryMib, commandLine }) {
-  const args = ['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'q35', '-no-reboot']
-  args.push('-accel', accelerator === 'tcg' ? 'tcg,thread=multi' : accelerator, '-cpu', 'max', '-smp', '2')
+function machine({ architecture, accelerator, kernel, initramfs, memoryMib, commandLine }) {
+  const args = ['-nodefaults', '-no-user-config', '-display', 'none', ...architecture.machine, '-no-reboot']
+  const [how, cpu] = accelerator === 'tcg' ? ['tcg,thread=multi', architecture.emulated] : [accelerator, 'max']
+  args.push('-accel', how, '-cpu', cpu, '-smp', '2')
   args.push('-m', String(memoryMib), '-kernel', kernel.image, '-initrd', initramfs)
   // Controllers are on cgroup v2 alone; a panic ends QEMU, because of -no-reboot.
-  args.push('-append', `console=ttyS0 quiet panic=-1 cgroup_no_v1=all mitigations=off ${commandLine}`)
+  args.push('-append', `console=${architecture.console} quiet panic=-1 cgroup_no_v1=all mitigations=off ${commandLine}`)
   return args
 }
 
 /** KVM if a kernel really boots with it: /dev/kvm may be there and not work, as in some virtual machines. */
-export function accelerator(kernel, initramfs) {
+export function accelerator(architecture, kernel, initramfs) {
+  if (architecture.name !== process.arch) return 'tcg'
   const chosen = process.env.CAISSON_VM_ACCEL
   if (chosen) return chosen
   try {
@@ -29,8 +32,15 @@ export function accelerator(kernel, initramfs) {
   const known = path.join(cacheDirectory, 'accelerator')
   const before = existsSync(known) ? readFileSync(known, 'utf8').split(' ') : []
   if (before[0] === boot) return before[1]
-  const args = machine({ accelerator: 'kvm', kernel, initramfs, memoryMib: 512, commandLine: 'caisson.probe' })
-  const { stdout } = spawnSync(qemu(), [...args, '-serial', 'stdio'], {
+  const args = machine({
+    architecture,
+    accelerator: 'kvm',
+    kernel,
+    initramfs,
+    memoryMib: 512,
+    commandLine: 'caisson.probe',
+  })
+  const { stdout } = spawnSync(qemu(architecture), [...args, '-serial', 'stdio'], {
     encoding: 'utf8',
     timeout: PROBE_MS,
     killSignal: 'SIGKILL',
@@ -39,13 +49,6 @@ export function accelerator(kernel, initramfs) {
   const found = stdout?.includes('caisson-vm-works') ? 'kvm' : 'tcg'
   writeFileSync(known, `${boot} ${found}`)
   return found
-}
-
-export function qemu() {
-  const command = process.env.CAISSON_VM_QEMU || findCommand('qemu-system-x86_64')
-  if (process.arch !== 'x64') throw new Unavailable('the virtual machine is made for x64 alone')
-  if (!command) throw new Unavailable('qemu-system-x86_64 is not installed (Debian: qemu-system-x86)')
-  return command
 }
 
 /**
@@ -76,7 +79,7 @@ export async function boot({ disks, ports, consoleFile, timeoutMs, signal, ...sh
   const temporary = path.join(cacheDirectory, 'tmp')
   mkdirSync(temporary, { recursive: true })
   const options = { stdio, env: { ...process.env, TMPDIR: temporary } }
-  return await supervise(qemu(), args, options, { timeoutMs, signal, streams })
+  return await supervise(qemu(shape.architecture), args, options, { timeoutMs, signal, streams })
 }
 
 /** A comma would end the value. */

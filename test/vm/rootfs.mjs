@@ -32,7 +32,7 @@ const LEFT_OUT =
 const DIRECTORIES =
   'dev etc home mnt opt proc root run srv sys tmp usr/bin usr/sbin usr/lib usr/local/bin var/lib var/tmp'
 const MERGED = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
-const FREE_MIB = 6 * 1024
+export const FREE_MIB = 6 * 1024
 
 const FILES = {
   'etc/passwd': `root:x:0:0:root:/root:/bin/bash
@@ -115,10 +115,15 @@ function assemble(directory, packages) {
   for (const at of [...new Set(paths)].sort()) if (at.startsWith('/')) copyPackaged(at, inside(at))
   copyAlternatives(inside)
   copyNode(inside)
-  for (const [at, content] of Object.entries(FILES)) writeFileSync(inside(at), content)
+  writeAccounts(directory)
   chmodSync(inside('root'), 0o700)
   for (const at of ['tmp', 'var/tmp']) chmodSync(inside(at), 0o1777)
   capture('ldconfig', ['-r', directory])
+}
+
+/** Who there is, and who the machine is. */
+export function writeAccounts(directory) {
+  for (const [at, content] of Object.entries(FILES)) writeFileSync(path.join(directory, at), content)
 }
 
 function copyPackaged(at, target) {

@@ -1,4 +1,4 @@
-// node test/vm/run.mjs [--user root|tester] [--timeout seconds] [--memory MiB] [--out directory] -- command...
+// node test/vm/run.mjs [--arch x64|arm64] [--user root|tester] [--timeout seconds] [--memory MiB] [--out directory] -- command...
 //
 // Runs the command in the project's directory of a virtual machine with cgroup v2, and ends with its exit code.
 // 125: the virtual machine failed; 69: this machine cannot run it.
@@ -9,6 +9,7 @@ import { runInGuest } from './guest.mjs'
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    arch: { type: 'string', default: process.arch },
     user: { type: 'string', default: 'root' },
     timeout: { type: 'string', default: '480' },
     memory: { type: 'string', default: '2048' },
@@ -17,12 +18,13 @@ const { values, positionals } = parseArgs({
 })
 if (positionals.length === 0) {
   console.error(
-    'usage: node test/vm/run.mjs [--user root|tester] [--timeout s] [--memory MiB] [--out dir] -- command...',
+    'usage: node test/vm/run.mjs [--arch x64|arm64] [--user root|tester] [--timeout s] [--memory MiB] [--out dir] -- command...',
   )
   process.exit(64)
 }
 try {
   const { exitCode } = await runInGuest(positionals, {
+    architecture: values.arch,
     user: values.user,
     timeoutMs: Number(values.timeout) * 1000,
     memoryMib: Number(values.memory),
