@@ -1,5 +1,5 @@
 // Builds the addon's core with sanitizers and runs its test programs, under valgrind too, and its fuzzers for a while.
-//   node scripts/native.mjs [--long] [address|thread|valgrind|fuzz]...
+//   node scripts/native.mjs [--long] [address|thread|valgrind|fuzz|musl]...
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
@@ -41,7 +41,7 @@ function must(...attempted) {
 function build(name, definitions) {
   const directory = path.join(work, name)
   mkdirSync(directory, { recursive: true })
-  const options = [...definitions, '-DCMAKE_BUILD_TYPE=RelWithDebInfo']
+  const options = ['-DCMAKE_BUILD_TYPE=RelWithDebInfo', ...definitions]
   must('cmake', ['-S', path.join(root, 'addon'), '-B', directory, ...options])
   must('cmake', ['--build', directory, '--target', ...TARGETS[name], '-j', String(cpus().length)], { timeout: 600_000 })
   return directory
@@ -49,7 +49,13 @@ function build(name, definitions) {
 
 const PROGRAMS = ['pieces', 'archives', 'inventory', 'containers']
 const FUZZERS = ['fuzz-decode', 'fuzz-layer', 'fuzz-plan']
-const TARGETS = { address: PROGRAMS, thread: PROGRAMS, plain: ['pieces', 'archives'], fuzz: FUZZERS }
+const TARGETS = {
+  address: PROGRAMS,
+  thread: PROGRAMS,
+  plain: ['pieces', 'archives'],
+  fuzz: FUZZERS,
+  musl: ['caisson-core'],
+}
 
 /** Memory that moves about confuses the older sanitizers; it is kept in place. */
 const STILL = ['-R']
@@ -149,6 +155,20 @@ const SETS = {
         )
       },
     }))
+  },
+
+  /** Debian has no C++ library for musl, so it is compiled and never linked. */
+  musl: () => {
+    need('cmake', 'clang++')
+    const headers = `/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-musl`
+    if (!existsSync(headers)) throw new Missing(`no ${headers}`)
+    const toolchain = path.join(root, 'addon/test/musl.cmake')
+    return [
+      {
+        name: 'musl: compiles',
+        run: () => build('musl', [`-DCMAKE_TOOLCHAIN_FILE=${toolchain}`, '-DCMAKE_BUILD_TYPE=Debug']),
+      },
+    ]
   },
 }
 

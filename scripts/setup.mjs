@@ -46,6 +46,8 @@ const CHECKS = {
   clang: 'clang',
   '/usr/lib/clang/14/lib': 'libclang-rt-dev', // where Debian 12 has it; elsewhere apt finds it installed
   valgrind: 'valgrind',
+  '/usr/lib/llvm-14/include/c++/v1': 'libc++-dev',
+  [`/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-musl`]: 'musl-dev',
 }
 const HEADERS = { '/usr/include/zlib.h': 'zlib1g-dev', '/usr/include/zstd.h': 'libzstd-dev' }
 /** For the virtual machines of test/vm: that of this machine's architecture, and of arm64 elsewhere. */

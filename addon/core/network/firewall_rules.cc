@@ -1,6 +1,6 @@
 #include "core/network/firewall_rules.h"
 
-#include <linux/if_ether.h>
+#include <net/ethernet.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter_bridge.h>
 #include <linux/rtnetlink.h>
