@@ -6,6 +6,7 @@ import { doctor, Image, type Report, run, type SecurityOptions } from '../../lib
 import { roots } from '../../lib/util/roots.js'
 import { packageForEveryone } from '../support/everyone.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
+import { within } from '../support/outer.js'
 
 const asRoot = testIf(!isRoot && 'only root may')
 const withUnshare = testIf(!findProgram('unshare') && 'unshare, of util-linux')
@@ -132,6 +133,30 @@ describe('doctor elsewhere', () => {
       fix: expect.stringContaining('user.max_net_namespaces'),
     })
     expect(stateOf(report, 'namespace.uts')).toBe('ok')
+  })
+
+  asRoot('names AppArmor’s rule, under which a user namespace gives no rights', async () => {
+    // This kernel need not have AppArmor: its setting is shown, and a filter refuses what it does.
+    const restricted = `mount -t tmpfs none /proc/sys/kernel && echo 1 > /proc/sys/kernel/apparmor_restrict_unprivileged_userns
+      exec "$@"`
+    const outer = ['unshare', '-m', 'sh', '-c', restricted, 'sh']
+    const forbid = 'unshare:!0x10000000'
+    const script = `const { code, message } = await run(await Image.host(), ['true']).catch((error) => error)
+      show({ report: await doctor(), code, message })`
+    const seen = await within<{ report: Report; code: string; message: string }>(script, { outer, forbid, uid: 65533 })
+    expectSound(seen.report)
+    const finding = (id: string) => seen.report.findings.find((each) => each.id === id)
+    expect(finding('userns.ordinary')).toMatchObject({
+      state: 'missing',
+      detail: expect.stringContaining('kernel.apparmor_restrict_unprivileged_userns is 1'),
+      fix: expect.stringMatching(
+        /^sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 .*AppArmor profile for .*"userns,"/,
+      ),
+    })
+    expect(seen).toMatchObject({
+      code: 'ERR_CAISSON_SECURITY_UNAVAILABLE',
+      message: expect.stringContaining('unshare'),
+    })
   })
 
   const reportInside = async (security: SecurityOptions): Promise<Report> => {

@@ -1,6 +1,7 @@
 /*
  * forbid LIST COMMAND...: executes a command under a filter of system calls, as an outer sandbox has one. LIST: calls
- * with commas between them; `NAME=ERROR` gives another error than EPERM, and `clone:FLAGS` forbids the flags alone.
+ * with commas between them; `NAME=ERROR` gives another error than EPERM, `clone:FLAGS` forbids calls with one of the flags
+ * alone, and `unshare:!FLAGS` those with none of them.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -54,7 +55,9 @@ int main(int count, char **arguments) {
     ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number_of(word), 0, rest));
     if (flags != NULL) {
       ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)));
-      ADD(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (unsigned)strtoul(flags, NULL, 0), 0, 1));
+      int without = *flags == '!';
+      unsigned value = (unsigned)strtoul(flags + without, NULL, 0);
+      ADD(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, value, without ? 1 : 0, without ? 0 : 1));
     }
     ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error_of(error)));
   }
