@@ -1,132 +1,82 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type Dirent, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { storeBox } from '../support/build.js'
+import { directoriesOf, Leftovers, mountsOf, settle } from '../support/leftovers.js'
+import { compileProgram } from '../support/program.js'
 
 const root = path.resolve(__dirname, '../..')
 const ROUNDS = Number(process.env.CAISSON_KILL_ROUNDS ?? 200)
-/** Owners at a time, beside each other in the same directories. */
+/** Owners at a time, beside each other in the same directories. A new one begins when one is dead, and nothing of it runs. */
 const TOGETHER = 4
 
-/** Of a cgroup of somebody else, which may go at any time. */
-function entriesOf(directory: string): Dirent[] {
-  try {
-    return readdirSync(directory, { withFileTypes: true })
-  } catch {
-    return []
-  }
-}
+/** What owners are doing (test/support/load.mjs): each two of these. */
+const KINDS = 'orphan limits life execs deaf paused pool volume terminal archive egress build'.split(' ')
 
-/** What the owners with these process ids could have left. */
-class Leftovers {
-  readonly #directory: string
-  readonly #pids: ReadonlySet<number>
-
-  constructor(directory: string, pids: ReadonlySet<number>) {
-    this.#directory = directory
-    this.#pids = pids
-  }
-
-  #ours(text: string): boolean {
-    return [...text.matchAll(/caisson-(\d+)-/g)].some(([, pid]) => this.#pids.has(Number(pid)))
-  }
-
-  processes(): string[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .filter((pid) => {
-        try {
-          if (!this.#ours(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))) return false
-          return /^State:\s(\S)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] !== 'Z'
-        } catch {
-          return false
-        }
-      })
-  }
-
-  mounts(): string[] {
-    return readFileSync('/proc/self/mountinfo', 'utf8')
-      .split('\n')
-      .filter((line) => line.includes(this.#directory))
-  }
-
-  cgroups(): string[] {
-    const found: string[] = []
-    const walk = (at: string, depth: number) => {
-      for (const entry of entriesOf(at)) {
-        if (!entry.isDirectory()) continue
-        const full = path.join(at, entry.name)
-        if (this.#ours(entry.name)) found.push(full)
-        else if (depth < 5) walk(full, depth + 1)
-      }
-    }
-    walk('/sys/fs/cgroup', 0)
-    return found
-  }
-
-  directories(): string[] {
-    const below = (at: string) => entriesOf(at).map(({ name }) => path.join(at, name))
-    return ['run/owners', 'run/names', 'owners'].flatMap((part) => below(path.join(this.#directory, part)))
-  }
-}
+const random = (below: number) => Math.floor(Math.random() * below)
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe('when the owner is killed', () => {
   let directory: string
   let owners: ChildProcess[]
-  beforeEach(() => {
+  beforeEach(async () => {
     directory = mkdtempSync('/tmp/caisson-left-')
+    process.env.CAISSON_ROOT = directory
     owners = []
+    writeFileSync(path.join(directory, 'deaf'), compileProgram('deaf'))
+    await storeBox()
   })
   afterEach(() => {
     for (const owner of owners) owner.kill('SIGKILL')
     rmSync(directory, { recursive: true, force: true })
   })
 
-  const owner = (script: string) => {
-    const child = spawn(process.execPath, [script], {
+  const owner = (script: string, ...args: string[]) => {
+    const child = spawn(process.execPath, [script, ...args], {
       cwd: root,
-      env: { ...process.env, CAISSON_ROOT: directory },
+      env: { ...process.env, CAISSON_ROOT: directory, DEAF: path.join(directory, 'deaf') },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     owners.push(child)
     return child
   }
-  const settle = async (check: () => unknown[], ms: number) => {
-    for (const until = Date.now() + ms; check().length > 0 && Date.now() < until; )
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    return check()
-  }
-  const left = () => new Leftovers(directory, new Set(owners.map((child) => child.pid as number)))
+  const left = () => new Leftovers(owners.map((child) => child.pid as number))
 
   /** Some are killed before their first container, some in the middle of everything. */
-  const killSometime = async (early: boolean) => {
-    const child = owner('test/support/load.mjs')
+  const killSometime = async (round: number) => {
+    const early = round % 5 === 0
+    const kinds = [KINDS[round % KINDS.length] as string, KINDS[random(KINDS.length)] as string]
+    const child = owner('test/support/load.mjs', ...kinds)
     const exited = once(child, 'exit')
     if (!early) await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), exited])
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * (early ? 400 : 150)))
-    // It did not end by itself.
+    // Most work takes less than a tenth of a second, some of it longer.
+    await pause(early ? random(300) : random(random(5) === 0 ? 250 : 80))
     const alive = child.kill('SIGKILL')
     await exited
-    return alive
+    const now = new Leftovers([child.pid as number])
+    const processes = await settle(() => now.processes(), 1000)
+    return { round, kinds, alive, processes }
   }
 
   test(
     'nothing runs a second later, and nothing is left after the next start',
     async () => {
-      for (let round = 0; round < ROUNDS; round += TOGETHER) {
-        const first = owners.length
-        const alive = await Promise.all(Array.from({ length: TOGETHER }, (_, i) => killSometime(i % 4 === 0)))
-        expect(alive).toEqual(alive.map(() => true))
-        const now = new Leftovers(directory, new Set(owners.slice(first).map((child) => child.pid as number)))
-        const processes = await settle(() => now.processes(), 1000)
-        expect({ round, processes, mounts: now.mounts() }).toEqual({ round, processes: [], mounts: [] })
+      let next = 0
+      const oneAfterTheOther = async () => {
+        while (next < ROUNDS) {
+          const { round, kinds, ...rest } = await killSometime(next++)
+          // It did not end by itself.
+          expect({ round, kinds, ...rest }).toEqual({ round, kinds, alive: true, processes: [] })
+        }
       }
+      await Promise.all(Array.from({ length: TOGETHER }, oneAfterTheOther))
+      expect(mountsOf(directory)).toEqual([])
       await settle(() => left().cgroups(), 2000)
-      const next = owner('test/support/once.mjs')
-      await once(next, 'exit')
+      await once(owner('test/support/once.mjs'), 'exit')
       expect(await settle(() => left().cgroups(), 1000)).toEqual([])
-      expect(await settle(() => left().directories(), 1000)).toEqual([])
-      expect([...left().processes(), ...left().mounts()]).toEqual([])
+      expect(await settle(() => directoriesOf(directory), 1000)).toEqual([])
+      expect([...left().processes(), ...mountsOf(directory)]).toEqual([])
     },
     ROUNDS * 3000 + 30_000,
   )
