@@ -7,6 +7,7 @@
 
 #include <charconv>
 #include <memory>
+#include <string_view>
 
 #include "core/sys.h"
 
@@ -82,6 +83,20 @@ bool cgroup_remove(const CgroupPaths& paths) {
   if (!paths.unified.empty()) remove(paths.unified);
   for (const std::string& path : paths.legacy) remove(path);
   return all;
+}
+
+uint64_t cgroup_oom_kills(const std::string& oom_control) {
+  constexpr std::string_view KEY = "oom_kill ";
+  uint64_t sum = 0;
+  walk(oom_control.substr(0, oom_control.rfind('/')), 0, [&](const std::string& directory) {
+    std::string text = sys::read_file(directory + "/memory.oom_control");
+    size_t at = text.rfind(KEY);
+    uint64_t value = 0;
+    if (at == std::string::npos) return;
+    std::from_chars(text.data() + at + KEY.size(), text.data() + text.size(), value);
+    sum += value;
+  });
+  return sum;
 }
 
 double cgroup_cpu_used_us(const std::string& path) {

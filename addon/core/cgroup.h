@@ -1,6 +1,7 @@
 // What must be quick or certain about cgroups; everything else is files that TypeScript names.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -29,5 +30,8 @@ bool cgroup_remove(const CgroupPaths& paths);
 
 // Microseconds used, from cpu.stat (v2: "usage_usec N") or cpuacct.usage (v1: nanoseconds); -1 when it cannot be read.
 double cgroup_cpu_used_us(const std::string& path);
+
+// How many processes of a v1 group, and of those that programs have made below, the kernel killed for lack of memory.
+uint64_t cgroup_oom_kills(const std::string& oom_control);
 
 }  // namespace caisson

@@ -162,6 +162,9 @@ class Process : public std::enable_shared_from_this<Process> {
   void on_program_gone(uint32_t events);
   void on_input(uint32_t events);
   void on_oom(uint32_t events);
+  void look_for_oom();
+  // cgroup v1: the kernel has killed one of its processes for lack of memory.
+  bool oom_killed();
   void resume_now(const std::string& plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits);
   void read_control();
   void on_executed();
@@ -194,6 +197,8 @@ class Process : public std::enable_shared_from_this<Process> {
   std::optional<int> kept_status_;               // of the program, where it cannot be had from who attends to it
   Watch<&Process::on_input> input_{this};
   Watch<&Process::on_oom> oom_{this};
+  bool oom_told_ = false;  // there was an event
+  int oom_looks_ = 0;      // since the last one
   std::array<Capture, 2> output_;
   std::array<Fd, 2> writers_;  // until attach()
   std::optional<Log> log_;

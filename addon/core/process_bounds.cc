@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "core/cgroup.h"
 #include "core/marked.h"
@@ -13,6 +14,18 @@
 #include "core/sys.h"
 
 namespace caisson {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// How often it is looked whether the kernel has killed: while it chooses, and while it writes to a slow console.
+constexpr int OOM_LOOKS = 40;
+constexpr int OOM_LOOKS_AT_ONCE = 20;
+constexpr auto OOM_SOON = milliseconds(1);
+constexpr auto OOM_LATER = milliseconds(50);
+
+}  // namespace
 
 // cgroup v1 kills one process when memory runs out; as with memory.oom.group of v2, the rest follows.
 Result<> Process::watch_oom() {
@@ -63,7 +76,27 @@ void Process::on_input(uint32_t events) {
 void Process::on_oom(uint32_t) {
   uint64_t count;
   if (read(oom_.fd.get(), &count, sizeof count) < 0) return;
-  kill_now(Cause::Oom);
+  oom_told_ = true;
+  if (oom_looks_ == 0) look_for_oom();
+}
+
+// The event alone is no reason to end anything: the kernel tells before it looks for memory once more, and tells all
+// below the group whose limit is reached. The counter goes up before the signal is sent.
+void Process::look_for_oom() {
+  if (ended_ || report_.cause != Cause::None) return;
+  if (oom_killed()) return kill_now(Cause::Oom);
+  if (++oom_looks_ > OOM_LOOKS) {
+    oom_looks_ = 0;
+    return;
+  }
+  auto pause = oom_looks_ <= OOM_LOOKS_AT_ONCE ? OOM_SOON : OOM_LATER;
+  timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + pause, [this] { look_for_oom(); }));
+}
+
+bool Process::oom_killed() {
+  uint64_t count;
+  oom_told_ = oom_told_ || (oom_.fd && read(oom_.fd.get(), &count, sizeof count) > 0);
+  return oom_told_ && cgroup_oom_kills(options_.oom_control) > 0;
 }
 
 void Process::kill_now(Cause cause) {

@@ -66,6 +66,8 @@ void Process::finish() {
   }
   control_.stop();
   input_.stop();
+  // Whatever it did after that: where the kernel kills a group as a whole it could not have done it.
+  if (report_.cause == Cause::None && oom_killed()) report_.cause = Cause::Oom;
   oom_.stop();
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();

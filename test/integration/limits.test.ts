@@ -1,12 +1,24 @@
-import { existsSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { cgroupHost } from '../../lib/cgroup/host.js'
 import { Image, run } from '../../lib/index.js'
+import { settle } from '../support/leftovers.js'
 
 const legacy = cgroupHost().legacy.some(({ controllers }) => controllers.includes('cpuset'))
 /** By the same name in both cases: what the virtual machine skips has run on such a host. */
 const onLegacy = legacy ? test : test.skip
+
+/** The kernel may need a moment after the last process. */
+function removed(cgroup: string): boolean {
+  try {
+    rmdirSync(cgroup)
+    return true
+  } catch {
+    return !existsSync(cgroup)
+  }
+}
 
 const EAT = 'a = []\nwhile True: a.append(bytearray(1 << 20))'
 
@@ -29,7 +41,45 @@ describe('limits and verdicts', () => {
     const result = await run(image, ['sh', '-c', `python3 -c '${EAT}'; echo survived; sleep 5`], {
       limits: { memory: '32m' },
     })
-    expect(result).toMatchObject({ reason: 'oom', stdout: '' })
+    expect(result.reason).toBe('oom')
+    // On cgroup v1 we kill the rest, a moment after the kernel has killed one of them.
+    expect(result.stdout).toMatch(legacy ? /^(survived\n)?$/ : /^$/)
+    expect(result.durationMs).toBeLessThan(4000)
+  })
+
+  test('out of memory in a child is the reason, also of a program that ends at once by itself then', async () => {
+    const image = await Image.host()
+    const results = await Promise.all(
+      Array.from({ length: 6 }, () =>
+        run(image, ['sh', '-c', `python3 -c '${EAT}'; exit 3`], { limits: { memory: '16m' } }),
+      ),
+    )
+    for (const result of results)
+      expect(result).toMatchObject({ reason: 'oom', usage: { oomKills: expect.any(Number) } })
+    expect(Math.min(...results.map(({ usage }) => usage.oomKills ?? 0))).toBeGreaterThanOrEqual(1)
+  })
+
+  onLegacy('memory that runs out above, for somebody else, ends no container', async () => {
+    const memory = cgroupHost().legacy.find(({ controllers }) => controllers.includes('memory'))?.own as string
+    const above = path.join(memory, `above-${process.pid}`)
+    mkdirSync(above)
+    try {
+      writeFileSync(path.join(above, 'memory.limit_in_bytes'), '300m')
+      // The one that takes all is chosen for its score; a container beside it is told of it too.
+      const script = `
+        import { spawnSync } from 'node:child_process'
+        import { Image, run } from 'caisson'
+        const container = run(await Image.host(), ['sleep', '1.5'], { limits: { memory: '64m', pids: 16 } })
+        await container.pid
+        const hog = spawnSync('sh', ['-c', 'echo 1000 > /proc/self/oom_score_adj; exec python3 -c "$0"', ${JSON.stringify(EAT)}])
+        const { reason, usage } = await container
+        console.log(JSON.stringify({ hog: hog.signal, reason, kills: usage.oomKills }))`
+      const enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+      const out = execFileSync('sh', ['-c', enter, above, process.execPath, '--input-type=module', '-e', script])
+      expect(JSON.parse(out.toString())).toEqual({ hog: 'SIGKILL', reason: 'exit', kills: 0 })
+    } finally {
+      await settle(() => (removed(above) ? [] : [above]), 3000)
+    }
   })
 
   test('wall-clock time, against all descendants', async () => {

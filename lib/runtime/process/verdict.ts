@@ -74,8 +74,6 @@ export function verdict(report: NativeReport, files: AccountFiles, notes: readon
   if (report.cause !== '' && report.cause !== 'stopped') reason = report.cause
   // A kill that we did not send, in a cgroup where memory ran out, was the kernel's.
   else if (killed && report.cause === '' && (usage.oomKills ?? 0) > 0) reason = 'oom'
-  // On cgroup v1 our kill may be faster than the kernel's, which then has none to count.
-  if (reason === 'oom') usage.oomKills = Math.max(1, usage.oomKills ?? 0)
   // Output over the bound may come and be read after the program has ended by itself.
   if (reason === 'output' && exited && !report.truncated) reason = 'exit'
   return withText({
