@@ -25,7 +25,7 @@ export async function examineIsolation(data: string): Promise<{ finding: Finding
   }
 }
 
-function findingOf({ tier, proc, layers, refusal }: Isolation): Finding {
+function findingOf({ tier, proc, hostname, layers, refusal }: Isolation): Finding {
   const fix = 'See the findings about namespaces and mounts: one of them names what forbids it, and how to allow it.'
   if (tier === 'none') return bad(ISOLATION, 'missing', `none; ${refusal?.message}`, fix)
   if (tier === 'landlock')
@@ -37,6 +37,7 @@ function findingOf({ tier, proc, layers, refusal }: Isolation): Finding {
     )
   const less = [
     ...(proc === 'outer' ? ['/proc is the outer container’s, read-only'] : []),
+    ...(hostname === 'outer' ? ['the host name is the outer container’s'] : []),
     ...(layers === 'copy' ? ['layers are copied'] : []),
   ]
   if (less.length === 0) return ok(ISOLATION, 'namespaces')

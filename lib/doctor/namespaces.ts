@@ -89,6 +89,9 @@ const ORDINARY: Subject = {
   why: 'Without them only root can run containers.',
 }
 
+/** Where the limit is an outer sandbox's, all that were allowed are taken. */
+const RAISE = 'sysctl -w user.max_user_namespaces=10000; inside bubblewrap: start it without --disable-userns.'
+
 /** As nobody, when we are root: what other users of this machine can do. */
 async function ordinaryUsers(): Promise<Finding> {
   const nobody = (65534n << 32n) | 65534n
@@ -107,7 +110,9 @@ async function ordinaryUsers(): Promise<Finding> {
   if (refusal.syscall !== 'unshare') return unknown(ORDINARY, refusal.text)
   const rule = ordinaryRule()
   const state = isRoot() ? 'warning' : 'missing'
-  const fix = rule?.fix ?? 'Allow the system call unshare in the filter around this process.'
+  const fix =
+    rule?.fix ??
+    (refusal.code === 'ENOSPC' ? RAISE : 'Allow the system call unshare in the filter around this process.')
   return bad(ORDINARY, state, [refusal.text, rule?.detail].filter(Boolean).join('; '), fix)
 }
 

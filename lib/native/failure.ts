@@ -168,6 +168,13 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
             },
   ],
   [
+    /^hostname/,
+    () => ({
+      code: 'ERR_CAISSON_PERMISSION',
+      hint: 'A filter around this process forbids it: leave hostname and domainname out, or start the outer container with --security-opt seccomp=unconfined.',
+    }),
+  ],
+  [
     /^user/,
     ({ errno, path }) =>
       errno === ENOENT

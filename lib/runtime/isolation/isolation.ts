@@ -20,6 +20,8 @@ export interface Isolation {
   /** What a container sees there: its own, or what this process sees. */
   proc: 'own' | 'outer'
   sys: 'own' | 'outer'
+  /** Whose host name it has, unless it is to have a certain one. */
+  hostname: 'own' | 'outer'
   /** How a root is made of layers. */
   layers: 'overlay' | 'copy'
   /** Version of Landlock's interface (landlock(7)); 0: there is none. */
@@ -34,7 +36,7 @@ export async function findIsolation(
   staging: string,
   data: string,
 ): Promise<Isolation> {
-  const found: Isolation = { tier: 'namespaces', proc: 'own', sys: 'own', layers: 'overlay', landlock: 0 }
+  const found: Isolation = { ...BEST }
   try {
     const user = (await ordinary)?.user
     // Each refusal takes away one thing that can be done without.
@@ -48,6 +50,7 @@ export async function findIsolation(
         found.refusal = error as CaissonError
         if (stage === PROC && found.proc === 'own') found.proc = 'outer'
         else if (stage === SYS && found.sys === 'own') found.sys = 'outer'
+        else if (stage === HOSTNAME && found.hostname === 'own') found.hostname = 'outer'
         else if (stage === OVERLAY && found.layers === 'overlay') found.layers = 'copy'
         else throw error
       }
@@ -62,12 +65,24 @@ export async function findIsolation(
 /** Moving files between directories cannot be allowed before. */
 const LANDLOCK_MIN = 2
 
-const [PROC, SYS, OVERLAY] = ['mounts: /proc', 'mounts: /sys', 'root: overlay']
+const [PROC, SYS, OVERLAY, HOSTNAME] = ['mounts: /proc', 'mounts: /sys', 'root: overlay', 'hostname']
+
+const BEST: Isolation = {
+  tier: 'namespaces',
+  proc: 'own',
+  sys: 'own',
+  hostname: 'own',
+  layers: 'overlay',
+  landlock: 0,
+}
+
+/** Until it is known. */
+export const NO_ISOLATION: Isolation = { ...BEST, tier: 'none' }
 
 /** All that containers need, on a small scale. */
 function tryContainer(
   plan: Plan,
-  { proc, sys, layers }: Isolation,
+  { proc, sys, hostname, layers }: Isolation,
   user: Ordinary['user'] | undefined,
   staging: string,
   data: string,
@@ -77,6 +92,7 @@ function tryContainer(
   const [memory, root] = [plan.slot(), plan.slot()]
   askVersion(plan)
   plan.add('UNSHARE', 'namespaces', { numbers: [types.reduce((sum, type) => sum + NAMESPACES[type].flag, 0)] })
+  if (hostname === 'own') plan.add('HOSTNAME', HOSTNAME, { strings: ['caisson', ''] })
   plan.add('PROPAGATION', 'mounts: /', { numbers: [MS_REC | PROPAGATION.private], strings: [''] })
   plan.add('FORK', 'namespaces: pid', { numbers: [NAMESPACES.pid.flag, NONE] })
   if (proc === 'own') plan.add('FILESYSTEM', PROC, { numbers: [plan.slot(), 0], strings: ['proc'] })

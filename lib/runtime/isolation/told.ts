@@ -20,7 +20,7 @@ export interface IsolationReport {
   notGuaranteed: readonly string[]
 }
 
-export function toldIsolation({ proc, sys, landlock }: Isolation, workload: Workload): IsolationReport {
+export function toldIsolation({ proc, sys, hostname, landlock }: Isolation, workload: Workload): IsolationReport {
   const { sandbox, idMaps, rootfs } = workload
   if (sandbox) {
     const notGuaranteed = sandboxLacks(landlock, sandbox.ownUser)
@@ -34,6 +34,8 @@ export function toldIsolation({ proc, sys, landlock }: Isolation, workload: Work
     )
   if (sys === 'outer')
     notGuaranteed.push('Its /sys is the outer container\u2019s, read-only: it names the network devices there.')
+  if (hostname === 'outer' && workload.spec.hostname === undefined)
+    notGuaranteed.push('Its host name is the outer container\u2019s.')
   if (ids === 1) notGuaranteed.push('There is one user and one group: all files belong to root inside.')
   const layers = rootfs.kind !== 'overlay' ? null : rootfs.copied ? 'copy' : 'overlay'
   if (layers === 'copy') notGuaranteed.push('Its layers were copied, which takes their space for each container.')

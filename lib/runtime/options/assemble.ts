@@ -71,7 +71,9 @@ export function assemble(input: AssembleInput): Assembled {
   const { own, join } = namespaces
   checkShared(options, own)
   const isHost = (type: NamespaceType) => !own.has(type) && !join.some((joined) => joined.type === type)
-  const hostname = options.hostname ?? (isHost('uts') ? os.hostname() : id.slice(0, 12))
+  // Where none can be set, that is no reason to run nothing; who asks for one is told.
+  const unnamed = !isHost('uts') && owner.isolation.hostname === 'outer' && options.hostname === undefined
+  const hostname = options.hostname ?? (isHost('uts') || unnamed ? os.hostname() : id.slice(0, 12))
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(hostname))
     throw invalidArgument('hostname', hostname, 'at most 64 letters, digits, ".", "-" and "_"')
   if (options.domainname !== undefined && !/^[\x21-\x7e]{0,64}$/.test(options.domainname))
@@ -95,7 +97,7 @@ export function assemble(input: AssembleInput): Assembled {
     ociVersion: '1.0.2',
     process: program,
     root: { path: 'rootfs', readonly: options.readOnly ?? false },
-    hostname,
+    ...(unnamed ? {} : { hostname }),
     ...(options.domainname ? { domainname: options.domainname } : {}),
     mounts: mountsSpec(options, {
       ownNet: own.has('net'),

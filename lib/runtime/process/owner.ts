@@ -16,7 +16,7 @@ import { sweepForwarding } from '../../network/forwarding.js'
 import { privileged } from '../../util/privileged.js'
 import { roots } from '../../util/roots.js'
 import { sweepVolumes } from '../../volume/store.js'
-import { findIsolation, type Isolation } from '../isolation/isolation.js'
+import { findIsolation, type Isolation, NO_ISOLATION } from '../isolation/isolation.js'
 import { type Ordinary, ordinary } from '../user/ordinary.js'
 
 export interface Owner {
@@ -76,7 +76,7 @@ async function create(): Promise<Owner> {
     data: path.join(data, 'owners', id),
     staging: path.join(owners, id, 'root'),
     cgroups: { host: cgroupHost(), legacy: [] },
-    isolation: { tier: 'none', proc: 'own', sys: 'own', layers: 'overlay', landlock: 0 },
+    isolation: NO_ISOLATION,
     ordinary: unprivileged,
   }
   await mkdir(made.staging, { recursive: true, mode: 0o711 })

@@ -1,4 +1,5 @@
 /** Templates of runs, by image and options. */
+import os from 'node:os'
 import type { RunOptions } from '../../options.js'
 import { newId } from '../../util/ids.js'
 import { isBridged } from '../container/attachments.js'
@@ -51,7 +52,7 @@ export class RunTemplate {
     this.#image = image
     this.#options = kept
     this.#placeholder = id
-    this.#hostname = workload.spec.hostname ?? ''
+    this.#hostname = workload.spec.hostname ?? os.hostname()
     const lowered = lower(workload, { template: true })
     const more = { devices: workload.devices, killRest: true }
     this.#template = new Template(id, lowered, cgroup, more, lowerRoom(workload))
