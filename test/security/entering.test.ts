@@ -2,13 +2,21 @@
  * A program that enters a running container is for a moment a process of ours: whoever is in there already must get
  * nothing out of it, neither memory nor descriptors nor its root.
  */
-import { Container, type CreateOptions } from '../../lib/index.js'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { Container, type CreateOptions, run } from '../../lib/index.js'
 import { begun, hostImage, ourFiles, python } from '../support/attack.js'
 import { isRoot } from '../support/needs.js'
 
-/** Looks at every process that is not its own as fast as it can, and notes what it got of ours: not of the program's. */
-const WATCH = `
+/**
+ * Looks at every process that is not its own as fast as it can, and notes what it got of ours: not of the program's. That
+ * of another container has another root too: the host's is where the canary is.
+ */
+const watch = (canary: string, beside: boolean) => `
 import json
+def host(at): return os.path.exists(at + "${canary}")
+BESIDE = ${beside ? 'True' : 'False'}
 ROOT = ${isRoot ? 'True' : 'False'}
 got, seen, me = {}, 0, str(os.getpid())
 def note(what, is_ours):
@@ -50,7 +58,7 @@ def rights(base):
     status = open(base + "status").read()
     note("rights", ROOT and link(base + "exe") in ("denied", "/memfd:caisson-init (deleted)") and int(status.split("CapPrm:")[1].split()[0], 16) >> 21 & 1)
 looks = [
-    rights,
+    lambda base: BESIDE or rights(base),
     memory,
     environ,
     copied("process_vm_readv"),
@@ -58,8 +66,8 @@ looks = [
     taken,
     lambda base: note("maps", ours(base)),
     exe,
-    lambda base: note("root", not same(base + "root/etc", "/etc")),
-    lambda base: note("cwd", not same(base + "cwd", "/")),
+    lambda base: note("root", host(base + "root") if BESIDE else not same(base + "root/etc", "/etc")),
+    lambda base: note("cwd", host(base + "cwd") if BESIDE else not same(base + "cwd", "/")),
     fds,
     trace,
 ]
@@ -81,12 +89,25 @@ while not os.path.exists("/stop"):
     except OSError: pass
 print(json.dumps({"seen": seen, "got": got}))`
 
-async function watched(options: CreateOptions, execs: number): Promise<{ seen: number; got: Record<string, number> }> {
-  await using container = await Container.create(await hostImage(), { command: ['sleep', '1000'], ...options })
+interface Watched {
+  seen: number
+  got: Record<string, number>
+}
+
+const canary = path.join(mkdtempSync(path.join(tmpdir(), 'caisson-canary-')), 'file')
+beforeAll(() => writeFileSync(canary, ''))
+afterAll(() => rmSync(path.dirname(canary), { recursive: true }))
+
+/** While programs are executed there, or, with `beside`, other containers are started in its pid namespace. */
+async function watched(options: CreateOptions, times: number, beside = false): Promise<Watched> {
+  const image = await hostImage()
+  const enter = (container: Container): PromiseLike<unknown> =>
+    beside ? run(image, ['true'], { namespaces: { pid: container }, timeout: 20_000 }) : container.exec(['true'])
+  await using container = await Container.create(image, { command: ['sleep', '1000'], ...options })
   await container.start()
-  const watcher = container.exec(python(WATCH))
+  const watcher = container.exec(python(watch(canary, beside)))
   await begun(watcher)
-  for (let i = 0; i < execs; i++) await container.exec(['true'])
+  for (let i = 0; i < times; i++) await enter(container)
   await container.exec(['touch', '/stop'])
   const { stdout, stderr } = await watcher
   expect(stderr).toBe('')
@@ -136,5 +157,23 @@ while True:
     // Of a sealed memory file, and no way out: neither a root, nor a right that it has not itself.
     for (const look of ['root', 'cwd', 'rights']) expect(Object.keys(got)).not.toContain(look)
     expect(ourFiles()).toEqual(before)
+  })
+})
+
+describe('a container that is started among the processes of another', () => {
+  test('gives nothing away while it is set up, and our files stay as they are', async () => {
+    const before = ourFiles()
+    const { seen, got } = await watched({}, 60, true)
+    expect(got).toEqual({})
+    expect(seen).toBeGreaterThan(0)
+    expect(ourFiles()).toEqual(before)
+  })
+
+  test('does to one who may trace everything, which has to be asked for', async () => {
+    const security = { capabilities: { add: ['SYS_PTRACE'] }, seccomp: 'unconfined' as const }
+    let { got } = await watched({ security }, 60, true)
+    if (!isRoot) return expect(got).toEqual({})
+    for (let more = 0; more < 4 && !('maps' in got); more++) got = (await watched({ security }, 60, true)).got
+    expect(Object.keys(got)).toContain('maps')
   })
 })
