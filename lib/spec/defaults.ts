@@ -30,6 +30,9 @@ export const READONLY_PATHS: readonly string[] = [
   '/proc/sysrq-trigger',
 ]
 
+/** Of a container. The machine has 3072 for all of them (kernel.pty), which without it the first to ask would take. */
+export const MAX_TERMINALS = 'max=128'
+
 /** The mounts of every container, in order. */
 export function defaultMounts(shmSize: number): SpecMount[] {
   return [
@@ -44,7 +47,7 @@ export function defaultMounts(shmSize: number): SpecMount[] {
       destination: '/dev/pts',
       type: 'devpts',
       source: 'devpts',
-      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5', MAX_TERMINALS],
     },
     {
       destination: '/dev/shm',

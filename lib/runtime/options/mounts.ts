@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import type { ContainerOptions, Mount } from '../../options.js'
-import { DEFAULT_SHM_SIZE, defaultMounts } from '../../spec/defaults.js'
+import { DEFAULT_SHM_SIZE, defaultMounts, MAX_TERMINALS } from '../../spec/defaults.js'
 import type { SpecMount } from '../../spec/runtime.js'
 import { insidePath } from '../../util/paths.js'
 import { parseSize } from '../../util/units.js'
@@ -45,8 +45,13 @@ function depth(destination: string): number {
 function adapt(mount: SpecMount, options: ContainerOptions, context: Context): SpecMount {
   if (options.security?.privileged && (mount.type === 'sysfs' || mount.type === 'cgroup'))
     return { ...mount, options: mount.options?.filter((option) => option !== 'ro') }
-  if (mount.type === 'devpts' && !context.ttyGroup)
-    return { ...mount, options: mount.options?.filter((option) => option !== `gid=${TTY_GROUP}`) }
+  if (mount.type === 'devpts') {
+    const without = [
+      ...(context.ttyGroup ? [] : [`gid=${TTY_GROUP}`]),
+      ...(options.security?.privileged ? [MAX_TERMINALS] : []),
+    ]
+    return { ...mount, options: mount.options?.filter((option) => !without.includes(option)) }
+  }
   // A user namespace may mount procfs only of a pid namespace of its own; else the host's is shown.
   if (mount.type === 'proc' && context.hostPids && context.userns)
     return { ...mount, type: 'bind', source: '/proc', options: ['rbind', 'nosuid', 'noexec', 'nodev'] }
