@@ -105,8 +105,9 @@ function reachable(uid, gid) {
 /**
  * As spawnSync; `bare`: without cgroups. The command's working directory is the checkout. `setup` is done before, by
  * root, in a mount namespace of their own; `machine`: and in a network namespace, with a neighbour (test/support/machine.sh).
+ * `around`: words before the command, a program of root's that starts it.
  */
-export function spawnAsUser(command, { bare = false, machine = false, setup, ...options } = {}) {
+export function spawnAsUser(command, { bare = false, machine = false, setup, around = [], ...options } = {}) {
   const { uid, gid, home } = account()
   const cgroups = bare ? [] : delegate(uid, gid)
   const elsewhere = reachable(uid, gid) ? undefined : mkdtempSync(path.join(tmpdir(), 'caisson-checkout-'))
@@ -115,8 +116,9 @@ export function spawnAsUser(command, { bare = false, machine = false, setup, ...
     ${elsewhere ? `mount --bind '${root}' '${elsewhere}' && cd '${elsewhere}' || exit 125` : ''}
     ${machine ? `uid=${uid} gid=${gid}; . test/support/machine.sh` : ''}
     ${setup ?? ''}
-    exec setpriv --reuid=${uid} --regid=${gid} --clear-groups "$@"`
-  const shell = ['/bin/sh', '-c', script, 'sh', ...command]
+    exec "$@"`
+  const become = ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups']
+  const shell = ['/bin/sh', '-c', script, 'sh', ...around, ...become, ...command]
   const unshare = ['unshare', '--mount', '--propagation', 'private', ...(machine ? ['--net'] : [])]
   const [file, ...args] = elsewhere || setup || machine ? [...unshare, ...shell] : shell
   const env = { PATH: process.env.PATH, HOME: home, USER, LANG: process.env.LANG ?? 'C.UTF-8', ...options.env }

@@ -7,6 +7,7 @@ import path from 'node:path'
 import { Unavailable } from '../test/vm/cache.mjs'
 import { testInGuest } from '../test/vm/tests.mjs'
 import { spawnAsUser } from './as-user.mjs'
+import { leftSince, ownCgroups } from './left-cgroups.mjs'
 import { nativeChecks } from './native.mjs'
 
 const root = path.resolve(import.meta.dirname, '..')
@@ -172,7 +173,9 @@ if (unknown !== undefined) {
 for (const name of chosen.length > 0 ? chosen : Object.keys(STEPS)) {
   console.log(`\n== ${name}`)
   const began = Date.now()
+  const before = ownCgroups()
   await STEPS[name]()
+  for (const directory of await leftSince(before)) failed(`${name} has left ${directory}`)
   console.log(`(${((Date.now() - began) / 1000).toFixed(0)} s)`)
 }
 const missing = [...skipped].filter(([name]) => !ran.has(name))

@@ -6,7 +6,7 @@
  * CAISSON_FAULTS=all: with five errors for each call instead of one, and no call left out.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -46,6 +46,10 @@ const CERTAIN = new Set(['umask', 'wait4', 'rt_sigtimedwait', 'rt_sigprocmask'])
 let directory: string
 beforeAll(() => {
   directory = mkdtempSync(path.join(tmpdir(), 'caisson-faults-'))
+  // An ordinary user's is below, and what it shares with the test.
+  chmodSync(directory, 0o755)
+  mkdirSync(path.join(directory, 'user'))
+  chmodSync(path.join(directory, 'user'), 0o777)
   const compile = (...args: string[]) => execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-Werror', ...args])
   const source = (name: string) => path.join(__dirname, 'programs', name)
   compile('-o', path.join(directory, 'inject'), source('inject.c'))
@@ -53,17 +57,34 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
-/** Runs matrix.mjs; `where` says whose calls fail. */
-async function matrix(where: 'init' | 'addon', operation: string, every: number, round: number): Promise<Matrix> {
+/** Runs matrix.mjs; `where` says whose calls fail; `who`: an ordinary user's, with a part of the cgroups. */
+async function matrix(
+  where: 'init' | 'addon',
+  who: 'root' | 'user',
+  operation: string,
+  every: number,
+  round: number,
+): Promise<Matrix> {
   const control = path.join(directory, 'control')
   writeFileSync(control, Buffer.alloc(CONTROL_SIZE))
-  const script = path.join(__dirname, 'matrix.mjs')
-  const node = [process.execPath, '--expose-gc', script, control, operation, String(every), String(round)]
-  const [file, ...args] = where === 'init' ? [path.join(directory, 'inject'), control, ...node] : node
+  chmodSync(control, 0o666)
+  const node = [
+    process.execPath,
+    '--expose-gc',
+    'test/faults/matrix.mjs',
+    control,
+    operation,
+    String(every),
+    String(round),
+  ]
+  const tracer = where === 'init' ? [path.join(directory, 'inject'), control] : []
   const preload = where === 'addon' ? { LD_PRELOAD: path.join(directory, 'shim.so'), CAISSON_FAULTS: control } : {}
+  const become = who === 'user' ? [process.execPath, path.join(__dirname, 'as-user.mjs')] : []
+  const [file, ...args] = [...become, ...(become.length > 0 ? [JSON.stringify(tracer)] : tracer), ...node]
   const child = spawn(file as string, args, {
+    cwd: path.resolve(__dirname, '../..'),
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, CAISSON_ROOT: path.join(directory, 'root'), ...preload },
+    env: { ...process.env, CAISSON_ROOT: path.join(directory, who, 'root'), ...preload },
   })
   const result: Matrix = { calls: [], text: '', attempts: [], ended: false }
   for await (const line of createInterface(child.stdout)) {
@@ -113,14 +134,24 @@ const OPERATIONS = [
   ['egress', 1],
 ] as const
 
+/** Of an ordinary user: of what is the same for both, some. */
+const AS_USER = [
+  ['run', 3],
+  ['exec', 3],
+] as const
+const CASES = [
+  ...OPERATIONS.map(([operation, every]) => ({ who: 'root' as const, operation, every })),
+  ...AS_USER.map(([operation, every]) => ({ who: 'user' as const, operation, every })),
+]
+
 describe.each(['init', 'addon'] as const)('a call of the %s fails', (where) => {
   // The addon has others make the rooms meanwhile, which would fail instead.
-  for (const [operation, every] of OPERATIONS.filter(([name]) => where === 'init' || name !== 'room'))
+  for (const { who, operation, every } of CASES.filter(({ operation }) => where === 'init' || operation !== 'room'))
     testIf(!isRoot && 'only root can follow what root does')(
-      `while a container does: ${operation}`,
+      `while a container does: ${operation}${who === 'user' ? ', of an ordinary user' : ''}`,
       async () => {
         for (let round = 0; round < (ALL ? 5 : 1); round++) {
-          const result = await matrix(where, operation, ALL ? 1 : every, round)
+          const result = await matrix(where, who, operation, ALL ? 1 : every, round)
           expect(result.calls.length).toBeGreaterThan(40)
           if (operation === 'room') expect(result.calls).not.toContain('pivot_root')
           const complaints = result.attempts.map((attempt) => complaint(result, attempt)).filter(Boolean)

@@ -20,7 +20,7 @@ export const FILES = [
   'run',
 ]
 /** Of the attacks. */
-export const ATTACKS = ['entering', 'identity', 'host-knobs', 'kernel-doors']
+export const ATTACKS = ['entering', 'identity', 'host-knobs', 'kernel-doors', 'landlock']
 
 /** What another architecture matters to: numbers and arguments of calls, how programs are entered. */
 const ELSEWHERE = {

@@ -7,6 +7,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { baseDirectories, type CgroupBase, createBase, possibleDirectories } from '../../cgroup/base.js'
 import { cgroupHost } from '../../cgroup/host.js'
+import { removeNow } from '../../cgroup/remove-now.js'
 import { CaissonError } from '../../errors.js'
 import { removeTree } from '../../layer/tree.js'
 import { addon } from '../../native/addon.js'
@@ -84,6 +85,8 @@ async function create(): Promise<Owner> {
   await writeFile(path.join(made.run, 'cgroups'), possibleDirectories(cgroupHost(), cgroupName(id)).join('\n'))
   made.cgroups = await createBase(cgroupHost(), cgroupName(id), privileged())
   const directories = baseDirectories(made.cgroups)
+  // As the first process of a pid namespace it takes its watchdog along.
+  if (process.pid === 1) process.once('exit', () => removeNow(directories))
   await addon().watch([
     ...directories.map((directory) => `cgroup ${directory}`),
     `links ${path.join(made.run, 'networks')}`,
