@@ -45,7 +45,7 @@ export async function bench({ directory, rootfs, rounds }) {
   await (await Image.fromRootfs(archive)).tag('bench-box')
   const ours = [
     process.execPath,
-    path.join(root, 'dist/cli.js'),
+    path.join(root, 'dist/cli.cjs'),
     'build',
     '-q',
     '--network',

@@ -34,7 +34,7 @@ export async function findStep(space: Workspace, key: string, below: Stack): Pro
   const { store } = space.roots
   const record = (await store.records.get(key)) as LayerRecord | undefined
   if (record?.kind !== 'step') return findElsewhere(space, key, below)
-  const found = await resultOf(space, record)
+  const [found] = await Promise.all([resultOf(space, record), store.records.touch(key)])
   if (found) space.used.set(key, record)
   return found
 }
@@ -94,7 +94,8 @@ export async function remembered(
   const digests = record?.kind === 'content' ? record.digests : await compute()
   const value: ContentRecord = { kind: 'content', digests }
   used.set(key, value)
-  if (!known) await roots.store.records.put(key, value, { digests: [], snapshots: [] })
+  if (known) await roots.store.records.touch(key)
+  else await roots.store.records.put(key, value, { digests: [], snapshots: [] })
   return digests
 }
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The command line: finds the command, prints errors, sets the exit code. */
 import { debuglog } from 'node:util'
 import { CaissonError } from '../errors.js'

@@ -53,16 +53,13 @@ export class Layout {
     const layout = new Layout(path.resolve(directory))
     // Others may pass through (a root may have been mapped for them); what images hold is for nobody else to read.
     await mkdir(layout.directory, { recursive: true, mode: 0o711 })
-    for (const inner of [path.join(layout.directory, 'blobs'), path.dirname(layout.ingest)])
-      await mkdir(inner, { recursive: true, mode: 0o700 })
-    for (const inner of [
-      path.join(layout.directory, 'blobs/sha256'),
-      layout.ingest,
-      layout.leases,
-      layout.trash,
-      layout.records,
-    ])
-      await mkdir(inner, { recursive: true, mode: 0o700 })
+    const make = (inner: string) => mkdir(inner, { recursive: true, mode: 0o700 })
+    await Promise.all([path.join(layout.directory, 'blobs'), path.dirname(layout.ingest)].map(make))
+    await Promise.all(
+      [path.join(layout.directory, 'blobs/sha256'), layout.ingest, layout.leases, layout.trash, layout.records].map(
+        make,
+      ),
+    )
     await layout.#checkVersion()
     if (!(await exists(layout.index))) await layout.#makeIndex()
     return layout

@@ -31,17 +31,24 @@ export class Records {
     this.#layout = layout
   }
 
-  /** What was put under a key, which counts as used now; undefined: nothing. */
+  /** What was put under a key; undefined: nothing. */
   async get(key: string): Promise<unknown> {
-    const file = fileOf(this.#layout, key)
     try {
-      const { value } = JSON.parse(await readFile(file, 'utf8')) as { value: unknown }
-      const now = new Date()
-      await utimes(file, now, now)
+      const { value } = JSON.parse(await readFile(fileOf(this.#layout, key), 'utf8')) as { value: unknown }
       return value
     } catch (error) {
       if (isMissing(error) || error instanceof SyntaxError) return undefined
       throw storeError(error, 'a record of a build cannot be read')
+    }
+  }
+
+  /** It counts as used now. */
+  async touch(key: string): Promise<void> {
+    const now = new Date()
+    try {
+      await utimes(fileOf(this.#layout, key), now, now)
+    } catch (error) {
+      if (!isMissing(error)) throw storeError(error, 'a record of a build cannot be touched')
     }
   }
 

@@ -3,6 +3,7 @@
  * stays until it is removed or pruned.
  */
 import { readFile, stat } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { CaissonError } from '../errors.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import { parseDigest } from '../spec/digest.js'
@@ -58,6 +59,7 @@ export class Refs {
       if (!(await has(descriptor.digest)))
         throw damaged(`${descriptor.digest} is not there, so ${name} cannot be its name`, 'Store the content first.')
       const before = refs.find((ref) => ref.name === name)
+      if (before && isDeepStrictEqual(before.descriptor, descriptor)) return undefined
       const others = refs.filter((ref) => ref !== before)
       const unnamed = (ref: Ref) => ref.name === undefined && ref.descriptor.digest === descriptor.digest
       const kept = others.filter((ref) => !unnamed(ref))

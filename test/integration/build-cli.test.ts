@@ -11,7 +11,7 @@ import { findProgram, testIf } from '../support/needs.js'
 import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
-const cli = path.resolve('dist/cli.js')
+const cli = path.resolve('dist/cli.cjs')
 const withBusybox = testIf(noBusybox)
 const withRegistry = testIf(noBusybox || noRegistry)
 const inTerminal = testIf(noBusybox || (!findProgram('script') && 'script, of util-linux'))

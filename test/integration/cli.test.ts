@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
 
-const cli = path.resolve('dist/cli.js')
+const cli = path.resolve('dist/cli.cjs')
 const asRoot = testIf(!isRoot && 'only root may')
 const inTerminal = testIf((!isRoot && 'only root may') || (!findProgram('script') && 'script, of util-linux'))
 

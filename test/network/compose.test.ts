@@ -14,7 +14,7 @@ const missing = noLan || noBusybox
 const it = testIf(missing)
 const lan = new Lan()
 const directory = mkdtempSync(path.join(tmpdir(), 'caisson-compose-'))
-const CLI = path.resolve(__dirname, '../../dist/cli.js')
+const CLI = path.resolve(__dirname, '../../dist/cli.cjs')
 const SERVE = (text: string) => `["sh", "-c", "while :; do echo ${text} | busybox nc -l -p 80; done"]`
 const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]`
 

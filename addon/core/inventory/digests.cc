@@ -4,12 +4,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <mutex>
-#include <thread>
 
 #include "core/bytes.h"
 #include "core/fault.h"
 #include "core/hash/xxhash64.h"
+#include "core/inventory/share.h"
 
 namespace caisson {
 
@@ -62,7 +61,8 @@ uint64_t checksum(std::string_view records) {
 constexpr size_t CHUNK = 256 << 10;
 // Of one file and of all together, that are kept until they are copied.
 constexpr uint64_t KEPT_FILE = 1 << 20, KEPT_ALL = 32 << 20;
-constexpr unsigned READERS_MAX = 4;
+// A thread is not worth a handful of files.
+constexpr size_t FILES_EACH = 16;
 
 class Readers {
  public:
@@ -70,32 +70,15 @@ class Readers {
       : inventory_(inventory), files_(files), cancelled_(cancelled) {}
 
   void run() {
-    const unsigned processors = std::clamp(std::thread::hardware_concurrency(), 1u, READERS_MAX);
-    // A thread is not worth a handful of files.
-    const auto wanted = std::min<size_t>(processors, files_.size() / 16 + 1);
-    std::vector<std::thread> others;
-    auto work = [this] {
-      if (auto fault = guarded([this] { read(); })) fail(*fault);
-    };
-    try {
-      while (others.size() + 1 < wanted) others.emplace_back(work);
-    } catch (const std::system_error&) {
-      // Then with fewer.
-    }
-    work();
-    for (std::thread& other : others) other.join();
-    if (fault_) throw *fault_;
+    share_out(files_.size(), FILES_EACH, stopped_, [this] {
+      return [this, buffer = std::vector<char>(CHUNK)](size_t at) mutable {
+        if (cancelled_) throw Fault{Fault::Kind::Cancelled, "cancelled"};
+        read_file(files_[at], buffer);
+      };
+    });
   }
 
  private:
-  void read() {
-    std::vector<char> buffer(CHUNK);
-    for (size_t at = next_++; at < files_.size() && !stopped_; at = next_++) {
-      if (cancelled_) throw Fault{Fault::Kind::Cancelled, "cancelled"};
-      read_file(files_[at], buffer);
-    }
-  }
-
   void read_file(uint32_t index, std::vector<char>& buffer) {
     InventoryItem& item = inventory_.item(index);
     const uint64_t size = item.identity.size;
@@ -116,20 +99,11 @@ class Readers {
     item.digest = hash.finish();
   }
 
-  void fail(const Fault& fault) {
-    std::lock_guard lock(mutex_);
-    if (!fault_) fault_ = fault;
-    stopped_ = true;
-  }
-
   Inventory& inventory_;
   const std::vector<uint32_t>& files_;
   const std::atomic<bool>& cancelled_;
-  std::atomic<size_t> next_ = 0;
   std::atomic<uint64_t> kept_ = 0;
   std::atomic<bool> stopped_ = false;
-  std::mutex mutex_;
-  std::optional<Fault> fault_;
 };
 
 // --- directories ----------------------------------------------------------------------------------------------------

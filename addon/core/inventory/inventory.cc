@@ -6,8 +6,10 @@
 #include <time.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/fault.h"
+#include "core/inventory/share.h"
 #include "core/layer/filesystem.h"
 #include "core/layer/listing.h"
 
@@ -16,6 +18,8 @@ namespace caisson {
 namespace {
 
 constexpr int64_t NANOSECONDS = 1'000'000'000;
+// A thread is not worth a handful of directories.
+constexpr size_t DIRECTORIES_EACH = 8;
 
 [[noreturn]] void fail(const std::string& path, const char* call, int error) {
   throw Fault{Fault::Kind::System, "looking at files", path, call, error < 0 ? -error : error};
@@ -52,36 +56,57 @@ Inventory Inventory::take(const std::string& root, const IgnorePatterns& pattern
   inventory.items_.push_back(std::move(top));
   inventory.doubtful_.push_back(false);
   std::vector<IgnorePatterns::State> states(1);
-  for (uint32_t index = 0; index < inventory.items_.size(); index++) {
-    if (cancelled) throw Fault{Fault::Kind::Cancelled, "cancelled"};
-    if (S_ISDIR(inventory.items_[index].mode)) inventory.list(index, patterns, states);
-    states[index] = {};
+  std::atomic<bool> stopped = false;
+  // One depth after the other: directories of the same one are looked at at the same time.
+  for (size_t begin = 0; begin < inventory.items_.size();) {
+    const size_t end = inventory.items_.size();
+    std::vector<uint32_t> directories;
+    for (size_t index = begin; index < end; index++)
+      if (S_ISDIR(inventory.items_[index].mode)) directories.push_back(static_cast<uint32_t>(index));
+    std::vector<Listed> found(directories.size());
+    share_out(directories.size(), DIRECTORIES_EACH, stopped, [&] {
+      return [&](size_t at) {
+        if (cancelled) throw Fault{Fault::Kind::Cancelled, "cancelled"};
+        found[at] = inventory.list(directories[at], patterns, states[directories[at]]);
+      };
+    });
+    for (size_t at = 0; at < directories.size(); at++) inventory.append(directories[at], std::move(found[at]), states);
+    begin = end;
   }
   inventory.drop_empty();
   return inventory;
 }
 
-void Inventory::list(uint32_t index, const IgnorePatterns& patterns, std::vector<IgnorePatterns::State>& states) {
+Inventory::Listed Inventory::list(uint32_t index, const IgnorePatterns& patterns,
+                                  const IgnorePatterns::State& above) const {
+  Listed listed;
   FileSystem files;
   const std::string path = this->path(index);
   const int opened = files.open_plain(root_.get(), path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY);
-  if (index > 0 && has_vanished(opened)) return;
+  if (index > 0 && has_vanished(opened)) return listed;
   if (opened < 0) fail(path, "openat2", opened);
   Fd directory(opened);
-  const auto first = static_cast<uint32_t>(items_.size());
   for (const std::string& name : sorted_names(directory.get())) {
     const std::string below = join(path, name);
-    IgnorePatterns::State state = states[index];
+    IgnorePatterns::State state = above;
     const bool left_out = patterns.leaves_out(below, state);
     if (left_out && !patterns.may_hold_exception(below)) continue;
     auto item = look(directory.get(), name.c_str(), below, index);
     if (!item || (left_out && !S_ISDIR(item->mode))) continue;
-    items_.push_back(std::move(*item));
-    doubtful_.push_back(left_out);
-    states.push_back(std::move(state));
+    listed.items.push_back(std::move(*item));
+    listed.doubtful.push_back(left_out);
+    listed.states.push_back(std::move(state));
   }
-  items_[index].first = first;
-  items_[index].count = static_cast<uint32_t>(items_.size()) - first;
+  return listed;
+}
+
+void Inventory::append(uint32_t index, Listed listed, std::vector<IgnorePatterns::State>& states) {
+  items_[index].first = static_cast<uint32_t>(items_.size());
+  items_[index].count = static_cast<uint32_t>(listed.items.size());
+  std::move(listed.items.begin(), listed.items.end(), std::back_inserter(items_));
+  std::move(listed.states.begin(), listed.states.end(), std::back_inserter(states));
+  doubtful_.insert(doubtful_.end(), listed.doubtful.begin(), listed.doubtful.end());
+  states[index] = {};
 }
 
 // Nothing: it has vanished, or is a socket, which nothing can copy.

@@ -59,7 +59,16 @@ class Inventory {
   void forget_bytes();
 
  private:
-  void list(uint32_t index, const IgnorePatterns& patterns, std::vector<IgnorePatterns::State>& states);
+  // What was found in one directory, by name.
+  struct Listed {
+    std::vector<InventoryItem> items{};
+    // For each: whether the patterns leave it out, unless something in it is not; and what they say of what is in it.
+    std::vector<bool> doubtful{};
+    std::vector<IgnorePatterns::State> states{};
+  };
+
+  Listed list(uint32_t index, const IgnorePatterns& patterns, const IgnorePatterns::State& above) const;
+  void append(uint32_t directory, Listed listed, std::vector<IgnorePatterns::State>& states);
   std::optional<InventoryItem> look(int directory, const char* name, const std::string& path, uint32_t parent) const;
   void drop_empty();
 
