@@ -105,13 +105,13 @@ export class Image {
     return build(options)
   }
 
-  /** Removes results of steps that builds have kept, and content that nothing needs then. Gives how many went. */
+  /** Removes what builds have kept: results of steps, digests of files, and content that nothing needs then. Gives how many went. */
   static async pruneBuildCache(options: PruneCacheOptions = {}): Promise<{ removed: number; bytes: number }> {
     const { pruneCache } = await import('./build/cache.js')
     const { store } = await imageRoots()
-    const removed = await pruneCache(store, options)
-    const { bytes } = await store.collect({ sweepers: [snapshotSweeper(store.directory)] })
-    return { removed, bytes }
+    const { removed, bytes } = await pruneCache(store, options)
+    const collected = await store.collect({ sweepers: [snapshotSweeper(store.directory)] })
+    return { removed, bytes: bytes + collected.bytes }
   }
 
   /**

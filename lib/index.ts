@@ -5,6 +5,7 @@ export type {
   BuildOptions,
   BuildOutput,
   BuildStepEvent,
+  CacheTarget,
   RegistryCache,
   SecretSource,
 } from './build/options.js'

@@ -9,7 +9,7 @@ import { planBuild } from './dockerfile/plan.js'
 import { SourceFile } from './dockerfile/source.js'
 import { Executor } from './executor.js'
 import { finishImage } from './finish.js'
-import type { BuildEvent, BuildOptions, SecretSource } from './options.js'
+import type { BuildEvent, BuildOptions, CacheTarget, SecretSource } from './options.js'
 import { Steps } from './steps.js'
 import { Workspace } from './workspace.js'
 
@@ -66,9 +66,11 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
     await writeOutputs(space, image, built.stack, outputs)
   }
   if (options.push) await push(image, [options.tag ?? []].flat(), options, tell)
-  for (const { ref } of [options.cacheTo ?? []].flat()) {
+  for (const { ref, mode = 'max' } of [options.cacheTo ?? []].flat()) {
     const { exportCache } = await import('./registry-cache.js')
-    await exportCache(space, ref, space.used, { auth: options.auth })
+    const own = new Set(built.keys)
+    const records = mode === 'max' ? space.used : new Map([...space.used].filter(([key]) => own.has(key)))
+    await exportCache(space, ref, records, { auth: options.auth })
   }
   return image
 }
@@ -172,7 +174,11 @@ function checkOptions(options: BuildOptions): void {
   if (!['default', 'none', 'host'].includes(network)) throw invalidArgument('network', network, 'default, none or host')
   for (const name of ['cacheFrom', 'cacheTo'] as const)
     for (const cache of [options[name] ?? []].flat())
-      if (cache?.type !== 'registry' || typeof cache.ref !== 'string')
+      if (
+        cache?.type !== 'registry' ||
+        typeof cache.ref !== 'string' ||
+        !['min', 'max', undefined].includes((cache as CacheTarget).mode)
+      )
         throw invalidArgument(name, cache, "{ type: 'registry', ref: NAME }")
   if (push && [tag ?? []].flat().length === 0) throw invalidArgument('push', push, 'possible without a tag: give one')
 }

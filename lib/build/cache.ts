@@ -4,6 +4,7 @@ import { chainIds } from '../spec/chain-id.js'
 import { MEDIA_TYPES } from '../spec/media-types.js'
 import type { Store } from '../store/store.js'
 import { parseSize, type Size } from '../util/units.js'
+import { listBooks } from './books.js'
 import type { BuildLayer, Stack } from './layers.js'
 import type { Workspace } from './workspace.js'
 
@@ -79,23 +80,31 @@ export async function keepStep(
   })
 }
 
-/** Digests of unchanging content, computed once. */
+/**
+ * Digests of unchanging content, `count` of them, computed once. What a registry says of content counts for this build and
+ * is not kept: whoever wrote it should decide nothing when its cache is not asked any more.
+ */
 export async function remembered(
   { roots, caches, used }: Workspace,
   about: unknown,
+  count: number,
   compute: () => Promise<string[]>,
 ): Promise<string[]> {
   const key = `sha256:${createHash('sha256')
     .update(JSON.stringify(['caisson-content-1', about]))
     .digest('hex')}`
-  const known = (await roots.store.records.get(key)) as CacheRecord | undefined
-  const elsewhere = known ? undefined : caches.map((cache) => cache.record(key)).find((record) => record !== undefined)
-  const record = known ?? elsewhere
-  const digests = record?.kind === 'content' ? record.digests : await compute()
+  const digestsIn = (record: unknown) => {
+    const { kind, digests } = (record ?? {}) as Partial<ContentRecord>
+    return kind === 'content' && digests?.length === count ? digests : undefined
+  }
+  const { records } = roots.store
+  const known = digestsIn(await records.get(key))
+  const elsewhere = known ? undefined : caches.map((cache) => digestsIn(cache.record(key))).find((found) => found)
+  const digests = known ?? elsewhere ?? (await compute())
   const value: ContentRecord = { kind: 'content', digests }
   used.set(key, value)
-  if (known) await roots.store.records.touch(key)
-  else await roots.store.records.put(key, value, { digests: [], snapshots: [] })
+  if (known) await records.touch(key)
+  else if (!elsewhere) await records.put(key, value, { digests: [], snapshots: [] })
   return digests
 }
 
@@ -106,20 +115,33 @@ export interface PruneCacheOptions {
   unusedFor?: number
 }
 
-/** Gives how many records went; their content goes with the next collection, unless an image has it too. */
-export async function pruneCache(store: Store, { maxBytes = 0, unusedFor = 0 }: PruneCacheOptions): Promise<number> {
+/**
+ * Gives how many records and books of digests went; the content of records goes with the next collection, unless an image
+ * has it too. `bytes`: of books.
+ */
+export async function pruneCache(
+  store: Store,
+  { maxBytes = 0, unusedFor = 0 }: PruneCacheOptions,
+): Promise<{ removed: number; bytes: number }> {
   const limit = parseSize(maxBytes, 'maxBytes')
-  const records = await store.records.list()
-  const sizeOf = (value: unknown) => (value as Partial<LayerRecord>).layer?.size ?? 0
-  let bytes = records.reduce((sum, { value }) => sum + sizeOf(value), 0)
-  let removed = 0
-  for (const { key, used, value } of records) {
-    const isOld = Date.now() - used.getTime() >= unusedFor
+  const records = (await store.records.list()).map(({ key, used, value }) => ({
+    used,
+    bytes: (value as Partial<LayerRecord>).layer?.size ?? 0,
+    isBook: false,
+    remove: () => store.records.remove(key),
+  }))
+  const books = (await listBooks(store.directory)).map((book) => ({ ...book, isBook: true }))
+  const parts = [...records, ...books].sort((a, b) => a.used.getTime() - b.used.getTime())
+  let bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
+  const gone = { removed: 0, bytes: 0 }
+  for (const part of parts) {
+    const isOld = Date.now() - part.used.getTime() >= unusedFor
     // Without a bound everything goes, also what takes no room.
     if (!isOld || (limit > 0 && bytes <= limit)) continue
-    await store.records.remove(key)
-    bytes -= sizeOf(value)
-    removed++
+    await part.remove()
+    bytes -= part.bytes
+    gone.removed++
+    if (part.isBook) gone.bytes += part.bytes
   }
-  return removed
+  return gone
 }

@@ -52,13 +52,18 @@ export async function openContext(space: Workspace, options: BuildOptions): Prom
 async function contextRoot(space: Workspace, given: BuildOptions['context']): Promise<string | undefined> {
   if (given === undefined) return undefined
   if (typeof given !== 'string') return unpack(space, given instanceof Uint8Array ? once(given) : given)
+  return placeOf(space, given, 'context')
+}
+
+/** A directory of this machine for one, for a repository, or for an archive at an address. */
+async function placeOf(space: Workspace, given: string, option: string): Promise<string> {
   const git = gitAddress(given)
   if (git) return (await checkedOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false })).directory
   if (/^https?:\/\//.test(given)) {
     const { download } = await import('./download.js')
     return unpack(space, (await download(space, given)).file)
   }
-  return directoryAt(given, 'context')
+  return directoryAt(given, option)
 }
 
 async function directoryAt(given: string, option: string): Promise<string> {
@@ -168,9 +173,6 @@ export async function openNamed(
   if (given instanceof Image) return { image: given }
   const [, reference] = /^docker-image:\/\/(.+)$/.exec(given) ?? []
   if (reference !== undefined) return { image: reference }
-  const git = gitAddress(given)
-  const root = git
-    ? (await checkedOut(space, { ...git, kind: 'git', keepGitDir: false })).directory
-    : await directoryAt(given, `contexts.${name}`)
+  const root = await placeOf(space, given, `contexts.${name}`)
   return new DirectoryContext(space, root, await ignoreOf(root, undefined))
 }

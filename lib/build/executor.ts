@@ -33,6 +33,8 @@ import type { Workspace } from './workspace.js'
 export interface BuiltStage {
   stack: Stack
   key: string
+  /** Of all its steps, and of those of the stages that it begins with. */
+  keys: readonly string[]
   /** Of each entry of its history: whether it has a layer, and when that was made. */
   made: Map<number, { layer: boolean; created: string }>
 }
@@ -87,7 +89,7 @@ export class Executor {
     const { steps, source } = this.#input
     // The others are to be there before one of them is asked for.
     await undefined
-    let { stack, key, made } = await this.#begin(stage)
+    let { stack, key, keys, made } = await this.#begin(stage)
     for (const [index, step] of stage.steps.entries()) {
       const told = steps.begin(stage, step, index)
       try {
@@ -95,6 +97,7 @@ export class Executor {
         const found = this.#mayCache(stage) ? await findStep(this.#input.space, prepared.key, stack) : undefined
         const result = found ?? (await this.#make(prepared, stack))
         key = prepared.key
+        keys = [...keys, key]
         made = new Map(made).set(step.history, { layer: result.layer !== undefined, created: result.created })
         if (result.layer) stack = [...stack, result.layer]
         told.end(found ? 'cached' : 'done')
@@ -103,7 +106,7 @@ export class Executor {
         throw error instanceof CaissonError ? source.locate(error, step.span) : error
       }
     }
-    return { stack, key, made }
+    return { stack, key, keys, made }
   }
 
   async #make({ key, make }: Prepared, stack: Stack): Promise<StepResult> {
@@ -127,11 +130,11 @@ export class Executor {
     const { base, platform } = stage
     const made = new Map()
     if (base.kind === 'stage') return this.#stage(base.stage)
-    if (base.kind === 'scratch') return { stack: [], key: baseKey({ kind: 'scratch', platform }), made }
+    if (base.kind === 'scratch') return { stack: [], key: baseKey({ kind: 'scratch', platform }), keys: [], made }
     const image = await this.#image(base, platform)
     if (image) {
       const key = baseKey({ kind: 'image', digest: image.base.digest, image: image.base, platform })
-      return { stack: image.stack, key, made }
+      return { stack: image.stack, key, keys: [], made }
     }
     return this.#beginDirectory(stage, base)
   }
@@ -144,7 +147,8 @@ export class Executor {
     const { key, make } = await this.#prepareCopy([], empty, step)
     const found = await findStep(this.#input.space, key, [])
     const { layer } = found ?? (await this.#make({ key, make }, []))
-    return { stack: layer ? [layer] : [], key: baseKey({ kind: 'content', digest: key, platform }), made: new Map() }
+    const content = baseKey({ kind: 'content', digest: key, platform })
+    return { stack: layer ? [layer] : [], key: content, keys: [key], made: new Map() }
   }
 
   /** The image that a source is, if it is one. */
@@ -192,7 +196,7 @@ export class Executor {
     const stack = await this.#stackOf(step.from)
     if (!stack) return compute()
     const { excludes, destination } = step
-    return remembered(space, { stack: stackId(stack), paths, excludes, destination }, compute)
+    return remembered(space, { stack: stackId(stack), paths, excludes, destination }, paths.length, compute)
   }
 
   /** Layers of a source that does not change; undefined for directories of the caller's. */

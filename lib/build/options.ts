@@ -42,6 +42,11 @@ export interface RegistryCache {
   ref: string
 }
 
+/** `max` (default): what all steps made. `min`: only the steps of the stage that is built, and of those below it. */
+export interface CacheTarget extends RegistryCache {
+  mode?: 'min' | 'max'
+}
+
 /** The files of the image. */
 export type BuildFilesOutput = { type: 'local'; dest: string } | { type: 'tar'; dest: string | NodeJS.WritableStream }
 
@@ -73,7 +78,7 @@ export interface BuildOptions {
   secrets?: Record<string, SecretSource>
   /** Sockets of agents by id; `default` is the one that is meant without an id. true: SSH_AUTH_SOCK. */
   ssh?: boolean | Record<string, string>
-  /** Other contexts by name: a directory, a git repository, `docker-image://NAME`, or an image. */
+  /** Other contexts by name: a directory, a git repository, an http address of an archive, `docker-image://NAME`, or an image. */
   contexts?: Record<string, string | Image>
   /** What hostile Dockerfiles may not have unless the caller says so. */
   allow?: ReadonlyArray<'network.host' | 'security.insecure'>
@@ -90,7 +95,7 @@ export interface BuildOptions {
   /** Caches of earlier builds in registries; one that is not there yet is empty. */
   cacheFrom?: RegistryCache | readonly RegistryCache[]
   /** Where the cache of this build is sent. */
-  cacheTo?: RegistryCache | readonly RegistryCache[]
+  cacheTo?: CacheTarget | readonly CacheTarget[]
   /** Credentials for fetching and sending. */
   auth?: Auth
   /** How layers are kept: plain ones (default) are quick to make, gzip ones are small. With `push`, gzip. */

@@ -6,6 +6,7 @@
  */
 import { createReadStream } from 'node:fs'
 import { writeDocument, writeManifest } from '../image/write-manifest.js'
+import { DEFAULT_LIMITS } from '../layer/options.js'
 import { parseReference, type Reference } from '../reference/parse.js'
 import { RegistryClient } from '../registry/client.js'
 import { obtain } from '../registry/obtain.js'
@@ -25,6 +26,10 @@ import type { Workspace } from './workspace.js'
 const CONFIG_TYPE = 'application/vnd.caisson.build-cache.v1+json'
 /** Bytes of the list of records. */
 const CONFIG_MAX = 4 * 1024 * 1024
+/** Bytes of one layer when it is decompressed: as large as those of images may be. */
+const LAYER_MAX = DEFAULT_LIMITS.bytes
+/** DEFLATE cannot do more: what claims to is not fetched. */
+const RATIO_MAX = 1032
 
 /** A record, and the compressed form of its layer. */
 interface Exported {
@@ -156,7 +161,8 @@ async function expand(space: Workspace, from: string, layer: { digest: string; s
     if (stored?.digest === layer.digest) return
   } catch (error) {
     await spool.abort()
-    throw error
+    // What zlib says of the bytes; all else is about this machine.
+    if (!/^Z_/.test((error as NodeJS.ErrnoException).code ?? '')) throw error
   }
   await spool.abort()
   throw copyError(`a layer of the cache is not ${layer.digest}`, 'Remove the cache from the registry: it is damaged.')
@@ -167,26 +173,38 @@ function readRecords(bytes: Uint8Array): Map<string, Exported> {
   const found = new Map<string, Exported>()
   const { records } = parseDocument(bytes, 'cache') as { records?: unknown }
   for (const each of Array.isArray(records) ? records : []) {
-    const { key, record, blob } = (each ?? {}) as Partial<Exported>
-    if (typeof key === 'string' && isDigest(key) && isRecord(record) && isBlob(record, blob))
-      found.set(key, { key, record, ...(blob ? { blob } : {}) })
+    const { key, record, blob } = (each ?? {}) as Record<string, unknown>
+    const read = readRecord(record)
+    if (typeof key !== 'string' || !isDigest(key) || !read) continue
+    if (read.kind === 'content' || read.layer === null) {
+      if (blob === undefined) found.set(key, { key, record: read })
+    } else if (isBlob(blob) && read.layer.size <= Math.min(LAYER_MAX, blob.size * RATIO_MAX))
+      found.set(key, { key, record: read, blob: { mediaType: blob.mediaType, digest: blob.digest, size: blob.size } })
   }
   return found
 }
 
-function isRecord(value: unknown): value is CacheRecord {
+/** A new record with nothing in it but what is known. */
+function readRecord(value: unknown): CacheRecord | undefined {
   const { kind, layer, created, digests } = (value ?? {}) as Record<string, unknown>
-  if (kind === 'content') return Array.isArray(digests) && digests.every((each) => typeof each === 'string')
-  if (kind !== 'step' || typeof created !== 'string' || Number.isNaN(Date.parse(created))) return false
-  return layer === null || isPart(layer)
+  if (kind === 'content') {
+    const good = Array.isArray(digests) && digests.every((each) => typeof each === 'string' && isDigest(each))
+    return good ? { kind, digests } : undefined
+  }
+  // It goes into the history of an image: nothing but a time may.
+  const time = typeof created === 'string' ? new Date(created) : undefined
+  if (kind !== 'step' || time === undefined || Number.isNaN(time.getTime())) return undefined
+  if (layer === null) return { kind, layer, created: time.toISOString() }
+  return isPart(layer)
+    ? { kind, layer: { digest: layer.digest, size: layer.size }, created: time.toISOString() }
+    : undefined
 }
 
-function isBlob(record: CacheRecord, blob: unknown): boolean {
-  if (record.kind !== 'step' || record.layer === null) return blob === undefined
+function isBlob(blob: unknown): blob is Descriptor {
   return isPart(blob) && (blob as Partial<Descriptor>).mediaType === MEDIA_TYPES.ociLayerGzip
 }
 
-function isPart(value: unknown): boolean {
+function isPart(value: unknown): value is { digest: string; size: number } {
   const { digest, size } = (value ?? {}) as Record<string, unknown>
   return typeof digest === 'string' && isDigest(digest) && Number.isSafeInteger(size) && (size as number) >= 0
 }

@@ -1,5 +1,5 @@
 /** What one build works with: the store, a lease, a directory of its own, and the thread that reads files. */
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { ImageRoots } from '../image/rootfs.js'
@@ -8,6 +8,7 @@ import { imageRoots } from '../runtime/image/roots.js'
 import type { Owner } from '../runtime/process/owner.js'
 import type { Lease } from '../store/lease.js'
 import { roots } from '../util/roots.js'
+import { bookOf } from './books.js'
 import type { CacheRecord } from './cache.js'
 import { Inventory } from './files/inventory.js'
 import type { FileReader } from './files/reader.js'
@@ -74,7 +75,7 @@ export class Workspace implements AsyncDisposable {
   async take(root: string, ignore: readonly string[]): Promise<Tree> {
     const own = await this.#directory
     const stays = own === undefined || !root.startsWith(`${own}/`)
-    const inventory = await Inventory.take(root, ignore, stays ? await bookOf(root) : '', this.signal)
+    const inventory = await Inventory.take(root, ignore, stays ? await bookOf(roots().data, root) : '', this.signal)
     this.#inventories.push(inventory)
     return new Tree({ inventory })
   }
@@ -121,11 +122,4 @@ export class Workspace implements AsyncDisposable {
     const { removeTree } = await import('../layer/tree.js')
     for (const each of [directory, this.#private]) if (each !== undefined) await removeTree(each)
   }
-}
-
-/** Losing one costs time alone. */
-async function bookOf(root: string): Promise<string> {
-  const directory = path.join(roots().data, 'build-digests')
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  return path.join(directory, createHash('sha256').update(root).digest('hex'))
 }

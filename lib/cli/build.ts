@@ -1,7 +1,7 @@
 /** `caisson build`: as docker build. It takes the builder itself and not all of the library, for it is to start quickly. */
 import { writeFile } from 'node:fs/promises'
 import { build, check } from '../build/build.js'
-import type { BuildOptions, BuildOutput, RegistryCache } from '../index.js'
+import type { BuildOptions, BuildOutput, CacheTarget } from '../index.js'
 import { buildProgress, warningOf } from './build-progress.js'
 import type { Command } from './command.js'
 import { type Flag, type Flags, parseFlags } from './flags.js'
@@ -16,10 +16,15 @@ const FLAGS: Flag[] = [
     name: 'build-context',
     kind: 'list',
     value: 'name=place',
-    help: 'Another context: a directory, docker-image://NAME',
+    help: 'Another context: a directory, an address, docker-image://NAME',
   },
   { name: 'cache-from', kind: 'list', value: 'type=registry,ref=R', help: 'A cache of earlier builds' },
-  { name: 'cache-to', kind: 'list', value: 'type=registry,ref=R', help: 'Send the cache of this build' },
+  {
+    name: 'cache-to',
+    kind: 'list',
+    value: 'type=registry,ref=R',
+    help: 'Send the cache of this build (mode=min: of its stage)',
+  },
   { name: 'check', kind: 'boolean', help: 'Print warnings about the Dockerfile, and build nothing' },
   { name: 'file', short: 'f', kind: 'text', help: 'The Dockerfile; - is the standard input' },
   { name: 'iidfile', kind: 'text', value: 'file', help: 'Write the id of the image to a file' },
@@ -156,12 +161,13 @@ function outputOf(text: string): BuildOutput {
 }
 
 /** As docker: a name alone is that of a registry's. */
-function cacheOf(text: string, flag: string): RegistryCache {
+function cacheOf(text: string, flag: string): CacheTarget {
   if (!text.includes('=')) return { type: 'registry', ref: text }
-  const { type, ref } = fields(text, flag)
-  if (type !== 'registry' || ref === undefined)
+  const { type, ref, mode, ...others } = fields(text, flag)
+  const modes = flag === '--cache-to' ? ['min', 'max', undefined] : [undefined]
+  if (type !== 'registry' || ref === undefined || !modes.includes(mode) || Object.keys(others).length > 0)
     throw usageError(`${flag}: ${text} is not understood`, 'Write type=registry,ref=NAME.')
-  return { type, ref }
+  return { type, ref, ...(mode === undefined ? {} : { mode: mode as 'min' }) }
 }
 
 function secretsOf(list: readonly string[] | undefined): BuildOptions['secrets'] {

@@ -1,5 +1,5 @@
 /** What builds take from the cache, and what they keep apart. */
-import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Image, verifyStore } from '../../lib/index.js'
 import { build, contextOf, inside, removeBuilds, storeBox } from '../support/build.js'
@@ -76,6 +76,35 @@ RUN cat /out
     expect(pruned.removed).toBeGreaterThan(0)
     expect(short((await build('RUN echo kept > /kept')).steps)).toEqual(['RUN done'])
     expect(await verifyStore()).toMatchObject({ ok: true })
+  })
+
+  withBusybox('prunes digests of files with it, those that were used last last', async () => {
+    await Image.pruneBuildCache()
+    const books = path.join(process.env.CAISSON_ROOT as string, 'build-digests')
+    expect(readdirSync(books)).toEqual([])
+    const old = contextOf({ a: 'a' })
+    utimesSync(path.join(old, 'a'), 1, 1)
+    const fresh = contextOf({ a: 'b' })
+    // A book is written for what had settled when it was looked at.
+    await new Promise((resolve) => setTimeout(resolve, 2100))
+    await build('COPY a /a', { context: old })
+    const [first] = readdirSync(books)
+    await build('COPY a /a', { context: fresh })
+    expect(readdirSync(books)).toHaveLength(2)
+    // By being used again the first has become the younger one.
+    utimesSync(path.join(books, first as string), 1, 1)
+    await build('COPY a /a', { context: old, noCache: true })
+    const unused = await Image.pruneBuildCache({ unusedFor: 60_000 })
+    expect(unused.removed).toBe(0)
+    const bytes = (name: string) => statSync(path.join(books, name)).size
+    const [, second] = readdirSync(books).sort((a) => (a === first ? -1 : 1))
+    utimesSync(path.join(books, second as string), 1, 1)
+    const pruned = await Image.pruneBuildCache({ unusedFor: 60_000 })
+    expect(pruned).toMatchObject({ removed: 1 })
+    expect(pruned.bytes).toBeGreaterThanOrEqual(bytes(first as string))
+    expect(readdirSync(books)).toEqual([first])
+    await Image.pruneBuildCache()
+    expect(readdirSync(books)).toEqual([])
   })
 
   withBusybox('with SOURCE_DATE_EPOCH two builds are one image, byte for byte', async () => {
