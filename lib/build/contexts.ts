@@ -1,10 +1,11 @@
 /** The contexts of a build: directories of the host, unpacked archives, git repositories, and images in their place. */
-import { readFile, realpath, stat } from 'node:fs/promises'
+import { open, readFile, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
 import { parseGitAddress } from './dockerfile/git-source.js'
 import { readIgnoreFile } from './dockerfile/ignore.js'
+import type { Downloaded } from './download.js'
 import type { checkOut } from './git.js'
 import type { BuildOptions } from './options.js'
 import type { Tree } from './tree.js'
@@ -41,6 +42,8 @@ export interface OpenedContext {
 
 /** Opens the main context, and finds the Dockerfile. */
 export async function openContext(space: Workspace, options: BuildOptions): Promise<OpenedContext> {
+  const text = await textAt(space, options.context)
+  if (text !== undefined) return { dockerfile: { text, name: 'Dockerfile' } }
   const root = await contextRoot(space, options.context)
   const dockerfile = await findDockerfile(root, options.dockerfile)
   if (root === undefined) return { dockerfile }
@@ -55,14 +58,39 @@ async function contextRoot(space: Workspace, given: BuildOptions['context']): Pr
   return placeOf(space, given, 'context')
 }
 
+const isAddress = (given: string) => /^https?:\/\//.test(given) && !gitAddress(given)
+
+/** As docker: what an address leads to and is no archive is a Dockerfile that has no context. */
+async function textAt(space: Workspace, given: BuildOptions['context']): Promise<string | undefined> {
+  if (typeof given !== 'string' || !isAddress(given)) return undefined
+  const { file, size } = await downloaded(space, given)
+  const { beginsAsArchive, BEGINNING } = await import('./copy-sources.js')
+  const handle = await open(file)
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(BEGINNING), 0, BEGINNING, 0)
+    if (beginsAsArchive(buffer.toString('latin1', 0, bytesRead))) return undefined
+    if (size > DOCKERFILE_MAX) throw invalidArgument('context', given, 'an archive, or a Dockerfile of at most 16 MiB')
+    return await handle.readFile('utf8')
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Once for each address of a build. */
+async function downloaded(space: Workspace, address: string): Promise<Downloaded> {
+  const known = space.downloads.get(address)
+  if (known) return known
+  const { download } = await import('./download.js')
+  const coming = download(space, address)
+  space.downloads.set(address, coming)
+  return coming
+}
+
 /** A directory of this machine for one, for a repository, or for an archive at an address. */
 async function placeOf(space: Workspace, given: string, option: string): Promise<string> {
   const git = gitAddress(given)
   if (git) return (await checkedOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false })).directory
-  if (/^https?:\/\//.test(given)) {
-    const { download } = await import('./download.js')
-    return unpack(space, (await download(space, given)).file)
-  }
+  if (isAddress(given)) return unpack(space, (await downloaded(space, given)).file)
   return directoryAt(given, option)
 }
 

@@ -163,12 +163,16 @@ export function rootsOf(sources: readonly PathSource[]): string[] {
 }
 
 /** Bytes in which a tar archive shows itself. */
-const BEGINNING = 262
+export const BEGINNING = 262
 
 /** As Docker: by its content, never by its name. */
 export async function isArchive(space: Workspace, entry: Entry): Promise<boolean> {
   if (entry.kind !== 'file' || entry.size < 10) return false
-  const begin = await beginningOf(space, entry)
+  return beginsAsArchive(await beginningOf(space, entry))
+}
+
+/** @param begin the first bytes, as latin1. */
+export function beginsAsArchive(begin: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these bytes are what is looked for
   return /^(?:\x1f\x8b\x08|\x28\xb5\x2f\xfd|BZh|\xfd7zXZ\0)/.test(begin) || begin.slice(257, 262) === 'ustar'
 }

@@ -17,6 +17,12 @@ const ENV = {
   GIT_ATTR_NOSYSTEM: '1',
   LC_ALL: 'C',
 }
+/** Of the caller's variables for git, those about how to reach a server. One like GIT_DIR, as in a hook, means his repository. */
+const ACCESS = /^GIT_(?:SSH|SSH_COMMAND|SSH_VARIANT|ASKPASS|SSL_.*|PROXY_.*|CURL_VERBOSE|TRACE.*)$/
+const environment = () => ({
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_') || ACCESS.test(name))),
+  ...ENV,
+})
 const SAFE = ['-c', 'core.hooksPath=/dev/null', '-c', 'core.fsmonitor=false', '-c', 'safe.directory=*']
 
 export interface CheckedOut {
@@ -32,7 +38,7 @@ export async function checkOut(
   await mkdir(directory)
   const git = async (...args: string[]) => {
     try {
-      const options = { cwd: directory, env: { ...process.env, ...ENV }, signal: space.signal, maxBuffer: 16 << 20 }
+      const options = { cwd: directory, env: environment(), signal: space.signal, maxBuffer: 16 << 20 }
       return (await execute('git', [...SAFE, ...args], options)).stdout.trim()
     } catch (error) {
       throw gitError(remote, error as NodeJS.ErrnoException & { stderr?: string })

@@ -10,6 +10,7 @@ import type { Lease } from '../store/lease.js'
 import { roots } from '../util/roots.js'
 import { bookOf } from './books.js'
 import type { CacheRecord } from './cache.js'
+import type { Downloaded } from './download.js'
 import { Inventory } from './files/inventory.js'
 import type { FileReader } from './files/reader.js'
 import type { RemoteCache } from './registry-cache.js'
@@ -30,6 +31,8 @@ export class Workspace implements AsyncDisposable {
   readonly caches: RemoteCache[] = []
   /** What of the cache this build has used or made, by key. */
   readonly used = new Map<string, CacheRecord>()
+  /** Contexts that come from an address. */
+  readonly downloads = new Map<string, Promise<Downloaded>>()
   readonly #inventories: Inventory[] = []
   #made = 0
   #network: Promise<Network> | undefined

@@ -5,6 +5,7 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   statSync,
@@ -135,10 +136,22 @@ describe('a context', () => {
     expect(whole.image.layers).toHaveLength(1)
   })
 
-  withGit('may be a repository', async () => {
+  withGit("may be a repository, and never the caller's own", async () => {
     const { bare } = repository({ 'app/Dockerfile': ALL, 'app/file': 'committed' })
     const image = await Image.build({ context: `file://${bare}#v1:app` })
     expect(await found(image)).toBe('.\n./Dockerfile\n./file\n')
+    // As in a hook of his.
+    const own = repository({ 'own/file': 'mine' })
+    const head = () => readFileSync(path.join(own.git.work, '.git/HEAD'), 'utf8') + readdirSync(own.git.work).join()
+    const before = head()
+    for (const name of ['GIT_DIR', 'GIT_INDEX_FILE', 'GIT_WORK_TREE'])
+      process.env[name] = path.join(own.git.work, { GIT_DIR: '.git', GIT_INDEX_FILE: '.git/index' }[name] ?? '.')
+    try {
+      expect(await found(await Image.build({ context: `file://${bare}#main:app` }))).toContain('./file\n')
+    } finally {
+      for (const name of ['GIT_DIR', 'GIT_INDEX_FILE', 'GIT_WORK_TREE']) delete process.env[name]
+    }
+    expect(head()).toBe(before)
     expect((await failure(Image.build({ context: `file://${bare}#main:out` }))).message).toContain('no directory of')
     expect((await failure(Image.build({ context: `file://${bare}#nothing` }))).code).toBe('ERR_CAISSON_FILE')
   })
@@ -187,6 +200,37 @@ ADD --checksum=${commit} ${address}#v1 /three
     await using server = await fileServer(directory)
     expect(await found(await Image.build({ context: `${server.address}/c.tar.gz` }))).toBe('.\n./Dockerfile\n./x\n')
     expect((await failure(Image.build({ context: `${server.address}/none.tar` }))).message).toContain('404')
+  })
+
+  withBusybox('may be a Dockerfile that a server has, and others by name archives that it has', async () => {
+    const directory = scratch()
+    const archive = (...names: string[]) => gzipSync(tar(...names.map((name) => ({ name, data: name }))))
+    writeFileSync(path.join(directory, 'more.tgz'), archive('keep', 'drop'))
+    const ignoring = tar(
+      { name: '.dockerignore', data: 'drop\n' },
+      { name: 'keep', data: 'k' },
+      { name: 'drop', data: 'd' },
+    )
+    writeFileSync(path.join(directory, 'ignoring.tar'), ignoring)
+    writeFileSync(
+      path.join(directory, 'Dockerfile'),
+      'FROM box:1\nCOPY --from=more . /more/\nCOPY --from=ignoring . /ignoring/\n',
+    )
+    await using server = await fileServer(directory)
+    const image = await Image.build({
+      context: `${server.address}/Dockerfile`,
+      contexts: { more: `${server.address}/more.tgz`, ignoring: `${server.address}/ignoring.tar` },
+    })
+    expect(await inside(image, 'ls /more; ls -A /ignoring')).toBe('drop\nkeep\n.dockerignore\nkeep\n')
+    const none = {
+      context: `${server.address}/Dockerfile`,
+      contexts: { more: `${server.address}/none`, ignoring: directory },
+    }
+    expect((await failure(Image.build(none))).message).toContain('404')
+    const { more } = none.contexts
+    expect((await failure(Image.build({ ...none, contexts: { more, ignoring: 'ftp://x/y' } }))).code).toBe(
+      'ERR_CAISSON_FILE',
+    )
   })
 
   withBusybox('is looked at again, as far as it changed', async () => {
