@@ -8,15 +8,16 @@ import path from 'node:path'
 import type { Writable } from 'node:stream'
 import type { PruneCacheOptions } from './build/cache.js'
 import type { BuildOptions } from './build/options.js'
-import { CaissonError } from './errors.js'
+import { CaissonError, invalidArgument } from './errors.js'
 import type { ImageHistory, ImageInspection, ImageLayer } from './image/describe.js'
 import * as describe from './image/describe.js'
+import { type ImageFilter, imageFilter } from './image/filter.js'
 import { findImage, imageNotFound } from './image/find.js'
-import { fitsLabels, fitsNames, type ImageFilter, namedImages } from './image/list.js'
-import type { LoadSource } from './image/load.js'
+import { namedImages } from './image/list.js'
+import type { LoadOptions, LoadSource } from './image/load.js'
 import { fullTag, type NamedImage, namedIn } from './image/names.js'
 import type { Pruned, PruneFilter } from './image/remove.js'
-import type { SaveOptions } from './image/save.js'
+import type { SavedImage, SaveOptions } from './image/save.js'
 import { readStored, type StoredImage } from './image/stored.js'
 import type { PullOptions, TransferOptions } from './image/transfer.js'
 import type { UnpackOptions } from './image/unpack.js'
@@ -27,6 +28,7 @@ import type { ImageRoot } from './runtime/options/assemble.js'
 import { snapshotSweeper } from './snapshot/snapshots.js'
 import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
+import { readConfig } from './spec/image-config.js'
 import { type Platform, parsePlatform } from './spec/platform.js'
 import { roots } from './util/roots.js'
 
@@ -41,18 +43,25 @@ interface Place {
 }
 
 export class Image {
-  /** `sha256:...`: of the configuration, as docker's ids; of what it is made of, for one that is not in the store. */
-  readonly id: string
   readonly config: ImageConfig
+  #id: string
   #place: Place
   #tags: readonly string[]
 
   private constructor(id: string, config: ImageConfig, place: Place, names: readonly string[] = []) {
-    this.id = id
+    this.#id = id
     this.config = config
     this.#place = place
     const first = names.filter((name) => name === place.foundBy)
     this.#tags = describe.familiar([...first, ...names.filter((name) => name !== place.foundBy)])
+  }
+
+  /**
+   * `sha256:...`: of the configuration, as docker's ids. Of one that is not in the store (yet): of what it is made of; it
+   * has its own when it is stored.
+   */
+  get id(): string {
+    return this.#id
   }
 
   /** Of the manifest, or of the index that it was chosen from; null: it is not in the store. */
@@ -115,20 +124,20 @@ export class Image {
   }
 
   /**
-   * An archive that docker save, podman save, skopeo or save() made, plain or gzip, or a directory with an OCI image
+   * An archive that docker save, podman save, skopeo or save() made, plain, gzip or zstd, or a directory with an OCI image
    * layout. Of several images in it the first is given back; see loadAll().
    */
-  static async load(source: LoadSource, options: { signal?: AbortSignal } = {}): Promise<Image> {
+  static async load(source: LoadSource, options: LoadOptions = {}): Promise<Image> {
     const [first] = await Image.loadAll(source, options)
     return first as Image
   }
 
   /** The same, with all images of it. */
-  static async loadAll(source: LoadSource, options: { signal?: AbortSignal } = {}): Promise<Image[]> {
+  static async loadAll(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
     const { store } = await imageRoots()
     const { loadImages } = await import('./image/load.js')
     const images: Image[] = []
-    for (const { descriptor, names } of await loadImages(store, source, options))
+    for (const { descriptor, names } of await loadImages(store, source, ownScratch, options))
       images.push(Image.#ofStored(await readStored(store, descriptor), names, names[0]))
     return images
   }
@@ -159,6 +168,7 @@ export class Image {
     config: ImageConfig = {},
     options: UnpackOptions = {},
   ): Promise<Image> {
+    checkConfig(config)
     if (typeof source !== 'string') {
       const { archiveChunks } = await import('./runtime/container/archive.js')
       return Image.#fromArchive(archiveChunks(source, 'rootfs'), config, options)
@@ -190,8 +200,9 @@ export class Image {
     image: string | Image,
     options: { pull?: 'missing' | 'always' | 'never'; platform?: string; signal?: AbortSignal } = {},
   ): Promise<Image> {
-    if (typeof image !== 'string') return image
     const { pull = 'missing', platform, signal } = options
+    if (!['missing', 'always', 'never'].includes(pull)) throw invalidArgument('pull', pull, 'missing, always or never')
+    if (typeof image !== 'string') return image
     if (pull === 'always') return Image.pull(image, { platform, signal })
     const found = await Image.#find(image, platformIn(options)).catch((error) => {
       // It may be here for another platform only.
@@ -206,11 +217,12 @@ export class Image {
   /** All that are in the store, each once. Of one whose content is damaged there is a warning: see verifyStore(). */
   static async list(filter: ImageFilter = {}): Promise<Image[]> {
     const { store } = await imageRoots()
+    const fits = await imageFilter(store, filter)
     const images: Image[] = []
     for (const named of await namedImages(store)) {
-      if (!fitsNames(named, filter)) continue
+      if (!fits.names(named)) continue
       const stored = await readStored(store, named.descriptor).catch((error) => warnOfDamage(named, error))
-      if (stored && fitsLabels(stored.document.config, filter)) images.push(Image.#ofStored(stored, named.names))
+      if (stored && fits.document(stored.document)) images.push(Image.#ofStored(stored, named.names))
     }
     return images
   }
@@ -243,13 +255,25 @@ export class Image {
     await pushImage((await imageRoots()).store, name, await this.#inStore(), options)
   }
 
-  /** Writes an archive to a file, or to a stream, which is ended. */
+  /**
+   * Writes an archive to a file, or to a stream, which is ended. As `docker save`: one that was found by a name has that
+   * name in it; others have all that they have.
+   */
   async save(to: string | Writable, options: SaveOptions = {}): Promise<void> {
+    await Image.saveAll([this], to, options)
+  }
+
+  /** The same with several images in one archive. */
+  static async saveAll(images: readonly Image[], to: string | Writable, options: SaveOptions = {}): Promise<void> {
     const { store } = await imageRoots()
-    const { saveImages } = await import('./image/save.js')
-    const image = await this.#inStore()
-    const names = this.#tags.map((tag) => fullTag(tag))
-    await saveImages(store, [{ image, names }], to, options)
+    const { saveImages, savedTogether } = await import('./image/save.js')
+    const saved: SavedImage[] = []
+    for (const each of images) {
+      const image = await each.#inStore()
+      const { foundBy } = each.#place
+      saved.push({ image, names: foundBy === undefined ? each.#tags.map((tag) => fullTag(tag)) : [foundBy] })
+    }
+    await saveImages(store, savedTogether(saved), to, options)
   }
 
   /** How it came about, the latest step first. */
@@ -370,16 +394,37 @@ export class Image {
       const history = { created_by: 'caisson Image.fromRootfs' }
       const descriptor = await makeImage(store, lease, undefined, { config: this.config, layer, history })
       await store.refs.keep(descriptor)
-      this.#place = { ...this.#place, stored: await readStored(store, descriptor) }
-      return this.#place.stored as StoredImage
+      const stored = await readStored(store, descriptor)
+      this.#place = { ...this.#place, stored }
+      this.#id = stored.manifest.config.digest
+      return stored
     } finally {
       await lease.release()
     }
   }
 }
 
+/** Of the caller, in the shape that image-spec gives it. */
+function checkConfig(config: ImageConfig): void {
+  if (typeof config !== 'object' || config === null) throw invalidArgument('config', config, 'an object')
+  try {
+    readConfig({ ...config })
+  } catch (error) {
+    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', (error as CaissonError).message, {
+      stage: 'options',
+      hint: 'Write it as the config of an image: { Cmd: [...], Env: ["NAME=value"], User: "..." }.',
+    })
+  }
+}
+
 function platformIn({ platform }: { platform?: string }): Platform | undefined {
   return platform === undefined ? undefined : parsePlatform(platform)
+}
+
+/** A directory for what is unpacked, which goes with this process. */
+async function ownScratch(): Promise<string> {
+  const { owner } = await import('./runtime/process/owner.js')
+  return path.join((await owner()).data, 'images')
 }
 
 /** Containers of all living processes. */

@@ -17,7 +17,7 @@ export interface ArchiveMember {
 }
 
 /** Members of an archive; images have some per layer. */
-const MEMBERS_MAX = 20_000
+export const MEMBERS_MAX = 20_000
 const NAME_MAX = 1024
 const META_MAX = 1024 * 1024
 

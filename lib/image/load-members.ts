@@ -48,7 +48,7 @@ export async function storeAs(
   expected: Stored,
   content: AsyncIterable<Uint8Array>,
 ): Promise<Stored> {
-  const ingest = await store.ingest(expected, { lease, fresh: true })
+  const ingest = await store.ingest(expected, { lease, fresh: true, repair: true })
   try {
     if (!ingest.present) for await (const part of content) await ingest.write(part)
     await ingest.commit()
@@ -61,7 +61,7 @@ export async function storeAs(
 
 /** Content whose digest shows when all of it is there. */
 export async function storeUnknown(store: Store, lease: Lease, content: AsyncIterable<Uint8Array>): Promise<Stored> {
-  const spool = await store.spool(lease)
+  const spool = await store.spool(lease, { repair: true })
   try {
     for await (const part of content) await spool.write(part)
     return await spool.commit()

@@ -4,7 +4,9 @@ import { stat } from 'node:fs/promises'
 import { CaissonError, invalidArgument } from '../errors.js'
 import type { Lease } from '../store/lease.js'
 import type { Store } from '../store/store.js'
-import { archiveError, readArchive } from './archive-reader.js'
+import { peeked } from './archive-compression.js'
+import { type ArchiveMember, archiveError, readArchive } from './archive-reader.js'
+import { readUnpacked } from './archive-unpacked.js'
 import { dockerImages } from './load-docker.js'
 import { type Members, takeMember } from './load-members.js'
 import { layoutImages, readLayoutDirectory } from './load-oci.js'
@@ -13,18 +15,23 @@ import type { NamedImage } from './names.js'
 /** A path of an archive or of an OCI layout, or the bytes of an archive. */
 export type LoadSource = string | AsyncIterable<Uint8Array> | Uint8Array
 
+export interface LoadOptions {
+  signal?: AbortSignal
+}
+
 /** Nothing has a name before all of it is there, and verified. */
 export async function loadImages(
   store: Store,
   source: LoadSource,
-  { signal }: { signal?: AbortSignal } = {},
+  scratch: () => Promise<string>,
+  { signal }: LoadOptions = {},
 ): Promise<NamedImage[]> {
   const lease = await store.lease()
   try {
     const directory = typeof source === 'string' && (await isDirectory(source))
     const images = directory
       ? await readLayoutDirectory(store, lease, source, signal)
-      : await fromArchive(store, lease, chunksOf(source), signal)
+      : await fromArchive(store, lease, source, scratch, signal)
     if (images.length === 0) throw archiveError('there is no image in it')
     for (const { descriptor, names } of images) {
       if (names.length === 0) await store.refs.keep(descriptor)
@@ -39,11 +46,15 @@ export async function loadImages(
 async function fromArchive(
   store: Store,
   lease: Lease,
-  chunks: AsyncIterable<Uint8Array>,
+  source: unknown,
+  scratch: () => Promise<string>,
   signal: AbortSignal | undefined,
 ): Promise<NamedImage[]> {
   const members: Members = { documents: new Map(), stored: new Map(), links: new Map() }
-  await readArchive(chunks, (member) => takeMember(store, lease, members, member), signal)
+  const take = (member: ArchiveMember) => takeMember(store, lease, members, member)
+  const { compression, chunks } = await peeked(chunksOf(source))
+  if (compression === 'zstd') await readUnpacked(await scratch(), chunks, take, signal)
+  else await readArchive(chunks, take, signal)
   const { documents } = members
   const [layout, index, docker] = ['oci-layout', 'index.json', 'manifest.json'].map((name) => documents.get(name))
   if (layout && index) return layoutImages(store, { layout, index, docker })
@@ -60,6 +71,7 @@ async function isDirectory(source: string): Promise<boolean> {
   })
 }
 
+/** Of a stream, whatever ends it early ends with an error of ours. */
 function chunksOf(source: unknown): AsyncIterable<Uint8Array> {
   if (typeof source === 'string') return createReadStream(source, { highWaterMark: 1024 * 1024 })
   if (source instanceof Uint8Array) return one(source)

@@ -3,17 +3,21 @@ import { CaissonError } from '../errors.js'
 import { snapshotSweeper } from '../snapshot/snapshots.js'
 import type { Collected } from '../store/collect.js'
 import type { Store } from '../store/store.js'
+import { checkNames, type Names } from '../util/option-names.js'
 import { familiar } from './describe.js'
-import { fitsLabels, type ImageFilter, namedImages } from './list.js'
+import { type ImageFilter, imageFilter } from './filter.js'
+import { namedImages } from './list.js'
 import type { NamedImage } from './names.js'
 import { readStored } from './stored.js'
 
-export interface PruneFilter extends Pick<ImageFilter, 'label'> {
+export interface PruneFilter extends Pick<ImageFilter, 'label' | 'until'> {
   /** Images with names, too, unless a container uses them. Default false: only those without a name. */
   all?: boolean
-  /** Only those that were made before. */
-  until?: Date
+  /** Docker's spelling of the same: false is `all`. */
+  dangling?: boolean
 }
+
+const PRUNE: Names<PruneFilter> = { all: true, dangling: true, label: true, until: true }
 
 export interface Pruned {
   /** Names, or the digest of an image without one. */
@@ -58,27 +62,24 @@ export async function removeImage(
 
 export async function pruneImages(
   store: Store,
-  { all = false, until, label }: PruneFilter,
+  filter: PruneFilter,
   users: (image: NamedImage) => Promise<string[]>,
 ): Promise<Pruned> {
+  checkNames(filter, PRUNE, '')
+  const { dangling, all = dangling === false, until, label } = filter
+  const byDocument = label !== undefined || until !== undefined
+  const fits = await imageFilter(store, { label, until })
   const gone: string[] = []
   for (const image of await namedImages(store)) {
     const { descriptor, names } = image
     if (names.length > 0 && !all) continue
-    if ((label !== undefined || until !== undefined) && !(await fits(store, image, { label, until }))) continue
+    if (byDocument && !fits.document((await readStored(store, descriptor)).document)) continue
     if ((await users(image)).length > 0) continue
     await store.refs.deleteImage(descriptor.digest)
     gone.push(...(names.length > 0 ? familiar(names) : [descriptor.digest]))
   }
   const { blobs, bytes } = await collectStore(store)
   return { images: gone, blobs, bytes }
-}
-
-async function fits(store: Store, { descriptor }: NamedImage, filter: Pick<PruneFilter, 'label' | 'until'>) {
-  const { document } = await readStored(store, descriptor)
-  const { until } = filter
-  if (until !== undefined && !(document.created !== undefined && new Date(document.created) < until)) return false
-  return fitsLabels(document.config, filter)
 }
 
 function inUse(message: string, hint: string): CaissonError {

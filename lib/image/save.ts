@@ -28,6 +28,17 @@ export interface SavedImage {
   names: readonly string[]
 }
 
+/** An image that is there by several names is in the archive once, with all of them. */
+export function savedTogether(images: readonly SavedImage[]): SavedImage[] {
+  const together = new Map<string, SavedImage>()
+  for (const { image, names } of images) {
+    const { digest } = image.descriptor
+    const before = together.get(digest)?.names ?? []
+    together.set(digest, { image, names: [...new Set([...before, ...names])] })
+  }
+  return [...together.values()]
+}
+
 const BLOCK = 512
 const CHUNK = 1024 * 1024
 

@@ -1,8 +1,8 @@
 /** Images from and to registries. */
-import { CaissonError } from '../errors.js'
+import { CaissonError, invalidArgument } from '../errors.js'
 import { parseReference, type Reference } from '../reference/parse.js'
 import { withClient } from '../registry/clients.js'
-import type { Auth } from '../registry/credentials.js'
+import { type Auth, checkAuth } from '../registry/credentials.js'
 import type { OnProgress } from '../registry/progress.js'
 import { pullInto, type PullOptions as RegistryPullOptions } from '../registry/pull.js'
 import { pushFrom } from '../registry/push.js'
@@ -14,6 +14,7 @@ import { DOCUMENT_BOUNDS } from '../spec/json.js'
 import { isIndex } from '../spec/media-types.js'
 import { formatPlatform, type Platform, parsePlatform, platformRank } from '../spec/platform.js'
 import type { Store } from '../store/store.js'
+import { checkNames, type Names } from '../util/option-names.js'
 import { namedIn } from './names.js'
 import type { ImageRoots } from './rootfs.js'
 import { readStored, type StoredImage } from './stored.js'
@@ -31,17 +32,29 @@ export interface PullOptions extends TransferOptions {
   platform?: string
 }
 
+const TRANSFER: Names<TransferOptions> = { auth: true, onProgress: true, signal: true }
+const PULL: Names<PullOptions> = { ...TRANSFER, platform: true }
+
+/** Before anybody is asked: credentials that are misspelt would be missing. */
+function checkTransfer({ auth, onProgress }: TransferOptions): void {
+  // Docker's clients send an object of empty strings for nobody.
+  const nobody = (given: object) => Object.values(given).every((value) => value === '' || value === undefined)
+  if (auth !== undefined && typeof auth !== 'function' && !checkAuth(auth) && !nobody(auth))
+    throw invalidArgument('auth', auth, '{ username, password }, { identityToken } or { registryToken }')
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw invalidArgument('onProgress', onProgress, 'a function')
+}
+
 export interface PulledImage {
   descriptor: Descriptor
   platform?: Platform
 }
 
 /** Nothing has the name before all of it is there, verified and unpacked. */
-export async function pullImage(
-  roots: ImageRoots,
-  ref: string,
-  { auth, onProgress, signal, platform }: PullOptions = {},
-): Promise<PulledImage> {
+export async function pullImage(roots: ImageRoots, ref: string, options: PullOptions = {}): Promise<PulledImage> {
+  checkNames(options, PULL, '')
+  checkTransfer(options)
+  const { auth, onProgress, signal, platform } = options
   const reference = parseReference(ref)
   const wanted = platform === undefined ? undefined : parsePlatform(platform)
   const { store } = roots
@@ -52,9 +65,9 @@ export async function pullImage(
     // A name may mean one image alone, and only its configuration says what it is for.
     if (wanted && platformRank(document, wanted) === undefined) throw otherPlatform(ref, document, wanted)
     const diffIds = document.rootfs.diff_ids
-    const options = { lease: roots.lease, signal }
+    const holding = { lease: roots.lease, signal }
     await layers?.stop()
-    layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, options)
+    layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, holding)
     return layers
   }
   try {
@@ -84,16 +97,19 @@ export async function pushImage(
   store: Store,
   ref: string,
   image: StoredImage,
-  { auth, onProgress, signal }: TransferOptions = {},
+  options: TransferOptions = {},
 ): Promise<void> {
+  checkNames(options, TRANSFER, '')
+  checkTransfer(options)
+  const { auth, onProgress, signal } = options
   const lease = await store.lease()
   try {
     const root = (await isWhole(store, image.root)) ? image.root : image.descriptor
     await lease.add({ digest: root.digest, mediaType: root.mediaType })
     const reference = parseReference(ref)
     const mountFrom = await repositoriesWith(store, reference)
-    const options = { onProgress, signal, mountFrom: (digest: string) => mountFrom.get(digest) }
-    await withClient(auth, (client) => pushFrom(store, client, reference, root, options))
+    const transfer = { onProgress, signal, mountFrom: (digest: string) => mountFrom.get(digest) }
+    await withClient(auth, (client) => pushFrom(store, client, reference, root, transfer))
   } finally {
     await lease.release()
   }

@@ -23,6 +23,8 @@ export interface IngestOptions {
   signal?: AbortSignal
   /** Begins anew, and does not continue an interrupted download. */
   fresh?: boolean
+  /** Reads what is there already, and takes the new content for it when it is damaged. */
+  repair?: boolean
 }
 
 /** Bytes on disk. */
@@ -80,8 +82,9 @@ export class Store {
   }
 
   /** Takes content in. While another process brings the same, it waits, and then finds it. */
-  async ingest(expected: Expected, { lease, ...options }: IngestOptions = {}): Promise<Ingest> {
+  async ingest(expected: Expected, { lease, repair, ...options }: IngestOptions = {}): Promise<Ingest> {
     await lease?.add({ digest: expected.digest })
+    if (repair) await this.discardDamaged(expected.digest)
     return startIngest(this.#layout, expected, () => this.has(expected.digest), options)
   }
 
@@ -104,8 +107,12 @@ export class Store {
   }
 
   /** Takes in content whose digest nobody knows yet. */
-  spool(lease: Lease): Promise<Spool> {
-    return startSpool(this.#layout, (digest) => this.has(digest), lease)
+  spool(lease: Lease, { repair = false }: Pick<IngestOptions, 'repair'> = {}): Promise<Spool> {
+    const isThere = async (digest: string) => {
+      if (repair) await this.discardDamaged(digest)
+      return this.has(digest)
+    }
+    return startSpool(this.#layout, isThere, lease)
   }
 
   lease(): Promise<Lease> {

@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { type CaissonError, Image, run, verifyStore } from '../../lib/index.js'
+import { CaissonError, Image, run, verifyStore } from '../../lib/index.js'
 import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { type Member, member } from '../support/archive.js'
 import { busyboxImage, noBusybox, tar } from '../support/busybox-image.js'
@@ -25,6 +25,7 @@ const withBusybox = testIf(noBusybox)
 const need = (...programs: string[]) => programs.map((name) => !findProgram(name) && `no ${name}`).find(Boolean)
 // As an ordinary user it cannot give the archive's files their owner.
 const withSkopeo = testIf(noBusybox || need('skopeo') || (!isRoot && 'skopeo gives files to root'))
+const withZstd = testIf(noBusybox || need('zstd'))
 const withUmoci = testIf(noBusybox || need('umoci'))
 const withPodman = testIf(
   noBusybox || need('podman') || (!isRoot && 'podman needs a login session of an ordinary user'),
@@ -50,8 +51,9 @@ afterAll(removeScratch)
 describe('an archive', () => {
   for (const format of ['oci', 'docker'] as const)
     withBusybox(`of the form ${format} gives back the same image, with its names`, async () => {
-      const image = await stored()
-      await image.tag('other:2')
+      const { id } = await stored()
+      await (await Image.get(id)).tag('other:2')
+      const image = await Image.get(id)
       const file = fresh('saved.tar')
       await image.save(file, { format })
       const again = fresh('again.tar')
@@ -66,6 +68,48 @@ describe('an archive', () => {
       ])
       expect((await run('other:2', ['cat', '/greeting'])).stdout).toBe('hello from the upper layer')
     })
+
+  withBusybox(
+    'has the name alone that the image was found by, as with docker save; several images have theirs',
+    async () => {
+      const image = await stored()
+      await image.tag('other:2')
+      const file = fresh('saved.tar')
+      for (const name of ['other:2', 'team/box:1']) {
+        await (await Image.get(name)).save(file, { format: 'docker' })
+        const [{ RepoTags }] = JSON.parse(sh('tar', '-xOf', file, 'manifest.json'))
+        expect(RepoTags).toEqual([name])
+      }
+      await Image.saveAll([await Image.get('other:2'), await Image.get('team/box:1')], file)
+      await image.remove({ force: true })
+      expect((await Image.loadAll(file)).map(({ tags }) => tags)).toEqual([['other:2', 'team/box:1']])
+    },
+  )
+
+  withZstd('that is compressed with zstd is read; a half of it is refused', async () => {
+    const image = await stored()
+    for (const format of ['oci', 'docker'] as const) {
+      const file = fresh('saved.tar')
+      await image.save(file, { format })
+      sh('zstd', '-q', file)
+      const bytes = readFileSync(`${file}.zst`)
+      for (const source of [`${file}.zst`, bytes, createReadStream(`${file}.zst`)])
+        expect((await Image.load(source)).id).toBe(image.id)
+      const half = await Image.load(bytes.subarray(0, bytes.length >> 1)).then(undefined, (error) => error)
+      expect(half).toBeInstanceOf(CaissonError)
+    }
+    expect(await verifyStore()).toMatchObject({ ok: true })
+  })
+
+  test.each([
+    ['xz', '\xfd7zXZ\0'],
+    ['bzip2', 'BZh91AY&SY'],
+  ])('that is compressed with %s is refused by that name', async (name, start) => {
+    await expect(Image.load(Buffer.from(`${start}more`, 'latin1'))).rejects.toMatchObject({
+      code: 'ERR_CAISSON_IMAGE_ARCHIVE',
+      message: `image archive: it is compressed with ${name}`,
+    })
+  })
 
   withBusybox('comes as a stream, compressed or not, or as bytes', async () => {
     const image = await stored()

@@ -1,6 +1,8 @@
 /** Images whose content was damaged on disk: they are fetched anew, or removed, and do not keep anybody from the others. */
+
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Image, verifyStore } from '../../lib/index.js'
 import { RegistryClient } from '../../lib/registry/client.js'
@@ -59,6 +61,24 @@ for (const part of ['manifest', 'configuration', 'layer', 'all'] as const)
     )
     const pulled = await Image.pull(name)
     expect([pulled.id, pulled.tags]).toEqual([image.config.digest, [name]])
+    expect(await verifyStore()).toMatchObject({ ok: true, problems: [] })
+  })
+
+for (const format of ['oci', 'docker', 'layout'] as const)
+  test(`a damaged layer is repaired by loading it again: ${format}`, async () => {
+    const name = `docker.io/team/${format}:1`
+    const image = await stored(name)
+    const file = path.join(scratch(), 'saved.tar')
+    await (await Image.get(name)).save(file, { format: format === 'layout' ? 'oci' : format })
+    let source = file
+    if (format === 'layout') {
+      source = path.join(scratch(), 'layout')
+      mkdirSync(source)
+      execFileSync('tar', ['-xf', file, '-C', source])
+    }
+    for (const { digest } of image.layers) await damage(digest)
+    expect((await verifyStore()).ok).toBe(false)
+    await Image.load(source)
     expect(await verifyStore()).toMatchObject({ ok: true, problems: [] })
   })
 

@@ -1,4 +1,6 @@
 /** Images in the store: names, lists, removal, what containers of them get, and images of containers. */
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
 import { type CaissonError, Container, Image, run, verifyStore } from '../../lib/index.js'
 import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { busyboxImage, folder, noBusybox, tar } from '../support/busybox-image.js'
@@ -69,6 +71,42 @@ describe('an image in the store', () => {
     expect(images).toEqual([first.digest])
     expect(bytes).toBeGreaterThan(0)
     expect((await Image.list()).map(({ id }) => id)).toEqual([second.id])
+  })
+
+  test('is listed by when it was made; filters that nobody knows are refused', async () => {
+    const root = path.join(scratch(), 'dated')
+    mkdirSync(root)
+    await (await Image.fromRootfs(root)).tag('box:1')
+    const later = new Date(Date.now() + 3_600_000)
+    expect(await Image.list({ until: later })).toHaveLength(1)
+    expect(await Image.list({ until: '2000-01-01T00:00:00Z' })).toEqual([])
+    expect(await Image.list({ before: 'box:1' })).toEqual([])
+    for (const filter of [{ nonsense: 1 }, { until: 'yesterday' }, { dangling: 'yes' }, { label: 1 }])
+      expect(await failure(Image.list(filter as object))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+    expect(await failure(Image.list({ since: 'nobody' }))).toBe('ERR_CAISSON_IMAGE_NOT_FOUND')
+    for (const filter of [{ labels: 'a' }, { until: 'soon' }])
+      expect(await failure(Image.prune(filter as object))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+    expect((await Image.prune({ dangling: false, until: '24h' })).images).toEqual([])
+    expect((await Image.prune({ dangling: false, until: later })).images).toEqual(['box:1'])
+  })
+
+  test('of a directory has the id that it is found by when it has a name', async () => {
+    const root = path.join(scratch(), 'root')
+    mkdirSync(root)
+    const image = await Image.fromRootfs(root, { Cmd: ['/nothing'] })
+    await image.tag('directory:1')
+    expect((await Image.get('directory:1')).id).toBe(image.id)
+    expect((await Image.get(image.id)).tags).toEqual(image.tags)
+  })
+
+  test('with options that nobody understands is refused', async () => {
+    const root = scratch()
+    for (const config of [{ Cmd: 'sh' }, { Env: { A: '1' } }, { Env: ['=x'] }, { cmd: ['sh'] }, null])
+      expect(await failure(Image.fromRootfs(root, config as object))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+    for (const options of [{ auth: 5 }, { auth: { user: 'x' } }, { onProgress: 5 }, { plattform: 'linux/amd64' }])
+      expect(await failure(Image.pull('localhost:1/box', options as object))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+    const pull = 'sometimes' as 'always'
+    expect(await failure(Promise.resolve(run('localhost:1/box', [], { pull })))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
   })
 
   withBusybox('is not removed while a container is made of it, unless by force; the container goes on', async () => {

@@ -1,10 +1,8 @@
 /** What was asked for must not silently be missing: a misspelled limit or protection is an error. */
-import { CaissonError, invalidArgument } from '../../errors.js'
+import { invalidArgument } from '../../errors.js'
 import type { ContainerOptions, ExecOptions, Limits, Mount, SecurityOptions } from '../../options.js'
+import { checkNames, type Names } from '../../util/option-names.js'
 import { checkEgress } from './egress.js'
-
-/** Names of a type's properties; the compiler says when one is missing. */
-type Names<T> = Record<keyof Required<T>, true>
 
 const EXEC: Names<ExecOptions> = {
   env: true,
@@ -108,22 +106,6 @@ export function checkExecOptions(options: ExecOptions): void {
 export function checkPoolRunOptions(options: ExecOptions & { files?: unknown }): void {
   checkNames(options, POOL_RUN, '')
 }
-
-function checkNames(given: object | undefined, known: Record<string, true>, prefix: string): void {
-  if (given === undefined) return
-  if (typeof given !== 'object' || given === null)
-    throw invalidArgument(prefix.slice(0, -1) || 'options', given, 'an object')
-  for (const name in given) {
-    if (Object.hasOwn(known, name)) continue
-    const close = Object.keys(known).find((each) => plain(each) === plain(name))
-    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `there is no option ${prefix}${name}`, {
-      stage: 'options',
-      hint: close ? `It is written ${prefix}${close}.` : `There are: ${Object.keys(known).join(', ')}.`,
-    })
-  }
-}
-
-const plain = (name: string) => name.toLowerCase().replace(/[_-]|s$/g, '')
 
 function checkValues(options: ContainerOptions): void {
   const { network, egress, security } = options
