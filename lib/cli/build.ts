@@ -4,7 +4,7 @@ import { build, check } from '../build/build.js'
 import type { BuildOptions, BuildOutput, CacheTarget } from '../index.js'
 import { buildProgress, warningOf } from './build-progress.js'
 import type { Command } from './command.js'
-import { type Flag, type Flags, parseFlags } from './flags.js'
+import type { Flag, Flags } from './flags.js'
 import { usageError } from './usage.js'
 import { parsePair } from './values.js'
 
@@ -55,7 +55,7 @@ without one, a Dockerfile) from the standard input.`,
   exits: 'Exits with 0, or with 1 when it failed, or with --check when there are warnings.',
 
   async run(flags, words) {
-    const context = contextOf(flags, words)
+    const context = contextOf(words)
     const abort = new AbortController()
     const stop = () => abort.abort()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
@@ -82,12 +82,9 @@ without one, a Dockerfile) from the standard input.`,
   },
 }
 
-/** As docker: flags may also follow the context. */
-function contextOf(flags: Flags, [context, ...others]: readonly string[]): string {
+function contextOf([context, more]: readonly string[]): string {
   if (context === undefined) throw usageError('build: there is no context', 'Write caisson build [FLAGS] DIRECTORY.')
-  const { flags: more, rest } = parseFlags(FLAGS, others)
-  if (rest.length > 0) throw usageError(`build: ${rest[0]} is too much`, 'There is one context.')
-  for (const { name } of FLAGS) for (const value of more.list(name) ?? []) flags.add(name, value)
+  if (more !== undefined) throw usageError(`build: ${more} is too much`, 'There is one context.')
   return context
 }
 

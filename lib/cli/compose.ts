@@ -4,7 +4,7 @@ import { CaissonError, compose, type Project, type ProjectContainer } from '../i
 import { buildProgress } from './build-progress.js'
 import type { Command } from './command.js'
 import { LogPrinter } from './compose-log.js'
-import { describeFlags, type Flag, type Flags, parseFlags } from './flags.js'
+import { describeFlags, type Flag, type Flags, parseMixedFlags } from './flags.js'
 import { table } from './table.js'
 import { usageError } from './usage.js'
 import { parseNumber } from './values.js'
@@ -105,6 +105,7 @@ const SUBCOMMANDS: Record<string, Subcommand> = {
 
 export const composeCommand: Command = {
   summary: 'Services of a compose file: up, down, ps, logs',
+  flagsFirst: true,
   usage: 'compose [FLAGS] COMMAND',
   description: `Runs the services of a compose file (compose.yaml in this directory, unless --file names another). They live as long as
 "up" does; "caisson compose COMMAND --help" says more of a command.
@@ -124,7 +125,7 @@ ${Object.entries(SUBCOMMANDS)
         `There are ${Object.keys(SUBCOMMANDS).join(', ')}.`,
       )
     const help = boolean('help', 'Print this')
-    const { flags: own, rest } = parseFlags([...command.flags, help], words)
+    const { flags: own, rest } = parseMixedFlags([...command.flags, help], words)
     if (own.boolean('help')) {
       process.stdout.write(
         `Usage: caisson compose ${command.usage}\n\n${command.summary}.\n\nFlags:\n${describeFlags([...command.flags, help])}\n`,

@@ -38,6 +38,22 @@ export class Flags {
   }
 }
 
+/** As docker for commands without a program: flags may also follow words; `--` ends them. */
+export function parseMixedFlags(table: readonly Flag[], args: readonly string[]): { flags: Flags; rest: string[] } {
+  const all = new Flags()
+  const words: string[] = []
+  let left: readonly string[] = args
+  for (;;) {
+    const { flags, rest } = parseFlags(table, left)
+    for (const { name } of table) for (const value of flags.list(name) ?? []) all.add(name, value)
+    const ended = left[left.length - rest.length - 1] === '--'
+    const [word, ...more] = rest
+    if (word === undefined || ended) return { flags: all, rest: [...words, ...rest] }
+    words.push(word)
+    left = more
+  }
+}
+
 /** What follows the flags is `rest`, whatever it looks like: it belongs to the program in the container. */
 export function parseFlags(table: readonly Flag[], args: readonly string[]): { flags: Flags; rest: string[] } {
   const byName = new Map<string, Flag>()

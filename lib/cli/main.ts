@@ -2,7 +2,7 @@
 import { debuglog } from 'node:util'
 import { CaissonError } from '../errors.js'
 import type { Command } from './command.js'
-import { describeFlags, type Flag, parseFlags } from './flags.js'
+import { describeFlags, type Flag, parseFlags, parseMixedFlags } from './flags.js'
 import { usageError } from './usage.js'
 import { version } from './version.js'
 
@@ -18,6 +18,11 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   rmi: async () => (await import('./images.js')).rmiCommand,
   save: async () => (await import('./images.js')).saveCommand,
   load: async () => (await import('./images.js')).loadCommand,
+  history: async () => (await import('./inspect.js')).historyCommand,
+  inspect: async () => (await import('./inspect.js')).inspectCommand,
+  prune: async () => (await import('./images.js')).pruneCommand,
+  login: async () => (await import('./login.js')).loginCommand,
+  logout: async () => (await import('./login.js')).logoutCommand,
   doctor: async () => (await import('./doctor.js')).doctorCommand,
 }
 
@@ -37,14 +42,25 @@ ${commands.join('\n')}
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args
+  const [name, ...rest] = ofImages(args)
   if (name === undefined || name === '--help' || name === 'help') return print(await overview())
-  if (name === '--version' || name === 'version') return print(version())
+  if (name === '--version' || name === '-v' || name === 'version') return print(version())
   const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (!load) throw usageError(`there is no command ${JSON.stringify(name)}`, 'See caisson --help.')
   const command = await load()
-  const { flags, rest: words } = parseFlags([...command.flags, HELP], rest)
+  const parse = command.flagsFirst ? parseFlags : parseMixedFlags
+  const { flags, rest: words } = parse([...command.flags, HELP], rest)
   return flags.boolean('help') ? print(helpOf(command)) : command.run(flags, words)
+}
+
+const OF_IMAGES: Record<string, string> = { ls: 'images', list: 'images', rm: 'rmi', remove: 'rmi' }
+for (const name of ['build', 'history', 'inspect', 'load', 'prune', 'pull', 'push', 'save', 'tag'])
+  OF_IMAGES[name] = name
+
+/** `caisson image ls` and the like, as docker's longer names. */
+function ofImages(args: readonly string[]): readonly string[] {
+  const [name, sub = '', ...rest] = args
+  return name === 'image' && Object.hasOwn(OF_IMAGES, sub) ? [OF_IMAGES[sub] as string, ...rest] : args
 }
 
 /** Of `caisson run`, whose program may end with any other code: as docker run. */

@@ -11,6 +11,7 @@ export const OWN_ERROR = 125
 
 export const runCommand: Command = {
   summary: 'Run a program in a new container',
+  flagsFirst: true,
   usage: 'run [FLAGS] IMAGE [COMMAND] [ARGUMENT...]',
   description: `Runs a program in a new container, which is removed when the program has ended. IMAGE is the name of an image, or
 "host": the programs of this machine, read-only, and nothing else of it.`,

@@ -20,6 +20,7 @@ import {
 } from 'node:fs/promises'
 import path from 'node:path'
 import type { HostTree } from '../runtime/options/workload.js'
+import { storeError } from '../store/failure.js'
 
 /** Shown as they are. Distributions that have merged the others into /usr have links in their place. */
 const SHOWN = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']
@@ -139,7 +140,10 @@ export async function hostRoot(directory: string): Promise<HostRoot> {
     .update(JSON.stringify({ form: 2, trees, entries, MADE_UP }))
     .digest('hex')
   const skeleton = path.join(directory, digest)
-  if (!(await stat(skeleton).catch(() => undefined))) await makeSkeleton(directory, skeleton, trees, entries)
+  if (!(await stat(skeleton).catch(() => undefined)))
+    await makeSkeleton(directory, skeleton, trees, entries).catch((error) => {
+      throw storeError(error, 'the root of the host image cannot be made')
+    })
   return { skeleton, trees, hidden, shown, digest: `sha256:${digest}` }
 }
 

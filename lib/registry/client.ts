@@ -41,6 +41,16 @@ export class RegistryClient implements Disposable {
     this.#retry = retryOptions(options)
   }
 
+  /** Whether the registry knows who we are: ERR_CAISSON_REGISTRY_AUTH when not. */
+  async logIn(registry: string, signal?: AbortSignal): Promise<void> {
+    const endpoint = await this.#servers.origin(registry, '')
+    const ask = async () => {
+      const response = await endpoint.expect({ method: 'GET', to: '/v2/', scopes: [], signal }, [200], 'the login')
+      await response.body.discard()
+    }
+    await retrying(ask, this.#retry, signal)
+  }
+
   /** What a name means now; undefined when the registry does not say without sending it. */
   head(reference: Reference, signal?: AbortSignal): Promise<Descriptor | undefined> {
     return this.#pulling(reference, (endpoint) => headManifest(endpoint, reference, signal), signal)

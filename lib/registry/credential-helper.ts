@@ -1,4 +1,4 @@
-/** Programs that keep credentials: `docker-credential-NAME get`, the host on stdin, JSON on stdout. */
+/** Programs that keep credentials: `docker-credential-NAME get` with the host on stdin and JSON on stdout, `store`, `erase`. */
 import { spawn } from 'node:child_process'
 import { type Credentials, configError, madeCredentials } from './auth-file.js'
 import { abortedError, throwIfAborted } from './failure.js'
@@ -17,19 +17,35 @@ export async function askHelper(
   env: NodeJS.ProcessEnv,
   signal?: AbortSignal,
 ): Promise<Credentials | undefined> {
-  if (!/^[A-Za-z0-9._-]+$/.test(name)) throw configError(file, `${JSON.stringify(name)} is no name of a helper`)
-  const program = `docker-credential-${name}`
+  const stdout = await tellHelper(name, 'get', host, file, env, signal)
+  return stdout === undefined ? undefined : parseAnswer(stdout, programOf(name, file), file)
+}
+
+/** What it prints; undefined: it has nothing for this host. */
+export async function tellHelper(
+  name: string,
+  action: 'get' | 'store' | 'erase',
+  input: string,
+  file: string,
+  env: NodeJS.ProcessEnv,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  const program = programOf(name, file)
   throwIfAborted(signal)
-  const { status, stdout } = await runHelper(program, host, env, signal).catch((error: NodeJS.ErrnoException) => {
+  const running = runHelper(program, action, input, env, signal)
+  const { status, stdout } = await running.catch((error: NodeJS.ErrnoException) => {
     if (signal?.aborted) throw abortedError()
     const why = error.code === 'ENOENT' ? 'is not in PATH' : `cannot be run: ${error.code ?? error.message}`
     throw configError(file, `${program} ${why}`, 'Install it, or take credHelpers or credsStore out of the file.')
   })
-  if (status !== 0) {
-    if (stdout.trim() === NOT_FOUND) return undefined
-    throw configError(file, `${program} fails: ${printable(stdout) || `exit code ${status}`}`, 'Try it by hand.')
-  }
-  return parseAnswer(stdout, program, file)
+  if (status === 0) return stdout
+  if (stdout.trim() === NOT_FOUND) return undefined
+  throw configError(file, `${program} fails: ${printable(stdout) || `exit code ${status}`}`, 'Try it by hand.')
+}
+
+function programOf(name: string, file: string): string {
+  if (!/^[A-Za-z0-9._-]+$/.test(name)) throw configError(file, `${JSON.stringify(name)} is no name of a helper`)
+  return `docker-credential-${name}`
 }
 
 function parseAnswer(stdout: string, program: string, file: string): Credentials | undefined {
@@ -48,12 +64,13 @@ function parseAnswer(stdout: string, program: string, file: string): Credentials
 
 function runHelper(
   program: string,
-  host: string,
+  action: string,
+  input: string,
   env: NodeJS.ProcessEnv,
   signal?: AbortSignal,
 ): Promise<{ status: number; stdout: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'], env, signal, killSignal: 'SIGKILL' })
+    const child = spawn(program, [action], { stdio: ['pipe', 'pipe', 'ignore'], env, signal, killSignal: 'SIGKILL' })
     const parts: Buffer[] = []
     let size = 0
     const fail = (message: string) => {
@@ -76,6 +93,6 @@ function runHelper(
     })
     // One that does not read its input ends it; what it prints counts.
     child.stdin.on('error', () => undefined)
-    child.stdin.end(host)
+    child.stdin.end(input)
   })
 }

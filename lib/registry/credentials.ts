@@ -50,10 +50,15 @@ function badSecret(option: string, name: string, what: string): CaissonError {
   })
 }
 
+/** Where docker keeps logins, or whoever uses these files was told to. */
+export function dockerAuthFile(env: NodeJS.ProcessEnv, home = homedir()): string {
+  return env.REGISTRY_AUTH_FILE || path.join(env.DOCKER_CONFIG || path.join(home, '.docker'), 'config.json')
+}
+
 /** In the order in which they are asked. */
 export function authFiles(env: NodeJS.ProcessEnv, home = homedir()): string[] {
   if (env.REGISTRY_AUTH_FILE) return [env.REGISTRY_AUTH_FILE]
-  const docker = path.join(env.DOCKER_CONFIG || path.join(home, '.docker'), 'config.json')
+  const docker = dockerAuthFile(env, home)
   const config = env.XDG_CONFIG_HOME || path.join(home, '.config')
   const containers = [
     ...(env.XDG_RUNTIME_DIR ? [path.join(env.XDG_RUNTIME_DIR, 'containers/auth.json')] : []),

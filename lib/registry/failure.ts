@@ -174,7 +174,7 @@ export function statusError(answer: Answer, what: string, secrets: Iterable<stri
 }
 
 export const LOGIN =
-  'The registry wants a login, or does not accept this one: give auth, or log in (docker login writes config.json).'
+  'The registry wants a login, or does not accept this one: give auth, or log in (caisson login, docker login).'
 
 /** The messages of the errors that a registry reports (distribution specification, "Error Codes"). */
 function serverMessage(text: string): string {

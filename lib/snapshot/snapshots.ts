@@ -20,8 +20,9 @@ import { removeTree } from '../layer/tree.js'
 import { parseDigest } from '../spec/digest.js'
 import type { Sweeper } from '../store/collect.js'
 import { storeError } from '../store/failure.js'
-import { isMissing, syncDirectory } from '../store/files.js'
+import { isMissing, isReadOnly, syncDirectory } from '../store/files.js'
 import { type Lock, takeLock, tryLock } from '../store/lock.js'
+import { makeDirectories } from '../util/directories.js'
 
 /** How layers are unpacked; those of one form cannot be used as those of another. */
 export interface SnapshotForm {
@@ -70,17 +71,23 @@ export class Snapshots {
     const top = path.join(store, 'snapshots')
     const snapshots = new Snapshots(path.join(top, form.name), form)
     try {
-      // Passed through by a root that was mapped for it; each layer is closed by itself.
-      await mkdir(snapshots.#directory, { recursive: true, mode: 0o711 })
-      for (const inner of ['new', 'locks'])
-        await mkdir(path.join(snapshots.#directory, inner), { recursive: true, mode: 0o700 })
-      await mkdir(snapshots.empty, { recursive: true })
-      // What containers see of it is its mode, and that has nothing to do with our umask.
-      if (((await stat(snapshots.empty)).mode & 0o7777) !== 0o755) await chmod(snapshots.empty, 0o755)
+      await snapshots.#makeDirectories().catch((error) => {
+        // Images can be looked at there; layers are not unpacked.
+        if (!isReadOnly(error)) throw error
+      })
     } catch (error) {
       throw storeError(error, 'the directory for layers cannot be made')
     }
     return snapshots
+  }
+
+  async #makeDirectories(): Promise<void> {
+    // Passed through by a root that was mapped for it; each layer is closed by itself.
+    await makeDirectories(this.#directory, 0o711)
+    for (const inner of ['new', 'locks']) await makeDirectories(path.join(this.#directory, inner), 0o700)
+    await makeDirectories(this.empty, 0o755)
+    // What containers see of it is its mode, and that has nothing to do with our umask.
+    if (((await stat(this.empty)).mode & 0o7777) !== 0o755) await chmod(this.empty, 0o755)
   }
 
   /** A layer that is there, by its chain id or its diff id. To be asked when a lease holds both. */

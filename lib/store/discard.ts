@@ -20,7 +20,7 @@ export async function discardDamaged(layout: Layout, blobs: Blobs, digest: strin
       lock.release()
     }
   } catch (error) {
-    throw storeError(error, `${digest} is damaged, and cannot be taken away`)
+    throw storeError(error, `${digest} cannot be looked at`)
   }
 }
 

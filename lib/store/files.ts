@@ -1,12 +1,13 @@
 /** Files that are there whole or not at all, whatever ends this process or the machine. */
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
+import { constants as files } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { constants } from 'node:os'
 import path from 'node:path'
 
 /** Makes new names in a directory last. */
 export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  const handle = await open(directory, files.O_RDONLY | files.O_DIRECTORY)
   try {
     await handle.sync()
   } finally {
@@ -36,4 +37,10 @@ export async function writeWhole(file: string, content: string | Uint8Array, tem
 /** The error that means a missing file, and no other. */
 export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT'
+}
+
+/** The file system is mounted read-only: what Node says, or a record of the addon. */
+export function isReadOnly(error: unknown): boolean {
+  const { code, errno } = (error ?? {}) as Partial<NodeJS.ErrnoException>
+  return code === 'EROFS' || errno === constants.errno.EROFS
 }

@@ -11,12 +11,13 @@
  *     store/collect.lock              held (shared) by whoever adds something, and alone by whoever collects
  *     store/index.lock                held by whoever writes index.json
  */
-import { access, mkdir, readFile } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parseDigest } from '../spec/digest.js'
 import { parseDocument } from '../spec/json.js'
+import { makeDirectories } from '../util/directories.js'
 import { damaged } from './failure.js'
-import { isMissing, writeWhole } from './files.js'
+import { isMissing, isReadOnly, writeWhole } from './files.js'
 import { withLock } from './lock.js'
 
 const LAYOUT_VERSION = '1.0.0'
@@ -51,18 +52,22 @@ export class Layout {
   /** Makes what is missing. Two processes may do so at once. */
   static async open(directory: string): Promise<Layout> {
     const layout = new Layout(path.resolve(directory))
-    // Others may pass through (a root may have been mapped for them); what images hold is for nobody else to read.
-    await mkdir(layout.directory, { recursive: true, mode: 0o711 })
-    const make = (inner: string) => mkdir(inner, { recursive: true, mode: 0o700 })
-    await Promise.all([path.join(layout.directory, 'blobs'), path.dirname(layout.ingest)].map(make))
-    await Promise.all(
-      [path.join(layout.directory, 'blobs/sha256'), layout.ingest, layout.leases, layout.trash, layout.records].map(
-        make,
-      ),
-    )
+    await layout.#makeDirectories().catch(async (error) => {
+      // Where nothing can be written, what is there can be read.
+      if (!isReadOnly(error) || !(await exists(path.join(layout.directory, 'oci-layout')))) throw error
+    })
     await layout.#checkVersion()
     if (!(await exists(layout.index))) await layout.#makeIndex()
     return layout
+  }
+
+  async #makeDirectories(): Promise<void> {
+    // Others may pass through (a root may have been mapped for them); what images hold is for nobody else to read.
+    await makeDirectories(this.directory, 0o711)
+    const make = (inner: string) => makeDirectories(inner, 0o700)
+    await Promise.all([path.join(this.directory, 'blobs'), path.dirname(this.ingest)].map(make))
+    const below = [path.join(this.directory, 'blobs/sha256'), this.ingest, this.leases, this.trash, this.records]
+    await Promise.all(below.map(make))
   }
 
   /** The path of a blob; throws unless it is the digest of content that can be verified. */

@@ -9,7 +9,7 @@ import path from 'node:path'
 import { CaissonError } from '../errors.js'
 import { parseDigest } from '../spec/digest.js'
 import { storeError } from './failure.js'
-import { isMissing } from './files.js'
+import { isMissing, isReadOnly } from './files.js'
 import type { Layout } from './layout.js'
 import { type Lock, takeLock, tryLock, withLock } from './lock.js'
 
@@ -21,13 +21,16 @@ export class Lease {
   readonly #layout: Layout
   readonly #file: string
   readonly #entries = new Map<string, Leased>()
+  /** The store is on a file system that is mounted read-only. */
+  readonly #readOnly: boolean
   #lock: Lock | undefined
 
-  private constructor(layout: Layout, id: string, file: string, lock: Lock) {
+  private constructor(layout: Layout, id: string, file: string, lock: Lock | undefined) {
     this.id = id
     this.#layout = layout
     this.#file = file
     this.#lock = lock
+    this.#readOnly = lock === undefined
   }
 
   static async create(layout: Layout): Promise<Lease> {
@@ -36,6 +39,8 @@ export class Lease {
     try {
       return new Lease(layout, id, file, await takeLock(file, { exclusive: true }))
     } catch (error) {
+      // Nothing is collected there.
+      if (isReadOnly(error)) return new Lease(layout, id, file, undefined)
       throw storeError(error, 'a lease cannot be made')
     }
   }
@@ -74,6 +79,7 @@ export class Lease {
   }
 
   async #write(write: () => Promise<void>): Promise<void> {
+    if (this.#readOnly) return
     if (!this.#lock)
       throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'store: the lease was released', { stage: 'store' })
     try {

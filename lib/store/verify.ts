@@ -2,8 +2,9 @@
 import { CaissonError } from '../errors.js'
 import { digestOfFile } from './blob-file.js'
 import type { Blobs } from './blobs.js'
+import { isReadOnly } from './files.js'
 import type { Layout } from './layout.js'
-import { withLock } from './lock.js'
+import { takeLock } from './lock.js'
 import { Reach } from './reach.js'
 import type { Refs } from './refs.js'
 
@@ -49,7 +50,7 @@ export async function verify(layout: Layout, blobs: Blobs, refs: Refs, signal?: 
     if (actual.digest !== digest) add('corrupt', digest, `${digest} is on disk, and what it holds is ${actual.digest}`)
   }
   // While nothing can be collected: what an image needs is looked for at the moment at which it has a name.
-  await withLock(layout.collectLock, false, async () => {
+  await unlessCollected(layout, async () => {
     for (const { name, descriptor } of await refs.list()) {
       report.images++
       const reach = new Reach(blobs)
@@ -65,6 +66,18 @@ export async function verify(layout: Layout, blobs: Blobs, refs: Refs, signal?: 
   report.problems = [...problems.values()]
   report.ok = report.problems.length === 0
   return report
+}
+
+/** Where nothing can be written, nothing is collected, and no lock can be made. */
+async function unlessCollected(layout: Layout, work: () => Promise<void>): Promise<void> {
+  const lock = await takeLock(layout.collectLock, { exclusive: false }).catch((error) => {
+    if (!isReadOnly(error)) throw error
+  })
+  try {
+    await work()
+  } finally {
+    lock?.release()
+  }
 }
 
 async function recompute(blobs: Blobs, digest: string): Promise<{ digest: string; size: number } | undefined> {

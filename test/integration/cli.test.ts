@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
@@ -27,14 +27,26 @@ describe('caisson', () => {
     expect(caisson([]).stdout).toBe(stdout)
   })
 
-  test.each(['run', 'pull', 'push', 'images', 'tag', 'rmi', 'save', 'load', 'doctor'])(
-    'says what %s can do',
-    (command) => {
-      const { status, stdout } = caisson([command, '--help'])
-      expect(status).toBe(0)
-      expect(stdout).toMatch(new RegExp(`^Usage: caisson ${command} `))
-    },
-  )
+  test.each([
+    'run',
+    'pull',
+    'push',
+    'images',
+    'tag',
+    'rmi',
+    'save',
+    'load',
+    'history',
+    'inspect',
+    'prune',
+    'login',
+    'logout',
+    'doctor',
+  ])('says what %s can do', (command) => {
+    const { status, stdout } = caisson([command, '--help'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(new RegExp(`^Usage: caisson ${command} `))
+  })
 
   test('has the version of the package', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
@@ -52,6 +64,42 @@ describe('caisson', () => {
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
     expect(stderr).toBe('caisson: there is no command "rum"\nhint: See caisson --help.\n')
     expect(caisson(['rum'], { env: { NODE_DEBUG: 'caisson' } }).stderr).toMatch(/\n\s+at /)
+  })
+})
+
+describe('images', () => {
+  const root = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
+  const here = (...args: string[]) => caisson(args, { env: { CAISSON_ROOT: root } })
+  afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+  test('are built, listed, looked at, saved together and removed, with flags before and after', () => {
+    const context = path.join(root, 'context')
+    mkdirSync(context)
+    writeFileSync(path.join(context, 'Dockerfile'), 'FROM scratch\nCOPY Dockerfile /\nLABEL of=cli\n')
+    expect(here('build', context, '-q', '-t', 'box:1').status).toBe(0)
+    expect(here('tag', 'box:1', 'team/box:2')).toEqual({ status: 0, stdout: '', stderr: '' })
+    expect(here('images', '-a', '--format', '{{.Repository}}={{ .Tag }}').stdout).toBe('box=1\nteam/box=2\n')
+    expect(here('images', '--filter', 'label=of=cli', '-q').stdout).toMatch(/^[0-9a-f]{12}\n$/)
+    expect(here('images', '--filter', 'label=of=none', '-q').stdout).toBe('')
+    expect(here('images', '--filter', 'colour=red').status).toBe(1)
+    expect(here('image', 'ls', '--digests').stdout).toMatch(/^box:1 +sha256:[0-9a-f]{64} /m)
+    expect(here('history', 'box:1').stdout).toMatch(/^[-0-9]+ [:0-9]+ +LABEL of=cli/m)
+    const [image] = JSON.parse(here('inspect', 'box:1').stdout)
+    expect(image).toMatchObject({ tags: ['box:1', 'team/box:2'], config: { Labels: { of: 'cli' } } })
+    const missing = here('inspect', 'box:1', 'nobody')
+    expect([missing.status, JSON.parse(missing.stdout)]).toEqual([1, [image]])
+
+    const file = path.join(root, 'both.tar')
+    expect(here('save', 'box:1', 'team/box:2', '-o', file).status).toBe(0)
+    expect(here('rmi', 'box:1', 'nobody', 'team/box:2')).toEqual({
+      status: 1,
+      stdout: 'box:1\nteam/box:2\n',
+      stderr: 'caisson: there is no image "nobody:latest"\n',
+    })
+    expect(here('rmi', '-f', 'nobody').status).toBe(0)
+    expect(here('load', '-q', '-i', file).stdout).toBe('box:1\n')
+    expect(here('prune', '-f').stdout).toBe('Total reclaimed space: 0B\n')
+    expect(here('prune', '-a', '--build-cache').stdout).toMatch(/^box:1\nteam\/box:2\nTotal reclaimed space: /)
   })
 })
 

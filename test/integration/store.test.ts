@@ -9,6 +9,7 @@ import { findProgram, isRoot, testIf } from '../support/needs.js'
 import { makeImage, storeImage } from '../support/store-images.js'
 import { removeScratch, scratch } from '../support/tree.js'
 
+const asRoot = testIf(!isRoot && 'only root may mount')
 const children: ChildProcess[] = []
 
 afterEach(() => {
@@ -173,4 +174,44 @@ testIf(!findProgram('umoci') && 'no umoci')('umoci lists, unpacks and changes wh
   await store.collect()
   expect(await store.verify()).toMatchObject({ ok: true, problems: [] })
   expect((await store.refs.get(NAME))?.digest).toBe(image.manifest.digest)
+})
+
+/** What a process of its own says that sees `directory` mounted read-only. */
+function readOnly(directory: string, script: string): unknown {
+  const mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" --input-type=module -e "$3"'
+  const index = path.resolve('dist/index.js')
+  const program = `import { Image, Volume, run, verifyStore } from ${JSON.stringify(index)}
+    const failure = (work) => Promise.resolve(work).then(() => 'none', ({ code, cause }) => [code, cause?.code])
+    console.log(JSON.stringify(await (async () => { ${script} })()))`
+  const text = execFileSync('unshare', ['-m', 'sh', '-c', mount, 'sh', directory, process.execPath, program], {
+    encoding: 'utf8',
+    env: { ...process.env, CAISSON_ROOT: directory },
+  })
+  return JSON.parse(text)
+}
+
+asRoot('on a file system that is mounted read-only it is read, and nothing else', async () => {
+  const directory = scratch()
+  const store = await Store.open(directory)
+  const image = makeImage([Buffer.concat([member({ name: 'file', data: 'x' }), end()])])
+  await storeImage(store, image, 'docker.io/team/box:1')
+  const archive = path.join(scratch(), 'saved.tar')
+  const answers = readOnly(
+    directory,
+    `const image = await Image.get('team/box:1')
+     await image.save(${JSON.stringify(archive)})
+     return [
+       (await Image.list()).map(({ tags }) => tags[0]),
+       (await image.history()).length >= 0,
+       (await verifyStore()).ok,
+       (await Volume.list()).length,
+       await failure(image.tag('other')),
+       await failure(image.remove()),
+       await failure(Image.prune()),
+       await failure(Image.load(${JSON.stringify(archive)})),
+       await failure(run(image)),
+     ]`,
+  )
+  const refused = ['ERR_CAISSON_PERMISSION', 'EROFS']
+  expect(answers).toEqual([['team/box:1'], true, true, 0, refused, refused, refused, refused, refused])
 })

@@ -3,17 +3,19 @@
  * is alive, and a watchdog that cleans up when it is killed. What a dead owner left on disk is swept by the next one.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { baseDirectories, type CgroupBase, createBase, possibleDirectories } from '../../cgroup/base.js'
 import { cgroupHost } from '../../cgroup/host.js'
 import { removeNow } from '../../cgroup/remove-now.js'
 import { CaissonError } from '../../errors.js'
 import { removeTree } from '../../layer/tree.js'
-import { addon } from '../../native/addon.js'
+import { addon, type NativeFailure } from '../../native/addon.js'
+import { errorFromFailure } from '../../native/failure.js'
 import { sweepNetworks } from '../../network/active.js'
 import { sweepDefinitions } from '../../network/definition.js'
 import { sweepForwarding } from '../../network/forwarding.js'
+import { makeDirectories } from '../../util/directories.js'
 import { privileged } from '../../util/privileged.js'
 import { roots } from '../../util/roots.js'
 import { sweepVolumes } from '../../volume/store.js'
@@ -54,14 +56,10 @@ async function create(): Promise<Owner> {
   const owners = path.join(run, 'owners')
   try {
     // Others may pass through, to reach a root that was mapped for them, and see nothing.
-    await mkdir(data, { recursive: true, mode: 0o711 })
-    await mkdir(owners, { recursive: true, mode: 0o711 })
+    await makeDirectories(data, 0o711)
+    await makeDirectories(owners, 0o711)
   } catch (error) {
-    throw new CaissonError('ERR_CAISSON_PERMISSION', `cannot make caisson's directories: ${(error as Error).message}`, {
-      stage: 'start',
-      hint: 'Set CAISSON_ROOT to a directory that this user may write to.',
-      cause: error as Error,
-    })
+    throw noDirectories(error)
   }
   // Where it has none, programs may still be kept in Landlock.
   const own = ordinary()
@@ -70,7 +68,12 @@ async function create(): Promise<Owner> {
 
   const id = `${process.pid}-${randomBytes(4).toString('hex')}`
   // The lock first: a directory without a held lock is a dead owner's.
-  await addon().lock(path.join(owners, `${id}.lock`), true, false)
+  const lock = path.join(owners, `${id}.lock`)
+  await addon()
+    .lock(lock, true, false)
+    .catch((failure: NativeFailure) => {
+      throw noDirectories(errorFromFailure({ ...failure, path: lock }))
+    })
   const made: Owner = {
     id,
     run: path.join(owners, id),
@@ -80,7 +83,7 @@ async function create(): Promise<Owner> {
     isolation: NO_ISOLATION,
     ordinary: unprivileged,
   }
-  await mkdir(made.staging, { recursive: true, mode: 0o711 })
+  await makeDirectories(made.staging, 0o711)
   made.isolation = await findIsolation(own, made.staging, data)
   await writeFile(path.join(made.run, 'cgroups'), possibleDirectories(cgroupHost(), cgroupName(id)).join('\n'))
   made.cgroups = await createBase(cgroupHost(), cgroupName(id), privileged())
@@ -95,6 +98,15 @@ async function create(): Promise<Owner> {
     `file ${path.join(owners, `${id}.lock`)}`,
   ])
   return made
+}
+
+function noDirectories(error: unknown): CaissonError {
+  const { message } = error as Error
+  return new CaissonError('ERR_CAISSON_PERMISSION', `cannot make caisson's directories: ${message}`, {
+    stage: 'start',
+    hint: 'Set CAISSON_ROOT to a directory that this user may write to.',
+    cause: ((error as CaissonError).cause ?? error) as Error,
+  })
 }
 
 /** Whether all that the file lists are gone. Only what bears the owner's name is touched, whatever the file says. */

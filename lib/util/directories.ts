@@ -1,0 +1,27 @@
+/**
+ * Directories with those above them. Node's own `recursive` says ENOENT where the file system is read-only, and goes on
+ * for ever where nothing can be made.
+ */
+import { mkdir, stat } from 'node:fs/promises'
+import path from 'node:path'
+
+/** What is there already stays as it is; `mode` is for all that are made. Errors are those of mkdir(2). */
+export async function makeDirectories(directory: string, mode: number): Promise<void> {
+  try {
+    await mkdir(directory, { mode })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const above = path.dirname(directory)
+    if (code === 'ENOENT' && above !== directory) {
+      await makeDirectories(above, mode)
+      // Once: another process may have made it, and nobody removes it.
+      await mkdir(directory, { mode }).catch((again) => unlessDirectory(directory, again))
+    } else await unlessDirectory(directory, error)
+  }
+}
+
+/** It is there, whatever mkdir said: on a read-only file system that may be EROFS. */
+async function unlessDirectory(directory: string, error: unknown): Promise<void> {
+  const status = await stat(directory).catch(() => undefined)
+  if (!status?.isDirectory()) throw error
+}
