@@ -14,6 +14,7 @@ import {
 } from './runtime/process/namespaces.js'
 import { checkIdMap, defaultIdMaps, type IdMapPair } from './runtime/user/id-maps.js'
 import { ordinary } from './runtime/user/ordinary.js'
+import { checkNames, type Names } from './util/option-names.js'
 
 /** A namespace as lsns(8) shows it. `null` where the kernel does not tell, or nothing is there. */
 export interface NamespaceInfo {
@@ -43,6 +44,8 @@ export interface NamespaceFilter {
   /** Only those that this process is in. */
   pid?: number
 }
+
+const FILTER: Names<NamespaceFilter> = { type: true, pid: true }
 
 export interface NamespaceOptions {
   /** The user namespace that it is to belong to. Who is not root needs one, made before. */
@@ -80,6 +83,7 @@ export class Namespace implements Disposable, AsyncDisposable {
 
   /** All namespaces that we may see, by inode. */
   static async list(filter: NamespaceFilter = {}): Promise<NamespaceInfo[]> {
+    checkNames(filter, FILTER, '')
     const { pid = 0, type = NAMESPACE_TYPES } = filter
     if (!Number.isInteger(pid) || pid < 0) throw invalidArgument('pid', pid, 'a process id')
     const types = new Set([type].flat().map((each) => checkNamespaceType(each, 'type')))

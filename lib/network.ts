@@ -15,6 +15,7 @@ import { leasedAddresses } from './network/leases.js'
 import { defineNetwork, type NetworkOptions } from './network/make.js'
 import { attachmentsOn } from './runtime/container/attachments.js'
 import { owner } from './runtime/process/owner.js'
+import { checkNames, type Names } from './util/option-names.js'
 import { roots } from './util/roots.js'
 
 export type { EndpointOptions } from './network/endpoint.js'
@@ -24,6 +25,8 @@ export interface NetworkFilter {
   name?: string
   labels?: Record<string, string>
 }
+
+const FILTER: Names<NetworkFilter> = { name: true, labels: true }
 
 export interface NetworkInspection extends Omit<NetworkDefinition, 'owner' | 'mac'> {
   /** Processes that use it. */
@@ -71,6 +74,7 @@ export class Network implements AsyncDisposable {
   }
 
   static async list(filter: NetworkFilter = {}): Promise<Network[]> {
+    checkNames(filter, FILTER, '')
     return (await readDefinitions())
       .filter(({ name }) => filter.name === undefined || filter.name === name)
       .filter(({ labels }) => Object.entries(filter.labels ?? {}).every(([key, value]) => labels[key] === value))

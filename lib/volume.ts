@@ -3,6 +3,7 @@ import { CaissonError, invalidArgument } from './errors.js'
 import { containersWith } from './runtime/container/volumes.js'
 import { owner } from './runtime/process/owner.js'
 import { newId } from './util/ids.js'
+import { checkNames, type Names } from './util/option-names.js'
 import {
   checkVolumeName,
   contentOf,
@@ -27,6 +28,8 @@ export interface VolumeFilter {
   /** Those that nobody gave a name. */
   anonymous?: boolean
 }
+
+const FILTER: Names<VolumeFilter> = { name: true, labels: true, anonymous: true }
 
 export interface VolumeUsage {
   /** On disk. */
@@ -66,6 +69,7 @@ export class Volume {
   }
 
   static async list(filter: VolumeFilter = {}): Promise<Volume[]> {
+    checkNames(filter, FILTER, '')
     return (await readVolumes())
       .filter(({ name }) => filter.name === undefined || filter.name === name)
       .filter(({ anonymous }) => filter.anonymous === undefined || filter.anonymous === anonymous)
@@ -75,9 +79,12 @@ export class Volume {
   }
 
   /** Removes those that no container has: without a filter only those without a name. Gives what was removed. */
-  static async prune(filter: VolumeFilter = { anonymous: true }): Promise<string[]> {
+  static async prune(filter: VolumeFilter = {}): Promise<string[]> {
+    checkNames(filter, FILTER, '')
     const removed: string[] = []
-    for (const { name } of await Volume.list(filter)) if (await deleteVolume(name)) removed.push(name)
+    const isGiven = Object.values(filter).some((value) => value !== undefined)
+    for (const { name } of await Volume.list(isGiven ? filter : { ...filter, anonymous: true }))
+      if (await deleteVolume(name)) removed.push(name)
     return removed
   }
 

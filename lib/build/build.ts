@@ -9,6 +9,7 @@ import { planBuild } from './dockerfile/plan.js'
 import { SourceFile } from './dockerfile/source.js'
 import { Executor } from './executor.js'
 import { finishImage } from './finish.js'
+import { checkTypes } from './option-types.js'
 import type { BuildEvent, BuildOptions, CacheTarget, SecretSource } from './options.js'
 import { Steps } from './steps.js'
 import { Workspace } from './workspace.js'
@@ -170,6 +171,7 @@ function checkOptions(options: BuildOptions): void {
         stage: 'options',
         hint: `There are: ${[...KNOWN].join(', ')}.`,
       })
+  checkTypes(options)
   const { network = 'default', push, tag } = options
   if (!['default', 'none', 'host'].includes(network)) throw invalidArgument('network', network, 'default, none or host')
   for (const name of ['cacheFrom', 'cacheTo'] as const)

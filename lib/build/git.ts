@@ -58,7 +58,11 @@ export async function checkOut(
       await git('fetch', '--quiet', '--', remote, 'HEAD')
       if (wanted === 'HEAD') return commit('FETCH_HEAD')
       return commit(`refs/remotes/origin/${wanted}`).catch(() =>
-        commit(`refs/tags/${wanted}`).catch(() => commit(wanted)),
+        commit(`refs/tags/${wanted}`).catch(() =>
+          commit(wanted).catch(() => {
+            throw gitError(remote, new Error(`there is no branch, tag or commit ${JSON.stringify(wanted)}`))
+          }),
+        ),
       )
     },
   )
@@ -89,7 +93,9 @@ async function inside(directory: string, subdirectory: string): Promise<string> 
 
 function gitError(remote: string, error: NodeJS.ErrnoException & { stderr?: string }): CaissonError {
   const missing = error.code === 'ENOENT'
-  const why = missing ? 'there is no git' : (error.stderr ?? error.message).trim().split('\n').slice(-2).join('; ')
+  const why = missing
+    ? 'there is no git'
+    : (error.stderr?.trim() || error.message).trim().split('\n').slice(-2).join('; ')
   return new CaissonError(missing ? 'ERR_CAISSON_UNSUPPORTED' : 'ERR_CAISSON_FILE', `${remote}: ${why}`, {
     stage: 'git',
     hint: missing ? 'Install git, or fetch the repository yourself.' : 'Check the address, the name and the access.',

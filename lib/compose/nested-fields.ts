@@ -133,9 +133,7 @@ export function hostsOf(node: ComposeNode, context: Context): string[] {
 function hostLine(text: string, place: Place): string {
   const [, name, given = ''] = /^([^=:\s]+)[=:](.+)$/.exec(text) ?? []
   const address = /^\[.*\]$/.test(given) ? given.slice(1, -1) : given
-  if (address === 'host-gateway')
-    throw unsupported(place, 'the address of the host is not known before', 'Use the name host.caisson.internal.')
-  if (name !== undefined && /^[0-9a-fA-F.:]+$/.test(address)) return `${name}=${address}`
+  if (name !== undefined && /^(?:[0-9a-fA-F.:]+|host-gateway)$/.test(address)) return `${name}=${address}`
   throw composeError(place, `${JSON.stringify(text)} is no name with an address`, 'Write "name=10.0.0.1".')
 }
 

@@ -120,12 +120,18 @@ export class Attachment {
     }
   }
 
+  /** Where the host is reached; none from internal networks. */
+  hostAddresses(): string[] {
+    const way = this.#wayOut?.network
+    if (way === undefined || way.internal) return []
+    // Beside the host gateways are not the host.
+    return placeBeside() ? hostAddresses() : [way.ipv4.gateway, ...(way.ipv6 ? [way.ipv6.gateway] : [])]
+  }
+
   #resolverSettings(): NativeResolverSettings {
     const way = this.#wayOut?.network
     const outward = way !== undefined && !way.internal
-    const gateways = outward ? [way.ipv4.gateway, ...(way.ipv6 ? [way.ipv6.gateway] : [])] : []
-    // Beside the host gateways are not the host.
-    const host = outward && placeBeside() ? hostAddresses() : gateways
+    const host = this.hostAddresses()
     return {
       networks: this.endpoints.filter(({ names }) => names.length > 0).map(({ network }) => namesDirectory(network.id)),
       hosts: host.length > 0 ? { [HOST_NAME]: host } : {},

@@ -318,4 +318,22 @@ ADD --checksum=${commit} ${address}#v1 /three
     expect((await failure(Image.build({ context: '/no/such/place' }))).code).toBe('ERR_CAISSON_FILE')
     expect((await failure(build('FROM box:1', { tagg: 'x' } as object))).message).toContain('there is no option tagg')
   })
+
+  test.each([
+    { context: 5 },
+    { dockerfile: { file: 'x' } },
+    { target: 5 },
+    { tag: ['a', 5] },
+    { args: ['A=1'] },
+    { args: { PORT: 80 } },
+    { labels: 'a=b' },
+    { secrets: { key: 5 } },
+    { contexts: { other: 5 } },
+    { output: 'directory' },
+    { output: { type: 'zip', dest: 'x' } },
+    { output: { type: 'local' } },
+    { onProgress: 'plain' },
+  ])('and options of another type are refused: %j', async (options) => {
+    expect((await failure(Image.build(options as object))).code).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+  })
 })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { Container, Image, run, Volume } from '../../lib/index.js'
+import { Container, Image, Network, run, Volume } from '../../lib/index.js'
 import { isRoot, testIf } from '../support/needs.js'
 
 const sh = (script: string) => ['sh', '-c', script]
@@ -63,6 +63,15 @@ describe('volumes', () => {
     expect(found.map((volume) => volume.name).sort()).toEqual([one.name, unnamed.name].sort())
     expect(await Volume.prune({ labels })).toHaveLength(2)
     expect(await Volume.list({ labels })).toEqual([])
+    // A filter that is misspelt would be none, and take everything.
+    const kept = await Volume.create({ name: name('kept') })
+    for (const wrong of [{ label: 'test' }, { filters: {} }, 5]) {
+      await expect(Volume.prune(wrong as never)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
+      for (const { list } of [Volume, Network, Container] as Array<{ list(filter: object): Promise<unknown> }>)
+        await expect(list(wrong as never)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
+    }
+    await Volume.prune({})
+    expect((await Volume.get(kept.name)).path).toBe(kept.path)
     // Many at the same moment are one.
     const all = await Promise.all(Array.from({ length: 10 }, () => Volume.create({ name: name('race') })))
     expect(new Set(all.map((volume) => volume.created.getTime())).size).toBe(1)

@@ -137,6 +137,13 @@ describe('bridge networks', () => {
     // On an ordinary network the host is reached by name, and its loopback is not.
     const outer = await run(image, get('http://host.caisson.internal:9001'), { network: backend })
     expect(outer.stdout).toContain('host 10.213.')
+    const extraHosts = ['own:host-gateway']
+    const named = await run(image, get('http://own:9001'), { network: backend, extraHosts })
+    expect(named.stdout).toContain('host 10.213.')
+    for (const network of [inner, 'none' as const])
+      await expect(Promise.resolve(run(image, ['true'], { network, extraHosts }))).rejects.toMatchObject({
+        code: 'ERR_CAISSON_INVALID_ARGUMENT',
+      })
   })
 
   it("the host's loopback and cloud metadata are out of reach, also with rights over the own network", async () => {

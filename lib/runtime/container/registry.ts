@@ -4,6 +4,7 @@ import path from 'node:path'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon } from '../../native/addon.js'
 import { randomName } from '../../util/ids.js'
+import { checkNames, type Names } from '../../util/option-names.js'
 import { roots } from '../../util/roots.js'
 import type { Owner } from '../process/owner.js'
 
@@ -143,8 +144,11 @@ export interface ContainerFilter {
   labels?: Record<string, string>
 }
 
+const FILTER: Names<ContainerFilter> = { all: true, name: true, labels: true }
+
 /** Of all live owners of this machine, the youngest first. */
 export async function listContainers(filter: ContainerFilter = {}): Promise<ContainerInfo[]> {
+  checkNames(filter, FILTER, '')
   const { all = true, name, labels = {} } = filter
   return (await readStates())
     .filter((info) => all || info.state === 'running' || info.state === 'paused')

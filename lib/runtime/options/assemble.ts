@@ -238,7 +238,8 @@ function etcFiles(
   network: ContainerNetwork | undefined,
 ): Record<string, string> {
   const hosts = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback']
-  hosts.push(...extraHosts(options.extraHosts))
+  const own = options.network === 'host' ? ['127.0.0.1'] : []
+  hosts.push(...extraHosts(options.extraHosts, network && 'hostAddresses' in network ? network.hostAddresses() : own))
   hosts.push(...(network?.hosts(hostname, options.domainname) ?? [`127.0.1.1\t${hostname}`]))
   return {
     hosts: `${hosts.join('\n')}\n`,
@@ -247,14 +248,21 @@ function etcFiles(
   }
 }
 
-function extraHosts(extra: ContainerOptions['extraHosts']): string[] {
+/** `host`: what docker's word host-gateway stands for. */
+function extraHosts(extra: ContainerOptions['extraHosts'], [host]: readonly string[]): string[] {
   const pairs: Array<[string, string]> = Array.isArray(extra)
     ? extra.map((text: string) => {
         const colon = text.search(/[:=]/)
         return [text.slice(0, colon), text.slice(colon + 1)]
       })
     : Object.entries((extra as Record<string, string> | undefined) ?? {})
-  return pairs.map(([name, address]) => {
+  return pairs.map(([name, given]) => {
+    const address = given === 'host-gateway' && host !== undefined ? host : given
+    if (address === 'host-gateway')
+      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `extraHosts: ${name}: there is no way to the host`, {
+        stage: 'options',
+        hint: 'Put the container on a network that is not internal, as network: "bridge".',
+      })
     if (!/^[A-Za-z0-9_.-]+$/.test(name) || !/^[0-9A-Fa-f.:]+$/.test(address))
       throw invalidArgument('extraHosts', `${name}:${address}`, 'a host name and an address')
     return `${address}\t${name}`

@@ -121,6 +121,7 @@ describe('a service as options of a container', () => {
     ['network_mode: host', { network: 'host' }],
     ['dns: 1.1.1.1\nextra_hosts: {a: 10.0.0.1, b: "::1"}', { dns: ['1.1.1.1'], extraHosts: ['a=10.0.0.1', 'b=::1'] }],
     ['extra_hosts: ["a:10.0.0.1", "b=[::1]"]', { extraHosts: ['a=10.0.0.1', 'b=::1'] }],
+    ['extra_hosts: ["a:host-gateway"]', { extraHosts: ['a=host-gateway'] }],
     [
       'healthcheck: {test: "curl x", interval: 1s, retries: 2, start_period: 100ms}',
       { healthcheck: { test: ['CMD-SHELL', 'curl x'], interval: 1000, retries: 2, startPeriod: 100 } },
