@@ -80,6 +80,10 @@ async function writeArchive(
     for (const { image } of images)
       for (const blob of [image.descriptor, image.manifest.config, ...image.manifest.layers])
         blobs.set(blob.digest, blob)
+    // skopeo gives directories that it has to guess to root, which only root may.
+    const algorithms = new Set([...blobs.keys()].map((digest) => digest.replace(/:.*/, '')))
+    for (const name of ['blobs/', ...[...algorithms].sort().map((algorithm) => `blobs/${algorithm}/`)])
+      await put(memberHeader(name, 0))
     for (const blob of [...blobs.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))) {
       await put(memberHeader(blobName(blob), blob.size))
       await copyBlob(store, blob, put)
@@ -134,7 +138,8 @@ function blobName({ digest }: Descriptor): string {
 
 function memberHeader(path: string, size: number): Buffer {
   const block = Buffer.alloc(BLOCK)
-  const header = new Header({ path, size, type: 'File', mode: 0o644, uid: 0, gid: 0, mtime: new Date(0) })
+  const kind = path.endsWith('/') ? { type: 'Directory' as const, mode: 0o755 } : { type: 'File' as const, mode: 0o644 }
+  const header = new Header({ path, size, ...kind, uid: 0, gid: 0, mtime: new Date(0) })
   header.encode(block, 0)
   return block
 }
