@@ -48,16 +48,25 @@ class Mourner final : public Supervisor::Source {
   Fd pidfd_;
 };
 
+plan_header header_of(const Fd& plan) {
+  plan_header header = {};
+  (void)!pread(plan.get(), &header, sizeof header, 0);
+  return header;
+}
+
 // The process on the errand: ended and reaped with this object, unless it is let go.
 class Runner {
  public:
-  explicit Runner(Spawned spawned) : pid_(spawned.pid), pidfd_(std::move(spawned.pidfd)) {}
+  Runner(Spawned spawned, const Fd& plan) : pid_(spawned.pid), pidfd_(std::move(spawned.pidfd)), plan_(plan) {}
   Runner(const Runner&) = delete;
   ~Runner() {
     if (!pidfd_) return;
     // It is not reaped, so its number is still its own.
     if (sys::pidfd_send_signal(pidfd_.get(), SIGKILL) < 0) kill(pid_, SIGKILL);
     reap(pidfd_);
+    pid_t child = followed_ ? 0 : child_not_told(header_of(plan_));
+    siginfo_t info;
+    if (child > 0) waitid(P_PID, static_cast<id_t>(child), &info, WEXITED);
   }
 
   pid_t pid() const { return pid_; }
@@ -65,6 +74,7 @@ class Runner {
   // The first process only went ahead; this one was born in the pid namespace.
   void follow(pid_t pid, Fd pidfd) {
     reap(pidfd_);
+    followed_ = true;
     pid_ = pid;
     pidfd_ = std::move(pidfd);
   }
@@ -74,6 +84,8 @@ class Runner {
  private:
   pid_t pid_;
   Fd pidfd_;
+  const Fd& plan_;
+  bool followed_ = false;
 };
 
 Result<Fd> memory_file(const std::string& content) {
@@ -99,9 +111,7 @@ int await_message(const Fd& control, Clock::time_point deadline, message* what, 
 }
 
 int progress(const Fd& plan) {
-  plan_header header = {};
-  (void)!pread(plan.get(), &header, sizeof header, 0);
-  return static_cast<int>(header.progress);
+  return static_cast<int>(header_of(plan).progress);
 }
 
 bool say_go(const Fd& control, const Runner& runner) {
@@ -140,7 +150,7 @@ Result<Errand> run_errand(ErrandOptions options) {
   for (const Fd& fd : options.inherited) spawning.fds.push_back(fd.get());
   auto spawned = spawn(spawning);
   if (!spawned) return spawned.failure();
-  Runner runner(std::move(*spawned));
+  Runner runner(std::move(*spawned), *plan);
   theirs.reset();
   options.inherited.clear();
 
@@ -164,9 +174,13 @@ Result<Errand> run_errand(ErrandOptions options) {
     switch (what.type) {
       case MESSAGE_FAILED:
         return Failure{"setup", what.syscall, what.error, what.detail, static_cast<int>(what.record)};
-      case MESSAGE_PROCESS:
-        if (!fds.empty()) runner.follow(static_cast<pid_t>(what.value), std::move(fds[0]));
+      case MESSAGE_PROCESS: {
+        // Where no descriptor comes along, the number is enough: until it is waited for, a child's is nobody else's.
+        auto pid = static_cast<pid_t>(what.value);
+        Fd pidfd = fds.empty() ? Fd(sys::pidfd_open(pid)) : std::move(fds[0]);
+        if (pidfd) runner.follow(pid, std::move(pidfd));
         break;
+      }
       case MESSAGE_SYNC:
         if (auto done = map(); !done) return done.failure();
         if (!say_go(control, runner)) return failed("process", "sendmsg", "go");

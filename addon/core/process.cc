@@ -288,6 +288,7 @@ void Process::read_control() {
       case MESSAGE_CHILD:
       case MESSAGE_PROCESS: {
         auto pid = what.value != 0 ? static_cast<pid_t>(what.value) : sender;
+        followed_ = true;
         if (!fds.empty()) {
           follow(pid, std::move(fds[0]), what.type == MESSAGE_CHILD);
         } else {
@@ -328,6 +329,13 @@ void Process::follow(pid_t pid, Fd pidfd, bool attended) {
   if (report_.cause != Cause::None) kill_all();
   // Nobody tells it to go on.
   if (report_.failure) send_signal(SIGKILL);
+}
+
+// The first process was killed after it had made the next one, which is a child of ours, and before it told of that.
+void Process::reap_untold() {
+  plan_header header = {};
+  if (followed_ || !plan_ || pread(plan_.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return;
+  if (pid_t child = child_not_told(header); child > 0) reap_later(child, 0);
 }
 
 bool Process::executed() {

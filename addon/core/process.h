@@ -175,6 +175,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void kill_all();
   // A process that went ahead has made way for another.
   void follow(pid_t pid, Fd pidfd, bool attended);
+  void reap_untold();
   bool send_signal(int number);
   void check_cpu();
   bool executed();
@@ -208,6 +209,7 @@ class Process : public std::enable_shared_from_this<Process> {
 
   bool in_gate_ = false;
   bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
+  bool followed_ = false;  // the first process has told of another
   bool given_up_ = false;  // killed because it could not be watched
   Cause pending_ = Cause::None;       // asked for before there was a process
   std::vector<int> early_signals_;    // sent before it was the program, if there was a process already or not

@@ -58,6 +58,7 @@ void Process::finish() {
   leave_gate();
   ended_ = true;
   watchdog_forget(this);
+  reap_untold();
   {
     std::lock_guard lock(pidfd_mutex_);
     exit_.stop();

@@ -185,4 +185,13 @@ Result<Spawned> spawn(const SpawnOptions& options) {
   return Spawned{static_cast<pid_t>(pid), std::move(handle)};
 }
 
+pid_t child_not_told(const plan_header& plan) {
+  auto pid = static_cast<pid_t>(plan.child);
+  siginfo_t info;
+  // It is a child of ours, or was reaped by another part of this program.
+  if (pid <= 0 || waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) < 0) return 0;
+  kill(pid, SIGKILL);
+  return pid;
+}
+
 }  // namespace caisson

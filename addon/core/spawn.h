@@ -9,6 +9,7 @@
 
 #include "core/fd.h"
 #include "core/result.h"
+#include "init/plan.h"
 
 namespace caisson {
 
@@ -34,5 +35,8 @@ struct Spawned {
 // Blocks the calling thread until the init program is executed (about 0.1 ms). Must be called from a thread that lives
 // as long as the process: the kernel ties the parent-death signal to the creating thread.
 Result<Spawned> spawn(const SpawnOptions& options);
+
+// The process that `plan` says was made for us and that nobody has told of; killed, but not waited for. 0: none.
+pid_t child_not_told(const plan_header& plan);
 
 }  // namespace caisson

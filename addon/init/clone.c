@@ -5,12 +5,15 @@
 
 /*
  * `pidfd`: where a descriptor of the child goes, if it is wanted; `cgroup`: a directory of cgroup v2 that the child is
- * in when it goes on, or -1. Returns as fork does.
+ * in when it goes on, or -1; `number`: where its number is to be before it runs, or this process is killed (not with the
+ * older call). Returns as fork does.
  */
-long process_make(struct context *c, const char *what, u64 flags, u64 exit_signal, int *pidfd, int cgroup) {
+long process_make(struct context *c, const char *what, u64 flags, u64 exit_signal, int *pidfd, int cgroup,
+                  u32 *number) {
   struct clone_args args = {
-      .flags = flags | (pidfd ? CLONE_PIDFD : 0) | (cgroup < 0 ? 0 : CLONE_INTO_CGROUP),
+      .flags = flags | (pidfd ? CLONE_PIDFD : 0) | (cgroup < 0 ? 0 : CLONE_INTO_CGROUP) | (number ? CLONE_PARENT_SETTID : 0),
       .pidfd = (u64)(usize)pidfd,
+      .parent_tid = (u64)(usize)number,
       .exit_signal = exit_signal,
       .cgroup = cgroup < 0 ? 0 : (u64)cgroup,
   };

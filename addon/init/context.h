@@ -98,7 +98,8 @@ int users_lookup(struct context *c, const char *spec, u32 uid, u32 gid);
 int users_add_group(struct context *c, const char *name);
 
 /* clone.c */
-long process_make(struct context *c, const char *what, u64 flags, u64 exit_signal, int *pidfd, int cgroup);
+long process_make(struct context *c, const char *what, u64 flags, u64 exit_signal, int *pidfd, int cgroup,
+                  u32 *number);
 
 /* reap.c: waits for the process that FORK made, and ends as it does */
 _Noreturn void attend(struct context *c, long child);

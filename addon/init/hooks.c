@@ -36,7 +36,7 @@ int op_hook(struct context *c, const struct operation *op) {
   int pipe[2], pidfd = -1;
   int r = (int)tried(c, "pipe2", path, SYS(pipe2, pipe, O_CLOEXEC));
   if (r < 0) return r;
-  long pid = process_make(c, path, 0, 17, &pidfd, -1);
+  long pid = process_make(c, path, 0, 17, &pidfd, -1, NULL);
   if (pid < 0) return (int)pid;
   if (pid == 0) run_hook(op, pipe[0]);
   SYS(close, pipe[0]);

@@ -121,7 +121,8 @@ int op_fork(struct context *c, const struct operation *op) {
   /* Its orphans come to this process, which ends them. */
   if (guarded && (r = guard_prepare(c)) < 0) return r;
   u64 flags = (attended ? 0 : CLONE_PARENT) | op->number[0];
-  long pid = process_make(c, "", flags, attended ? 17 : 0, before ? &pidfd : NULL, cgroup);
+  long pid = process_make(c, "", flags, attended ? 17 : 0, before ? &pidfd : NULL, cgroup,
+                          before && !attended ? &c->plan->child : NULL);
   if (pid < 0) return (int)pid;
   if (pid == 0 && !before) return op->number[3] == PLAN_TELL_ITSELF ? tell_of_itself(c) : 0;
   if (pid == 0) {
@@ -133,7 +134,12 @@ int op_fork(struct context *c, const struct operation *op) {
     return r;
   }
   struct message message = {.type = attended ? MESSAGE_CHILD : MESSAGE_PROCESS, .value = (u32)pid};
-  if (before && control_send(c, &message, &pidfd, 1) == 0) SYS(write, told[1], &byte, 1);
+  if (before) {
+    if (control_send(c, &message, &pidfd, 1) == 0)
+      SYS(write, told[1], &byte, 1);
+    else
+      control_send(c, &message, NULL, 0); /* the owner is its parent, and nobody else can reap it */
+  }
   if (guarded) guard(c, pid);
   if (attended) attend(c, pid);
   quit(0);

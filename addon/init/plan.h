@@ -139,7 +139,7 @@ struct plan_header {
   uint32_t inherited; /* descriptors from PLAN_FD_FIRST on, put in slots 0.. */
   uint32_t progress;  /* written by the init program: the record it works on, PLAN_EXECUTED after the last */
   uint32_t pid;       /* of the process, as the owner sees it; written by the owner before it answers a SYNC */
-  uint32_t unused;
+  uint32_t child;     /* written by the kernel when FORK has made the next child of the owner, before that is told of */
 };
 
 #define PLAN_EXECUTED 0xfffffffeu

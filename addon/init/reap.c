@@ -66,7 +66,7 @@ int op_reaper(struct context *c, const struct operation *op) {
   block_all();
   int r = (int)tried(c, "pipe2", "init", SYS(pipe2, gate, O_CLOEXEC));
   if (r < 0) return r;
-  long child = process_make(c, "init", 0, SIGNAL_CHILD, NULL, -1);
+  long child = process_make(c, "init", 0, SIGNAL_CHILD, NULL, -1, NULL);
   if (child < 0) return (int)child;
   /* For an owner without rights outside of the user namespace, who could not join it otherwise (ptrace(2)). */
   if (child && op->number[0]) SYS(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { Image, run } from '../../lib/index.js'
 import { storeBox } from '../support/build.js'
 import { directoriesOf, Leftovers, mountsOf, settle } from '../support/leftovers.js'
 import { compileProgram } from '../support/program.js'
@@ -16,6 +17,35 @@ const KINDS = 'orphan limits life execs deaf paused pool volume terminal archive
 
 const random = (below: number) => Math.floor(Math.random() * below)
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Children of this process that have ended and were not waited for. */
+function zombies(): string[] {
+  const children = readdirSync('/proc/self/task').flatMap((task) =>
+    readFileSync(`/proc/self/task/${task}/children`, 'utf8').split(' ').filter(Boolean),
+  )
+  return children.filter((pid) => {
+    try {
+      return /^State:\sZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+    } catch {
+      return false
+    }
+  })
+}
+
+test('starts that are aborted at any instant leave no process, not even one that has ended', async () => {
+  const image = await Image.host()
+  await run(image, ['true'])
+  for (let i = 0; i < 300; i++) {
+    const controller = new AbortController()
+    const work = run(image, ['sleep', '1000'], { signal: controller.signal, stopTimeout: 1000 + i }).catch(
+      () => undefined,
+    )
+    await pause(random(8))
+    controller.abort()
+    await work
+  }
+  expect(await settle(zombies, 2000)).toEqual([])
+}, 60_000)
 
 describe('when the owner is killed', () => {
   let directory: string

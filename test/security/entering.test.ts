@@ -163,7 +163,7 @@ while True:
 describe('a container that is started among the processes of another', () => {
   test('gives nothing away while it is set up, and our files stay as they are', async () => {
     const before = ourFiles()
-    const { seen, got } = await watched({}, 60, true)
+    const { seen, got } = await watched({}, 25, true)
     expect(got).toEqual({})
     expect(seen).toBeGreaterThan(0)
     expect(ourFiles()).toEqual(before)
@@ -171,9 +171,9 @@ describe('a container that is started among the processes of another', () => {
 
   test('does to one who may trace everything, which has to be asked for', async () => {
     const security = { capabilities: { add: ['SYS_PTRACE'] }, seccomp: 'unconfined' as const }
-    let { got } = await watched({ security }, 60, true)
+    let { got } = await watched({ security }, 25, true)
     if (!isRoot) return expect(got).toEqual({})
-    for (let more = 0; more < 4 && !('maps' in got); more++) got = (await watched({ security }, 60, true)).got
+    for (let more = 0; more < 4 && !('maps' in got); more++) got = (await watched({ security }, 25, true)).got
     expect(Object.keys(got)).toContain('maps')
   })
 })
