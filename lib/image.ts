@@ -202,7 +202,12 @@ export class Image {
   ): Promise<Image> {
     const { pull = 'missing', platform, signal } = options
     if (!['missing', 'always', 'never'].includes(pull)) throw invalidArgument('pull', pull, 'missing, always or never')
-    if (typeof image !== 'string') return image
+    if (typeof image !== 'string') {
+      // Of whichever copy of this package.
+      if (typeof (image as Image | undefined)?.rootfs !== 'function')
+        throw invalidArgument('image', image, 'a name, or an Image')
+      return image
+    }
     if (pull === 'always') return Image.pull(image, { platform, signal })
     const found = await Image.#find(image, platformIn(options)).catch((error) => {
       // It may be here for another platform only.

@@ -16,7 +16,7 @@ import { Workspace } from './workspace.js'
 
 export async function build(options: BuildOptions): Promise<Image> {
   checkOptions(options)
-  options.signal?.throwIfAborted()
+  if (options.signal?.aborted) throw aborted(options.signal)
   const stopping = new AbortController()
   const abort = () => stopping.abort(options.signal?.reason)
   options.signal?.addEventListener('abort', abort, { once: true })

@@ -73,11 +73,23 @@ async function isDirectory(source: string): Promise<boolean> {
 
 /** Of a stream, whatever ends it early ends with an error of ours. */
 function chunksOf(source: unknown): AsyncIterable<Uint8Array> {
-  if (typeof source === 'string') return createReadStream(source, { highWaterMark: 1024 * 1024 })
+  if (typeof source === 'string') return readable(createReadStream(source, { highWaterMark: 1024 * 1024 }))
   if (source instanceof Uint8Array) return one(source)
   if (typeof source === 'object' && source !== null && Symbol.asyncIterator in source)
-    return source as AsyncIterable<Uint8Array>
+    return readable(source as AsyncIterable<Uint8Array>)
   throw invalidArgument('source', source, 'a path, a stream of bytes, or bytes')
+}
+
+async function* readable(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source
+  } catch (error) {
+    throw new CaissonError('ERR_CAISSON_FILE', `load: the archive cannot be read: ${(error as Error).message}`, {
+      stage: 'load',
+      hint: 'Look at where it comes from.',
+      cause: error as Error,
+    })
+  }
 }
 
 async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
+import { realpath, rename, rm, stat } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { Header } from 'tar'
@@ -50,11 +50,17 @@ export async function saveImages(
   { format = 'oci', signal }: SaveOptions = {},
 ): Promise<void> {
   if (format !== 'oci' && format !== 'docker') throw invalidArgument('format', format, '"oci" or "docker"')
-  if (typeof to !== 'string') return writeArchive(store, images, to, format, signal)
-  const beside = `${to}.${process.pid}-${Date.now().toString(36)}.part`
+  if (typeof to === 'object' && typeof (to as Writable | null)?.write === 'function')
+    return writeArchive(store, images, to, format, signal)
+  if (typeof to !== 'string' || to === '') throw invalidArgument('to', to, 'a path or a stream')
+  const status = await stat(to).catch(() => undefined)
+  // What is no file stays what it is: /dev/stdout, /dev/null, a FIFO. A directory is refused by open(2).
+  if (status && !status.isFile()) return writeArchive(store, images, createWriteStream(to), format, signal)
+  const place = status ? await realpath(to) : to
+  const beside = `${place}.${process.pid}-${Date.now().toString(36)}.part`
   try {
     await writeArchive(store, images, createWriteStream(beside, { flags: 'wx' }), format, signal)
-    await rename(beside, to)
+    await rename(beside, place)
   } catch (error) {
     await rm(beside, { force: true })
     throw saveError(error)

@@ -1,8 +1,9 @@
 /** Archives of images: read from and by other programs, and hostile ones. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import {
   createReadStream,
   createWriteStream,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -10,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
+import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { CaissonError, Image, run, verifyStore } from '../../lib/index.js'
 import { imageRoots } from '../../lib/runtime/image/roots.js'
@@ -84,6 +86,36 @@ describe('an archive', () => {
       expect((await Image.loadAll(file)).map(({ tags }) => tags)).toEqual([['other:2', 'team/box:1']])
     },
   )
+
+  withBusybox('goes to what is no file without replacing it, and through links', async () => {
+    const image = await stored()
+    const fifo = fresh('fifo')
+    sh('mkfifo', fifo)
+    const reader = spawn('wc', ['-c', fifo], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const counted = reader.stdout.toArray()
+    await image.save(fifo)
+    expect(lstatSync(fifo).isFIFO()).toBe(true)
+    const file = fresh('file.tar')
+    writeFileSync(file, '')
+    const link = fresh('link.tar')
+    symlinkSync(file, link)
+    await image.save(link)
+    expect([lstatSync(link).isSymbolicLink(), lstatSync(file).isFile()]).toEqual([true, true])
+    expect(Number.parseInt(Buffer.concat(await counted).toString(), 10)).toBe(lstatSync(file).size)
+    for (const to of [root, '', 5, null, {}])
+      await expect(image.save(to as string)).rejects.toMatchObject({
+        code: expect.stringMatching(/^ERR_CAISSON_(FILE|INVALID_ARGUMENT)$/),
+      })
+    expect(readdirSync(root).filter((name) => name.endsWith('.part'))).toEqual([])
+  })
+
+  test('whose stream fails is an error of ours, with that of the stream as its cause', async () => {
+    const failing = new Readable({ read: () => void failing.destroy(new Error('cut off')) })
+    await expect(Image.load(failing)).rejects.toMatchObject({
+      code: 'ERR_CAISSON_FILE',
+      cause: expect.objectContaining({ message: 'cut off' }),
+    })
+  })
 
   withZstd('that is compressed with zstd is read; a half of it is refused', async () => {
     const image = await stored()

@@ -105,6 +105,10 @@ describe('an image in the store', () => {
       expect(await failure(Image.fromRootfs(root, config as object))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
     for (const options of [{ auth: 5 }, { auth: { user: 'x' } }, { onProgress: 5 }, { plattform: 'linux/amd64' }])
       expect(await failure(Image.pull('localhost:1/box', options as object))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+    for (const wrong of [undefined, null, 5, {}])
+      expect(await failure(Promise.resolve(run(wrong as unknown as string)))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+    const build = Image.build({ dockerfile: { text: 'FROM scratch' }, signal: AbortSignal.abort() })
+    expect(await failure(build)).toBe('ERR_CAISSON_ABORTED')
     const pull = 'sometimes' as 'always'
     expect(await failure(Promise.resolve(run('localhost:1/box', [], { pull })))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
   })
