@@ -6,6 +6,7 @@ import type { ContainerArchive } from './runtime/container/archive.js'
 import type { Parts } from './runtime/container/parts.js'
 import { imageRoots } from './runtime/image/roots.js'
 import { mergeEnvironment } from './runtime/options/process.js'
+import { checkNames, type Names } from './util/option-names.js'
 
 export type { CommitOptions } from './image/commit.js'
 
@@ -17,12 +18,23 @@ export interface Committed {
   source: Image | undefined
 }
 
+const OPTIONS: Names<CommitOptions> = {
+  tag: true,
+  author: true,
+  message: true,
+  config: true,
+  pause: true,
+  signal: true,
+}
+
 /** `keep`: without a name, the image stays all the same. */
 export async function commitContainer(
   { parts, archive, labels, source }: Committed,
-  { tag, author, message, config: changes, signal }: CommitOptions,
+  given: CommitOptions,
   keep = true,
 ): Promise<Image> {
+  checkNames(given, OPTIONS, '')
+  const { tag, author, message, config: changes, signal } = given
   if (!source)
     throw new CaissonError('ERR_CAISSON_UNSUPPORTED', 'commit: the container is of an OCI bundle, not of an image', {
       stage: 'commit',

@@ -16,8 +16,22 @@ interface Advice {
   hint: string
 }
 
-const { EPERM, EACCES, ENOENT, ENOSPC, EINVAL, ENOSYS, EMFILE, ENFILE, ENOMEM, EAGAIN, ELOOP, ETIMEDOUT, EBUSY } =
-  constants.errno
+const {
+  EOVERFLOW,
+  EPERM,
+  EACCES,
+  ENOENT,
+  ENOSPC,
+  EINVAL,
+  ENOSYS,
+  EMFILE,
+  ENFILE,
+  ENOMEM,
+  EAGAIN,
+  ELOOP,
+  ETIMEDOUT,
+  EBUSY,
+} = constants.errno
 
 export function errorFromFailure(failure: NativeFailure, notes: readonly Note[] = []): CaissonError {
   const note = failure.record >= 0 ? notes[failure.record] : undefined
@@ -92,6 +106,11 @@ function advise(failure: NativeFailure, note: Note | undefined, stage: string): 
     return {
       code: 'ERR_CAISSON_UNSUPPORTED',
       hint: 'A user namespace needs id-mapped mounts of the image, and its file system (or an older kernel) has none: keep CAISSON_ROOT on ext4, xfs or btrfs; tmpfs has them from Linux 6.3 on.',
+    }
+  if (errno === EOVERFLOW && /^(mounts|root|image|files|workdir)/.test(stage))
+    return {
+      code: 'ERR_CAISSON_PERMISSION',
+      hint: 'A directory of the image belongs to a user or group that this user has no ids for (/etc/subuid, /etc/subgid): give Image.fromRootfs() an archive of it, or other owners.',
     }
   const rule = RULES.find(([pattern]) => pattern.test(stage))
   if (rule) return rule[1](failure, note)

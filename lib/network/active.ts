@@ -8,6 +8,7 @@ import path from 'node:path'
 import { CaissonError } from '../errors.js'
 import { addon, type NativeFailure } from '../native/addon.js'
 import { errorFromFailure } from '../native/failure.js'
+import { privileged } from '../util/privileged.js'
 import { formatSubnet, overlap, parseSubnet } from './addresses.js'
 import { type NetworkDefinition, readDefinition } from './definition.js'
 import { allowForwarding } from './forwarding.js'
@@ -112,8 +113,11 @@ export async function deactivate(definition: NetworkDefinition, user: NetworkUse
     })
   }
   try {
-    await explained(networking().firewall({ networks: [{ bridge, outward: !internal, metadata }] }, false))
-    await explained(networking().removeDevice(bridge))
+    // An ordinary user who has put nothing on a network yet has no place where there could be something of it.
+    if (placeBeside() !== undefined || privileged()) {
+      await explained(networking().firewall({ networks: [{ bridge, outward: !internal, metadata }] }, false))
+      await explained(networking().removeDevice(bridge))
+    }
     await rm(path.join(user.run, 'networks', bridge), { force: true })
     await rm(networkRun(id), { recursive: true, force: true })
   } finally {

@@ -169,6 +169,8 @@ export class Endpoint {
     } catch (error) {
       if (signal.aborted) throw error
       if (late.aborted || isTransient(error) || speaksNoTls((error as Error).cause)) return 'http'
+      // Its name may be known to the proxy alone that is for addresses without TLS.
+      if ((await route.targetFor(new URL(`http://${host}/v2/`))).proxy !== undefined) return 'http'
       throw error
     }
   }

@@ -185,6 +185,7 @@ describe('a container', () => {
         config: { User: 'app' },
       })
       expect(container.state).toBe('running')
+      expect(await failure(container.commit({ changes: ['USER app'] } as object))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
       await container.remove({ force: true })
       expect(image.config).toMatchObject({ Cmd: ['sleep', '1000'], Env: ['A=b'], User: 'app' })
       expect((await image.history())[0]).toMatchObject({ comment: 'said', author: 'somebody', emptyLayer: false })

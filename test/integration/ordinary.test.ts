@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { Container, Image, Namespace, type RunOptions, run } from '../../lib/index.js'
+import { Container, Image, Namespace, Network, type RunOptions, run } from '../../lib/index.js'
 import { owner } from '../../lib/runtime/process/owner.js'
 import { archive } from '../support/archive.js'
 import { isRoot, testIf } from '../support/needs.js'
@@ -216,4 +216,11 @@ describe('without cgroups', () => {
     if (bare) expect(usage).toMatchObject({ memoryPeakBytes: null, pidsPeak: null, oomKills: null })
     else expect(usage.pidsPeak).toBeGreaterThanOrEqual(1)
   })
+})
+
+asUser('a network that nothing was put on is removed, whatever there is for networks', async () => {
+  const network = await Network.create({ name: `empty-${process.pid}` })
+  expect((await Network.list()).map(({ name }) => name)).toContain(network.name)
+  await network.remove()
+  await expect(Network.get(network.name)).rejects.toMatchObject({ code: 'ERR_CAISSON_NETWORK_NOT_FOUND' })
 })

@@ -299,6 +299,9 @@ describe('without TLS', () => {
     await pushFrom(store, client, app(host), root)
     await pullInto(await Store.open(scratch()), client, app(host))
     expect(proxy.seen.some(({ method, target }) => method === 'PUT' && target === host)).toBe(true)
+    // One whose name only the proxy knows, which is for addresses without TLS alone.
+    using plain = newClient({ env: { http_proxy: proxy.url }, insecureRegistries: [host] })
+    await pullInto(await Store.open(scratch()), plain, app(host))
   })
 })
 
