@@ -53,6 +53,10 @@ export async function bench({ directory, rootfs, rounds }) {
     const limited = { limits: { memory: '64m', cpus: 1, pids: 64 } }
     const limits = await interleave({ without: ours({}), with: ours(limited) }, { rounds })
     figure('limits (memory, cpu, pids) add', median(limits.with) - median(limits.without), 'ms')
+    const open = { security: { landlock: 'off', seccomp: 'unconfined' } }
+    // A part of a run that is smaller than what one differs from the next by.
+    const walls = await interleave({ without: ours(open), with: ours({}) }, { rounds: rounds * 5 })
+    figure('Landlock and the seccomp profile add', median(walls.with) - median(walls.without), 'ms', 0.15)
   } finally {
     timer.close()
     crun.close()
