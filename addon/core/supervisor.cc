@@ -1,10 +1,11 @@
 #include "core/supervisor.h"
 
-#include <sys/epoll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "core/threads.h"
@@ -82,6 +83,22 @@ void Supervisor::run_posted() {
   for (auto& item : work) item();
 }
 
+void Supervisor::stay_awake(Clock::duration time) {
+  // On a single processor nobody else could do anything meanwhile.
+  static const bool several = std::thread::hardware_concurrency() > 1;
+  if (several) awake_until_ = Clock::now() + time;
+}
+
+int Supervisor::wait(epoll_event* events, int size, std::chrono::milliseconds timeout) {
+  while (awake_until_ != Clock::time_point()) {
+    if (int count = epoll_wait(epoll_.get(), events, size, 0); count != 0) return count;
+    if (Clock::now() > awake_until_) awake_until_ = {};
+    // Whoever we wait for may have been put on this processor.
+    sched_yield();
+  }
+  return epoll_wait(epoll_.get(), events, size, static_cast<int>(timeout.count()));
+}
+
 void Supervisor::run() {
   epoll_event events[64];
   for (;;) {
@@ -89,7 +106,7 @@ void Supervisor::run() {
     if (!timers_.empty())
       timeout = std::clamp(std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first - Clock::now()),
                            std::chrono::milliseconds(0), LONGEST_SLEEP);
-    int count = epoll_wait(epoll_.get(), events, 64, static_cast<int>(timeout.count()));
+    int count = wait(events, 64, timeout);
     removed_.clear();
     // Before the work is taken: whoever posts more after that writes again.
     uint64_t ignored;

@@ -1,6 +1,8 @@
 // One thread that waits for everything at once: ends of processes, their pipes and control sockets, timers.
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -45,11 +47,14 @@ class Supervisor {
   void remove(int fd, Source* source);
   Timer at(Clock::time_point when, std::function<void()> work);
   void cancel(const Timer& timer);
+  // Something more is about to come: looks for it so long before it sleeps. Waking up would cost more than that.
+  void stay_awake(Clock::duration time);
 
  private:
   Supervisor();
   void run();
   void run_posted();
+  int wait(epoll_event* events, int size, std::chrono::milliseconds timeout);
 
   Fd epoll_, wake_;
   std::mutex mutex_;
@@ -57,6 +62,7 @@ class Supervisor {
   bool woken_ = false;
   std::map<Timer, std::function<void()>> timers_;
   uint64_t next_timer_ = 0;
+  Clock::time_point awake_until_;
   std::vector<Source*> removed_;
 };
 

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -80,6 +82,19 @@ describe('names', () => {
     expect((await run(image, sh('getent ahosts db'), { network })).stdout).toContain(ipv4)
   })
 
+  it('of addresses, by both versions of IP; of those that nobody here has the host is asked', async () => {
+    const { ipv4, ipv6 } = (await network.inspect()).containers[0] as { ipv4: string; ipv6: string }
+    const names = `a.b.\ndb.\nweb.\n${web.id.slice(0, 12)}.\n`
+    for (const address of [ipv4, ipv6]) expect(await dig(`+short -x ${address}`)).toBe(names)
+    expect(await dig(`+short +tcp -x ${ipv4}`)).toBe(names)
+    expect(await dig(`+short -x ${network.definition.ipv4.gateway}`)).toBe('host.caisson.internal.\n')
+    expect((await run(image, sh(`getent hosts ${ipv4}`), { network })).stdout).toContain('a.b')
+    expect(await dig('-x 10.1.2.3')).toContain('1.2.3.4')
+    await using inner = await Network.create({ internal: true })
+    for (const name of [`-x ${ipv4}`, '-x ::1', 'x.in-addr.arpa PTR', 'ip6.arpa PTR', '1.0.0.127.in-addr.arpa.x PTR'])
+      expect(await dig(name, { network: inner })).toContain('NXDOMAIN')
+  })
+
   it('of the rest of the world from the host, where a loopback stub is its server', async () => {
     expect(await dig('+short example.test')).toBe('1.2.3.4\n')
     expect(await dig('+short +tcp example.test')).toBe('1.2.3.4\n')
@@ -131,6 +146,45 @@ print(got.count(b'\\3web'))
 `
     const { stdout, stderr } = await run(image, ['python3', '-c', code], { network, timeout: 25_000 })
     expect({ stdout, stderr }).toEqual({ stdout: '0\nTrue\n2\n', stderr: '' })
+  })
+
+  it('what was asked before is as it is now: others of that name come and go', async () => {
+    const ask = async () => (await web.exec(['dig', '+short', 'brief'])).stdout.split('\n').filter(Boolean).sort()
+    const make = (name: string) =>
+      Container.create(image, { networks: [{ network, aliases: ['brief'] }], name, command: ['sleep', '60'] })
+    for (let round = 0; round < 3; round++) {
+      await using one = await make('one')
+      await one.start()
+      const [first] = one.inspect().endpoints
+      expect(await ask()).toEqual([first?.ipv4])
+      await using two = await make('two')
+      await two.start()
+      expect(await ask()).toEqual([first?.ipv4, two.inspect().endpoints[0]?.ipv4].sort())
+      await two.stop({ timeout: 0 })
+      expect(await ask()).toEqual([first?.ipv4])
+      await one.stop({ timeout: 0 })
+      expect(await ask()).toEqual(['1.2.3.4'])
+    }
+  })
+
+  it('and of another process, which may be killed', async () => {
+    const { name } = await Network.create({ name: 'shared' })
+    const code = `const { Container, Image } = require('caisson')
+      void (async () => {
+        const c = await Container.create(await Image.host(), { name: 'far', network: 'shared', command: ['sleep', '600'] })
+        await c.start()
+        console.log('up')
+      })()`
+    const other = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'], env: process.env })
+    await once(other.stdout, 'data')
+    await using here = await Container.create(image, { network: name, command: ['sleep', '600'] })
+    await here.start()
+    const ask = async () => (await here.exec(['dig', '+short', 'far'])).stdout
+    expect(await ask()).toMatch(/^10\./)
+    other.kill('SIGKILL')
+    await until(async () => (await ask()) === '1.2.3.4\n')
+    await here.remove({ force: true })
+    await Network.get(name).then((each) => each.remove())
   })
 
   it('a name is gone with its container', async () => {

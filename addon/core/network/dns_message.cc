@@ -37,6 +37,16 @@ std::string begin_answer(std::string_view query, const Question& question, uint8
   return message;
 }
 
+void add_record(std::string* message, uint16_t type, std::string_view data) {
+  add16(message, 0xc000 | HEADER);  // the name of the question
+  add16(message, type);
+  add16(message, DNS_IN);
+  add16(message, TTL >> 16);
+  add16(message, TTL & 0xffff);
+  add16(message, static_cast<uint32_t>(data.size()));
+  message->append(data);
+}
+
 }  // namespace
 
 std::optional<Question> parse_query(std::string_view message) {
@@ -75,14 +85,23 @@ std::string answer_addresses(std::string_view query, const Question& question, c
   constexpr size_t ANSWERS_MAX = 14;
   if (asked.size() > ANSWERS_MAX) asked.resize(ANSWERS_MAX);
   std::string message = begin_answer(query, question, DNS_NO_ERROR, asked.size());
-  for (const Address* address : asked) {
-    add16(&message, 0xc000 | HEADER);  // the name of the question
-    add16(&message, address->family == AF_INET ? DNS_A : DNS_AAAA);
-    add16(&message, DNS_IN);
-    add16(&message, TTL >> 16);
-    add16(&message, TTL & 0xffff);
-    add16(&message, static_cast<uint32_t>(address->size()));
-    message.append(address->view());
+  for (const Address* address : asked)
+    add_record(&message, address->family == AF_INET ? DNS_A : DNS_AAAA, address->view());
+  return message;
+}
+
+std::string answer_names(std::string_view query, const Question& question, const std::vector<std::string>& names) {
+  std::string message = begin_answer(query, question, DNS_NO_ERROR, names.size());
+  for (const std::string& name : names) {
+    std::string labels;
+    for (size_t at = 0; at < name.size();) {
+      size_t end = std::min(name.find('.', at), name.size());
+      labels.push_back(static_cast<char>(end - at));
+      labels.append(name, at, end - at);
+      at = end + 1;
+    }
+    labels.push_back('\0');
+    add_record(&message, DNS_PTR, labels);
   }
   return message;
 }

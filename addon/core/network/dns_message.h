@@ -19,7 +19,7 @@ struct Question {
   size_t end = 0;  // of the question in the message
 };
 
-inline constexpr uint16_t DNS_A = 1, DNS_AAAA = 28, DNS_ANY = 255, DNS_IN = 1;
+inline constexpr uint16_t DNS_A = 1, DNS_PTR = 12, DNS_AAAA = 28, DNS_ANY = 255, DNS_IN = 1;
 inline constexpr uint8_t DNS_NO_ERROR = 0, DNS_SERVER_FAILURE = 2, DNS_NO_SUCH_NAME = 3, DNS_NOT_IMPLEMENTED = 4;
 // A question is small; what is larger asks for trouble.
 inline constexpr size_t DNS_QUERY_MAX = 4096;
@@ -29,6 +29,7 @@ std::optional<Question> parse_query(std::string_view message);
 
 // `query` is the whole message that was asked.
 std::string answer_addresses(std::string_view query, const Question& question, const std::vector<Address>& addresses);
+std::string answer_names(std::string_view query, const Question& question, const std::vector<std::string>& names);
 std::string answer_code(std::string_view query, const Question& question, uint8_t code);
 
 // Whether a message from a server is the answer to what was asked of it under `id`.

@@ -21,6 +21,8 @@ using std::chrono::seconds;
 constexpr size_t PENDING_MAX = 256, CONNECTIONS_MAX = 64;
 constexpr auto ANSWER_LIMIT = seconds(4), CONNECTION_LIMIT = seconds(20);
 constexpr int TURN = 64;
+// Who asks again that soon after an answer most likely asks once more: for another kind, or the next name of a search.
+constexpr auto BURST = std::chrono::microseconds(200), NEXT_QUESTION = std::chrono::microseconds(50);
 constexpr size_t MESSAGE_MAX = 65535;
 // Names below it are ours alone.
 constexpr std::string_view OWN_DOMAIN = "caisson.internal";
@@ -128,6 +130,9 @@ class Server final : public Resolver, public Supervisor::Source {
       std::string answer;
       if (own_answer(query, &answer)) {
         if (!answer.empty()) reply(client, answer);
+        auto now = Supervisor::Clock::now();
+        if (now - answered_ < BURST) loop().stay_awake(NEXT_QUESTION);
+        answered_ = now;
         continue;
       }
       if (passed_.size() >= PENDING_MAX) continue;
@@ -146,6 +151,9 @@ class Server final : public Resolver, public Supervisor::Source {
       *answer = answer_code(query, *question, DNS_NOT_IMPLEMENTED);
     else if (internet && look_up(settings, question->name, &found))
       *answer = answer_addresses(query, *question, found);
+    else if (auto names = internet && question->type == DNS_PTR ? look_up_address(settings, question->name) : std::vector<std::string>();
+             !names.empty())
+      *answer = answer_names(query, *question, names);
     else if (settings.servers.empty() || is_ours(question->name))
       *answer = answer_code(query, *question, DNS_NO_SUCH_NAME);
     else
@@ -184,6 +192,7 @@ class Server final : public Resolver, public Supervisor::Source {
 
   ResolverSockets sockets_;
   Listener listener_;
+  Supervisor::Clock::time_point answered_;
   std::list<std::unique_ptr<Passed>> passed_;
   std::list<std::unique_ptr<Caller>> callers_;
 

@@ -31,5 +31,7 @@ class Resolver {
 
 // Addresses of a name, in random order; `found` without any: it has none of the kind. Reads the directories.
 bool look_up(const ResolverSettings& settings, const std::string& name, std::vector<Address>* found);
+// Names of an address that is asked for as "4.3.2.1.in-addr.arpa" or below ip6.arpa.
+std::vector<std::string> look_up_address(const ResolverSettings& settings, const std::string& name);
 
 }  // namespace caisson
