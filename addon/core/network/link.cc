@@ -8,15 +8,20 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <set>
+#include <thread>
 
 namespace caisson {
 
 namespace {
 
 constexpr char STAGE[] = "network";
+// IF_OPER_UP of linux/if.h, which does not go together with net/if.h.
+constexpr uint8_t OPERATING = 6;
+constexpr std::chrono::microseconds CARRIER_PATIENCE(200'000), CARRIER_INTERVAL(500);
 
 ifinfomsg up(int index = 0) {
   ifinfomsg info = {};
@@ -199,6 +204,27 @@ Result<> set_up_inside(Netlink& socket, const std::string& name, const std::vect
   for (const Address& address : addresses) add_address(messages, *index, address, name);
   for (const Address& gateway : gateways) add_default_route(messages, *index, gateway, name);
   return socket.talk(messages, STAGE);
+}
+
+void await_carrier(Netlink& socket, const std::string& name) {
+  uint8_t state = OPERATING;
+  Messages request;
+  request.begin(RTM_GETLINK, 0, ifinfomsg{}, name);
+  request.text(IFLA_IFNAME, name);
+  request.end();
+  auto until = std::chrono::steady_clock::now() + CARRIER_PATIENCE;
+  for (;;) {
+    auto asked = socket.ask(request, STAGE, [&](const nlmsghdr* head) {
+      if (head->nlmsg_type != RTM_NEWLINK) return;
+      const auto* info = static_cast<const ifinfomsg*>(NLMSG_DATA(head));
+      each_attribute(IFLA_RTA(info), head->nlmsg_len - NLMSG_LENGTH(sizeof *info),
+                     [&](const nlattr* attribute, std::string_view value) {
+                       if (attribute->nla_type == IFLA_OPERSTATE) state = static_cast<uint8_t>(value[0]);
+                     });
+    });
+    if (!asked || state == OPERATING || std::chrono::steady_clock::now() > until) return;
+    std::this_thread::sleep_for(CARRIER_INTERVAL);
+  }
 }
 
 namespace {

@@ -69,6 +69,7 @@ Result<> wire(Place& place, int netns, const std::vector<Wire>& wires, ResolverS
     if (auto made = make_pair(*outside, each.pair, netns); !made) return fail(made.failure());
     if (auto set = set_up_inside(*inside, each.pair.inside, each.addresses, each.gateways); !set)
       return fail(set.failure());
+    for (const std::string& device : {each.pair.name, each.pair.bridge}) await_carrier(*outside, device);
   }
   return Nothing{};
 }
