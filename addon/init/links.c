@@ -42,7 +42,18 @@ static void remove_device(const char *name) {
   SYS(close, fd);
 }
 
+/* Then somebody else has turned it on since, for all devices: it is theirs. */
+static int whole_host_forwards(void) {
+  char value = 0;
+  long fd = SYS(openat, AT_FDCWD, "/proc/sys/net/ipv4/conf/all/forwarding", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  SYS(read, fd, &value, 1);
+  SYS(close, fd);
+  return value == '1';
+}
+
 static void stop_forwarding(const char *device) {
+  if (whole_host_forwards()) return;
   char path[64 + NAME_MAX_BYTES];
   text_copy(path, sizeof path, "/proc/sys/net/ipv4/conf/");
   usize at = strlen(path);

@@ -16,8 +16,15 @@ const settingOf = (device: string) => `/proc/sys/net/ipv4/conf/${device}/forward
 /** A file for each device that forwards because of us. */
 const openedDirectory = () => path.join(roots().run, 'networks', 'forwarding')
 
+const WHOLE_HOST = settingOf('all')
+/** Milliseconds between looks at whether somebody else forwards by now. */
+const LOOK_EVERY = 1000
+
 let held: Promise<void> | undefined
 let warned = false
+/** Devices whose packets our rules look at. */
+const guarded = new Set<string>()
+let watching: NodeJS.Timeout | undefined
 
 export async function allowForwarding({ bridge }: NetworkDefinition, user: NetworkUser): Promise<void> {
   held ??= hold(user)
@@ -36,11 +43,38 @@ export async function allowForwarding({ bridge }: NetworkDefinition, user: Netwo
   // Those that another process of ours has turned on have to be guarded by our rules too, as its own end with it.
   for (const device of await readdir(openedDirectory())) if (device !== 'lock') opened.push(device)
   try {
-    if (opened.length > 0) await networking().firewall({ opened }, true)
+    if (opened.length > 0) await guard(opened)
     await warnOfOthers()
   } catch (failure) {
     throw errorFromFailure(failure as NativeFailure)
   }
+}
+
+async function guard(opened: readonly string[]): Promise<void> {
+  await networking().firewall({ opened: [...opened] }, true)
+  for (const device of opened) guarded.add(device)
+  watching ??= setInterval(() => void giveWay(), LOOK_EVERY).unref()
+}
+
+/**
+ * Whoever turns forwarding on for the whole host later, as dockerd does when it starts, forwards for others too: nothing
+ * of that is dropped by us, or turned off again.
+ */
+async function giveWay(): Promise<void> {
+  if (!(await wholeHostForwards())) return
+  clearInterval(watching)
+  watching = undefined
+  const opened = [...guarded]
+  guarded.clear()
+  await networking()
+    .firewall({ opened }, false)
+    .catch(() => undefined)
+  for (const device of await readdir(openedDirectory()).catch(() => []))
+    if (device !== 'lock') await rm(path.join(openedDirectory(), device), { force: true })
+}
+
+async function wholeHostForwards(): Promise<boolean> {
+  return (await readFile(WHOLE_HOST, 'utf8').catch(() => '0')).trim() === '1'
 }
 
 /** The lock that says that somebody needs it, until this process ends. */
@@ -63,7 +97,7 @@ export async function sweepForwarding(): Promise<void> {
   if (lock < 0) return
   for (const device of list) {
     if (device === 'lock') continue
-    await writeFile(settingOf(device), '0').catch(() => undefined)
+    if (!(await wholeHostForwards())) await writeFile(settingOf(device), '0').catch(() => undefined)
     await rm(path.join(openedDirectory(), device), { force: true })
   }
   addon().closeFd(lock)

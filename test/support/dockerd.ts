@@ -1,4 +1,4 @@
-/** Docker's daemon, started for a test: with data, mounts and processes of its own, and without networks. */
+/** Docker's daemon, started for a test: with data, mounts and processes of its own, and without networks unless asked. */
 import { execFile, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -17,8 +17,11 @@ export interface Dockerd extends AsyncDisposable {
   docker(...args: string[]): Promise<string>
 }
 
-/** Ends with its process: that is the first of a pid namespace, so nothing of it is left. */
-export async function startDockerd(directory: string): Promise<Dockerd> {
+/**
+ * Ends with its process: that is the first of a pid namespace, so nothing of it is left. `network`: with its bridge and
+ * its rules, for a network namespace of the test's own.
+ */
+export async function startDockerd(directory: string, { network = false } = {}): Promise<Dockerd> {
   mkdirSync(directory, { recursive: true })
   const place = (name: string) => path.join(directory, name)
   const log = openSync(place('log'), 'w')
@@ -34,7 +37,7 @@ export async function startDockerd(directory: string): Promise<Dockerd> {
     [
       ...['--mount', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc', 'dockerd'],
       ...Object.entries(options).flat(),
-      ...['--bridge=none', '--iptables=false', '--ip6tables=false'],
+      ...(network ? [] : ['--bridge=none', '--iptables=false', '--ip6tables=false']),
     ],
     { stdio: ['ignore', log, log] },
   )
