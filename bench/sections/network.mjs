@@ -1,9 +1,10 @@
 // Bridge networks against dockerd's: in a network namespace of their own, so that the machine's stays as it is.
 import { execFileSync, spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { Container, Image, Network, run } from 'caisson'
+import { Container, compose, Image, Network, run } from 'caisson'
 import { commandTimer, interleave, timed } from '../lib/measure.mjs'
-import { startDocker } from '../lib/peers.mjs'
+import { has, startDocker } from '../lib/peers.mjs'
 import { compare, note, section } from '../lib/report.mjs'
 
 export const title = 'networks against dockerd'
@@ -21,14 +22,10 @@ export async function bench({ directory, rootfs, rounds }) {
   }
   section(title)
   execFileSync('ip', ['link', 'set', 'lo', 'up'])
-  execFileSync('gcc', [
-    '-O2',
-    '-static',
-    '-o',
-    path.join(rootfs, 'bin/lookup'),
-    path.join(import.meta.dirname, '../native/lookup.c'),
-  ])
-  execFileSync('ln', ['-sf', 'busybox', path.join(rootfs, 'bin/nc')])
+  for (const program of ['lookup', 'stream']) {
+    const source = path.join(import.meta.dirname, `../native/${program}.c`)
+    execFileSync('gcc', ['-O2', '-static', '-o', path.join(rootfs, 'bin', program), source])
+  }
   const image = await Image.fromRootfs(rootfs)
   const docker = await startDocker(directory, { network: true })
   if (!docker) return note('dockerd: not here')
@@ -49,18 +46,20 @@ export async function bench({ directory, rootfs, rounds }) {
       { rounds: few, warmup: 2 },
     )
     compare('docker run -p, a published port', start.ours, start.docker, 0.03)
-    await throughput(image, client)
+    await throughput(image, client, path.join(rootfs, 'bin/stream'))
     await lookups(image, client)
+    await projects(image, docker, timer, directory)
   } finally {
     timer.close()
     await docker.stop()
   }
 }
 
-const SINK = ['/bin/sh', '-c', 'while :; do nc -l -p 5000 > /dev/null; done']
-const SEND = (host, port) => `dd if=/dev/zero bs=1M count=${MEGABYTES} 2>/dev/null | /bin/busybox nc ${host} ${port}`
+const SINK = ['/bin/stream', 'sink', '5000']
+const send = (host, port) => ['send', host, String(port), String(MEGABYTES)]
 
-async function throughput(image, client) {
+/** @param program of the host; containers have the same one. */
+async function throughput(image, client, program) {
   const network = await Network.create()
   const ours = await Container.create(image, { network, command: SINK, ports: [{ container: 5000 }] })
   await ours.start()
@@ -68,12 +67,12 @@ async function throughput(image, client) {
   try {
     await new Promise((resolve) => setTimeout(resolve, 500))
     const theirPort = client('port', theirs, '5000').split('\n')[0].split(':')[1]
-    const send = (port) => timed(() => execFileSync('sh', ['-c', SEND('127.0.0.1', port)]))
+    const through = (port) => timed(() => execFileSync(program, send('127.0.0.1', port)))
     const published = await interleave(
-      { ours: () => send(ours.port(5000).port), docker: () => send(theirPort) },
+      { ours: () => through(ours.port(5000).port), docker: () => through(theirPort) },
       { rounds: 5, warmup: 1 },
     )
-    compare('seconds for 2 GB through a port on loopback', published.ours, published.docker, 1)
+    compare('2 GB through a port on loopback', published.ours, published.docker, 1)
     const { containers } = await network.inspect()
     const from = await Container.create(image, { network, command: ['/bin/sleep', '600'] })
     await from.start()
@@ -81,12 +80,12 @@ async function throughput(image, client) {
     const address = client('inspect', '-f', '{{.NetworkSettings.IPAddress}}', theirs)
     const between = await interleave(
       {
-        ours: () => timed(() => from.exec(['/bin/sh', '-c', SEND(containers[0].ipv4, 5000)])),
-        docker: () => timed(() => client('exec', other, '/bin/sh', '-c', SEND(address, 5000))),
+        ours: () => timed(() => from.exec(['/bin/stream', ...send(containers[0].ipv4, 5000)], { throwOnError: true })),
+        docker: () => timed(() => client('exec', other, '/bin/stream', ...send(address, 5000))),
       },
       { rounds: 5, warmup: 1 },
     )
-    compare('seconds for 2 GB between containers', between.ours, between.docker, 1)
+    compare('2 GB between containers', between.ours, between.docker, 1)
     await from.remove({ force: true })
     client('rm', '-f', other)
   } finally {
@@ -118,4 +117,30 @@ async function lookups(image, client) {
     client('rm', '-f', theirs)
     client('network', 'rm', 'bench')
   }
+}
+
+const SERVICES = 10
+
+/** A project brought up and taken down again. Programs end at once, so that no time of grace is measured. */
+async function projects(image, docker, timer, directory) {
+  if (!has('docker-compose')) return note('docker-compose: not here')
+  await image.tag('bench-network')
+  const service = '{ image: "bench-network:latest", command: ["/bin/sleep", "600"], stop_signal: SIGKILL }'
+  const names = Array.from({ length: SERVICES }, (_, i) => `  service${i}: ${service}\n`)
+  const file = path.join(directory, 'compose.yaml')
+  writeFileSync(file, `version: "3.7"\nservices:\n${names.join('')}`)
+  const words = ['docker-compose', ...docker.command.slice(1), '-f', file, '-p', 'bench']
+  const samples = await interleave(
+    {
+      ours: () =>
+        timed(async () => {
+          const project = await compose(file, { projectName: 'bench' })
+          await project.up()
+          await project.down()
+        }),
+      docker: async () => (await timer.run([...words, 'up', '-d'])) + (await timer.run([...words, 'down'])),
+    },
+    { rounds: 5, warmup: 1 },
+  )
+  compare(`a project of ${SERVICES} services, up and down`, samples.ours, samples.docker, 0.1)
 }
