@@ -25,7 +25,7 @@ import { type Health, healthPlan } from './runtime/container/health.js'
 import { type Connector, connector, httpAgent } from './runtime/container/http-agent.js'
 import { type ContainerInspection, inspection } from './runtime/container/inspect.js'
 import { type ContainerState, Life } from './runtime/container/life.js'
-import { type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
+import { LOG_LIMIT, type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
 import { findContainer } from './runtime/container/lookup.js'
 import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container/parts.js'
 import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
@@ -37,7 +37,7 @@ import { announceExit, announceStart, type Subject } from './runtime/process/eve
 import { Execs } from './runtime/process/exec.js'
 import { limitsOf } from './runtime/process/launch.js'
 import { checkSignal, endedWith, verdict } from './runtime/process/verdict.js'
-import { type Duration, parseDuration } from './util/units.js'
+import { type Duration, parseDuration, parseSize } from './util/units.js'
 import { type Wait, waitFor } from './wait.js'
 
 export type { ContainerInfo } from './runtime/container/registry.js'
@@ -81,6 +81,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#life = new Life({
       assembled,
       log: this.#logFile,
+      logLimit: options.logLimit === undefined ? LOG_LIMIT : parseSize(options.logLimit, 'logLimit'),
+      stdinOpen: options.stdinOpen ?? false,
       stopSignal: checkSignal(options.stopSignal ?? imageConfig.StopSignal ?? 'SIGTERM', 'stopSignal'),
       health: healthPlan(options.healthcheck, imageConfig.Healthcheck),
       probe: async (command, timeout) => (await this.exec(command, { timeout })).exitCode === 0,

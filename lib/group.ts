@@ -9,16 +9,19 @@ import { Namespace } from './namespace.js'
 import type { ContainerOptions } from './options.js'
 import { attach, isBridged, releaseAttachment, startAttachment } from './runtime/container/attachments.js'
 import { becomes } from './runtime/container/becomes.js'
+import { checkEgress } from './runtime/options/egress.js'
 import { owner } from './runtime/process/owner.js'
 import { newId, randomName } from './util/ids.js'
 import { type Duration, parseDuration } from './util/units.js'
 
 /** What all share is said for the group: network, ports and the two namespaces. */
-export interface GroupMember extends Omit<CreateOptions, 'network' | 'networks' | 'ports' | 'restart' | 'dns'> {
+export interface GroupMember
+  extends Omit<CreateOptions, 'network' | 'networks' | 'ports' | 'restart' | 'dns' | 'egress'> {
   image: string | Image
 }
 
-export interface GroupOptions extends Pick<ContainerOptions, 'network' | 'networks' | 'ports' | 'dns' | 'signal'> {
+export interface GroupOptions
+  extends Pick<ContainerOptions, 'network' | 'networks' | 'ports' | 'dns' | 'egress' | 'signal'> {
   /** Also its name on the network. Default: two words. */
   name?: string
   /** In the order of their start; by name, or with a name or without. */
@@ -31,7 +34,7 @@ export interface GroupEnd {
   result: ExecResult
 }
 
-const SHARED = ['network', 'networks', 'ports', 'restart', 'dns'] as const
+const SHARED = ['network', 'networks', 'ports', 'restart', 'dns', 'egress'] as const
 /** addon/core/network/wiring.cc: where the resolver of a network answers. */
 const RESOLVER = '127.0.0.11'
 
@@ -54,9 +57,13 @@ export class Group extends EventEmitter implements AsyncDisposable {
   /** Makes them; nothing runs yet. */
   static async create(options: GroupOptions): Promise<Group> {
     const members = membersOf(options)
-    const { name = randomName(), network, networks, ports, dns } = options
+    const { name = randomName(), network, networks, ports, dns, egress } = options
     if (network === 'host' || (typeof network === 'object' && !isBridged({ network })))
       throw invalidArgument('network', network, 'possible for a group, which has a network namespace of its own')
+    if (egress !== undefined) {
+      checkEgress({ network, networks, ports, egress })
+      for (const [, { namespaces, security }] of members) checkEgress({ namespaces, security })
+    }
     const holder = await owner()
     const id = newId()
     const undo: Array<() => unknown> = []
@@ -66,10 +73,11 @@ export class Group extends EventEmitter implements AsyncDisposable {
     try {
       const ipc = await Namespace.create('ipc')
       undo.push(() => ipc.dispose())
-      const attachment = await attach({ network, networks, ports, dns }, holder, { id, name })
+      const attachment = await attach({ network, networks, ports, dns, egress }, holder, { id, name })
       if (attachment) {
         undo.push(() => releaseAttachment(id))
-        await startAttachment(attachment, undefined)
+        const user = holder.ordinary?.user
+        await startAttachment(attachment, user && { join: [{ type: 'user', inUser: false, handle: user }] })
       }
       const alone = attachment ? undefined : await Namespace.create('net', { loopback: true })
       if (alone) undo.push(() => alone.dispose())

@@ -142,6 +142,10 @@ export interface ContainerOptions {
   networks?: ReadonlyArray<string | Network | (EndpointOptions & { network: string | Network })>
   ports?: readonly PortMapping[]
   dns?: readonly string[]
+  /** Domains in which names are looked for; default: the host's, on networks. */
+  dnsSearch?: readonly string[]
+  /** Of resolv.conf(5), as `ndots:2`; default: the host's, on networks. */
+  dnsOptions?: readonly string[]
   extraHosts?: Record<string, string> | readonly string[]
   namespaces?: Partial<Record<NamespaceType, 'private' | 'host' | Namespace | Container>>
   security?: SecurityOptions
@@ -154,6 +158,10 @@ export interface ContainerOptions {
   platform?: string
   healthcheck?: HealthcheckOptions | false
   restart?: RestartPolicy
+  /** Of a kept container: its program waits for input that never comes, instead of finding its end at once. */
+  stdinOpen?: boolean
+  /** Of a kept container: how much of what it prints is kept, the newest. 0: nothing. Default 64 MiB. */
+  logLimit?: Size
   oomScoreAdj?: number
   groups?: ReadonlyArray<string | number>
   signal?: AbortSignal

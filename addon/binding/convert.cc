@@ -97,6 +97,7 @@ Stdio stdio(const Napi::Value& value) {
     std::string kind = text(value);
     if (kind == "capture") result.kind = Stdio::Kind::Capture;
     if (kind == "input") result.kind = Stdio::Kind::Input;
+    if (kind == "open") result.kind = Stdio::Kind::Open;
   }
   return result;
 }

@@ -31,6 +31,7 @@ struct Stdio {
     Null,     // /dev/null
     Capture,  // output: a pipe that is read into the report
     Input,    // stdin: a pipe that ProcessOptions::input is written to
+    Open,     // stdin: a pipe to which nothing is written, and that ends with the process
     Given,    // `fd`
   };
   Kind kind = Kind::Null;

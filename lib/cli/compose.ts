@@ -212,7 +212,8 @@ async function up(project: Project, flags: Flags, services: readonly string[]): 
       flags.boolean('abort-on-container-exit') || code !== undefined ? firstEnd(project, code, abort.signal) : undefined
     void first?.then(end)
     const printer = await printerFor(project, flags)
-    for await (const entry of project.logs({ follow: true })) await printer.print(entry)
+    for await (const entry of project.logs({ follow: true }))
+      if (!project.quiet.includes(entry.service)) await printer.print(entry)
     await end()
     return (await first) ?? (asked > 0 ? 130 : 0)
   } catch (error) {

@@ -50,7 +50,10 @@ export const RUN_FLAGS: readonly Flag[] = [
   list('device-write-bps', 'Bytes a second it may write to a device'),
   list('device-write-iops', 'Writes a second to a device'),
   list('dns', 'Name servers'),
+  list('dns-option', 'Option of resolv.conf, as ndots:2'),
+  list('dns-search', 'Domain in which names are looked for'),
   text('domainname', 'Domain name'),
+  list('egress', 'Let it connect there and nowhere else (registry.example:443, 10.0.0.0/8:5432)', 'where'),
   text('entrypoint', "Program to use instead of the image's entry point"),
   list('env', 'Set a variable (NAME=value, or NAME as it is here)', undefined, 'e'),
   list('env-file', 'Read variables from a file'),
@@ -129,7 +132,10 @@ export function runOptions(flags: Flags): RunOptions {
       .map(({ source, target, access }) => `${source}:${target}:${access}`),
     shmSize: flags.text('shm-size'),
     ...networks(flags),
+    egress: egress(flags.list('egress')),
     dns: flags.list('dns'),
+    dnsSearch: flags.list('dns-search'),
+    dnsOptions: flags.list('dns-option'),
     extraHosts: flags
       .list('add-host')
       ?.map(parseHost)
@@ -252,6 +258,10 @@ function networks(flags: Flags): Pick<RunOptions, 'network' | 'networks' | 'port
   if (network === undefined || network === 'none' || network === 'host')
     throw usageError('--network-alias, --ip, --ip6 and --mac-address need a network', 'Give --network NAME as well.')
   return { networks: [{ ...endpoint, network }], ports }
+}
+
+function egress(allow: string[] | undefined): RunOptions['egress'] {
+  return allow && { allow }
 }
 
 function namespaces(flags: Flags): RunOptions['namespaces'] {

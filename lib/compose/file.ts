@@ -1,5 +1,6 @@
 /** A file, and several as one: what each says is read for itself, and the later ones go over the earlier ones. */
 import { mergeFields, type Read, readFields } from './field.js'
+import { addIncluded, type IncludeModel, includesOf, type OpenIncluded } from './include.js'
 import { type ComposeNode, composeError, isNull, type Place } from './node.js'
 import { type Context, eachKey, mapOf, textOf } from './read.js'
 import { RESOURCES, type ResourceFragment, type ResourceKind, resourcesOf } from './resources.js'
@@ -24,13 +25,23 @@ export interface Opened {
 }
 
 /** Opens a file that another one names. */
-export type Open = (file: string, place: Place) => Promise<Opened>
+export type Open = (file: string, place: Place, context: Context) => Promise<Opened>
+
+export interface Opening {
+  open: Open
+  include: OpenIncluded
+}
 
 const KINDS = Object.keys(RESOURCES) as ResourceKind[]
-const TOP = ['name', 'version', 'services', ...KINDS]
-const TOP_REFUSED = { include: 'Give several files to compose(), or use extends.', models: 'Models are not run.' }
+const TOP = ['name', 'version', 'include', 'services', ...KINDS]
+const TOP_REFUSED = { models: 'Models are not run.' }
 
-export async function readFile(opened: Opened, open: Open): Promise<Fragment> {
+/** @param chain of files that include each other, up to this one. */
+export async function readFile(
+  opened: Opened,
+  opening: Opening,
+  chain: readonly string[] = [opened.file],
+): Promise<Fragment> {
   const { root, context } = opened
   const resources = {
     networks: new Map(),
@@ -52,9 +63,28 @@ export async function readFile(opened: Opened, open: Open): Promise<Fragment> {
         `${JSON.stringify(name)} is no name of a service`,
         'Write letters, digits, ".", "_" and "-".',
       )
-    services.set(name, { ...(await readService(value, opened, open, [`${opened.file} ${name}`])), place: key })
+    services.set(name, { ...(await readService(value, opened, opening.open, [`${opened.file} ${name}`])), place: key })
   }
-  return { services, resources }
+  const made = { services, resources }
+  for (const each of includesOf(root, context))
+    addIncluded(made, await readIncluded(each, opened, opening, chain), each.place)
+  return made
+}
+
+async function readIncluded(
+  { place, ...rest }: IncludeModel,
+  { context }: Opened,
+  opening: Opening,
+  chain: readonly string[],
+): Promise<Fragment> {
+  let whole: Fragment | undefined
+  for (const each of await opening.include({ ...rest, place }, context)) {
+    if (chain.includes(each.file))
+      throw composeError(place, `${each.file} includes itself`, 'Take one include out of the circle.')
+    const fragment = await readFile(each, opening, [...chain, each.file])
+    whole = whole ? mergeFragments(whole, fragment) : fragment
+  }
+  return whole as Fragment
 }
 
 /** As written, without the variables of values. */
@@ -81,7 +111,7 @@ async function readService(
   )
   if (!extended) return own
   const { service, file } = extensionOf(extended.value, context)
-  const from = file === undefined ? opened : await open(file, extended.value.place)
+  const from = file === undefined ? opened : await open(file, extended.value.place, context)
   const link = `${from.file} ${service}`
   if (chain.includes(link))
     throw composeError(extended.value.place, `${service} extends itself`, 'Take one extends out of the circle.')

@@ -51,6 +51,8 @@ export function containerOptions(
     ...networksOf(service, about),
     ports: service.ports?.map((port) => portOf(port, about.number)),
     dns: service.dns,
+    dnsSearch: service.dns_search,
+    dnsOptions: service.dns_opt,
     extraHosts: service.extra_hosts,
     namespaces: namespacesOf(service),
     security: securityOf(service),
@@ -58,9 +60,17 @@ export function containerOptions(
     pull: service.pull_policy === 'build' ? ('never' as const) : service.pull_policy,
     healthcheck: healthOf(service),
     restart: restartOf(service),
+    stdinOpen: service.stdin_open,
+    logLimit: logLimitOf(service),
     oomScoreAdj: service.oom_score_adj,
     groups: service.group_add,
   })
+}
+
+/** docker counts by file, and keeps one unless it is told otherwise; json-file without a size keeps all: we our default. */
+function logLimitOf({ logging: { driver, options = {} } = {} }: ServiceModel): number | undefined {
+  if (driver === 'none') return 0
+  return options.size === undefined ? undefined : options.size * (options.files ?? (driver === 'local' ? 5 : 1))
 }
 
 /** Without keys that have no value. */
@@ -80,8 +90,12 @@ function portOf({ target, published, address = '*', protocol }: PortModel, numbe
   return { container: target, host: first === last ? first : first + number - 1, protocol, address }
 }
 
-function networksOf(service: ServiceModel, about: Surroundings): Pick<ContainerOptions, 'network' | 'networks'> {
-  const { name, network_mode: mode, networks = { default: undefined }, mac_address: mac } = service
+function networksOf(
+  service: ServiceModel,
+  about: Surroundings,
+): Pick<ContainerOptions, 'network' | 'networks' | 'egress'> {
+  const { name, network_mode: mode, networks = { default: undefined }, mac_address: mac, 'x-egress': allow } = service
+  if (allow) return { egress: { allow } }
   if (mode === 'none' || mode === 'host' || mode === 'bridge') return { network: mode }
   if (mode !== undefined) return {}
   // The one with the highest priority is the way out.

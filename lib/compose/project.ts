@@ -41,7 +41,7 @@ export function projectOf(
   const networks = plain<NetworkModel>('networks')
   const needsDefault = [...services.values()].some(({ networks }) => networks !== undefined && 'default' in networks)
   const anyDefault = [...services.values()].some(
-    ({ networks, network_mode }) => !networks && network_mode === undefined,
+    ({ networks, network_mode, 'x-egress': egress }) => !networks && !egress && network_mode === undefined,
   )
   if ((needsDefault || anyDefault) && !networks.has('default')) networks.set('default', { place: root.place })
   const project: ProjectModel = {
@@ -71,6 +71,10 @@ function serviceOf(name: string, { values, place }: ServiceFragment): ServiceMod
         restart: true,
       }
   }
+  // Volumes are taken from a container that is there.
+  for (const { service, place } of values.volumes_from ?? [])
+    if (service !== undefined)
+      dependencies[service] ??= { condition: 'service_started', required: true, restart: true, place }
   const { deploy = {} } = values
   if (values.scale !== undefined && deploy.replicas !== undefined && values.scale !== deploy.replicas)
     throw composeError(place, 'scale and deploy.replicas differ', 'Leave one of them out.')
@@ -90,6 +94,15 @@ function check(service: ServiceModel, project: ProjectModel): void {
     throw composeError(place, `${count} containers cannot have one name`, 'Leave container_name out.')
   if (network_mode !== undefined && networks !== undefined)
     throw composeError(place, 'it has networks and a network_mode', 'Leave one of them out.')
+  const other = networks
+    ? 'networks'
+    : network_mode !== undefined
+      ? 'a network_mode'
+      : ports?.length
+        ? 'ports'
+        : undefined
+  if (service['x-egress'] && other)
+    throw composeError(place, `it has ${other}, and x-egress`, 'Leave one of them out: it has no other network then.')
   if (network_mode !== undefined && network_mode !== 'bridge' && ports && ports.length > 0)
     throw composeError(place, `it has ports, and the network_mode ${network_mode}`, 'Leave one of them out.')
   for (const [other, { place: at, required }] of Object.entries(service.dependencies)) {

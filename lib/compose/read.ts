@@ -165,7 +165,7 @@ export function eachKey(
   visit: (key: string, entry: Entry) => void,
 ): void {
   for (const [key, entry] of mapOf(node).entries) {
-    if (key.startsWith('x-')) continue
+    if (key.startsWith('x-') && !known.includes(key)) continue
     if (known.includes(key)) visit(key, entry)
     else if (Object.hasOwn(refused, key))
       throw composeError(entry.key, 'this is not there', refused[key] as string, 'ERR_CAISSON_UNSUPPORTED')

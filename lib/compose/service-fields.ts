@@ -1,13 +1,15 @@
 /** The fields of a service. docs/compose.md lists them; a test compares. */
-import { both, type Fields, keyed, last, listed, single, type Values } from './field.js'
+import { both, type Fields, keyed, last, listed, nested, single, type Values } from './field.js'
 import * as more from './nested-fields.js'
-import { type ComposeNode, composeError, unsupported } from './node.js'
+import { type ComposeNode, composeError, type Place, unsupported } from './node.js'
 import {
   booleanOf,
   type Context,
   commandOf,
   durationOf,
+  eachKey,
   integerOf,
+  listOf,
   numberOf,
   oneOf,
   oneOrMore,
@@ -80,7 +82,58 @@ const port = ({ target, published, address, protocol }: PortModel) =>
 const mounted = ({ target }: MountModel) => target.replace(/(.)\/+$/, '$1')
 const given = ({ source, target = source }: FileModel) => target
 
+/** Of docker's drivers for logs those that keep them on this machine, and the one that keeps nothing. */
+const LOG_DRIVERS = ['json-file', 'local', 'none'] as const
+
+function logDriverOf(node: ComposeNode, context: Context): (typeof LOG_DRIVERS)[number] {
+  const text = textOf(node, context)
+  const known = LOG_DRIVERS.find((each) => each === text)
+  if (known) return known
+  throw unsupported(
+    node.place,
+    `logs are not sent anywhere (${text})`,
+    `Write ${LOG_DRIVERS.join(', ')}; logs() gives what a container prints.`,
+  )
+}
+
+function logOptionsOf(node: ComposeNode, context: Context): { size?: number; files?: number } {
+  const found: { size?: number; files?: number } = {}
+  // What these ask for is how docker writes its files, and nothing that is read from ours.
+  const idle = { compress: true, mode: true, 'max-buffer-size': true }
+  eachKey(node, ['max-size', 'max-file', ...Object.keys(idle)], LOG_OPTIONS_REFUSED, (key, { value }) => {
+    if (key === 'max-size') found.size = sizeOf(value, context)
+    else if (key === 'max-file') found.files = integerOf(value, context, 1)
+  })
+  return found
+}
+
+const LOG_OPTIONS_REFUSED = {
+  labels: 'Logs have no labels; ps() and inspect() tell those of containers.',
+  env: 'Logs have no variables.',
+  tag: 'Logs have no tags.',
+}
+
+const LOGGING = { driver: single(logDriverOf), options: single(logOptionsOf) }
+
+/** `SERVICE`, `SERVICE:ro` or `container:NAME:ro`. */
+export interface VolumesFrom {
+  service?: string
+  container?: string
+  readOnly: boolean
+  place: Place
+}
+
+function volumesFromOf(node: ComposeNode, context: Context): VolumesFrom[] {
+  return listOf(node).items.map((item) => {
+    const [, container, name, mode = 'rw'] = /^(container:)?([^:]+)(?::(ro|rw))?$/.exec(textOf(item, context)) ?? []
+    if (name === undefined)
+      throw composeError(item.place, `${shown(item)} names no volumes`, 'Write SERVICE, SERVICE:ro or container:NAME.')
+    return { [container ? 'container' : 'service']: name, readOnly: mode === 'ro', place: item.place }
+  })
+}
+
 export const SERVICE_FIELDS = {
+  attach: single(booleanOf),
   blkio_config: more.blkio,
   build: more.build,
   cap_add: both(textsOf),
@@ -100,6 +153,8 @@ export const SERVICE_FIELDS = {
   develop: last((): undefined => undefined),
   devices: both(textsOf),
   dns: both(oneOrMore),
+  dns_opt: both(textsOf),
+  dns_search: both(oneOrMore),
   domainname: single(textOf),
   entrypoint: last(commandOf),
   env_file: both(more.envFilesOf),
@@ -116,6 +171,7 @@ export const SERVICE_FIELDS = {
   label_file: both(more.envFilesOf),
   labels: keyed(recordOf),
   links: keyed(linksOf),
+  logging: nested(LOGGING),
   mac_address: single(textOf),
   mem_limit: single(sizeOf),
   memswap_limit: single((node, context) => (node.kind === 'scalar' && node.value === -1 ? -1 : sizeOf(node, context))),
@@ -135,6 +191,7 @@ export const SERVICE_FIELDS = {
   secrets: listed(filesOf, given),
   security_opt: both(securityOf),
   shm_size: single(sizeOf),
+  stdin_open: single(booleanOf),
   stop_grace_period: single(durationOf),
   stop_signal: single(textOf),
   storage_opt: keyed(storageOf),
@@ -146,7 +203,10 @@ export const SERVICE_FIELDS = {
   userns_mode: single((node, context) => oneOf(node, context, ['host'])),
   uts: single((node, context) => oneOf(node, context, ['host'])),
   volumes: listed(mountsOf, mounted),
+  volumes_from: both(volumesFromOf),
   working_dir: single(textOf),
+  // Ours: others do not look at it, and would let everything out.
+  'x-egress': both(textsOf),
 } satisfies Fields
 
 function storageOf(node: ComposeNode, context: Context): Record<string, string> {
@@ -164,7 +224,6 @@ const REALTIME = 'Realtime scheduling is not there.'
 /** Fields that are known and not there, with what to do instead. */
 export const SERVICE_REFUSED: Readonly<Record<string, string>> = {
   annotations: 'Write labels.',
-  attach: 'What all services print is printed; logs takes names.',
   cgroup_parent: 'Containers have cgroups below that of this process.',
   cpu_count: WINDOWS,
   cpu_percent: WINDOWS,
@@ -172,12 +231,9 @@ export const SERVICE_REFUSED: Readonly<Record<string, string>> = {
   cpu_rt_runtime: REALTIME,
   credential_spec: WINDOWS,
   device_cgroup_rules: 'Write devices.',
-  dns_opt: 'Options of the resolver are those of the host.',
-  dns_search: 'Domains to search are those of the host.',
   external_links: 'Put both on one network.',
   gpus: 'Write devices.',
   isolation: WINDOWS,
-  logging: 'Leave it out: the newest 64 MiB of what a container prints are kept, and read by logs.',
   mem_reservation: 'Nothing is reserved; write mem_limit.',
   mem_swappiness: 'Write memswap_limit.',
   models: 'Models are not run.',
@@ -186,8 +242,6 @@ export const SERVICE_REFUSED: Readonly<Record<string, string>> = {
   pre_stop: 'Handle the stop signal in the program.',
   provider: 'Programs of others are not called.',
   runtime: 'There is one runtime.',
-  stdin_open: 'Services have no standard input; use caisson run -i.',
   use_api_socket: 'There is no socket.',
   volume_driver: 'There are volumes of this machine only.',
-  volumes_from: 'Write the same volumes for both.',
 }

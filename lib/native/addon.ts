@@ -63,8 +63,8 @@ export interface NativeIdMaps {
   gidHelper?: string
 }
 
-/** A descriptor (the addon takes it over), or what to do instead. */
-export type NativeStdio = number | 'null' | 'capture' | 'input'
+/** A descriptor (the addon takes it over), or what to do instead. `open`: an input that nothing comes from. */
+export type NativeStdio = number | 'null' | 'capture' | 'input' | 'open'
 
 /** What a program is connected to and measured against. */
 export interface NativeRun {

@@ -18,6 +18,7 @@ import {
 import { namesDirectory } from './names.js'
 import { hostAddresses, networking, placeBeside } from './place.js'
 import { type checkPorts, Publications } from './ports.js'
+import { formatResolvConf } from './resolv-conf.js'
 
 /** Of the host, in containers whose network leads there. */
 const HOST_NAME = 'host.caisson.internal'
@@ -94,10 +95,7 @@ export class Attachment {
     const options = resolverOptions.some((each) => each.startsWith('ndots:'))
       ? resolverOptions
       : [...resolverOptions, 'ndots:0']
-    const lines = [`nameserver ${RESOLVER_ADDRESS}`]
-    if (search.length > 0) lines.push(`search ${search.join(' ')}`)
-    lines.push(`options ${options.join(' ')}`)
-    return `${lines.join('\n')}\n`
+    return formatResolvConf({ servers: [RESOLVER_ADDRESS], search, options })
   }
 
   /** A network namespace with all of it, connected: `make` gives one of another user namespace. */

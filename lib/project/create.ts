@@ -8,6 +8,7 @@ import { type ServiceModel, serviceIn } from '../compose/project.js'
 import { Container, type CreateOptions } from '../container.js'
 import { CaissonError } from '../errors.js'
 import type { Image } from '../image.js'
+import type { Mount } from '../options.js'
 import { mountFiles, readServiceFiles, type ServiceFile } from './files.js'
 import * as labels from './labels.js'
 import { environmentOf, type Loaded } from './load.js'
@@ -99,7 +100,7 @@ export async function createReplica(
       ...options,
       ...(await shared(service, options, running)),
       name: containerName(model.name, service, number),
-      mounts: [...(options.mounts ?? []), ...(await mountFiles(files))],
+      mounts: [...(await borrowed(service, options.mounts ?? [], running)), ...(await mountFiles(files))],
     })
   } catch (error) {
     throw ofService(error, service)
@@ -127,6 +128,30 @@ async function shared(
     ...(network ? { network } : {}),
     ...(joined.length > 0 ? { namespaces: { ...namespaces, ...Object.fromEntries(joined) } } : {}),
   }
+}
+
+/** With the mounts of other containers; where the service has one of its own at the same place, that one. */
+async function borrowed(
+  { volumes_from: sources = [] }: ServiceModel,
+  own: readonly Mount[],
+  running: Running,
+): Promise<Mount[]> {
+  const mounts = new Map<string, Mount>()
+  for (const { service, container, readOnly } of sources) {
+    const other = service === undefined ? await Container.get(container as string) : running.of(service)[0]?.container
+    if (!other) continue
+    const { mounts: given, volumes } = other.inspect()
+    for (const mount of given)
+      if (mount.type === 'bind') mounts.set(mount.target, { ...mount, ...(readOnly ? { readOnly } : {}) })
+    // By name, those of the image and those without a name among them.
+    for (const { name, target } of volumes) {
+      const before = given.find((each) => each.target === target)
+      const only = readOnly || before?.readOnly === true
+      mounts.set(target, { type: 'volume', source: name, target, ...(only ? { readOnly: true } : {}) })
+    }
+  }
+  for (const mount of own) mounts.set(mount.target, mount)
+  return [...mounts.values()]
 }
 
 export function ofService(error: unknown, { name, place }: ServiceModel): unknown {

@@ -70,7 +70,7 @@ async function removeSoon(network: Network): Promise<void> {
 }
 
 /** Containers that are none of the project's may be on its networks; these stay for them. */
-async function unlessUsed(removal: Promise<void>): Promise<void> {
+export async function unlessUsed(removal: Promise<void>): Promise<void> {
   await removal.catch((error) => {
     if (!(error instanceof CaissonError) || error.code !== 'ERR_CAISSON_IN_USE') throw error
     process.emitWarning(`${error.message}; it is not removed`, { code: 'CAISSON_COMPOSE' })

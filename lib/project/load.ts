@@ -3,7 +3,14 @@ import { readdir, readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { parseDotenv, parseRawEnv } from '../compose/dotenv.js'
-import { type Fragment, mergeFragments, nameIn, type Opened, readFile as readFragment } from '../compose/file.js'
+import {
+  type Fragment,
+  mergeFragments,
+  nameIn,
+  type Opened,
+  type Opening,
+  readFile as readFragment,
+} from '../compose/file.js'
 import type { EnvFileModel } from '../compose/nested-fields.js'
 import { composeError, type Place } from '../compose/node.js'
 import { type ProjectModel, projectOf } from '../compose/project.js'
@@ -59,19 +66,32 @@ export async function loadProject(
   else opened.push({ root: fromObject(source), context: context(directory), file: '' })
   const name = projectName(options, lookup, opened, directory)
   own.set('COMPOSE_PROJECT_NAME', name)
-  const open = async (file: string, place: Place): Promise<Opened> => ({
-    root: parseYaml(await textOf(file, place), named(file)),
-    context: context(path.dirname(file)),
-    file,
-  })
+  const opening = openingFrom(given)
   let whole: Fragment | undefined
   for (const each of opened) {
-    const fragment = await readFragment(each, open)
+    const fragment = await readFragment(each, opening)
     whole = whole ? mergeFragments(whole, fragment) : fragment
   }
   const model = projectOf(whole as Fragment, { name, directory, files: files ?? [] }, (opened[0] as Opened).root)
   const profiles = options.profiles ?? (lookup('COMPOSE_PROFILES') ?? '').split(',').filter((each) => each !== '')
   return { model, profiles, warnings: [...warnings], lookup }
+}
+
+/** How files that others name are opened; their paths are absolute. `given`: variables that come before all others. */
+function openingFrom(given: Record<string, string | undefined>): Opening {
+  const read = async (file: string, place: Place, context: Context): Promise<Opened> => ({
+    root: parseYaml(await textOf(file, place), named(file)),
+    context,
+    file,
+  })
+  return {
+    open: (file, place, context) => read(file, place, { ...context, directory: path.dirname(file) }),
+    async include({ files, directory = path.dirname(files[0] as string), envFiles, place }, outer) {
+      const beside = await variablesBeside(directory, envFiles, given)
+      const context = { ...outer, directory, lookup: (name: string) => outer.lookup(name) ?? beside.get(name) }
+      return Promise.all(files.map((file) => read(file, place, context)))
+    },
+  }
 }
 
 /** As somebody in this directory would write it. */

@@ -14,8 +14,9 @@ type Services = ReadonlyMap<string, ServiceModel>
 /** Those that services are on. They end with this process. */
 export async function makeNetworks(running: Running, services: Services, loaded: Loaded): Promise<void> {
   const used = new Set<string>()
-  for (const { network_mode, networks } of services.values())
-    if (network_mode === undefined) for (const name of Object.keys(networks ?? { default: true })) used.add(name)
+  for (const { network_mode, networks, 'x-egress': egress } of services.values())
+    if (network_mode === undefined && !egress)
+      for (const name of Object.keys(networks ?? { default: true })) used.add(name)
   for (const key of used) {
     const network = loaded.model.networks.get(key)
     if (!network) continue

@@ -22,6 +22,8 @@ export class Project implements AsyncDisposable {
   readonly name: string
   /** In the order of the file. */
   readonly services: readonly string[]
+  /** Services whose output nobody wants to follow (`attach: false`). */
+  readonly quiet: readonly string[]
   /** Of the file, as variables that are not set. */
   readonly warnings: readonly string[]
   readonly #loaded: Loaded
@@ -31,6 +33,7 @@ export class Project implements AsyncDisposable {
     this.#loaded = loaded
     this.name = loaded.model.name
     this.services = [...loaded.model.services.keys()]
+    this.quiet = [...loaded.model.services.values()].filter(({ attach }) => attach === false).map(({ name }) => name)
     this.warnings = loaded.warnings
   }
 

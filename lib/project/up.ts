@@ -8,7 +8,7 @@ import { awake } from '../util/awake.js'
 import { Volume } from '../volume.js'
 import { claim } from './control.js'
 import { createReplica, ofService, type Prepared, prepare } from './create.js'
-import { removeReplicas, takeDown } from './down.js'
+import { removeReplicas, takeDown, unlessUsed } from './down.js'
 import { builtName, type ImageChoice, imagesOf } from './images.js'
 import type { Loaded } from './load.js'
 import { makeNetworks, makeVolumes } from './make.js'
@@ -29,6 +29,7 @@ export async function bringUp(running: Running, loaded: Loaded, options: UpOptio
   options.signal?.throwIfAborted()
   const services = scaled(enabledServices(model, profiles, options.services), options.scale)
   const fresh = running.control === undefined
+  const networks = running.networks.length
   const made: Replica[] = []
   const volumes: string[] = []
   try {
@@ -47,7 +48,10 @@ export async function bringUp(running: Running, loaded: Loaded, options: UpOptio
     await startAll(running, prepared, loaded, made, options.signal)
   } catch (error) {
     if (fresh) await takeDown(running, { timeout: 0 })
-    else await removeReplicas(running, made, 0)
+    else {
+      await removeReplicas(running, made, 0)
+      for (const network of running.networks.splice(networks)) await unlessUsed(network.remove())
+    }
     for (const name of volumes) await Volume.get(name).then((volume) => volume.remove())
     throw options.signal?.aborted ? aborted(error) : error
   }

@@ -87,6 +87,10 @@ describe('what networks refuse', () => {
       { network: 'bridge' as const, ports: [{ container: 0 }] },
       { network: 'bridge' as const, ports: [{ container: 80, address: 'example.com' }] },
       { network: 'bridge' as const, dns: ['example.com'] },
+      { network: 'bridge' as const, dnsSearch: ['a.test\noptions rotate'] },
+      { network: 'bridge' as const, dnsSearch: 'a.test' as never },
+      { dnsOptions: ['ndots:2 nameserver'] },
+      { egress: { allow: [] }, dnsOptions: ['ndots:\n'] },
     ]
     for (const options of wrong)
       expect([options, (await run(image, ['true'], options).catch((error) => error)).code]).toEqual([

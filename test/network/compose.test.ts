@@ -108,6 +108,52 @@ secrets: {plain: {file: ./secret.txt}, long: {content: longer}}
     }
   }, 60_000)
 
+  it('volumes of another service, input that stays open, no log, domains to search', async () => {
+    writeFileSync(path.join(directory, 'bound.txt'), 'bound\n')
+    const p = await project(`
+services:
+  holder:
+    image: box
+    command: ["sh", "-c", "echo kept > /data/file; echo own > /own/file; trap 'exit 0' TERM; sleep 1000 & wait"]
+    volumes: [data:/data, /own, ./bound.txt:/bound.txt, /elsewhere]
+  user:
+    image: box
+    command: sh
+    stdin_open: true
+    volumes_from: ["holder:ro"]
+    tmpfs: /elsewhere
+    dns_search: corp.test
+    dns_opt: ["ndots:3"]
+    stop_signal: SIGKILL
+  shell: {image: box, command: sh, stdin_open: true, tty: true, stop_signal: SIGKILL}
+  ended: {image: box, command: sh}
+  silent: {image: box, command: ["sh", "-c", "echo printed; read line"], stdin_open: true, logging: {driver: none}, stop_signal: SIGKILL}
+volumes: {data: }
+`)
+    await p.up()
+    try {
+      await until(async () => (await states(p))['p-ended-1'] === 'exited')
+      const user = await Container.get('p-user-1')
+      const script =
+        'cat /data/file /own/file /bound.txt; echo x > /own/file; mount | grep -c elsewhere; cat /etc/resolv.conf'
+      let seen = ''
+      await until(async () => {
+        seen = (await user.exec(['sh', '-c', `{ ${script}; } 2>&1`])).stdout
+        return seen.includes('own')
+      })
+      expect(seen).toMatch(/^kept\nown\nbound\n.*Read-only file system\n1\n/)
+      expect(seen).toMatch(/^search corp\.test\noptions ndots:3$/m)
+      expect(await states(p)).toMatchObject({
+        'p-user-1': 'running',
+        'p-shell-1': 'running',
+        'p-silent-1': 'running',
+      })
+      expect(await read(p, { services: ['silent'] })).toEqual([])
+    } finally {
+      await p.down({ volumes: true })
+    }
+  })
+
   it('health and completion order the start; what they print, in one stream', async () => {
     const p = await project(`
 services:
@@ -119,7 +165,10 @@ services:
     await p.up()
     try {
       const times: Record<string, number> = {}
-      for await (const { data, time } of p.logs()) times[data.toString().trim()] = time.getTime()
+      await until(async () => {
+        for await (const { data, time } of p.logs()) times[data.toString().trim()] = time.getTime()
+        return 'last' in times
+      })
       expect(Object.keys(times).sort()).toEqual(['done', 'job', 'last', 'up'])
       expect(times.last).toBeGreaterThan(Math.max(times.up as number, times.done as number))
       expect((await p.ps()).map(({ service, health }) => [service, health])).toEqual([
@@ -193,14 +242,38 @@ services:
       await second.up()
       expect((await states(second))['p-a-1']).toBe('running')
       // An up that fails leaves the others as they were.
-      const third = await project(`${file('environment: {A: 2}')}  e: {image: box, command: [nope]}\n`)
+      const third = await project(
+        `${file('environment: {A: 2}')}  e: {image: box, command: [nope], networks: [more]}\nnetworks: {more: }\n`,
+      )
       await expect(third.up()).rejects.toMatchObject({ code: 'ERR_CAISSON_COMMAND_NOT_FOUND' })
       expect(Object.keys(await ids(third))).not.toContain('p-e-1')
       expect((await states(third))['p-a-1']).toBe('running')
+      const networks = (await Network.list()).map(({ name }) => name)
+      expect([networks.includes('p_default'), networks.includes('p_more')]).toEqual([true, false])
     } finally {
       await first.down({ timeout: 0 })
     }
   }, 60_000)
+
+  it('what was there before a start that fails stays', async () => {
+    const outer = await Network.create({ name: 'outer' })
+    const before = await Volume.create({ name: 'p_old', labels: { 'com.docker.compose.project': 'p' } })
+    try {
+      const p = await project(`
+services:
+  a: {image: box, command: ${SLEEP}, volumes: [old:/old, new:/new], networks: [outer, own], stop_signal: SIGKILL}
+  b: {image: box, command: [nope], depends_on: [a], networks: [own]}
+volumes: {old: , new: }
+networks: {own: , outer: {external: true}}
+`)
+      await expect(p.up()).rejects.toMatchObject({ code: 'ERR_CAISSON_COMMAND_NOT_FOUND' })
+      expect((await Volume.list()).map(({ name }) => name)).toEqual(['p_old'])
+      expect((await Network.list()).map(({ name }) => name).filter((name) => name !== 'bridge')).toEqual(['outer'])
+    } finally {
+      await before.remove()
+      await outer.remove()
+    }
+  })
 
   it('an abort ends the start', async () => {
     const p = await project(`

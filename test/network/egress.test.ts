@@ -1,8 +1,11 @@
 /** Egress policies towards a neighbour on the machine's network, and what a container on a bridge could do instead. */
-import { Image, type RunOptions, run } from '../../lib/index.js'
+import { Container, compose, Group, Image, Network, type RunOptions, run } from '../../lib/index.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { python } from '../support/attack.js'
+import { busyboxImage } from '../support/busybox-image.js'
 import { attempt, HERE, HERE6, Lan, noLan, SERVER, THERE, THERE6, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
+import { storeImage } from '../support/store-images.js'
 
 const it = testIf(noLan)
 const lan = new Lan()
@@ -52,6 +55,30 @@ describe('an egress policy on a network', () => {
       expect(await fetch(`http://[${THERE6}]:8080/`, rules)).toBe('')
     }
     expect(await fetch(`http://${THERE}/`, { network: 'bridge' })).toBe('neighbour')
+  })
+
+  it('of a group, whose members share it, and of a service of a compose file', async () => {
+    const fetching = ['sh', '-c', `curl -s -m 5 http://${THERE}/; curl -s -m 5 http://${HERE}/ || echo none`]
+    const containers = { a: { image, command: ['sleep', '600'] }, b: { image, command: ['sleep', '600'] } }
+    await using group = await Group.create({ egress: { allow: [`${THERE}:80`] }, containers })
+    await group.start()
+    for (const name of ['a', 'b'])
+      expect((await group.get(name).exec(fetching)).stdout).toMatch(/^neighbour .*none\n$/s)
+    const loose = { ...containers, a: { ...containers.a, security: { privileged: true } } }
+    await expect(Group.create({ egress: { allow: [] }, containers: loose })).rejects.toThrow('contradicts it')
+    await storeImage((await imageRoots()).store, busyboxImage(), 'docker.io/library/box:latest')
+    const wget = `for to in ${THERE} ${HERE}; do busybox wget -q -O - http://$$to/ || echo none; done`
+    const services = { s: { image: 'box', command: ['sh', '-c', wget], 'x-egress': [`${THERE}:80`] } }
+    const project = await compose({ services }, { projectName: 'out' })
+    try {
+      await project.up()
+      const [made] = await Container.list({ labels: { 'com.docker.compose.project': 'out' } })
+      const { stdout } = await (await Container.get(made?.id as string)).wait()
+      expect(stdout).toMatch(/^neighbour .*none\n$/s)
+      expect((await Network.list()).filter(({ name }) => name.startsWith('out'))).toEqual([])
+    } finally {
+      await project.down()
+    }
   })
 
   it('the host among them only by its own address', async () => {

@@ -4,9 +4,12 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { Container, doctor, Image, Network, run } from '../../lib/index.js'
+import { Container, compose, doctor, Group, Image, Network, run } from '../../lib/index.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
+import { busyboxImage } from '../support/busybox-image.js'
 import { HERE, noMachine, SERVER, THERE, THERE6, until } from '../support/lan.js'
 import { findProgram, testIf } from '../support/needs.js'
+import { storeImage } from '../support/store-images.js'
 
 const it = testIf(noMachine)
 const sh = (script: string) => ['sh', '-c', script]
@@ -101,10 +104,8 @@ describe('networks of an ordinary user', () => {
   }
 
   it('lead to the world, by both versions of IP, and to the host by name', async () => {
-    // A datagram may be lost on the way, which the C library notices after five seconds.
-    const patient = (url: string) => `curl -s -g -m 12 --retry 2 --retry-all-errors ${url} || printf none; echo`
     const urls = [`${THERE}:9000`, `"[${THERE6}]:9000"`, 'host.caisson.internal:9001']
-    const { stdout } = await run(image, sh(urls.map(patient).join('\n')), { network: backend })
+    const { stdout } = await run(image, get(...urls), { network: backend })
     expect(stdout.split('\n').slice(0, 3)).toEqual([
       `world ::ffff:${HERE}`,
       'world fd77::1',
@@ -195,6 +196,35 @@ while True:
       await web.remove({ force: true })
     }
   })
+
+  it('carry projects and groups', async () => {
+    await storeImage((await imageRoots()).store, busyboxImage(), 'docker.io/library/box:latest')
+    const wget = `for to in ${THERE}:9000 ${HERE}:9001; do busybox wget -q -O - http://$$to/ || echo none; done`
+    const serve = 'while :; do echo hello | busybox nc -l -p 80; done'
+    const services = {
+      web: { image: 'box', command: ['sh', '-c', serve], ports: ['127.0.0.1:8085:80'], volumes: ['data:/data'] },
+      out: { image: 'box', command: ['sh', '-c', wget], 'x-egress': [`${THERE}:9000`] },
+    }
+    const project = await compose({ services, volumes: { data: {} } }, { projectName: 'ordinary' })
+    try {
+      await project.up()
+      const containers = await Container.list({ labels: { 'com.docker.compose.project': 'ordinary' } })
+      const named = async (name: string) =>
+        Container.get(containers.find((each) => each.name === `ordinary-${name}-1`)?.id as string)
+      expect((await (await named('out')).wait()).stdout).toMatch(/^world .*none\n$/s)
+      await until(() => execFileSync('sh', ['-c', 'busybox nc -w 1 127.0.0.1 8085 </dev/null; true']).includes('hello'))
+      const asked = ['busybox', 'nc', '-w', '1', 'web', '80']
+      await until(async () => (await (await named('web')).exec(asked)).stdout.includes('hello'))
+    } finally {
+      await project.down({ volumes: true, timeout: 0 })
+    }
+    const member = { image, command: ['sleep', '600'] }
+    for (const options of [{ network: backend }, { egress: { allow: [`${THERE}:9000`] } }]) {
+      await using group = await Group.create({ ...options, containers: [member, member] })
+      await group.start()
+      expect((await group.containers[1]?.exec(get(`${THERE}:9000`)))?.stdout).toContain('world ')
+    }
+  }, 60_000)
 
   it('internal networks lead nowhere', async () => {
     await using inner = await Network.create({ internal: true })

@@ -6,6 +6,7 @@ import { addon } from '../../native/addon.js'
 import type { NativeCaptiveSockets } from '../../native/network.js'
 import { explained } from '../active.js'
 import { formatAddress, parseAddress } from '../addresses.js'
+import { formatResolvConf } from '../resolv-conf.js'
 import { Gate } from './gate.js'
 import { type Named, NameServer } from './name-server.js'
 import { NameTable, OWN4, OWN6 } from './names.js'
@@ -33,6 +34,9 @@ export interface EgressNetworkOptions {
   container: EgressRequest['container']
   /** Of the options; none: the host's. */
   dns: readonly string[] | undefined
+  /** Of resolv.conf(5). */
+  search?: readonly string[]
+  resolverOptions?: readonly string[]
 }
 
 export class EgressNetwork {
@@ -47,15 +51,17 @@ export class EgressNetwork {
   readonly #policy: EgressPolicy
   readonly #container: EgressRequest['container']
   readonly #servers: string[]
+  readonly #words: { search?: readonly string[]; options: readonly string[] }
   readonly #looking = new Map<string, Promise<Named>>()
   #names: NameServer | undefined
   #gate: Gate | undefined
   #upstream: Upstream | undefined
 
-  constructor({ policy, container, dns = [] }: EgressNetworkOptions) {
+  constructor({ policy, container, dns = [], search, resolverOptions: options = ['ndots:0'] }: EgressNetworkOptions) {
     this.#policy = new EgressPolicy(policy)
     this.#container = Object.freeze({ ...container })
     this.#servers = dns.map((server, i) => checkServer(server, `dns[${i}]`))
+    this.#words = { search, options }
   }
 
   /** Lines of /etc/hosts. */
@@ -65,7 +71,7 @@ export class EgressNetwork {
   }
 
   resolvConf(): string {
-    return `nameserver ${RESOLVER_ADDRESS}\noptions ndots:0\n`
+    return formatResolvConf({ servers: [RESOLVER_ADDRESS], ...this.#words })
   }
 
   async start(make: () => Promise<CaptiveNamespace>): Promise<void> {

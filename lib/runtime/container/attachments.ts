@@ -9,7 +9,7 @@ import type { EgressOption } from '../../network/egress/request.js'
 import { ENDPOINT_OPTIONS, type Endpoint, type EndpointOptions } from '../../network/endpoint.js'
 import { defineNetwork } from '../../network/make.js'
 import { checkPorts } from '../../network/ports.js'
-import { hostServers } from '../../network/resolv-conf.js'
+import { checkDnsWords, hostServers } from '../../network/resolv-conf.js'
 import type { ContainerOptions } from '../../options.js'
 import type { ChosenNamespaces } from '../options/choose-namespaces.js'
 import { captiveNamespace } from '../process/captive.js'
@@ -69,16 +69,17 @@ export async function attach(
   const networks = await requested(options, holder)
   const names = [who.name, who.hostname, who.id.slice(0, 12)].filter((name) => name !== undefined)
   const own = names.map((name) => name.toLowerCase())
-  const { servers, search, options: resolverOptions } = await hostServers()
+  const host = await hostServers()
+  const given = checkDnsWords(options)
   const made = await Attachment.make({
     user: holder,
     names: own,
     networks,
     ports,
     label: who.name ?? who.id.slice(0, 12),
-    servers: options.dns?.length ? checkServers(options.dns) : servers,
-    search,
-    resolverOptions,
+    servers: options.dns?.length ? checkServers(options.dns) : host.servers,
+    search: given.search ?? host.search,
+    resolverOptions: given.options ?? host.options,
   })
   attachments.set(who.id, made)
   return made
@@ -86,7 +87,7 @@ export async function attach(
 
 function attachEgress(
   policy: EgressOption,
-  { dns }: ContainerOptions,
+  options: ContainerOptions,
   { isolation }: Owner,
   { id, name }: Who,
 ): EgressNetwork {
@@ -95,7 +96,9 @@ function attachEgress(
       stage: 'network',
       hint: 'Leave network out as well: then Landlock lets nothing out. "caisson doctor" says why there are no namespaces.',
     })
-  const made = new EgressNetwork({ policy, container: name === undefined ? { id } : { id, name }, dns })
+  const { search, options: resolverOptions } = checkDnsWords(options)
+  const container = name === undefined ? { id } : { id, name }
+  const made = new EgressNetwork({ policy, container, dns: options.dns, search, resolverOptions })
   attachments.set(id, made)
   return made
 }
@@ -118,7 +121,7 @@ function checkServers(dns: readonly string[]): string[] {
 /** Makes and connects the namespace for a run. */
 export async function startAttachment(
   attachment: ContainerNetwork,
-  namespaces: ChosenNamespaces | undefined,
+  namespaces: Pick<ChosenNamespaces, 'join'> | undefined,
 ): Promise<void> {
   const user = namespaces?.join.find(({ type }) => type === 'user')
   if (attachment instanceof EgressNetwork) return attachment.start(() => captiveNamespace(user?.handle))

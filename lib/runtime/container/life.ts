@@ -8,11 +8,11 @@ import { deferred } from '../../util/deferred.js'
 import { type Lowered, lower } from '../lower/lower.js'
 import type { Assembled } from '../options/assemble.js'
 import type { Running } from '../process/running.js'
-import { start } from '../process/start.js'
+import { type StartRequest, start } from '../process/start.js'
 import { type ExecResult, verdict, withText } from '../process/verdict.js'
 import { type Health, HealthMonitor, type HealthPlan, type Probe } from './health.js'
 import type { Hooks } from './hooks.js'
-import { LOG_LIMIT, readLog } from './log.js'
+import { LOG_LEAST, readLog } from './log.js'
 import { Restarter } from './restart.js'
 
 export type ContainerState = 'created' | 'running' | 'paused' | 'exited' | 'removed'
@@ -34,6 +34,9 @@ export interface RunNetwork {
 export interface LifeOptions {
   assembled: Pick<Assembled, 'workload' | 'cgroup'>
   log: string
+  /** Bytes of it; 0: none. */
+  logLimit: number
+  stdinOpen: boolean
   stopSignal: number
   health: HealthPlan | undefined
   probe: Probe
@@ -143,9 +146,7 @@ export class Life {
       lowered,
       assembled.cgroup,
       {
-        stdio: ['null', 'capture', 'capture'],
-        log,
-        logLimit: LOG_LIMIT,
+        ...this.#streams(),
         killRest: true,
         devices: assembled.workload.devices,
       },
@@ -192,6 +193,15 @@ export class Life {
     // A failure of these changes nothing any more (runtime-spec: "MUST generate a warning").
     await hooks?.run(hooks.poststart, 'poststart', 'running', pid).catch((error) => process.emitWarning(error))
     void ended.then(async (outcome) => this.#ended(await withOutput(outcome as ExecResult, log, since)))
+  }
+
+  /** Without a log the output goes nowhere. */
+  #streams(): Pick<StartRequest, 'stdio' | 'log' | 'logLimit'> {
+    const { log, logLimit, stdinOpen, assembled } = this.#options
+    const input = stdinOpen ? 'open' : 'null'
+    // A terminal is read by us alone; nobody else could.
+    if (logLimit === 0 && !assembled.workload.spec.process?.terminal) return { stdio: [input, 'null', 'null'] }
+    return { stdio: [input, 'capture', 'capture'], log, logLimit: Math.max(logLimit, LOG_LEAST) }
   }
 
   #ended(result: ExecResult): void {

@@ -23,6 +23,8 @@ export interface LogOptions {
 
 /** Bytes of log that are kept for each container: the newest. */
 export const LOG_LIMIT = 64 * 1024 * 1024
+/** Less would hold no line. */
+export const LOG_LEAST = 16 * 1024
 
 const HEADER = 16
 const CHUNK = 64 * 1024

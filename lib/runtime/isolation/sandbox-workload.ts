@@ -142,7 +142,7 @@ function rules(options: ContainerOptions, shown: readonly string[], { directory,
 function checkSandboxOptions(options: ContainerOptions, { uid, gid }: Sandbox): void {
   const { security = {}, network = 'none', namespaces = {}, user, limits = {} } = options
   const needs: Array<keyof ContainerOptions> = ['hostname', 'domainname', 'devices', 'shmSize', 'dns', 'extraHosts']
-  needs.push('sysctls', 'groups', 'init', 'oomScoreAdj')
+  needs.push('dnsSearch', 'dnsOptions', 'sysctls', 'groups', 'init', 'oomScoreAdj')
   for (const name of needs) {
     const value = options[name]
     if (value !== undefined && value !== false && Object.keys(Object(value)).length + Number(typeof value !== 'object'))

@@ -5,6 +5,7 @@ import { restricts } from '../../cgroup/devices.js'
 import { type CgroupPlan, planCgroup } from '../../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../../cgroup/settings.js'
 import { CaissonError, invalidArgument } from '../../errors.js'
+import { checkDnsWords, formatResolvConf } from '../../network/resolv-conf.js'
 import type { ContainerOptions } from '../../options.js'
 import { DEVICE_RULES } from '../../spec/defaults.js'
 import type { ImageConfig } from '../../spec/image.js'
@@ -188,6 +189,8 @@ function checkShared(options: ContainerOptions, own: ReadonlySet<NamespaceType>)
     ['mnt', 'files'],
     ['mnt', 'shmSize'],
     ['mnt', 'dns'],
+    ['mnt', 'dnsSearch'],
+    ['mnt', 'dnsOptions'],
     ['mnt', 'extraHosts'],
   ]
   for (const [type, name] of needs)
@@ -244,7 +247,7 @@ function etcFiles(
   return {
     hosts: `${hosts.join('\n')}\n`,
     hostname: `${hostname}\n`,
-    'resolv.conf': network?.resolvConf() ?? resolvConf(options.dns),
+    'resolv.conf': network?.resolvConf() ?? resolvConf(options),
   }
 }
 
@@ -269,11 +272,8 @@ function extraHosts(extra: ContainerOptions['extraHosts'], [host]: readonly stri
   })
 }
 
-function resolvConf(servers: readonly string[] = []): string {
-  return servers
-    .map((server) => {
-      if (!/^[0-9A-Fa-f.:]+$/.test(server)) throw invalidArgument('dns', server, 'an address')
-      return `nameserver ${server}\n`
-    })
-    .join('')
+function resolvConf({ dns = [], ...rest }: Pick<ContainerOptions, 'dns' | 'dnsSearch' | 'dnsOptions'>): string {
+  for (const server of dns) if (!/^[0-9A-Fa-f.:]+$/.test(server)) throw invalidArgument('dns', server, 'an address')
+  const { search, options } = checkDnsWords(rest)
+  return formatResolvConf({ servers: dns, search, options })
 }

@@ -42,6 +42,8 @@ const CONTAINER: Names<ContainerOptions & ExecOptions> = {
   networks: true,
   ports: true,
   dns: true,
+  dnsSearch: true,
+  dnsOptions: true,
   extraHosts: true,
   namespaces: true,
   security: true,
@@ -50,6 +52,8 @@ const CONTAINER: Names<ContainerOptions & ExecOptions> = {
   egress: true,
   healthcheck: true,
   restart: true,
+  stdinOpen: true,
+  logLimit: true,
   oomScoreAdj: true,
   groups: true,
 }

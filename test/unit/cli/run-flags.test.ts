@@ -93,6 +93,7 @@ test('every flag has its option', () => {
     ...'--storage-opt size=10g --blkio-weight 500 --device-read-bps /dev/sda:1mb --device-write-iops /dev/sda:5'.split(
       ' ',
     ),
+    ...'--dns-search a.test --dns-option ndots:2 --egress a.test:443 --egress 10.0.0.0/8'.split(' '),
     ...'--pull never --platform linux/arm64 --tmpfs /t --security-opt no-new-privileges=false'.split(' '),
   )
   expect(options).toEqual({
@@ -128,6 +129,9 @@ test('every flag has its option', () => {
     groups: ['7'],
     extraHosts: ['a=1.2.3.4'],
     dns: ['8.8.8.8'],
+    dnsSearch: ['a.test'],
+    dnsOptions: ['ndots:2'],
+    egress: { allow: ['a.test:443', '10.0.0.0/8'] },
     timeout: '90s',
     cpuTimeout: '1.5s',
     namespaces: { pid: 'host', ipc: 'host', uts: 'private', user: 'private', cgroup: 'host' },

@@ -49,6 +49,12 @@ describe('a service as options of a container', () => {
     ['command: sh -c "a b"', { command: ['sh', '-c', 'a b'] }],
     ['command: [a, 1, true]', { command: ['a', '1', 'true'] }],
     ['entrypoint: []', { entrypoint: [] }],
+    ['stdin_open: true\ntty: true', { stdinOpen: true, tty: true }],
+    ['dns_search: corp.test\ndns_opt: ["ndots:2"]', { dnsSearch: ['corp.test'], dnsOptions: ['ndots:2'] }],
+    ['dns_search: [a.test, b.test]', { dnsSearch: ['a.test', 'b.test'] }],
+    ['logging: {driver: none}', { logLimit: 0 }],
+    ['logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}', { logLimit: 30 * 1024 ** 2 }],
+    ['logging: {driver: local, options: {max-size: 1m}}', { logLimit: 5 * 1024 ** 2 }],
     [
       'environment: {A: 1.0, B: "x", C: true, D: , E: ""}',
       { env: { A: '1.0', B: 'x', C: 'true', D: undefined, E: '' } },
@@ -173,7 +179,7 @@ describe('what is wrong is told with its place', () => {
     [of('prots: [80]'), 4, 5, 'services.web.prots: there is no field "prots" (did you mean ports?)'],
     [of('ports: [80, "x"]'), 4, 17, 'services.web.ports[1]: "x" is no port'],
     [of('ports: ["80-82:80-81"]'), 4, 13, 'differ in length'],
-    [of('logging: {}'), 4, 5, 'services.web.logging: this is not there'],
+    [of('gpus: all'), 4, 5, 'services.web.gpus: this is not there'],
     [of('healthcheck: {interval: 30}'), 4, 29, 'services.web.healthcheck.interval: "30" has no unit'],
     [of('healthcheck: {test: [curl]}'), 4, 25, 'is none of CMD'],
     [of('init: maybe'), 4, 11, '"maybe" is neither true nor false'],
@@ -204,7 +210,16 @@ describe('what is wrong is told with its place', () => {
     ['services: !!binary abc\n', 1, 20, 'no text or number'],
     ['services: {a: {image: i}}\nsecrets: {s: {}}\n', 2, 11, 'what it holds is not said'],
     ['services: {a: {image: i}}\nnetworks: {n: {driver: overlay}}\n', 2, 24, '"overlay" is not known'],
-    ['services: {a: {image: i}}\ninclude: [x]\n', 2, 1, 'this is not there'],
+    ['services: {a: {image: i}}\nmodels: {m: {}}\n', 2, 1, 'this is not there'],
+    ['services: {a: {image: i}}\ninclude: [x]\n', 2, 11, 'cannot read'],
+    ['services: {a: {image: i}}\ninclude: [compose.yaml]\n', 2, 11, 'includes itself'],
+    ['services: {a: {image: i}}\ninclude: [{env_file: x}]\n', 2, 11, 'the path is missing'],
+    ['services: {a: {image: i}}\ninclude: ["https://x.test/y.git"]\n', 2, 11, 'is on another machine'],
+    [of('logging: {driver: syslog}'), 4, 23, 'logs are not sent anywhere (syslog)'],
+    [of('logging: {options: {max-size: much}}'), 4, 35, 'much'],
+    [of('logging: {options: {tag: x}}'), 4, 25, 'this is not there'],
+    [of('volumes_from: ["web:rx"]'), 4, 20, 'names no volumes'],
+    [of('volumes_from: [wbe]'), 4, 20, 'there is no service "wbe" (did you mean web?)'],
     ['- a\n', 1, 1, 'this is no compose file'],
     ['services: {a: {image: i, depends_on: [b]}, b: {image: i, depends_on: [a]}}\n', 1, 71, 'a -> b -> a'],
   ])('%j', async (text, line, column, message) => {
@@ -245,6 +260,45 @@ services:
 `)
     expect(model.services.get('a')).toMatchObject({ image: 'i', environment: { A: '1', B: '2' } })
     expect(model.services.get('b')).toMatchObject({ image: 'i', command: ['c'], environment: { A: '1', B: '3' } })
+  })
+
+  test('include: paths and variables of its own, several deep, and what is in both alike', async () => {
+    put({
+      'inner/compose.yaml':
+        'include: [deep/d.yaml]\nservices: {i: {image: "i:$TAG", volumes: [./d:/d]}}\nnetworks: {n: }\n',
+      'inner/.env': 'TAG=inner\nOWN=x\n',
+      'inner/deep/d.yaml': 'services: {d: {image: "d:$TAG$OWN"}}\nnetworks: {n: }\n',
+      'more/over.yaml': 'services: {o: {command: over}}\n',
+      'more/o.yaml': 'services: {o: {image: "o:$TAG", command: below, env_file: ./f}}\n',
+      'more/vars': 'TAG=vars\n',
+    })
+    const text = `
+include:
+  - inner/compose.yaml
+  - {path: [more/o.yaml, more/over.yaml], project_directory: inner, env_file: more/vars}
+services: {own: {image: own, depends_on: [i]}}
+networks: {n: }
+`
+    const { model } = await load(text)
+    expect([...model.services.keys()].sort()).toEqual(['d', 'i', 'o', 'own'])
+    expect(model.services.get('i')).toMatchObject({
+      image: 'i:inner',
+      volumes: [{ source: path.join(directory, 'inner/d') }],
+    })
+    expect(model.services.get('d')?.image).toBe('d:innerx')
+    expect(model.services.get('o')).toMatchObject({
+      image: 'o:vars',
+      command: ['over'],
+      env_file: [{ path: path.join(directory, 'inner/f') }],
+    })
+    // Those of the file that includes come first, and one that goes over it may change what was included.
+    put({ 'over.yaml': 'services: {i: {command: changed}}\n' })
+    const files = ['compose.yaml', 'over.yaml'].map((name) => path.join(directory, name))
+    const given = await loadProject(files, { env: { TAG: 'given' }, projectName: 'p' })
+    expect(given.model.services.get('i')).toMatchObject({ image: 'i:given', command: ['changed'] })
+    expect(
+      (await error(`${text}volumes: {v: }\n`.replace('own: {image', 'i: {image: x}, own: {image'))).message,
+    ).toContain('services.i is in both files')
   })
 
   test('extends: of another file, with its own paths, and several deep', async () => {
