@@ -31,6 +31,7 @@ const {
   ELOOP,
   ETIMEDOUT,
   EBUSY,
+  ECONNRESET,
 } = constants.errno
 
 export function errorFromFailure(failure: NativeFailure, notes: readonly Note[] = []): CaissonError {
@@ -271,7 +272,9 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
       hint:
         errno === EPERM
           ? 'Bridge networks need CAP_NET_ADMIN over the network namespace of this process.'
-          : 'The kernel needs bridges and veth (CONFIG_BRIDGE, CONFIG_VETH); see the message, and "ip link" for what is there.',
+          : errno === ECONNRESET
+            ? "The process that held this user's networks was killed, and they are gone: end this program, and start it anew."
+            : 'The kernel needs bridges and veth (CONFIG_BRIDGE, CONFIG_VETH); see the message, and "ip link" for what is there.',
     }),
   ],
   [

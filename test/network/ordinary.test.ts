@@ -306,6 +306,30 @@ while True:
     expect(findings.find(({ id }) => id === 'network.user-mode')).toMatchObject({ state: 'ok' })
   })
 
+  it('without the process that holds them the error says so, and what is there can be removed', async () => {
+    const child = program(
+      `import { Container, Image, run } from './dist/index.js'
+       import { readdirSync, readFileSync } from 'node:fs'
+       const image = await Image.host()
+       const container = await Container.create(image, { network: 'bridge', command: ['sleep', '60'], ports: [{ container: 80 }] })
+       await container.start()
+       const read = (pid, name) => { try { return readFileSync('/proc/' + pid + '/' + name, 'utf8') } catch { return '' } }
+       const mine = readdirSync('/proc').filter((pid) => new RegExp('^PPid:\\\\s*' + process.pid + '$', 'm').test(read(pid, 'status')))
+       const [agent] = mine.filter((pid) => read(pid, 'cmdline').startsWith('caisson-init\\0run'))
+       process.kill(Number(agent), 'SIGKILL')
+       while (read(agent, 'status').includes('State:\\tS')) {}
+       const error = await run(image, ['true'], { network: 'bridge' }).catch((error) => error)
+       await container.remove({ force: true })
+       console.log(JSON.stringify({ code: error.code, hint: error.hint, state: container.state }))`,
+      ['pasta'],
+    )
+    expect(JSON.parse(await output(child))).toEqual({
+      code: 'ERR_CAISSON_NETWORK',
+      hint: expect.stringContaining('was killed'),
+      state: 'removed',
+    })
+  })
+
   it('slirp4netns serves where pasta is missing', async () => {
     const child = program(
       `import { Image, run } from './dist/index.js'
