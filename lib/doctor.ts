@@ -7,7 +7,7 @@ import { examineIsolation } from './doctor/isolation.js'
 import { examineLimits } from './doctor/limits.js'
 import { examineMounts } from './doctor/mounts.js'
 import { examineNamespaces } from './doctor/namespaces.js'
-import { examineNetwork } from './doctor/network.js'
+import { examineBridges, examineNetwork } from './doctor/network.js'
 import { examineGround } from './doctor/platform.js'
 import { dataDirectory, examineStorage } from './doctor/storage.js'
 import { examineSyscalls } from './doctor/syscalls.js'
@@ -65,6 +65,8 @@ export async function doctor(): Promise<Report> {
       report.tier = tier
     }
     findings.push(examineNetwork())
+    const bridges = await examineBridges()
+    if (bridges) findings.push(bridges)
     const { finding, container } = examineEnvironment()
     findings.push(...(await examineStorage(data)), ...examineLimits(), finding)
     report.container = container

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { Image, Network, run } from '../../lib/index.js'
+import { Container, doctor, Image, Network, run } from '../../lib/index.js'
 import { attempt, Lan, noLan, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
@@ -77,6 +77,28 @@ describe('when the owner of networks is killed', () => {
     },
     ROUNDS * 5000 + 30_000,
   )
+
+  it('a bridge whose directory is gone is told by the doctor; those that are used are not', async () => {
+    const used = await Network.create({ name: 'used' })
+    const image = await Image.host()
+    const container = await Container.create(image, { network: used, command: ['sleep', '60'] })
+    await container.start()
+    shell('ip link add cnb-0badcafe type bridge; ip address add 10.99.0.1/24 dev cnb-0badcafe')
+    shell('ip link set cnb-0badcafe up; ip link add cnp-0 type veth peer name cnp-1; ip link set cnp-1 up')
+    shell('ip link set cnp-0 master cnb-0badcafe up; ip link delete cnp-0')
+    const bridgesFound = async () => (await doctor()).findings.find(({ id }) => id === 'network.bridges')
+    try {
+      // The kernel sees a moment later that nobody is on it.
+      await until(async () => (await bridgesFound())?.state === 'warning')
+      expect((await bridgesFound())?.fix).toMatch(/^ip link delete cnb-0badcafe \(/)
+      shell('ip link delete cnb-0badcafe')
+      expect(await bridgesFound()).toMatchObject({ state: 'ok' })
+    } finally {
+      attempt('ip link delete cnb-0badcafe')
+      await container.remove({ force: true })
+      await used.remove()
+    }
+  })
 
   it('others on the same network go on, and take over what is free', async () => {
     const shared = await Network.create({ name: 'shared', subnet: '10.66.0.0/29' })
