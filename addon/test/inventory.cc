@@ -32,6 +32,14 @@ void make_tree(const std::string& at, std::mt19937& random) {
     Fd fd(open((below + "/f" + std::to_string(i)).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
     CHECK(write(fd.get(), content.data(), content.size()) == static_cast<ssize_t>(content.size()));
   }
+  // As many directories as are worth a second thread.
+  mkdir((at + "/d7").c_str(), 0750);
+  for (int i = 0; i < 24; i++) {
+    const std::string below = at + "/d7/s" + std::to_string(i);
+    mkdir(below.c_str(), 0750);
+    Fd fd(open((below + "/f").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
+    CHECK(fd);
+  }
   CHECK(symlink("d1/f1", (at + "/link").c_str()) == 0);
   CHECK(mkfifo((at + "/pipe").c_str(), 0600) == 0);
 }

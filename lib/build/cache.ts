@@ -32,9 +32,14 @@ interface ContentRecord {
 
 /** undefined: it is not there, or not all of it. `below`: what the step comes on top of. */
 export async function findStep(space: Workspace, key: string, below: Stack): Promise<StepResult | undefined> {
+  return (await findHere(space, key)) ?? (await findElsewhere(space, key, below))
+}
+
+/** The same in the store alone. */
+export async function findHere(space: Workspace, key: string): Promise<StepResult | undefined> {
   const { store } = space.roots
   const record = (await store.records.get(key)) as LayerRecord | undefined
-  if (record?.kind !== 'step') return findElsewhere(space, key, below)
+  if (record?.kind !== 'step') return undefined
   const [found] = await Promise.all([resultOf(space, record), store.records.touch(key)])
   if (found) space.used.set(key, record)
   return found

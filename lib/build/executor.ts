@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os'
 import type PQueue from 'p-queue'
 import { CaissonError } from '../errors.js'
 import type { Bases } from './bases.js'
-import { findStep, keepStep, remembered, type StepResult } from './cache.js'
+import { findHere, findStep, keepStep, remembered, type StepResult } from './cache.js'
 import { baseKey, stepKey } from './cache-key.js'
 import type { DirectoryContext } from './contexts.js'
 import { digestsOfPaths, fetchSource, pathGroup, rootsOf, type SourceGroup, textGroup } from './copy-sources.js'
@@ -57,12 +57,20 @@ const LEAST_AT_ONCE = 4
 /** What a step needs to be done, when its key is not in the cache. */
 interface Prepared {
   key: string
-  make(): Promise<BuildLayer | undefined>
+  /** `stack`: what it comes on top of. `id`: of the step, for what it prints. */
+  make(stack: Stack, id: number): Promise<BuildLayer | undefined>
+}
+
+/** A step that is looked for before those above it are done. */
+interface Ahead {
+  prepared: Promise<Prepared>
+  found: Promise<StepResult | undefined>
 }
 
 export class Executor {
   readonly #input: ExecutorInput
   readonly #stages = new Map<number, Promise<BuiltStage>>()
+  readonly #ahead: Ahead[] = []
   #queue: Promise<PQueue> | undefined
 
   constructor(input: ExecutorInput) {
@@ -78,6 +86,7 @@ export class Executor {
       this.#stages.set(stage.index, built)
     }
     await Promise.allSettled(this.#stages.values())
+    await Promise.allSettled(this.#ahead.flatMap(({ prepared, found }) => [prepared, found]))
     return this.#stage(plan.target.index)
   }
 
@@ -90,12 +99,13 @@ export class Executor {
     // The others are to be there before one of them is asked for.
     await undefined
     let { stack, key, keys, made } = await this.#begin(stage)
+    const ahead = this.#lookAhead(stage, key)
     for (const [index, step] of stage.steps.entries()) {
       const told = steps.begin(stage, step, index)
       try {
-        const prepared = await this.#prepare(stack, key, step, told.id)
-        const found = this.#mayCache(stage) ? await findStep(this.#input.space, prepared.key, stack) : undefined
-        const result = found ?? (await this.#make(prepared, stack))
+        const prepared = await (ahead[index] as Ahead).prepared
+        const found = this.#mayCache(stage) ? await this.#find(ahead[index] as Ahead, prepared.key, stack) : undefined
+        const result = found ?? (await this.#make(prepared, stack, told.id))
         key = prepared.key
         keys = [...keys, key]
         made = new Map(made).set(step.history, { layer: result.layer !== undefined, created: result.created })
@@ -109,11 +119,34 @@ export class Executor {
     return { stack, key, keys, made }
   }
 
-  async #make({ key, make }: Prepared, stack: Stack): Promise<StepResult> {
+  /**
+   * A key does not depend on what the steps above came to, so all of a stage are looked for at once. What fails is told
+   * when it is the step's turn.
+   */
+  #lookAhead(stage: StagePlan, begin: string): Ahead[] {
+    const mayCache = this.#mayCache(stage)
+    let above = Promise.resolve(begin)
+    return stage.steps.map((step) => {
+      const prepared = above.then((key) => this.#prepare(key, step))
+      above = prepared.then(({ key }) => key)
+      const found = above.then((key) => (mayCache ? findHere(this.#input.space, key) : undefined))
+      const ahead = { prepared, found }
+      for (const each of [prepared, above, found]) each.catch(() => undefined)
+      this.#ahead.push(ahead)
+      return ahead
+    })
+  }
+
+  /** What was not there when it was looked for ahead may be by now: other stages have the same steps. */
+  async #find({ found }: Ahead, key: string, stack: Stack): Promise<StepResult | undefined> {
+    return (await found) ?? findStep(this.#input.space, key, stack)
+  }
+
+  async #make({ key, make }: Prepared, stack: Stack, id: number): Promise<StepResult> {
     const { space, plan } = this.#input
     this.#queue ??= makeQueue()
     const queue = await this.#queue
-    const layer = await queue.add(make)
+    const layer = await queue.add(() => make(stack, id))
     const created = plan.epoch === undefined ? new Date() : new Date(plan.epoch * 1000)
     const result: StepResult = { ...(layer ? { layer } : {}), created: created.toISOString() }
     await keepStep(space, key, stack, result)
@@ -144,9 +177,9 @@ export class Executor {
     const { platform } = stage
     const step = everything(base, stage)
     const empty = baseKey({ kind: 'scratch', platform })
-    const { key, make } = await this.#prepareCopy([], empty, step)
+    const { key, make } = await this.#prepareCopy(empty, step)
     const found = await findStep(this.#input.space, key, [])
-    const { layer } = found ?? (await this.#make({ key, make }, []))
+    const { layer } = found ?? (await this.#make({ key, make }, [], 0))
     const content = baseKey({ kind: 'content', digest: key, platform })
     return { stack: layer ? [layer] : [], key: content, keys: [key], made: new Map() }
   }
@@ -160,14 +193,14 @@ export class Executor {
     return 'image' in named ? bases.image(named.image, platform) : undefined
   }
 
-  #prepare(stack: Stack, key: string, step: Step, id: number): Promise<Prepared> {
+  #prepare(key: string, step: Step): Promise<Prepared> {
     const { space, plan } = this.#input
-    if (step.kind === 'copy') return this.#prepareCopy(stack, key, step)
-    if (step.kind === 'run') return this.#prepareRun(stack, key, step, id)
-    return Promise.resolve({ key: stepKey(key, step), make: () => makeDirectory(space, stack, step, plan.epoch) })
+    if (step.kind === 'copy') return this.#prepareCopy(key, step)
+    if (step.kind === 'run') return this.#prepareRun(key, step)
+    return Promise.resolve({ key: stepKey(key, step), make: (stack) => makeDirectory(space, stack, step, plan.epoch) })
   }
 
-  async #prepareCopy(stack: Stack, key: string, step: CopyStep): Promise<Prepared> {
+  async #prepareCopy(key: string, step: CopyStep): Promise<Prepared> {
     const { space, plan } = this.#input
     const paths = step.sources.filter((source): source is CopySource & { kind: 'path' } => source.kind === 'path')
     const digests = await this.#digests(step, paths)
@@ -176,7 +209,7 @@ export class Executor {
     )
     let next = 0
     const sources = fetched.map((each) => each?.digest ?? (digests[next++] as string))
-    const make = async () => {
+    const make = async (stack: Stack) => {
       const groups: SourceGroup[] = []
       // Two sources may have a directory in common, which is to be there once.
       const whole = step.sources.length === 1 && step.files.length === 0
@@ -220,11 +253,11 @@ export class Executor {
     return (named as DirectoryContext).tree()
   }
 
-  async #prepareRun(stack: Stack, key: string, step: RunStep, id: number): Promise<Prepared> {
+  async #prepareRun(key: string, step: RunStep): Promise<Prepared> {
     const { space, plan, options, secrets, ssh, steps } = this.#input
     const contents = await Promise.all(step.mounts.map((mount) => this.#mountContent(mount)))
     const sources: MountSources = { secrets, ssh, materialise: (mount) => this.#materialise(mount) }
-    const make = async () => {
+    const make = async (stack: Stack, id: number) => {
       const { prepareMounts } = await import('./run-mounts.js')
       const { runStep } = await import('./run-step.js')
       const prepared = await prepareMounts(space, step, sources)

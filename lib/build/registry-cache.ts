@@ -4,6 +4,7 @@
  * says what the files after a step are, so whoever may write to the repository decides that; and no more: the
  * configuration of an image is never taken from a cache.
  */
+import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { writeDocument, writeManifest } from '../image/write-manifest.js'
 import { DEFAULT_LIMITS } from '../layer/options.js'
@@ -152,13 +153,18 @@ async function expand(space: Workspace, from: string, layer: { digest: string; s
     const plain = source.pipe(createGunzip({ chunkSize: 1024 * 1024 }))
     source.on('error', (error) => plain.destroy(error))
     let size = 0
+    const hash = createHash('sha256')
     for await (const chunk of plain) {
       size += chunk.length
       if (size > layer.size) break
+      hash.update(chunk)
       await spool.write(chunk)
     }
-    const stored = size === layer.size ? await spool.commit() : undefined
-    if (stored?.digest === layer.digest) return
+    // Looked at before it is in the store, under whatever name.
+    if (size === layer.size && `sha256:${hash.digest('hex')}` === layer.digest) {
+      await spool.commit({ digest: layer.digest, size })
+      return
+    }
   } catch (error) {
     await spool.abort()
     // What zlib says of the bytes; all else is about this machine.

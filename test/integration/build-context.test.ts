@@ -256,6 +256,33 @@ ADD --checksum=${commit} ${address}#v1 /three
     expect(await inside(last.image, 'ls /all/d3/e/renamed /owners/e/renamed; cat /modes/e/f1')).toContain('CONTENT 1')
   })
 
+  withBusybox('that others change all the time is built as it was, or is an error that names the file', async () => {
+    const context = contextOf(Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`d${i % 30}/f${i}`, 'x'])))
+    const script =
+      'cd "$1" && while :; do for d in d*; do rm -rf $d; mkdir $d; echo $d > $d/f; ln -sfn /etc $d/l; done; done'
+    const busy = spawn('sh', ['-c', script, 'sh', context], { stdio: 'ignore' })
+    try {
+      const results: string[] = []
+      for (let round = 0; round < 6; round++) {
+        const result = await build('COPY . /all', { context, noCache: true }).catch((error) => {
+          expect(error.message).toMatch(/d\d+/)
+          return error.code as string
+        })
+        if (typeof result !== 'string')
+          // The links lead to what the image has there, and not to the host's.
+          expect(await inside(result.image, 'cat /all/d*/l/passwd 2>&1')).not.toContain(':0:0:root:')
+        results.push(typeof result === 'string' ? result : 'built')
+      }
+      expect(results.filter((each) => !['built', 'ERR_CAISSON_FILE', 'ERR_CAISSON_DOCKERFILE'].includes(each))).toEqual(
+        [],
+      )
+    } finally {
+      busy.kill('SIGKILL')
+      await once(busy, 'exit')
+    }
+    expect((await build('COPY . /all', { context })).image.layers.length).toBeGreaterThan(0)
+  })
+
   withBusybox('cannot delete what a stage has by how its files are called', async () => {
     const context = contextOf({ 'etc/.wh.passwd': '' })
     expect((await failure(build('COPY . /', { context }))).message).toContain('.wh.passwd')
