@@ -116,6 +116,18 @@ describe('runs that share their options', () => {
       expect(new Set(seen)).toEqual(new Set(['0']))
     })
 
+    test('have a network that nobody was in', async () => {
+      const talk =
+        'import socket as s; u = s.socket(s.AF_INET, s.SOCK_DGRAM); u.bind(("127.0.0.1", 4)); u.sendto(b"x", u.getsockname())'
+      const look =
+        'cat /proc/net/dev /proc/net/udp /proc/net/tcp; ls /sys/class/net; ls -l /proc/sys/net/ipv4/ip_local*'
+      const [left] = await many(`python3 -c '${talk}; print(open("/proc/net/dev").read())'`)
+      expect(left).toMatch(/lo:\s+[1-9]/)
+      const seen = await many(look)
+      expect(new Set(seen).size).toBe(1)
+      expect(seen[0]).toMatch(/lo:\s+0 +0 /)
+    })
+
     test('have namespaces of their own', async () => {
       const look = 'readlink /proc/self/ns/mnt /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/pid; sleep 0.3'
       await many('true')
