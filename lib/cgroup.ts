@@ -15,6 +15,7 @@ import { parseKeyed } from './cgroup/usage.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeFailure } from './native/addon.js'
 import { errorFromFailure } from './native/failure.js'
+import { checkLimits } from './runtime/options/check.js'
 import { owner } from './runtime/process/owner.js'
 
 export type { Stats } from './cgroup/stats.js'
@@ -83,6 +84,7 @@ export class Cgroup implements AsyncDisposable {
       /^(cgroup|memory|cpu|pids|io|cpuset|hugetlb)\./.test(name)
     )
       throw invalidArgument('name', name, 'letters, digits and "_.@:-", not a file name of the kernel')
+    checkLimits(limits)
     const { cgroups } = await owner()
     // Groups of containers are named by their ids; a prefix keeps the two apart.
     const plan = planCgroup(cgroups, `group-${name}`, settingsFromLimits(limits))
@@ -140,6 +142,7 @@ export class Cgroup implements AsyncDisposable {
 
   /** Changes limits; those that are not named stay. */
   async set(limits: Limits): Promise<void> {
+    checkLimits(limits)
     await perform(planUpdate(this.#base, this.#plan, settingsFromLimits(limits)))
   }
 
@@ -154,7 +157,13 @@ export class Cgroup implements AsyncDisposable {
   /** Process ids of its members, those of its children not included. */
   async procs(): Promise<number[]> {
     const directory = this.#main()
-    const text = await readFile(path.join(directory, 'cgroup.procs'), 'utf8')
+    const text = await readFile(path.join(directory, 'cgroup.procs'), 'utf8').catch((error) => {
+      throw new CaissonError('ERR_CAISSON_CGROUP', `${this.path}: ${error.code}`, {
+        stage: 'cgroup: procs',
+        hint: 'The group was removed, or its files may not be read.',
+        cause: error,
+      })
+    })
     return text.split('\n').filter(Boolean).map(Number)
   }
 

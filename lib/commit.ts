@@ -5,6 +5,7 @@ import { Image } from './image.js'
 import type { ContainerArchive } from './runtime/container/archive.js'
 import type { Parts } from './runtime/container/parts.js'
 import { imageRoots } from './runtime/image/roots.js'
+import { checkImageConfig } from './runtime/options/image-config.js'
 import { mergeEnvironment } from './runtime/options/process.js'
 import { checkNames, type Names } from './util/option-names.js'
 
@@ -40,6 +41,7 @@ export async function commitContainer(
       stage: 'commit',
       hint: 'Make an image of its root with Image.fromRootfs().',
     })
+  if (changes) checkImageConfig(changes)
   const base = await source.stored()
   const { options, command } = parts
   const { env, entrypoint, workdir, user } = options

@@ -25,7 +25,7 @@ import { type Health, healthPlan } from './runtime/container/health.js'
 import { type Connector, connector, httpAgent } from './runtime/container/http-agent.js'
 import { type ContainerInspection, inspection } from './runtime/container/inspect.js'
 import { type ContainerState, Life } from './runtime/container/life.js'
-import { LOG_LIMIT, type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
+import { checkLogOptions, LOG_LIMIT, type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
 import { findContainer } from './runtime/container/lookup.js'
 import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container/parts.js'
 import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
@@ -33,12 +33,14 @@ import { type ContainerFilter, type ContainerInfo, listContainers, writeState } 
 import { checkRestart } from './runtime/container/restart.js'
 import { updateLimits } from './runtime/container/update-limits.js'
 import { tierOf } from './runtime/isolation/place.js'
+import { checkUpdate } from './runtime/options/check.js'
 import { announceExit, announceStart, type Subject } from './runtime/process/events.js'
 import { Execs } from './runtime/process/exec.js'
-import { limitsOf } from './runtime/process/launch.js'
-import { checkSignal, endedWith, verdict } from './runtime/process/verdict.js'
+import { limitsOf, withTerminalSize } from './runtime/process/launch.js'
+import { checkSignal, endedWith, verdictOfCall } from './runtime/process/verdict.js'
+import { checkAborted, unlessAborted } from './util/abort.js'
 import { type Duration, parseDuration, parseSize } from './util/units.js'
-import { type Wait, waitFor } from './wait.js'
+import { type Wait, type WaitOptions, waitFor } from './wait.js'
 
 export type { ContainerInfo } from './runtime/container/registry.js'
 
@@ -46,10 +48,26 @@ export interface CreateOptions extends ContainerOptions {
   command?: readonly string[]
 }
 
+export interface StopOptions {
+  /** Until it is killed. */
+  timeout?: Duration
+  /** Gives up waiting. */
+  signal?: AbortSignal
+}
+
 /** Containers of this process, by id. */
 const containers = new Map<string, Container>()
 
 const STOP_GRACE = 10_000
+
+/** What to do about it when something is not possible in a state. */
+const STATE_HINTS: Record<ContainerState, string> = {
+  created: 'Call start() first.',
+  running: 'Nothing needs to be done: it runs.',
+  paused: 'Call resume() first.',
+  exited: 'Call start() to run it again.',
+  removed: 'Create a new container.',
+}
 
 export class Container extends EventEmitter implements AsyncDisposable {
   readonly id: string
@@ -101,7 +119,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Makes a container; nothing runs yet. */
   static async create(image: string | Image, options: CreateOptions = {}): Promise<Container> {
-    options.signal?.throwIfAborted()
+    checkAborted(options.signal, 'create')
     const resolved = await Image.resolve(image, options)
     const { config, id } = resolved
     const root = await resolved.rootfs(options.signal)
@@ -164,23 +182,28 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** Resolves when its program runs. */
-  async start(): Promise<void> {
+  async start(options: { signal?: AbortSignal } = {}): Promise<void> {
     this.#mustExist('start')
-    await this.#life.start()
+    checkAborted(options.signal, 'start')
+    const started = this.#life.start()
+    await unlessAborted(started, options.signal, 'start').catch((error) => {
+      // Started or not, it is not wanted any more.
+      if (options.signal?.aborted) void started.then(() => this.#life.kill(9)).catch(() => undefined)
+      throw error
+    })
   }
 
   /** The result of the present run (of the last one when it has ended, of the next one before the first start). */
-  wait(): Promise<ExecResult> {
-    return this.#life.exit
+  wait(options: { signal?: AbortSignal } = {}): Promise<ExecResult> {
+    return unlessAborted(this.#life.exit, options.signal, 'wait')
   }
 
   /** Sends its stop signal, waits, then kills. Resolves when it has ended. */
-  async stop(options: { timeout?: Duration } = {}): Promise<void> {
+  async stop(options: StopOptions = {}): Promise<void> {
     this.#mustExist('stop')
-    await this.#life.settled()
-    if (this.state === 'paused') await this.resume()
-    const grace = options.timeout ?? this.#parts.options.stopTimeout ?? STOP_GRACE
-    await this.#life.stop(parseDuration(grace, 'timeout'))
+    checkAborted(options.signal, 'stop')
+    const grace = parseDuration(options.timeout ?? this.#parts.options.stopTimeout ?? STOP_GRACE, 'timeout')
+    await unlessAborted(this.#stop(grace), options.signal, 'stop')
   }
 
   /** SIGKILL, the default, ends all that is in it. */
@@ -191,9 +214,9 @@ export class Container extends EventEmitter implements AsyncDisposable {
     if (number === 9) await this.#life.exit
   }
 
-  async restart(options: { timeout?: Duration } = {}): Promise<void> {
+  async restart(options: StopOptions = {}): Promise<void> {
     await this.stop(options)
-    await this.start()
+    await this.start(options)
     this.emit('restart')
   }
 
@@ -243,14 +266,20 @@ export class Container extends EventEmitter implements AsyncDisposable {
       const pidfd = this.#life.running?.pidfd() ?? -1
       if (pidfd < 0) throw this.#wrongState('exec')
       const whole = this.#life.exit
-      const { running, files, notes } = this.#execs.start(command, options, pidfd, limitsOf(request), request.events)
+      const { running, files, notes } = this.#execs.start(
+        command,
+        withTerminalSize(options, request),
+        pidfd,
+        limitsOf(request),
+        request.events,
+      )
       return {
         running,
         subject: { kind: 'exec', container: this.id, command, tier: tierOf(this.#parts.assembled.workload) },
         conclude: (report) => {
-          const result = verdict(report, files, report.failure ? notes() : [])
+          const result = verdictOfCall(report, files, report.failure ? notes() : [])
           if (result instanceof CaissonError) throw this.#life.running ? result : this.#wrongState('exec')
-          return endedWith(result, files, whole)
+          return report.cause === '' ? endedWith(result, files, whole) : result
         },
       }
     }, options)
@@ -258,7 +287,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** What it has printed, line by line. */
   logs(options: LogOptions = {}): AsyncGenerator<LogEntry, void, undefined> {
-    return readLog(this.#logFile, options, () => this.#life.running === undefined)
+    this.#mustExist('logs')
+    return readLog(this.#logFile, checkLogOptions(options), () => this.#life.running === undefined)
   }
 
   /** Once, or with `interval` again and again while it runs. */
@@ -277,7 +307,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
         () => this.#life.running !== undefined,
         options.signal,
       )
-    this.#mustRun('stats')
+    if (!this.#life.running || this.#removing) return Promise.reject(this.#wrongState('stats'))
     const begin = { time: this.#life.startedAt ?? new Date(), cpuUserMs: 0, cpuSystemMs: 0 }
     return sample().then((stats) => withRate(stats, begin))
   }
@@ -295,14 +325,15 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** Changes limits while it runs, or for its next start. */
-  async update({ limits }: { limits: Limits }): Promise<void> {
+  async update(changes: { limits: Limits }): Promise<void> {
     this.#mustExist('update')
-    await updateLimits(this.#parts, limits, this.#life.running !== undefined)
+    checkUpdate(changes)
+    await updateLimits(this.#parts, changes.limits, this.#life.running !== undefined)
   }
 
   /** Resolves when the strategy says that it is ready; rejects when it ends before, or too late. */
-  waitFor(strategy: Wait): Promise<void> {
-    return waitFor(this, strategy)
+  waitFor(strategy: Wait, options: WaitOptions = {}): Promise<void> {
+    return waitFor(this, strategy, options)
   }
 
   /** Its files, while it runs and while it does not. */
@@ -371,9 +402,14 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** A TCP connection to a port inside it; nothing needs to be published. */
-  async connect(port: number, options: { timeout?: Duration } = {}): Promise<Socket> {
+  async connect(port: number, options: { timeout?: Duration; signal?: AbortSignal } = {}): Promise<Socket> {
     this.#mustRun('connect')
-    return connectInside(this.#agent, port, options.timeout)
+    checkAborted(options.signal, 'connect')
+    const socket = connectInside(this.#agent, port, options.timeout)
+    return unlessAborted(socket, options.signal, 'connect').catch((error) => {
+      if (options.signal?.aborted) socket.then((late) => late.destroy()).catch(() => undefined)
+      throw error
+    })
   }
 
   /**
@@ -405,12 +441,18 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return publishedPort(this.#parts, container, protocol)
   }
 
+  async #stop(grace: number): Promise<void> {
+    await this.#life.settled()
+    if (this.state === 'paused') await this.resume()
+    await this.#life.stop(grace)
+  }
+
   async #remove(volumes: boolean): Promise<void> {
     await this.#life.settled()
     this.#life.kill(9)
     if (this.#life.running) await this.#life.exit
-    this.#life.setState('removed')
-    await this.#agent.release()
+    this.#life.removed()
+    await this.#agent.end()
     containers.delete(this.id)
     await discardParts(this.#parts, volumes)
     const { hooks } = this.#parts
@@ -484,7 +526,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   #wrongState(what: string): CaissonError {
     return new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: ${this.name} is ${this.state}`, {
       stage: what,
-      hint: this.state === 'removed' ? 'Create a new container.' : 'Call start() first.',
+      hint: STATE_HINTS[this.#removing ? 'removed' : this.state],
     })
   }
 }

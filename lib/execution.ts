@@ -1,19 +1,22 @@
 /** A running program as the caller holds it: a promise of its result, its streams, and the means to end it. */
-import { PassThrough, type Readable, Writable } from 'node:stream'
+import { PassThrough, type Readable, type Writable } from 'node:stream'
 import { CaissonError, invalidArgument } from './errors.js'
 import { addon, type NativeReport, type NativeStdio } from './native/addon.js'
 import type { ExecOptions, OutputChunk } from './options.js'
+import { checkProgram } from './runtime/options/check.js'
 import { announceError, announceExit, announceStart, type Subject, startsAreWatched } from './runtime/process/events.js'
 import { LatePid } from './runtime/process/late-pid.js'
 import type { Launcher } from './runtime/process/launch.js'
 import type { Running } from './runtime/process/running.js'
 import {
   closedInput,
+  feed,
   lateReader,
   makePipe,
   PipeReader,
   pipeWriter,
   Tally,
+  TerminalInput,
   TerminalStream,
 } from './runtime/process/streams.js'
 import { commandFailed, type ExecResult, signalNumber } from './runtime/process/verdict.js'
@@ -43,6 +46,9 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   #running: Running | undefined
   #pendingKill: string | number | undefined
   #aborted = false
+  /** Why the caller's input could not be read to its end. */
+  #inputFailure: Error | undefined
+  #report: NativeReport | undefined
   #awaited = false
   #launched = false
 
@@ -64,10 +70,19 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       resolve = a
       reject = b
     })
-    this.#options = options
-    this.#terminal = options.tty !== undefined && options.tty !== false
-    this.#maxOutput = options.maxOutput === undefined ? undefined : parseSize(options.maxOutput, 'maxOutput')
-    this.#result = this.#run(launch)
+    let launcher = launch
+    try {
+      checkProgram(options)
+      this.#options = options
+      this.#maxOutput = options.maxOutput === undefined ? undefined : parseSize(options.maxOutput, 'maxOutput')
+    } catch (error) {
+      // Told by the promise, as all that goes wrong is.
+      this.#options = {}
+      launcher = () => Promise.reject(error)
+    }
+    const { tty } = this.#options
+    this.#terminal = tty !== undefined && tty !== false
+    this.#result = this.#run(launcher)
     this.#result.then(resolve, reject)
   }
 
@@ -178,6 +193,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       wallLimitMs,
       cpuLimitMs,
       quiet: !this.#pid.wanted && !startsAreWatched(),
+      terminalSize: this.#size,
       events: {
         started: (pid) => {
           this.#pid.found(pid)
@@ -189,11 +205,14 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     this.#running = running
     this.#pid.from(running)
     if (this.#aborted) running.kill('aborted')
+    if (this.#inputFailure) running.kill('stopped')
     if (this.#pendingKill !== undefined) this.kill(this.#pendingKill)
     const report = await running.ended
+    this.#report = { ...report }
     await this.#settleStreams()
     this.#addStreamed(report)
     const result = await this.#conclude(subject, () => conclude(report))
+    if (this.#inputFailure) throw inputFailed(this.#inputFailure)
     this.#pid.found(report.pid)
     if (this.#options.throwOnError && (result.exitCode !== 0 || result.reason !== 'exit')) throw commandFailed(result)
     return result
@@ -217,7 +236,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       return ['null', 'null', 'null']
     }
     const { input } = this.#options
-    if (input !== undefined && !hasInput) (input as Readable).pipe(this.stdin)
+    if (input !== undefined && !hasInput) this.#feed(input as Readable, this.stdin)
     let stdin: NativeStdio = this.#given.get(0) ?? 'null'
     if (hasInput && !this.#stdin) stdin = 'input'
     else if (!this.#stdin && !this.#awaited) {
@@ -240,6 +259,14 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     const { input } = this.#options
     if (typeof input === 'string') return Buffer.from(input)
     return input instanceof Uint8Array ? input : undefined
+  }
+
+  /** A program whose input breaks off must not take what it got for all. */
+  #feed(input: Readable | AsyncIterable<unknown>, target: Writable): void {
+    feed(input, target, (error) => {
+      this.#inputFailure = error
+      this.#running?.kill('stopped')
+    })
   }
 
   #waitedFor(): void {
@@ -274,12 +301,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     const tally = this.#tally(name)
     let stream: Readable
     if (this.#terminal) stream = this.#console && name === 'stdout' ? this.#console : new PassThrough()
-    else if (this.#running) stream = lateReader(this.#running.detach(index), tally)
-    else if (this.#launched)
-      stream = lateReader(
-        this.#whenRunning().then((running) => running.detach(index)),
-        tally,
-      )
+    else if (this.#launched) stream = lateReader(this.#taken(index), tally)
     else {
       const pipe = makePipe()
       this.#given.set(index + 1, pipe.write)
@@ -290,17 +312,28 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     return stream
   }
 
-  async #whenRunning(): Promise<Running> {
-    await this.#pid.promise
-    return this.#running as Running
+  /** A stream that was captured until now: its pipe and what came, or all of it when the program has ended. */
+  async #taken(index: 0 | 1): Promise<{ fd: number; bytes: Buffer; counted: boolean }> {
+    if (!this.#running) await this.#pid.promise
+    const running = this.#running as Running
+    const name = index === 0 ? 'stdout' : 'stderr'
+    if (!running.over) {
+      const taken = await running.detach(index)
+      // Of one that has just ended the report has it.
+      if (taken.fd >= 0 || taken.bytes.length > 0) return { ...taken, counted: false }
+    }
+    const report = this.#report ?? (await running.ended)
+    return { fd: -1, bytes: report[name], counted: true }
   }
 
   #tally(name: OutputStream): Tally {
     const tally = new Tally(Math.min(this.#maxOutput ?? STREAMED_KEPT, DEFAULT_MAX_OUTPUT))
     const limit = this.#maxOutput ?? (this.#terminal ? DEFAULT_MAX_OUTPUT : Number.POSITIVE_INFINITY)
     tally.onBytes = (count) => {
+      const room = Math.max(0, limit - this.#streamedBytes)
       this.#streamedBytes += count
-      if (this.#streamedBytes > limit) this.#running?.kill('output')
+      if (count > room) this.#running?.kill('output')
+      return Math.min(count, room)
     }
     this.#tallies.set(name, tally)
     return tally
@@ -322,22 +355,23 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
         if (console.listenerCount('data') === 0 && console.readableFlowing === null) console.resume()
       })
     }
-    ;(this.#stdin as PassThrough | undefined)?.pipe(console, { end: false })
+    ;(this.#stdin as TerminalInput | undefined)?.pipe(console, { end: false })
     const { input } = this.#options
-    if (typeof input === 'string' || input instanceof Uint8Array) console.write(input)
-    else input?.pipe(console, { end: false })
+    if (input === undefined) return
+    if (typeof input === 'string' || input instanceof Uint8Array) this.stdin.end(input)
+    else this.#feed(input, this.stdin)
   }
 
   #terminalInput(): Writable {
-    return this.#console
-      ? new Writable({ write: (chunk, encoding, done) => void this.#console?.write(chunk, encoding, done) })
-      : new PassThrough()
+    const typed = new TerminalInput()
+    if (this.#console) typed.pipe(this.#console, { end: false })
+    return typed
   }
 
   /** Waits until what the program wrote has arrived, where somebody takes it. */
   async #settleStreams(): Promise<void> {
     this.#closeIdleStdin()
-    if (this.#stdin && !this.#stdin.destroyed && !this.#terminal) this.#stdin.destroy()
+    if (this.#stdin && !this.#stdin.destroyed) this.#stdin.destroy()
     const taken = [...this.#outputs.values()].filter((stream) => stream.readableFlowing !== null && !stream.destroyed)
     if (this.#console && !this.#console.destroyed) taken.push(this.#console)
     await Promise.all(
@@ -371,9 +405,18 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   }
 }
 
+function inputFailed(cause: Error): CaissonError {
+  return new CaissonError('ERR_CAISSON_FILE', `input: ${cause.message}`, {
+    stage: 'input',
+    hint: 'The stream that was given as input broke off; the program was ended.',
+    cause,
+  })
+}
+
 function abortedBeforeStart(signal: AbortSignal): CaissonError {
   return new CaissonError('ERR_CAISSON_ABORTED', 'aborted before the program started', {
     stage: 'start',
+    hint: 'Its signal had fired already.',
     cause: signal.reason instanceof Error ? signal.reason : undefined,
   })
 }

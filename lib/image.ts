@@ -2,6 +2,7 @@
  * Images: what containers are made of. Those that were pulled, loaded or built lie in the store (docs/images.md). What
  * only a few calls need is loaded by these, so that a command that has little to do starts quickly.
  */
+
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -25,6 +26,7 @@ import { usersAmong, warnOfDamage } from './image/users.js'
 import type { ArchiveSource } from './runtime/container/archive.js'
 import { imageRoots } from './runtime/image/roots.js'
 import type { ImageRoot } from './runtime/options/assemble.js'
+import { checkImageConfig } from './runtime/options/image-config.js'
 import { snapshotSweeper } from './snapshot/snapshots.js'
 import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
@@ -168,6 +170,7 @@ export class Image {
     config: ImageConfig = {},
     options: UnpackOptions = {},
   ): Promise<Image> {
+    checkImageConfig(config)
     checkConfig(config)
     if (typeof source !== 'string') {
       const { archiveChunks } = await import('./runtime/container/archive.js')

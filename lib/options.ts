@@ -27,8 +27,8 @@ export interface ExecOptions {
   user?: string | number
   /** A terminal instead of three pipes; its output all comes as stdout. */
   tty?: boolean | { columns: number; rows: number }
-  /** What the program reads from its standard input. */
-  input?: string | Uint8Array | Readable
+  /** What the program reads from its standard input. A stream is destroyed when the program reads no more of it. */
+  input?: string | Uint8Array | Readable | AsyncIterable<string | Uint8Array>
   /** Wall-clock time after which everything is killed. */
   timeout?: Duration
   /** The same for CPU time, of all processes together. */
@@ -43,8 +43,8 @@ export interface ExecOptions {
 
 export interface FileContent {
   content: string | Uint8Array
-  /** Default 0o644. */
-  mode?: number
+  /** As a number or its octal digits; default 0o644. */
+  mode?: number | string
   uid?: number
   gid?: number
 }
@@ -128,8 +128,8 @@ export interface ContainerOptions {
   mounts?: readonly Mount[]
   readOnly?: boolean
   limits?: Limits
-  /** As `{ nofile: 1024 }` or `{ nofile: { soft, hard } }`. */
-  ulimits?: Record<string, number | { soft: number; hard: number }>
+  /** As `{ nofile: 1024 }`, `{ nofile: { soft, hard } }` or `{ nofile: '1024:2048' }`. */
+  ulimits?: Record<string, number | string | { soft: number; hard: number }>
   sysctls?: Record<string, string>
   /** `/dev/fuse`, or `/dev/host:/dev/inside:rwm`. */
   devices?: readonly string[]

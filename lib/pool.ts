@@ -19,7 +19,7 @@ import { type Launched, type LaunchRequest, limitsOf } from './runtime/process/l
 import { owner } from './runtime/process/owner.js'
 import type { Running } from './runtime/process/running.js'
 import { checkCounted, start } from './runtime/process/start.js'
-import { verdict } from './runtime/process/verdict.js'
+import { verdict, verdictOfCall } from './runtime/process/verdict.js'
 import type { SpecProcess } from './spec/runtime.js'
 import { awake } from './util/awake.js'
 import { deferred } from './util/deferred.js'
@@ -70,6 +70,7 @@ export class Pool implements AsyncDisposable {
   readonly #options: ContainerOptions
   readonly #idle: Prepared[] = []
   readonly #waiting: Array<ReturnType<typeof deferred<Prepared>>> = []
+  readonly #active = new Set<Running>()
   #preparing = 0
   #closed = false
   #program: (ProgramPart & { options: { [name: string]: Plain } }) | undefined
@@ -78,6 +79,8 @@ export class Pool implements AsyncDisposable {
   #soon: NodeJS.Timeout | undefined
 
   constructor(image: string | Image, options: PoolOptions) {
+    if (typeof options !== 'object' || options === null)
+      throw invalidArgument('options', options, 'an object with a size')
     const { size, ...rest } = options
     if (!Number.isInteger(size) || size < 1 || size > 1024)
       throw invalidArgument('size', size, 'an integer from 1 to 1024')
@@ -100,15 +103,16 @@ export class Pool implements AsyncDisposable {
     return new Execution((request) => this.#launch(command, options, request), options)
   }
 
+  /** Ends the programs that still run in its containers, too. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
     clearTimeout(this.#retry)
     clearTimeout(this.#soon)
     for (const waiter of this.#waiting.splice(0)) waiter.reject(closed())
     this.#full.reject(closed())
-    const left = this.#idle.splice(0)
-    for (const { running } of left) running.kill('stopped')
-    await awake(Promise.all(left.map(({ running }) => running.ended)))
+    const left = [...this.#idle.splice(0).map(({ running }) => running), ...this.#active]
+    for (const running of left) running.kill('stopped')
+    await awake(Promise.all(left.map(({ ended }) => ended)))
   }
 
   async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
@@ -127,12 +131,14 @@ export class Pool implements AsyncDisposable {
       execute(rest, { args: [...command], env: execEnvironment(main, options) })
       running.events = request.events
       running.resume({ ...limitsOf(request), plan: rest.finish() })
+      this.#active.add(running)
+      void running.ended.then(() => this.#active.delete(running))
       rest.release()
       return {
         running,
         subject: { kind: 'pool', container: id, command, tier: tierOf(workload) },
         conclude(report) {
-          const result = verdict(report, cgroup.files, rest.notes)
+          const result = verdictOfCall(report, cgroup.files, rest.notes)
           if (result instanceof CaissonError) throw result
           return result
         },

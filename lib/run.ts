@@ -13,11 +13,11 @@ import { checkTier } from './runtime/isolation/isolation.js'
 import { takePlace, tierOf } from './runtime/isolation/place.js'
 import { lower } from './runtime/lower/lower.js'
 import { checkContainerOptions } from './runtime/options/check.js'
-import { type Launched, type LaunchRequest, limitsOf } from './runtime/process/launch.js'
+import { type Launched, type LaunchRequest, limitsOf, withTerminalSize } from './runtime/process/launch.js'
 import { owner } from './runtime/process/owner.js'
 import { templateFor } from './runtime/process/run-template.js'
 import { checkCounted, start } from './runtime/process/start.js'
-import { verdict } from './runtime/process/verdict.js'
+import { verdictOfCall } from './runtime/process/verdict.js'
 import { newId } from './util/ids.js'
 
 /**
@@ -25,16 +25,18 @@ import { newId } from './util/ids.js'
  * writable layer is in memory, and nothing is left afterwards.
  */
 export function run(image: string | Image, command?: readonly string[], options: RunOptions = {}): Execution {
-  if (command !== undefined && !Array.isArray(command)) throw invalidArgument('command', command, 'an array of strings')
   return new Execution((request) => launch(image, command, options, request), options)
 }
 
 async function launch(
   image: string | Image,
   command: readonly string[] | undefined,
-  options: RunOptions,
+  given: RunOptions,
   request: LaunchRequest,
 ): Promise<Launched> {
+  const options = withTerminalSize(given, request)
+  if (command !== undefined && !Array.isArray(command)) throw invalidArgument('command', command, 'an array of strings')
+  checkContainerOptions(options)
   const holder = await owner()
   checkTier(holder.isolation, options.security?.require)
   const root = await (await Image.resolve(image, options)).rootfs(options.signal)
@@ -44,7 +46,6 @@ async function launch(
     const subject = { kind: 'run' as const, container: id, command: args, tier: 'namespaces' as const }
     return { running, subject, conclude: (report) => concluded(report, files, report.failure ? notes() : []) }
   }
-  checkContainerOptions(options)
   const place = await takePlace(holder, options)
   const id = newId()
   let volumes: HeldVolumes | undefined
@@ -88,7 +89,7 @@ async function launch(
 }
 
 function concluded(report: NativeReport, files: AccountFiles, notes: readonly Note[]): ExecResult {
-  const result = verdict(report, files, notes)
+  const result = verdictOfCall(report, files, notes)
   if (result instanceof CaissonError) throw result
   return result
 }

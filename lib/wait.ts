@@ -3,6 +3,7 @@ import { get as httpGet } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Container } from './container.js'
 import { CaissonError, invalidArgument } from './errors.js'
+import { aborted } from './util/abort.js'
 import { type Duration, parseDuration } from './util/units.js'
 
 export interface WaitOptions {
@@ -56,6 +57,7 @@ export const Wait = {
 
   /** A TCP port inside the container that accepts connections. */
   port(port: number, options: WaitOptions = {}): Wait {
+    checkPort(port, 'Wait.port')
     return {
       what: `port ${port}`,
       options,
@@ -69,7 +71,9 @@ export const Wait = {
 
   /** An HTTP answer inside the container. */
   http(path: string, options: HttpWaitOptions = {}): Wait {
+    if (typeof path !== 'string' || !path.startsWith('/')) throw invalidArgument('Wait.http', path, 'a path such as /')
     const { port = 80, status = (code: number) => code >= 200 && code < 400, headers, method = 'GET' } = options
+    checkPort(port, 'Wait.http: port')
     const good = typeof status === 'number' ? (code: number) => code === status : status
     return {
       what: `HTTP ${method} :${port}${path}`,
@@ -98,6 +102,8 @@ export const Wait = {
 
   /** A command in the container that exits with 0. */
   command(command: string[], options: WaitOptions = {}): Wait {
+    if (!Array.isArray(command) || command.length === 0)
+      throw invalidArgument('Wait.command', command, 'an array with at least one string')
     return {
       what: `the command ${command.join(' ')}`,
       options,
@@ -110,19 +116,23 @@ export const Wait = {
     return {
       what: 'the health check',
       options,
-      ready: async (container) => container.health === 'healthy',
+      async ready(container) {
+        // Without a check this would never be.
+        if (container.pid !== null && container.health === 'none') throw new NeverReady(container)
+        return container.health === 'healthy'
+      },
     }
   },
 }
 
 /** Asks until it is ready, the time is over, the caller gives up, or the container has ended. */
-export async function waitFor(container: Container, wait: Wait): Promise<void> {
+export async function waitFor(container: Container, wait: Wait, options: WaitOptions = {}): Promise<void> {
   if (typeof wait?.ready !== 'function')
     throw invalidArgument('strategy', wait, 'one of Wait.log, port, http, command, healthy')
-  const limit = parseDuration(wait.options.timeout ?? TIMEOUT, 'timeout')
+  const { timeout, signal: caller } = { ...wait.options, ...options }
+  const limit = parseDuration(timeout ?? TIMEOUT, 'timeout')
   const controller = new AbortController()
   const timer = setTimeout(() => controller.abort(), limit)
-  const caller = wait.options.signal
   const giveUp = () => controller.abort()
   caller?.addEventListener('abort', giveUp, { once: true })
   let last: unknown
@@ -132,6 +142,7 @@ export async function waitFor(container: Container, wait: Wait): Promise<void> {
       try {
         if (await wait.ready(container, controller.signal)) return
       } catch (error) {
+        if (error instanceof NeverReady) throw error.reason
         last = error
       }
       // Asked once more after its end: the last line may be what was waited for.
@@ -142,13 +153,30 @@ export async function waitFor(container: Container, wait: Wait): Promise<void> {
     clearTimeout(timer)
     caller?.removeEventListener('abort', giveUp)
   }
-  if (caller?.aborted)
-    throw new CaissonError('ERR_CAISSON_ABORTED', `waiting for ${wait.what} was aborted`, { stage: 'wait' })
+  if (caller?.aborted) throw aborted(caller, `waiting for ${wait.what}`)
   throw new CaissonError('ERR_CAISSON_WAIT', `${container.name}: ${wait.what} did not come within ${limit} ms`, {
     stage: 'wait',
     hint: 'See container.logs(); give a longer timeout if it is only slow.',
     cause: last instanceof Error ? last : undefined,
   })
+}
+
+function checkPort(port: unknown, option: string): void {
+  if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65535)
+    throw invalidArgument(option, port, 'a port from 1 to 65535')
+}
+
+/** Asking again would not help. */
+class NeverReady extends Error {
+  readonly reason: CaissonError
+
+  constructor(container: Container) {
+    super()
+    this.reason = new CaissonError('ERR_CAISSON_WAIT', `${container.name} has no health check`, {
+      stage: 'wait',
+      hint: 'Create it with { healthcheck: { test } }, or wait for something else.',
+    })
+  }
 }
 
 function ended(container: Container, wait: Wait): CaissonError {

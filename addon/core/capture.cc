@@ -34,8 +34,9 @@ bool Capture::take(size_t at_most, bool until_dry) {
     if (n < 0) return errno == EAGAIN || errno == EINTR;
     if (n == 0) return false;
     total += n;
-    size_t room = limit > bytes.size() ? limit - bytes.size() : 0;
+    size_t room = limit > *kept ? limit - *kept : 0;
     bytes.append(scratch(), std::min<size_t>(n, room));
+    *kept += std::min<size_t>(n, room);
     if (static_cast<size_t>(n) > room) truncated = true;
     if (on_bytes_) on_bytes_(scratch(), n);
     if (!until_dry) break;

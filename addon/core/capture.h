@@ -30,8 +30,9 @@ class Capture : public Supervisor::Source {
 
   bool open() const { return static_cast<bool>(fd_); }
   std::string bytes;
-  // Bytes above this are not kept.
+  // Bytes above this are not kept; `kept` counts those of all captures that share the limit.
   uint64_t limit = 0;
+  uint64_t* kept = nullptr;
   bool truncated = false;
 
  private:

@@ -228,6 +228,7 @@ void Process::attach_streams() {
   for (int i = 0; i < 2; i++) {
     if (options_.stdio[i + 1].kind != Stdio::Kind::Capture) continue;
     output_[i].limit = log_ ? 0 : options_.limits.capture;
+    output_[i].kept = &kept_;
     watched &= output_[i].start(std::move(options_.stdio[i + 1].fd),
                                 [this, i](const char* bytes, size_t size) { on_output(i, bytes, size); },
                                 std::move(writers_[i]));

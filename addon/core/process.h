@@ -204,7 +204,7 @@ class Process : public std::enable_shared_from_this<Process> {
   std::array<Capture, 2> output_;
   std::array<Fd, 2> writers_;  // until attach()
   std::optional<Log> log_;
-  uint64_t captured_ = 0;
+  uint64_t captured_ = 0, kept_ = 0;
   double cpu_before_us_ = 0;
   size_t input_written_ = 0;
 

@@ -6,8 +6,6 @@
 #include <linux/mount.h>
 #include <linux/stat.h>
 
-enum { REMOVE_DIRECTORY_FLAG = 0x200 };
-
 static struct agent_request request;
 static struct agent_reply reply;
 static int self_fds = -1; /* /proc/self/fd of the owner's procfs, opened before the guest's root was entered */
@@ -70,8 +68,8 @@ static int do_remove(const char *path, u64 options) {
     if (options & 1) {
       r = remove_tree(place.directory, place.name);
     } else {
+      // A directory is refused, as fs.rm() refuses it: who means one says so.
       r = (int)SYS(unlinkat, place.directory, place.name, 0);
-      if (r == -E_ISDIR) r = (int)SYS(unlinkat, place.directory, place.name, REMOVE_DIRECTORY_FLAG);
     }
     place_end(&place);
   }

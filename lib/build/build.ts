@@ -1,4 +1,5 @@
 /** Builds an image from a Dockerfile: reads, plans, executes, and gives the result its names. */
+
 import { readFile } from 'node:fs/promises'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'

@@ -152,8 +152,9 @@ export function planExecCgroup(base: CgroupBase, container: CgroupPlan, name: st
     plan.prepare.push({ path: place.directory, stage: 'cgroup', late: true })
     enterLegacy(plan, place)
   }
-  // When memory runs out it is the container's limit: its counter tells.
-  if (container.files.memoryEvents) plan.files.memoryEvents = container.files.memoryEvents
+  // When memory runs out it is the container's limit, and its counter tells; v1 counts only where the killed process was.
+  const counted = plan.legacy.some(({ hierarchy }) => hierarchy.controllers.includes('memory'))
+  if (container.files.memoryEvents && !counted) plan.files.memoryEvents = container.files.memoryEvents
   return plan
 }
 

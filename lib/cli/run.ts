@@ -33,7 +33,10 @@ export const runCommand: Command = {
     }
     const image = name === 'host' ? await Image.host() : name
     const execution = run(image, command.length > 0 ? command : undefined, options)
-    return follow(execution, { tty, interactive })
+    const exitCode = await follow(execution, { tty, interactive })
+    if (exitCode === 127 && command[0]?.startsWith('-'))
+      process.stderr.write(`hint: Flags go before the image: caisson run ${command[0]} ... ${name}\n`)
+    return exitCode
   },
 }
 

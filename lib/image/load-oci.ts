@@ -1,4 +1,5 @@
 /** OCI image layouts (image-spec image-layout.md), as an archive or as a directory. */
+
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import path from 'node:path'
@@ -13,6 +14,7 @@ import { isConfig, isIndex, isLayer, isManifest } from '../spec/media-types.js'
 import { isRefName } from '../spec/ref-name.js'
 import type { Lease } from '../store/lease.js'
 import type { Store } from '../store/store.js'
+import { checkAborted } from '../util/abort.js'
 import { archiveError } from './archive-reader.js'
 import { parseDockerManifest } from './load-docker.js'
 import { storeAs } from './load-members.js'
@@ -114,7 +116,7 @@ export async function readLayoutDirectory(
     }
   }
   const bring: Bring = async ({ digest, size }) => {
-    signal?.throwIfAborted()
+    checkAborted(signal, 'load')
     const { algorithm, encoded } = parseDigest(digest)
     const name = path.join('blobs', algorithm, encoded)
     const handle = await openPlain(path.join(directory, name), name).catch(() => undefined)

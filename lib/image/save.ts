@@ -2,6 +2,7 @@
  * Archives of images. Both forms are OCI layouts; `docker` has a manifest.json besides, which every version of Docker
  * reads. The same images give the same bytes.
  */
+
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { realpath, rename, rm, stat } from 'node:fs/promises'
@@ -14,6 +15,7 @@ import { parseReference } from '../reference/parse.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import { MEDIA_TYPES } from '../spec/media-types.js'
 import type { Store } from '../store/store.js'
+import { checkAborted } from '../util/abort.js'
 import type { StoredImage } from './stored.js'
 
 export interface SaveOptions {
@@ -77,7 +79,7 @@ async function writeArchive(
   const written = finished(output, { readable: false })
   written.catch(() => undefined)
   const put = async (chunk: Uint8Array) => {
-    signal?.throwIfAborted()
+    checkAborted(signal, 'save')
     if (output.destroyed || output.errored) await written
     if (!output.write(chunk)) await Promise.race([once(output, 'drain'), written])
   }

@@ -32,6 +32,9 @@ const {
   ETIMEDOUT,
   EBUSY,
   ECONNRESET,
+  ESRCH,
+  ERANGE,
+  ECONNREFUSED,
 } = constants.errno
 
 export function errorFromFailure(failure: NativeFailure, notes: readonly Note[] = []): CaissonError {
@@ -123,6 +126,15 @@ function advise(failure: NativeFailure, note: Note | undefined, stage: string): 
   }
 }
 
+const FILE_HINTS: Record<string, string> = {
+  ENOENT: 'There is no such file in the container, or a directory on the way to it is missing or a dangling link.',
+  EEXIST: 'It is there already: remove it first, or choose another name.',
+  EISDIR: 'It is a directory: readdir() lists it, rm() with { recursive: true } removes it.',
+  ENOTDIR: 'Something on the path is a file, not a directory.',
+  ENOTEMPTY: 'Remove what is in the directory first, or use { recursive: true }.',
+  EROFS: 'This part of the container cannot be written to; mount something writable there.',
+}
+
 const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = [
   [
     /^cgroup/,
@@ -136,6 +148,12 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
         return {
           code: 'ERR_CAISSON_LIMIT_UNAVAILABLE',
           hint: 'The kernel does not take this value; see the limits of the parent cgroup.',
+        }
+      if (errno === ESRCH) return { code: 'ERR_CAISSON_CGROUP', hint: 'There is no such process (any more).' }
+      if (errno === ERANGE)
+        return {
+          code: 'ERR_CAISSON_CGROUP',
+          hint: 'The value is beyond what this machine or the parent cgroup has; see the file that is named, one level up.',
         }
       if (errno === EBUSY)
         return {
@@ -228,9 +246,21 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
   ],
   [
     /^files/,
-    () => ({
+    ({ errno }) => ({
       code: 'ERR_CAISSON_FILE',
-      hint: 'The path must not run through a file or a dangling link, and must fit on the writable layer.',
+      hint:
+        FILE_HINTS[errnoName(errno)] ??
+        'The path must not run through a file or a dangling link, and must fit on the writable layer.',
+    }),
+  ],
+  [
+    /^connect/,
+    ({ errno }) => ({
+      code: 'ERR_CAISSON_SYSTEM',
+      hint:
+        errno === ECONNREFUSED
+          ? 'Nothing listens on this port in the container (yet): waitFor(Wait.port(n)) waits for it.'
+          : 'See whether the program in the container answers.',
     }),
   ],
   [

@@ -5,7 +5,7 @@ import { CaissonError, invalidArgument } from '../errors.js'
 export type Names<T> = Record<keyof Required<T>, true>
 
 /** Throws ERR_CAISSON_INVALID_ARGUMENT with what there is. `prefix` goes before the names, as `limits.`. */
-export function checkNames(given: object | undefined, known: Record<string, true>, prefix: string): void {
+export function checkNames(given: object | undefined, known: Readonly<Record<string, unknown>>, prefix: string): void {
   if (given === undefined) return
   if (typeof given !== 'object' || given === null)
     throw invalidArgument(prefix.slice(0, -1) || 'options', given, 'an object')

@@ -88,7 +88,7 @@ describe('bad input is a coded error or the right result', () => {
   test('NUL in a command, no command, a command that is no array', async () => {
     await fails(run(image, ['a\0b']), 'ERR_CAISSON_INVALID_ARGUMENT')
     await fails(run(image, []), 'ERR_CAISSON_INVALID_ARGUMENT')
-    expect(() => run(image, 'true' as never)).toThrow(expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }))
+    await fails(run(image, 'true' as never), 'ERR_CAISSON_INVALID_ARGUMENT')
   })
 
   test('many and large arguments', async () => {
@@ -169,5 +169,43 @@ describe('bad input is a coded error or the right result', () => {
       setTimeout(() => execution.kill(), i % 5)
       expect(await execution.catch((error) => error)).toMatchObject(expect.objectContaining({}))
     }
+  })
+
+  test('whatever is wrong with a call is told by its promise', async () => {
+    const wrong = 'ERR_CAISSON_INVALID_ARGUMENT'
+    for (const what of [undefined, null, {}, 5]) await fails(run(what as never, ['true']), wrong)
+    for (const options of [5, null, [], 'x']) await fails(run(image, ['true'], options as never), wrong)
+    await fails(run(image, ['true'], { maxOutput: 'lots' }), wrong)
+    for (const input of [5, {}, true]) await fails(run(image, ['cat'], { input: input as never }), wrong)
+    await fails(run(image, ['cat'], { signal: {} as never }), wrong)
+    // Also beside a run whose options are known to be good.
+    await run(image, ['true'], { labels: { a: 'b' } })
+    await fails(run(image, ['true'], { labels: ['a=b'] as never }), wrong)
+    await fails(Image.fromRootfs('/', { Cmd: 'sh' as never }), wrong)
+    await fails(Image.fromRootfs('/', { cmd: ['sh'] } as never), wrong)
+  })
+
+  test('modes and owners of files are numbers, or octal digits', async () => {
+    const files = { '/a': { content: '', mode: '755' }, '/b': { content: '', mode: 0o600, uid: 7, gid: 8 } }
+    const { stdout } = await run(image, ['stat', '-c', '%a %u %g', '/a', '/b'], { files })
+    expect(stdout).toBe('755 0 0\n600 7 8\n')
+    for (const file of [
+      null,
+      5,
+      {},
+      { content: 'x', mode: 'rwx' },
+      { content: 'x', mode: 0o10000 },
+      { content: 'x', uid: 'root' },
+    ])
+      await fails(run(image, ['true'], { files: { '/x': file as never } }), 'ERR_CAISSON_INVALID_ARGUMENT')
+  })
+
+  test('limits of resources are written as docker writes them, too', async () => {
+    const ulimits = { nofile: '50:100', core: 'unlimited' }
+    const soft = await run(image, ['sh', '-c', 'ulimit -n; ulimit -Hn'], { ulimits: { nofile: ulimits.nofile } })
+    expect(soft.stdout).toBe('50\n100\n')
+    for (const nofile of ['x', '', '5:', ':5', '100:50', 1.5])
+      await fails(run(image, ['true'], { ulimits: { nofile } }), 'ERR_CAISSON_INVALID_ARGUMENT')
+    await fails(run(image, ['true'], { ulimits: ['nofile=50'] as never }), 'ERR_CAISSON_INVALID_ARGUMENT')
   })
 })

@@ -73,4 +73,18 @@ describe('Cgroup', () => {
     await group.remove()
     expect(existsSync(`/sys/fs/cgroup${group.path}`)).toBe(false)
   })
+
+  test('what goes wrong has a code, and advice that fits', async () => {
+    const group = await Cgroup.create('advice')
+    await expect(group.set({ pid: 5 } as never)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
+    await expect(group.add(4_194_303)).rejects.toMatchObject({
+      code: 'ERR_CAISSON_CGROUP',
+      hint: expect.stringContaining('no such process'),
+    })
+    await group.remove()
+    await expect(group.procs()).rejects.toMatchObject({ code: 'ERR_CAISSON_CGROUP', name: 'CaissonError' })
+    await expect(Cgroup.create('advice', { Memory: 1 } as never)).rejects.toMatchObject({
+      code: 'ERR_CAISSON_INVALID_ARGUMENT',
+    })
+  })
 })

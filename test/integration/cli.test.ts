@@ -48,6 +48,11 @@ describe('caisson', () => {
     expect(stdout).toMatch(new RegExp(`^Usage: caisson ${command} `))
   })
 
+  test('flags behind the image are those of the command; when that is no command, it says so', () => {
+    const { status, stderr } = caisson(['run', 'host', '--rm', 'echo', 'x'])
+    expect({ status, stderr }).toEqual({ status: 127, stderr: expect.stringContaining('Flags go before the image') })
+  })
+
   test('has the version of the package', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
     expect(caisson(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' })

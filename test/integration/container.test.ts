@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import path from 'node:path'
+import { Readable } from 'node:stream'
 import { Container, Image, Wait } from '../../lib/index.js'
 import { roots } from '../../lib/util/roots.js'
 
@@ -183,5 +184,96 @@ describe('Container', () => {
     for (let i = 0; i < 100 && container.health === 'healthy'; i++)
       await new Promise((resolve) => setTimeout(resolve, 20))
     expect(states).toEqual(['healthy', 'unhealthy'])
+  })
+
+  test('who waits may give up, and the container goes on', async () => {
+    await using container = await sleeper()
+    await container.start()
+    const given = { name: 'CaissonError', code: 'ERR_CAISSON_ABORTED' }
+    await expect(container.wait({ signal: AbortSignal.timeout(20) })).rejects.toMatchObject(given)
+    await expect(container.stop({ timeout: '1m', signal: AbortSignal.timeout(20) })).rejects.toMatchObject(given)
+    await expect(container.waitFor(Wait.port(81), { signal: AbortSignal.timeout(20) })).rejects.toMatchObject(given)
+    await expect(container.connect(81, { signal: AbortSignal.abort() })).rejects.toMatchObject(given)
+    expect(container.state).toBe('running')
+    await using other = await sleeper()
+    await expect(other.start({ signal: AbortSignal.abort() })).rejects.toMatchObject(given)
+    await expect(Container.create(image, { signal: AbortSignal.abort() })).rejects.toMatchObject(given)
+    expect(other.state).toBe('created')
+  })
+
+  test('nobody waits for what will never be', async () => {
+    const invalid = { code: 'ERR_CAISSON_INVALID_STATE' }
+    const removed = await sleeper()
+    const waiting = expect(removed.wait()).rejects.toMatchObject(invalid)
+    await removed.remove()
+    await waiting
+    await expect(removed.fs.readFile('/etc/passwd')).rejects.toMatchObject(invalid)
+    expect(() => removed.logs()).toThrow(expect.objectContaining(invalid))
+    await using container = await sleeper()
+    await expect(container.stats()).rejects.toMatchObject(invalid)
+    await container.start()
+    await expect(container.waitFor(Wait.healthy())).rejects.toMatchObject({ code: 'ERR_CAISSON_WAIT' })
+    await expect(container.waitFor(Wait.port(81), { timeout: 50 })).rejects.toMatchObject({ code: 'ERR_CAISSON_WAIT' })
+  })
+
+  test('strategies, filters and changes that make no sense are told', async () => {
+    const wrong = { code: 'ERR_CAISSON_INVALID_ARGUMENT' }
+    for (const make of [() => Wait.port(0), () => Wait.http('x'), () => Wait.command([]), () => Wait.log(5 as never)])
+      expect(make).toThrow(expect.objectContaining(wrong))
+    await expect(Container.list({ status: 'running' } as never)).rejects.toMatchObject(wrong)
+    await using container = await sleeper({ labels: { of: 'filters' } })
+    const found = async (filter: object) => (await Container.list({ labels: { of: 'filters' }, ...filter })).length
+    expect([await found({ state: 'created' }), await found({ state: ['running', 'exited'] })]).toEqual([1, 0])
+    expect([await found({ id: container.id.slice(0, 12) }), await found({ id: 'none' })]).toEqual([1, 0])
+    await expect(container.update({ memory: '64m' } as never)).rejects.toMatchObject(wrong)
+    await expect(container.update({ limits: { mem: '64m' } } as never)).rejects.toMatchObject(wrong)
+    for (const options of [{ tail: 'x' }, { tail: -1 }, { since: 'yesterday or so' }])
+      expect(() => container.logs(options as never)).toThrow(expect.objectContaining(wrong))
+  })
+
+  test('the log is asked as docker asks it', async () => {
+    await using container = await Container.create(image, { command: ['sh', '-c', 'echo one; echo two'] })
+    await container.start()
+    await container.wait()
+    for (const options of [{ tail: 'all' as const }, { since: '10m' }, { since: new Date(0).toISOString() }]) {
+      let text = ''
+      for await (const { data } of container.logs(options)) text += data
+      expect(text).toBe('one\ntwo\n')
+    }
+  })
+
+  test('files fail as those of fs/promises do', async () => {
+    await using container = await sleeper()
+    const { fs } = container
+    await fs.mkdir('/data/sub', { recursive: true })
+    await fs.writeFile('/data/x', Readable.from(['from ', Buffer.from('a stream')]), { mode: '640' })
+    expect(await fs.readFile('/data/x', 'utf8')).toBe('from a stream')
+    await fs.chmod('/data/x', '600')
+    expect((await fs.stat('/data/x')).mode & 0o777).toBe(0o600)
+    const code = (promise: Promise<unknown>) =>
+      promise.then(
+        () => 'none',
+        (error) => error.cause?.code ?? error.code,
+      )
+    expect(await code(fs.rm('/data'))).toBe('EISDIR')
+    expect(await code(fs.rm('/data/sub'))).toBe('EISDIR')
+    expect(await code(fs.readFile('/data'))).toBe('EISDIR')
+    expect(await code(fs.readFile('/data/none'))).toBe('ENOENT')
+    for (const wrong of [
+      fs.writeFile('/data/y', 5 as never),
+      fs.chmod('/data/x', 'u+x'),
+      fs.chown('/data/x', -1, 0),
+      fs.writeFile('/data/y', '', { mode: 0o100000 }),
+    ])
+      expect(await code(wrong)).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+  })
+
+  test('an exec that takes more memory than there is ends for that reason', async () => {
+    for (let round = 0; round < 5; round++) {
+      await using container = await sleeper({ limits: { memory: '32m' } })
+      await container.start()
+      const greedy = await container.exec(['sh', '-c', 'x=x; while :; do x=$x$x; done'])
+      expect(greedy).toMatchObject({ reason: 'oom', signal: 'SIGKILL' })
+    }
   })
 })

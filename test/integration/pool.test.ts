@@ -58,4 +58,15 @@ describe('Pool', () => {
     await pool[Symbol.asyncDispose]()
     await expect(pool.run(['true'])).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
   })
+
+  test('takes its programs with it', async () => {
+    const pool = new Pool(image, { size: 1 })
+    const running = pool.run(['sleep', '1000'])
+    await running.pid
+    await pool[Symbol.asyncDispose]()
+    expect(await running).toMatchObject({ signal: 'SIGKILL', reason: 'signal' })
+    expect(() => new Pool(image, undefined as never)).toThrow(
+      expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }),
+    )
+  })
 })

@@ -124,4 +124,87 @@ describe('streams of a run', () => {
     execution.stdout.once('data', () => execution.stdout.destroy())
     expect(await execution).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('broken') })
   })
+
+  test('input that breaks off ends the program, and is an error of its own', async () => {
+    const broken = new Readable({
+      read() {
+        setTimeout(() => this.destroy(new Error('the line is cut')), 20)
+      },
+    })
+    for (const tty of [false, true]) {
+      const error = await run(image, ['cat'], { input: tty ? Readable.from([{}]) : broken, tty, timeout: '20s' }).catch(
+        (reason) => reason,
+      )
+      expect(error).toMatchObject({ name: 'CaissonError', stage: 'input', cause: expect.any(Error) })
+    }
+  })
+
+  test('input comes from whatever can be iterated, and is let go of with the program', async () => {
+    async function* words() {
+      yield 'one '
+      yield Buffer.from('two')
+    }
+    expect((await run(image, ['cat'], { input: words() })).stdout).toBe('one two')
+    const endless = new Readable({
+      read() {
+        this.push(Buffer.alloc(65536))
+      },
+    })
+    expect(await run(image, ['head', '-c', '3'], { input: endless })).toMatchObject({ exitCode: 0 })
+    if (!endless.destroyed) await once(endless, 'close')
+  })
+
+  test('who looks at the output late misses nothing', async () => {
+    const ended = run(image, ['sh', '-c', 'echo out; echo err >&2'])
+    await ended
+    const chunks: string[] = []
+    for await (const { stream, data } of ended) chunks.push(`${stream} ${data}`)
+    expect(chunks.sort()).toEqual(['stderr err\n', 'stdout out\n'])
+    const started = run(image, ['sh', '-c', 'echo first; read x; echo $x'])
+    await started.pid
+    started.stdin.write('second\n')
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    let text = ''
+    for await (const chunk of started.stdout) text += chunk
+    expect(text).toBe('first\nsecond\n')
+    expect(await started).toMatchObject({ stdout: text })
+  })
+
+  test('a stream that is taken late and destroyed is closed for the program too', async () => {
+    const execution = run(image, ['yes'], { timeout: '20s' })
+    await execution.pid
+    execution.stdout.once('data', () => execution.stdout.destroy())
+    expect((await execution).reason).not.toBe('timeout')
+  })
+
+  test('maxOutput is for both streams together, and nothing above it comes through', async () => {
+    const both = await run(image, ['sh', '-c', 'printf 12345; printf 12345 >&2; sleep 20'], { maxOutput: 8 })
+    expect(both).toMatchObject({ reason: 'output', truncated: true })
+    expect(both.stdoutBytes.length + both.stderrBytes.length).toBe(8)
+    const execution = run(image, ['yes'], { maxOutput: 100_000 })
+    let streamed = 0
+    for await (const { data } of execution) streamed += data.length
+    expect(streamed).toBe(100_000)
+    expect(await execution).toMatchObject({ reason: 'output', truncated: true })
+  })
+
+  test('a kill that comes before the program ends it all the same', async () => {
+    const execution = run(image, ['sleep', '1000'])
+    execution.kill('SIGKILL')
+    expect(await execution).toMatchObject({ exitCode: null, signal: 'SIGKILL', reason: 'signal' })
+  })
+
+  test('the end of what is typed is the end of file of a terminal', async () => {
+    for (const input of ['line\n', 'no line', ''])
+      expect(await run(image, ['cat'], { tty: true, input, timeout: '20s' })).toMatchObject({ exitCode: 0 })
+    const execution = run(image, ['wc', '-l'], { tty: true, timeout: '20s' })
+    execution.stdin.end('one\ntwo\n')
+    expect(await execution).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/\n2\r\n$/) })
+  })
+
+  test('a size that is set at once is the first that the program sees', async () => {
+    const execution = run(image, ['stty', 'size'], { tty: true })
+    execution.resize(132, 43)
+    expect((await execution).stdout).toBe('43 132\r\n')
+  })
 })

@@ -27,6 +27,7 @@ export class ContainerAgent {
   #current: Promise<Agent> | undefined
   /** The run that the current one is in; undefined: over the layers of a stopped container. */
   #of: Running | undefined
+  #ended = false
   readonly #lent = new Set<{ abort: AbortController; ended: Deferred<void> }>()
 
   constructor(workload: Workload, running: () => Running | undefined, onDisk: boolean) {
@@ -65,6 +66,12 @@ export class ContainerAgent {
     return { fd, signal: lent.abort.signal, end }
   }
 
+  /** For good: the container is removed. */
+  async end(): Promise<void> {
+    this.#ended = true
+    await this.release()
+  }
+
   /** Ends the agent and its mounts: the program's own mount of the writable layer must be the only one. */
   async release(): Promise<void> {
     const lent = [...this.#lent]
@@ -99,6 +106,11 @@ export class ContainerAgent {
     // It has no root of its own, so an agent would be at work in ours.
     const { sandbox } = this.#workload
     if (sandbox) throw notInSandbox('fs, archives, connect()', `Its files are in ${sandbox.directory} on this machine.`)
+    if (this.#ended)
+      throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'the container is removed, and its files with it', {
+        stage: 'files',
+        hint: 'Create a new container.',
+      })
     const running = this.#running()
     const current = await this.#current?.catch(() => undefined)
     if (current && !current.closed && this.#of === running) return current

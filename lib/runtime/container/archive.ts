@@ -5,6 +5,7 @@
  * openat2(RESOLVE_IN_ROOT) and by single names that are never followed, whatever the guest does meanwhile. Nothing of
  * the container is executed: decompression is ours (CVE-2026-41567).
  */
+
 import { constants } from 'node:fs'
 import { constants as system } from 'node:os'
 import path from 'node:path'
@@ -15,6 +16,7 @@ import { type Change, type DiffOptions, diffLayer } from '../../layer/diff.js'
 import type { IdMap } from '../../layer/options.js'
 import { type PackOptions, packStream } from '../../layer/pack.js'
 import type { NativeFailure } from '../../native/addon.js'
+import { checkAborted } from '../../util/abort.js'
 import { insidePath } from '../../util/paths.js'
 import type { Workload } from '../options/workload.js'
 import type { ContainerAgent, Lent } from './agents.js'
@@ -45,7 +47,7 @@ export class ContainerArchive {
     const directory = insidePath(at, 'path')
     const source = archiveChunks(tar, 'tar')
     const { noOverwriteDirNonDir = false, signal } = options
-    signal?.throwIfAborted()
+    checkAborted(signal, 'archive')
     if (this.#workload.spec.root?.readonly && !this.#agent.running)
       throw fileFailure(system.errno.EROFS, 'open', directory)
     if (!(await this.#agent.fs.stat(directory)).isDirectory())
@@ -78,7 +80,7 @@ export class ContainerArchive {
   }
 
   async *#chunks({ directory, member, name }: ArchivePlace, signal?: AbortSignal): AsyncGenerator<Buffer> {
-    signal?.throwIfAborted()
+    checkAborted(signal, 'archive')
     const flags = constants.O_RDONLY | constants.O_DIRECTORY
     const lent = member ? await this.#lend('ROOT', directory) : await this.#lend('OPEN', directory, [flags, 0])
     let packed: ReturnType<typeof packStream>

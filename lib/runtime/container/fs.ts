@@ -1,13 +1,16 @@
 /** Files of a container, in the shapes of node:fs/promises. Works while it runs and while it does not. */
-import { constants, readFile, writeFile } from 'node:fs'
+import { constants, fstat, readFile, writeFile } from 'node:fs'
+import { constants as system } from 'node:os'
 import { promisify } from 'node:util'
-import { CaissonError } from '../../errors.js'
+import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon, type NativeAnswer, type NativeFailure } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
 import { insidePath } from '../../util/paths.js'
+import { fileMode, userId } from '../options/assemble.js'
 import type { AgentOperation } from './agent.js'
 
 const readDescriptor = promisify(readFile)
+const statDescriptor = promisify(fstat)
 const writeDescriptor = promisify(writeFile)
 
 /** One request to the container's file agent. */
@@ -157,6 +160,9 @@ export class ContainerFs {
     const { fd } = await this.#call('OPEN', [FLAGS.r as number, 0], insidePath(path, 'path'))
     try {
       const content = await readDescriptor(fd)
+      // Node takes a directory for an empty file when it is given as a descriptor.
+      if (content.length === 0 && (await statDescriptor(fd)).isDirectory())
+        throw Object.assign(new Error(), { errno: -system.errno.EISDIR, syscall: 'read' })
       return encoding ? content.toString(encoding) : content
     } catch (error) {
       throw dataError(error as NodeJS.ErrnoException, path)
@@ -168,8 +174,8 @@ export class ContainerFs {
 
   async writeFile(
     path: string,
-    data: string | Uint8Array,
-    options?: BufferEncoding | { encoding?: BufferEncoding | null; mode?: number; flag?: string } | null,
+    data: string | Uint8Array | AsyncIterable<string | Uint8Array>,
+    options?: BufferEncoding | { encoding?: BufferEncoding | null; mode?: number | string; flag?: string } | null,
   ): Promise<void> {
     const { encoding, mode = 0o666, flag = 'w' } = typeof options === 'string' ? { encoding: options } : (options ?? {})
     const flags = FLAGS[flag]
@@ -178,8 +184,8 @@ export class ContainerFs {
         stage: 'options',
         hint: `Use one of ${Object.keys(FLAGS).join(', ')}.`,
       })
-    const bytes = typeof data === 'string' ? Buffer.from(data, encoding ?? 'utf8') : data
-    const { fd } = await this.#call('OPEN', [flags, mode & ~0o022], insidePath(path, 'path'))
+    const bytes = await contentBytes(data, encoding ?? 'utf8')
+    const { fd } = await this.#call('OPEN', [flags, fileMode(mode, 'mode') & ~0o022], insidePath(path, 'path'))
     try {
       await writeDescriptor(fd, bytes)
     } catch (error) {
@@ -193,9 +199,9 @@ export class ContainerFs {
     return this.writeFile(path, data, { flag: 'a' })
   }
 
-  async mkdir(path: string, options: { recursive?: boolean; mode?: number } = {}): Promise<void> {
+  async mkdir(path: string, options: { recursive?: boolean; mode?: number | string } = {}): Promise<void> {
     const { recursive = false, mode = 0o755 } = options
-    await this.#call('MKDIR', [mode, recursive ? 1 : 0], insidePath(path, 'path'))
+    await this.#call('MKDIR', [fileMode(mode, 'mode'), recursive ? 1 : 0], insidePath(path, 'path'))
   }
 
   readdir(path: string, options?: { withFileTypes?: false }): Promise<string[]>
@@ -239,18 +245,32 @@ export class ContainerFs {
     return (await this.#call('READLINK', [], insidePath(path, 'path'))).text
   }
 
-  async chmod(path: string, mode: number): Promise<void> {
-    await this.#call('CHMOD', [mode], insidePath(path, 'path'))
+  async chmod(path: string, mode: number | string): Promise<void> {
+    await this.#call('CHMOD', [fileMode(mode, 'mode')], insidePath(path, 'path'))
   }
 
   async chown(path: string, uid: number, gid: number): Promise<void> {
-    await this.#call('CHOWN', [uid, gid, 0], insidePath(path, 'path'))
+    await this.#call('CHOWN', [userId(uid, 'uid'), userId(gid, 'gid'), 0], insidePath(path, 'path'))
   }
 
   async utimes(path: string, atime: Date | number, mtime: Date | number): Promise<void> {
     const nanoseconds = (time: Date | number) => (time instanceof Date ? time.getTime() * 1e6 : time * 1e9)
     await this.#call('UTIMES', [nanoseconds(atime), nanoseconds(mtime)], insidePath(path, 'path'))
   }
+}
+
+async function contentBytes(data: unknown, encoding: BufferEncoding): Promise<Uint8Array> {
+  if (typeof data === 'string') return Buffer.from(data, encoding)
+  if (data instanceof Uint8Array) return data
+  const wanted = 'a string, bytes, or a stream of these'
+  if (typeof data !== 'object' || data === null || !(Symbol.asyncIterator in data))
+    throw invalidArgument('data', data, wanted)
+  const parts: Uint8Array[] = []
+  for await (const part of data as AsyncIterable<unknown>) {
+    if (typeof part !== 'string' && !(part instanceof Uint8Array)) throw invalidArgument('data', part, wanted)
+    parts.push(typeof part === 'string' ? Buffer.from(part, encoding) : part)
+  }
+  return Buffer.concat(parts)
 }
 
 const CALLS: Partial<Record<AgentOperation, string>> = {

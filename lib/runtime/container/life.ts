@@ -99,6 +99,19 @@ export class Life {
     return this.#exit.promise
   }
 
+  /** Whoever still waits for a run that will never be is told. */
+  removed(): void {
+    this.setState('removed')
+    if (this.#exit.settled) return
+    this.#exit.promise.catch(() => undefined)
+    this.#exit.reject(
+      new CaissonError('ERR_CAISSON_INVALID_STATE', 'the container was removed and had not been started', {
+        stage: 'wait',
+        hint: 'Create a new container.',
+      }),
+    )
+  }
+
   setState(state: ContainerState): void {
     this.#state = state
     this.#options.events.changed()
@@ -111,7 +124,10 @@ export class Life {
         hint: 'Use restart() to start it anew, or exec() for another program in it.',
       })
     if (this.#state === 'removed')
-      throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'the container is removed', { stage: 'start' })
+      throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'the container is removed', {
+        stage: 'start',
+        hint: 'Create a new container.',
+      })
     this.#restarter = new Restarter(this.#options.restart)
     await this.#startOnce()
   }

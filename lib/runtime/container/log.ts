@@ -1,6 +1,8 @@
 /** Reads what a container has printed (addon/core/log.h writes it). */
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { invalidArgument } from '../../errors.js'
+import { parseDuration } from '../../util/units.js'
 
 export interface LogEntry {
   /** When the line began. */
@@ -14,8 +16,9 @@ export interface LogOptions {
   /** Go on with what comes, until the container ends. */
   follow?: boolean
   /** Of what is there already, only the last so many lines. */
-  tail?: number
-  since?: Date | number
+  tail?: number | 'all'
+  /** A time (also as milliseconds since 1970, or as text that Date takes), or how long ago, as `10m`. */
+  since?: Date | number | string
   /** Put the time in front of each line's data, as RFC 3339. */
   timestamps?: boolean
   signal?: AbortSignal
@@ -31,14 +34,32 @@ const CHUNK = 64 * 1024
 /** Milliseconds between looks at a log that is followed. */
 const POLL = 20
 
+/** As `10m` or `1h30m`; a number would be a time. */
+const AGO = /^\d[\d.]*(ms|s|m|h)/
+
+/** What readLog() takes, of what callers give. */
+export function checkLogOptions({ tail, since, ...options }: LogOptions): LogRange & LogOptions {
+  if (tail !== undefined && tail !== 'all' && !(Number.isInteger(tail) && tail >= 0))
+    throw invalidArgument('tail', tail, "a number of lines, or 'all'")
+  const from = typeof since === 'string' && AGO.test(since) ? Date.now() - parseDuration(since, 'since') : since
+  const time = from === undefined ? undefined : new Date(from).getTime()
+  if (Number.isNaN(time)) throw invalidArgument('since', since, 'a time, or how long ago, as 10m')
+  return { ...options, tail: tail === 'all' ? undefined : tail, since: time }
+}
+
+interface LogRange {
+  tail?: number
+  since?: Date | number
+}
+
 /** `ended`: nothing more will be written. */
 export async function* readLog(
   path: string,
-  options: LogOptions,
+  options: Pick<LogOptions, 'follow' | 'timestamps' | 'signal'> & LogRange,
   ended: () => boolean,
 ): AsyncGenerator<LogEntry, void, undefined> {
   const { tail, follow = false, signal, timestamps = false } = options
-  const since = options.since === undefined ? Number.NEGATIVE_INFINITY : Number(options.since)
+  const since = Number(options.since ?? Number.NEGATIVE_INFINITY)
   const shown = (entry: LogEntry) => (timestamps ? withTime(entry) : entry)
   const reader = new LogReader(path)
   try {

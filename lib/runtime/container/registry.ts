@@ -140,17 +140,22 @@ async function alive(ownerId: string): Promise<boolean> {
 export interface ContainerFilter {
   /** false: without those that do not run. Default true. */
   all?: boolean
+  /** The whole id, or its beginning. */
+  id?: string
   name?: string
   labels?: Record<string, string>
+  state?: ContainerInfo['state'] | ReadonlyArray<ContainerInfo['state']>
 }
 
-const FILTER: Names<ContainerFilter> = { all: true, name: true, labels: true }
+const FILTER: Names<ContainerFilter> = { all: true, id: true, name: true, labels: true, state: true }
 
 /** Of all live owners of this machine, the youngest first. */
 export async function listContainers(filter: ContainerFilter = {}): Promise<ContainerInfo[]> {
   checkNames(filter, FILTER, '')
-  const { all = true, name, labels = {} } = filter
+  const { all = true, id = '', name, labels = {}, state } = filter
+  const states = state === undefined ? undefined : [state].flat()
   return (await readStates())
+    .filter((info) => info.id.startsWith(id) && (states?.includes(info.state) ?? true))
     .filter((info) => all || info.state === 'running' || info.state === 'paused')
     .filter((info) => name === undefined || info.name === name)
     .filter((info) => Object.entries(labels).every(([key, value]) => info.labels[key] === value))

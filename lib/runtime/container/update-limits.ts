@@ -4,12 +4,10 @@ import { settingsFromLimits } from '../../cgroup/settings.js'
 import { addon, type NativeFailure } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
 import type { Limits } from '../../options.js'
-import { checkContainerOptions } from '../options/check.js'
 import type { Parts } from './parts.js'
 
 /** At once when it runs, and for every later start, which applies them after the old ones. */
 export async function updateLimits(parts: Parts, limits: Limits, running: boolean): Promise<void> {
-  checkContainerOptions({ limits })
   const { assembled, owner, options } = parts
   const settings = settingsFromLimits(limits)
   const writes = planUpdate(owner.cgroups, assembled.cgroup, settings)

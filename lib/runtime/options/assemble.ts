@@ -222,16 +222,30 @@ export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] 
   return Object.entries(files ?? {}).map(([at, given]) => {
     const option = `files[${JSON.stringify(at)}]`
     const file = typeof given === 'string' || given instanceof Uint8Array ? { content: given } : given
-    if (typeof file.content !== 'string' && !(file.content instanceof Uint8Array))
-      throw invalidArgument(option, file.content, 'a string or bytes')
+    if (typeof file?.content !== 'string' && !(file?.content instanceof Uint8Array))
+      throw invalidArgument(option, given, 'a string, bytes, or { content } of them')
     return {
       path: insidePath(at.startsWith('/') ? at : path.posix.join('/', at), option),
       content: typeof file.content === 'string' ? Buffer.from(file.content) : file.content,
-      mode: file.mode ?? 0o644,
-      uid: file.uid ?? 0,
-      gid: file.gid ?? 0,
+      mode: file.mode === undefined ? 0o644 : fileMode(file.mode, `${option}.mode`),
+      uid: userId(file.uid ?? 0, `${option}.uid`),
+      gid: userId(file.gid ?? 0, `${option}.gid`),
     }
   })
+}
+
+/** As a number or, as in chmod(1) and fs.chmod(), its octal digits. */
+export function fileMode(mode: unknown, option: string): number {
+  const value = typeof mode === 'string' && /^[0-7]{1,4}$/.test(mode) ? Number.parseInt(mode, 8) : mode
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 0o7777)
+    throw invalidArgument(option, mode, 'a mode from 0 to 0o7777')
+  return value
+}
+
+export function userId(id: unknown, option: string): number {
+  if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > 0xfffffffe)
+    throw invalidArgument(option, id, 'a number of a user or group')
+  return id
 }
 
 /** What Docker mounts over the image's own: names of the container itself, and the caller's. */

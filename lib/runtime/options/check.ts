@@ -1,122 +1,205 @@
 /** What was asked for must not silently be missing: a misspelled limit or protection is an error. */
 import { invalidArgument } from '../../errors.js'
-import type { ContainerOptions, ExecOptions, Limits, Mount, SecurityOptions } from '../../options.js'
-import { checkNames, type Names } from '../../util/option-names.js'
+import type {
+  ContainerOptions,
+  ExecOptions,
+  HealthcheckOptions,
+  Limits,
+  Mount,
+  SecurityOptions,
+} from '../../options.js'
+import { checkNames } from '../../util/option-names.js'
+import { checkRestart } from '../container/restart.js'
+import { checkSignal } from '../process/verdict.js'
 import { checkEgress } from './egress.js'
+import {
+  abortSignal,
+  duration,
+  either,
+  elsewhere,
+  environment,
+  flag,
+  input,
+  isObject,
+  isText,
+  isTexts,
+  type Kind,
+  list,
+  number,
+  object,
+  objectOf,
+  oneOf,
+  size,
+  terminal,
+  text,
+  textOrNumber,
+  texts,
+} from './kinds.js'
 
-const EXEC: Names<ExecOptions> = {
-  env: true,
-  workdir: true,
-  user: true,
-  tty: true,
-  input: true,
-  timeout: true,
-  cpuTimeout: true,
-  maxOutput: true,
-  signal: true,
-  throwOnError: true,
+/** A kind for each property of a type; the compiler says when one is missing. */
+type Kinds<T> = Record<keyof Required<T>, Kind>
+
+const EXEC: Kinds<ExecOptions> = {
+  env: environment,
+  workdir: text,
+  user: elsewhere,
+  tty: terminal,
+  input,
+  timeout: duration,
+  cpuTimeout: duration,
+  maxOutput: size,
+  signal: abortSignal,
+  throwOnError: flag,
 }
 
-const POOL_RUN = { ...EXEC, files: true } as const
+const POOL_RUN = { ...EXEC, files: object } as const
 
-const CONTAINER: Names<ContainerOptions & ExecOptions> = {
+const HEALTHCHECK: Kinds<HealthcheckOptions> = {
+  test: either('a command line or its words', isText, isTexts),
+  interval: duration,
+  timeout: duration,
+  startPeriod: duration,
+  startInterval: duration,
+  retries: number,
+}
+
+const LIMITS: Kinds<Limits> = {
+  memory: size,
+  memorySwap: elsewhere,
+  memoryHigh: size,
+  cpus: number,
+  cpuWeight: number,
+  cpuset: text,
+  pids: number,
+  io: fields({
+    weight: number,
+    devices: each({ path: text, readBps: size, writeBps: size, readIops: number, writeIops: number }),
+  }),
+  disk: size,
+  hugepages: object,
+  unified: object,
+}
+
+const SECURITY: Kinds<SecurityOptions> = {
+  capabilities: fields({ add: texts, drop: texts }),
+  seccomp: elsewhere,
+  noNewPrivileges: flag,
+  privileged: flag,
+  maskedPaths: texts,
+  readonlyPaths: texts,
+  userns: elsewhere,
+  landlock: elsewhere,
+  require: oneOf('namespaces', 'landlock'),
+}
+
+const MOUNT: Kinds<Mount> = {
+  type: elsewhere,
+  source: elsewhere,
+  target: elsewhere,
+  readOnly: flag,
+  size,
+  propagation: elsewhere,
+  idmap: elsewhere,
+}
+
+const signal: Kind = (value, option) => {
+  textOrNumber(value, option)
+  checkSignal(value as string, option)
+}
+
+const CONTAINER: Kinds<ContainerOptions & ExecOptions> = {
   ...EXEC,
-  name: true,
-  hostname: true,
-  domainname: true,
-  entrypoint: true,
-  labels: true,
-  init: true,
-  stopSignal: true,
-  stopTimeout: true,
-  files: true,
-  mounts: true,
-  readOnly: true,
-  limits: true,
-  ulimits: true,
-  sysctls: true,
-  devices: true,
-  shmSize: true,
-  storage: true,
-  network: true,
-  networks: true,
-  ports: true,
-  dns: true,
-  dnsSearch: true,
-  dnsOptions: true,
-  extraHosts: true,
-  namespaces: true,
-  security: true,
-  pull: true,
-  platform: true,
-  egress: true,
-  healthcheck: true,
-  restart: true,
-  stdinOpen: true,
-  logLimit: true,
-  oomScoreAdj: true,
-  groups: true,
-}
-
-const LIMITS: Names<Limits> = {
-  memory: true,
-  memorySwap: true,
-  memoryHigh: true,
-  cpus: true,
-  cpuWeight: true,
-  cpuset: true,
-  pids: true,
-  io: true,
-  disk: true,
-  hugepages: true,
-  unified: true,
-}
-
-const SECURITY: Names<SecurityOptions> = {
-  capabilities: true,
-  seccomp: true,
-  noNewPrivileges: true,
-  privileged: true,
-  maskedPaths: true,
-  readonlyPaths: true,
-  userns: true,
-  landlock: true,
-  require: true,
-}
-
-const MOUNT: Names<Mount> = {
-  type: true,
-  source: true,
-  target: true,
-  readOnly: true,
-  size: true,
-  propagation: true,
-  idmap: true,
+  name: text,
+  hostname: text,
+  domainname: text,
+  entrypoint: texts,
+  labels: objectOf(text),
+  init: flag,
+  stopSignal: signal,
+  stopTimeout: duration,
+  files: object,
+  mounts: each(MOUNT),
+  readOnly: flag,
+  limits: fields(LIMITS),
+  ulimits: object,
+  sysctls: objectOf(textOrNumber),
+  devices: texts,
+  shmSize: size,
+  storage: oneOf('memory', 'disk'),
+  network: either(
+    'none, host, bridge, a Network or its name, or a running Container',
+    (value) => typeof value === 'string' || isObject(value),
+  ),
+  networks: list,
+  ports: list,
+  dns: texts,
+  dnsSearch: texts,
+  dnsOptions: texts,
+  extraHosts: either('an object of addresses by name, or an array of name:address', isObject, isTexts),
+  namespaces: object,
+  security: fields(SECURITY),
+  pull: oneOf('missing', 'always', 'never'),
+  platform: text,
+  egress: elsewhere,
+  healthcheck: (value, option) => {
+    if (value !== false) fields(HEALTHCHECK)(value, option)
+  },
+  restart: (value) => void checkRestart(value as ContainerOptions['restart']),
+  stdinOpen: flag,
+  logLimit: size,
+  oomScoreAdj: number,
+  groups: list,
 }
 
 export function checkContainerOptions(options: ContainerOptions): void {
-  checkNames(options, CONTAINER, '')
-  checkNames(options.limits, LIMITS, 'limits.')
-  checkNames(options.security, SECURITY, 'security.')
-  for (const [i, mount] of (options.mounts ?? []).entries()) checkNames(mount, MOUNT, `mounts[${i}].`)
-  checkValues(options)
+  checkFields(options, CONTAINER, '')
+  if (options.egress !== undefined) checkEgress(options)
+}
+
+export function checkLimits(limits: Limits): void {
+  checkFields(limits, LIMITS, 'limits.')
+}
+
+/** Of Container.update(). */
+export function checkUpdate(changes: unknown): void {
+  checkFields(changes, { limits: fields(LIMITS) }, '')
 }
 
 export function checkExecOptions(options: ExecOptions): void {
-  checkNames(options, EXEC, '')
+  checkFields(options, EXEC, '')
 }
 
 /** Of Pool.run(). */
 export function checkPoolRunOptions(options: ExecOptions & { files?: unknown }): void {
-  checkNames(options, POOL_RUN, '')
+  checkFields(options, POOL_RUN, '')
 }
 
-function checkValues(options: ContainerOptions): void {
-  const { network, egress, security } = options
-  if (network !== undefined && typeof network !== 'object' && typeof network !== 'string')
-    throw invalidArgument('network', network, 'none, host, bridge, a Network or its name, or a running Container')
-  if (egress !== undefined) checkEgress(options)
-  const require = security?.require
-  if (require !== undefined && require !== 'namespaces' && require !== 'landlock')
-    throw invalidArgument('security.require', require, 'namespaces or landlock')
+/** What an Execution itself uses, before whoever launches it has looked. */
+export function checkProgram(options: ExecOptions): void {
+  if (!isObject(options)) throw invalidArgument('options', options, 'an object')
+  const { input, signal } = options
+  if (input !== undefined) EXEC.input(input, 'input')
+  if (signal !== undefined) abortSignal(signal, 'signal')
+}
+
+function checkFields(given: unknown, known: Record<string, Kind>, prefix: string): void {
+  if (!isObject(given)) throw invalidArgument(prefix.slice(0, -1) || 'options', given, 'an object')
+  checkNames(given, known, prefix)
+  for (const name in given) {
+    const value = given[name]
+    if (value !== undefined) known[name]?.(value, `${prefix}${name}`)
+  }
+}
+
+/** An object with these options. */
+function fields(known: Record<string, Kind>): Kind {
+  return (value, option) => checkFields(value, known, `${option}.`)
+}
+
+/** An array of such objects. */
+function each(known: Record<string, Kind>): Kind {
+  return (value, option) => {
+    if (!Array.isArray(value)) throw invalidArgument(option, value, 'an array')
+    for (const [i, one] of value.entries()) checkFields(one, known, `${option}[${i}].`)
+  }
 }

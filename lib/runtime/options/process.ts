@@ -1,7 +1,7 @@
 /** The process part of a configuration: command, environment, user, capabilities, limits. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { invalidArgument } from '../../errors.js'
+import { CaissonError, invalidArgument } from '../../errors.js'
 import type { ContainerOptions, Environment } from '../../options.js'
 import { chooseCapabilities, normalizeCapability, withinBounding } from '../../spec/capabilities.js'
 import { DEFAULT_PATH } from '../../spec/defaults.js'
@@ -19,7 +19,11 @@ export function commandLine(
   const head = entrypoint ?? image.Entrypoint ?? []
   const tail = command ?? (entrypoint === undefined ? (image.Cmd ?? []) : [])
   const args = [...head, ...tail]
-  if (args.length === 0) throw invalidArgument('command', undefined, 'a command, as the image brings none')
+  if (args.length === 0)
+    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'there is no command, and the image brings none', {
+      stage: 'options',
+      hint: 'Give a command, or options.entrypoint.',
+    })
   for (const arg of args)
     if (typeof arg !== 'string' || arg.includes('\0')) throw invalidArgument('command', arg, 'a string without NUL')
   return args
@@ -135,12 +139,23 @@ function oomScore(value: number): number {
   return value
 }
 
+/** Docker's `1024:2048`. */
+function softAndHard(limit: unknown): { soft: unknown; hard: unknown } {
+  if (typeof limit !== 'string') return { soft: limit, hard: limit }
+  const colon = limit.indexOf(':')
+  return colon < 0 ? { soft: limit, hard: limit } : { soft: limit.slice(0, colon), hard: limit.slice(colon + 1) }
+}
+
 function rlimits(ulimits: ContainerOptions['ulimits']): SpecRlimit[] {
+  if (Array.isArray(ulimits)) throw invalidArgument('ulimits', ulimits, 'an object such as { nofile: 1024 }')
   return Object.entries(ulimits ?? {}).map(([name, limit]) => {
-    const { soft, hard } = typeof limit === 'object' ? limit : { soft: limit, hard: limit }
-    for (const value of [soft, hard])
-      if (typeof value !== 'number' || !(Number.isInteger(value) && value >= -1))
-        throw invalidArgument(`ulimits.${name}`, value, 'an integer, or -1 for no limit')
+    const wanted = 'an integer, -1 or unlimited for no limit, soft:hard or { soft, hard } of these'
+    const { soft: low, hard: high } = typeof limit === 'object' && limit !== null ? limit : softAndHard(limit)
+    const [soft, hard] = [low, high].map((value) => {
+      const bound = value === 'unlimited' ? -1 : typeof value === 'string' && value !== '' ? Number(value) : value
+      if (typeof bound === 'number' && Number.isInteger(bound) && bound >= -1) return bound
+      throw invalidArgument(`ulimits.${name}`, typeof limit === 'object' ? value : limit, wanted)
+    }) as [number, number]
     if (hard !== -1 && (soft === -1 || soft > hard))
       throw invalidArgument(`ulimits.${name}`, soft, 'a soft limit that is not above the hard one')
     return { type: resourceName(name), soft, hard }

@@ -1,5 +1,6 @@
 /** What an Execution and whoever starts its program ask of each other. */
 import type { NativeReport, NativeStdio } from '../../native/addon.js'
+import type { ExecOptions } from '../../options.js'
 import type { Subject } from './events.js'
 import type { Running, RunningEvents } from './running.js'
 import type { StartRequest } from './start.js'
@@ -14,7 +15,14 @@ export interface LaunchRequest {
   cpuLimitMs: number
   /** The start is only told when it is asked for. */
   quiet: boolean
+  /** Of the terminal, when it was set before the start. */
+  terminalSize?: { columns: number; rows: number }
   events: RunningEvents
+}
+
+/** The options of a program whose terminal got a size meanwhile. */
+export function withTerminalSize<T extends ExecOptions>(options: T, { terminalSize }: LaunchRequest): T {
+  return terminalSize && options.tty ? { ...options, tty: terminalSize } : options
 }
 
 /** The part that goes to the addon as it is. */

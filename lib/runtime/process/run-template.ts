@@ -8,7 +8,6 @@ import { Plan } from '../lower/plan.js'
 import { execute, injectFiles } from '../lower/program.js'
 import { lowerRoom } from '../lower/room.js'
 import { assemble, type ImageRoot, injectedFiles } from '../options/assemble.js'
-import { checkContainerOptions } from '../options/check.js'
 import { ownNamespaces } from '../options/choose-namespaces.js'
 import { commandLine, programEnvironment } from '../options/process.js'
 import { copyOptions, type Plain, sameOptions } from '../options/same.js'
@@ -106,7 +105,6 @@ export function templateFor(owner: Owner, image: ImageRoot, options: RunOptions)
   }
   const found = list.findIndex((template) => template.fits(options))
   if (found === 0) return list[0]
-  checkContainerOptions(options)
   const template = found > 0 ? list.splice(found, 1)[0] : RunTemplate.make(owner, image, options)
   if (template) list.unshift(template)
   list.length = Math.min(list.length, KEPT)

@@ -1,8 +1,8 @@
 /** The ends of a program's pipes that we hold, as Node streams made only when somebody wants them. */
 import { Socket } from 'node:net'
-import { PassThrough, type Readable, Writable } from 'node:stream'
+import { finished, PassThrough, pipeline, Readable, Transform, Writable } from 'node:stream'
 import { ReadStream } from 'node:tty'
-import { CaissonError } from '../../errors.js'
+import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon } from '../../native/addon.js'
 
 /** Both ends of a new pipe. */
@@ -22,13 +22,15 @@ export class Tally {
   readonly #parts: Buffer[] = []
   #kept = 0
   truncated = false
-  onBytes: ((count: number) => void) | undefined
+  /** Told of each chunk; answers how much of it may pass. */
+  onBytes: ((count: number) => number) | undefined
 
   constructor(limit: number) {
     this.#limit = limit
   }
 
-  add(chunk: Buffer): void {
+  /** What of it may pass on. */
+  add(chunk: Buffer): Buffer {
     const room = this.#limit - this.#kept
     if (chunk.length > room) this.truncated = true
     if (room > 0) {
@@ -36,7 +38,8 @@ export class Tally {
       this.#parts.push(part)
       this.#kept += part.length
     }
-    this.onBytes?.(chunk.length)
+    const passes = this.onBytes?.(chunk.length) ?? chunk.length
+    return passes === chunk.length ? chunk : chunk.subarray(0, passes)
   }
 
   bytes(): Buffer {
@@ -54,8 +57,10 @@ export class PipeReader extends Socket {
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    if (chunk instanceof Buffer) this.#tally.add(chunk)
-    return super.push(chunk, encoding)
+    if (!(chunk instanceof Buffer)) return super.push(chunk, encoding)
+    const passed = this.#tally.add(chunk)
+    // Above the bound nothing comes through any more; the rest is read, so that the end is seen.
+    return passed.length === 0 || super.push(passed, encoding)
   }
 }
 
@@ -80,8 +85,10 @@ export class TerminalStream extends ReadStream {
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    if (chunk instanceof Buffer) this.#tally.add(chunk)
-    return super.push(chunk, encoding)
+    if (!(chunk instanceof Buffer)) return super.push(chunk, encoding)
+    const passed = this.#tally.add(chunk)
+    // Above the bound nothing comes through any more; the rest is read, so that the end is seen.
+    return passed.length === 0 || super.push(passed, encoding)
   }
 
   override destroy(error?: Error & { code?: string }): this {
@@ -93,20 +100,74 @@ export class TerminalStream extends ReadStream {
 }
 
 /** A stream that gets its content later: what was captured so far, then the pipe. */
-export function lateReader(taking: Promise<{ fd: number; bytes: Buffer }>, tally: Tally): Readable {
+export function lateReader(taking: Promise<{ fd: number; bytes: Buffer; counted: boolean }>, tally: Tally): Readable {
   const stream = new PassThrough()
   taking.then(
-    ({ fd, bytes }) => {
-      if (bytes.length > 0) {
-        tally.add(bytes)
-        stream.write(bytes)
-      }
-      if (fd < 0) stream.end()
-      else new PipeReader(fd, tally).pipe(stream)
+    ({ fd, bytes, counted }) => {
+      if (bytes.length > 0) stream.write(counted ? bytes : tally.add(bytes))
+      if (fd < 0) return void stream.end()
+      const reader = new PipeReader(fd, tally)
+      // Whoever reads no more closes the pipe: the program is told when it writes.
+      if (stream.destroyed) return void reader.destroy()
+      stream.once('close', () => reader.destroy())
+      reader.pipe(stream)
     },
     (error) => stream.destroy(error),
   )
   return stream
+}
+
+/** End of file, as it is typed (termios(3), VEOF). */
+const TYPED_END = '\x04'
+
+/** What is typed at a terminal. A pipe can be closed, a terminal cannot: the end is typed too, as script(1) does it. */
+export class TerminalInput extends Transform {
+  #last: number | undefined
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: (error: null, data: Buffer) => void): void {
+    this.#last = chunk.at(-1) ?? this.#last
+    done(null, chunk)
+  }
+
+  override _flush(done: (error: null, data: string) => void): void {
+    const lineBegins = this.#last === undefined || this.#last === 10 || this.#last === 13
+    // In the middle of a line the first one only sends the line.
+    done(null, lineBegins ? TYPED_END : TYPED_END + TYPED_END)
+  }
+}
+
+/**
+ * Passes what a source gives on to a program, and then the end. `failed` is told when the source breaks off while the
+ * program still reads. Once that reads no more the source is destroyed, unless it is our own standard input.
+ */
+export function feed(
+  source: Readable | AsyncIterable<unknown>,
+  target: Writable,
+  failed: (error: Error) => void,
+): void {
+  const given = 'pipe' in source ? source : Readable.from(source)
+  const stream = given.readableObjectMode ? pipeline(given, onlyBytes(), () => undefined) : given
+  let over = false
+  target.once('close', () => {
+    over = true
+    stream.unpipe(target)
+    if (stream !== process.stdin && !stream.destroyed) stream.destroy()
+  })
+  finished(stream, { writable: false }, (error) => {
+    if (error && !over) failed(error)
+  })
+  stream.pipe(target)
+}
+
+/** Anything else would be thrown from the middle of a pipe, where nobody can catch it. */
+function onlyBytes(): Transform {
+  return new Transform({
+    writableObjectMode: true,
+    transform(chunk, _encoding, done) {
+      if (typeof chunk === 'string' || chunk instanceof Uint8Array) done(null, chunk)
+      else done(invalidArgument('input', chunk, 'a stream of strings or bytes'))
+    },
+  })
 }
 
 /** For a program whose input was closed before anybody wrote. */

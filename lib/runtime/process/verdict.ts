@@ -39,7 +39,8 @@ export function signalName(number: number): string {
 
 /** `TERM`, `SIGTERM` or 15 to the number; undefined when there is no such signal. */
 export function signalNumber(signal: string | number): number | undefined {
-  if (typeof signal === 'number') return signal >= 1 && signal <= 64 ? signal : undefined
+  if (typeof signal === 'number') return Number.isInteger(signal) && signal >= 1 && signal <= 64 ? signal : undefined
+  if (typeof signal !== 'string') return undefined
   const upper = signal.toUpperCase()
   if (/^\d+$/.test(upper)) return signalNumber(Number(upper))
   const realtime = /^(?:SIG)?RT(MIN|MAX)([+-]\d+)?$/.exec(upper)
@@ -88,18 +89,42 @@ export function verdict(report: NativeReport, files: AccountFiles, notes: readon
   })
 }
 
+/** Of a program that its caller may kill at any time: when it was not yet executed, the signal came before it all the same. */
+export function verdictOfCall(
+  report: NativeReport,
+  files: AccountFiles,
+  notes: readonly Note[],
+): ExecResult | CaissonError {
+  if (!report.failure || report.cause !== 'stopped') return verdict(report, files, notes)
+  return withText({
+    exitCode: null,
+    signal: 'SIGKILL',
+    reason: 'signal',
+    stdoutBytes: report.stdout,
+    stderrBytes: report.stderr,
+    truncated: report.truncated,
+    durationMs: report.durationMs,
+    usage: usageFrom(files, report),
+  })
+}
+
+/** Milliseconds in which a container ends that has begun to. */
+const MOMENT = 50
+
 /**
  * Of an exec that the kernel killed together with its container: that may have ended first and taken the counters with
- * it, so its result tells why. `whole` is only waited for when they are gone.
+ * it, so its result tells why.
  */
 export async function endedWith(
   result: ExecResult,
   files: AccountFiles,
   whole: Promise<ExecResult>,
 ): Promise<ExecResult> {
-  const gone = files.memoryEvents !== undefined && result.usage.oomKills === null
-  if (!gone || result.reason !== 'signal' || result.signal !== 'SIGKILL') return result
-  const container = await whole.catch(() => undefined)
+  if (files.memoryEvents === undefined || result.reason !== 'signal' || result.signal !== 'SIGKILL') return result
+  const gone = result.usage.oomKills === null
+  // On cgroup v1 it may have been killed by us, with its container, before the kernel had one to count.
+  const soon = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), MOMENT))
+  const container = await (gone ? whole : Promise.race([whole, soon])).catch(() => undefined)
   if (container?.reason !== 'oom') return result
   result.reason = 'oom'
   result.usage.oomKills = container.usage.oomKills

@@ -46,4 +46,49 @@ describe('options', () => {
     checkExecOptions({ env: {}, timeout: 1 })
     checkContainerOptions({ network: 'none', ports: [], security: { landlock: 'off', require: 'namespaces' } })
   })
+
+  test.each([
+    [{ init: 'yes' }, 'init'],
+    [{ tty: 1 }, 'tty'],
+    [{ tty: { columns: 0, rows: 1 } }, 'tty'],
+    [{ env: 'A=1' }, 'env'],
+    [{ entrypoint: 'sh' }, 'entrypoint'],
+    [{ labels: ['a=b'] }, 'labels'],
+    [{ labels: { a: 1 } }, 'labels["a"]'],
+    [{ files: [] }, 'files'],
+    [{ mounts: { type: 'tmpfs' } }, 'mounts'],
+    [{ mounts: ['x'] }, 'mounts[0]'],
+    [{ mounts: [{ type: 'bind', readOnly: 'no' }] }, 'mounts[0].readOnly'],
+    [{ limits: [] }, 'limits'],
+    [{ limits: { io: { weigth: 5 } } }, 'limits.io.weigth'],
+    [{ limits: { io: { devices: [{ path: 5 }] } } }, 'limits.io.devices[0].path'],
+    [{ ulimits: 5 }, 'ulimits'],
+    [{ devices: '/dev/fuse' }, 'devices'],
+    [{ dns: '9.9.9.9' }, 'dns'],
+    [{ extraHosts: 5 }, 'extraHosts'],
+    [{ namespaces: 'host' }, 'namespaces'],
+    [{ security: { capabilities: ['NET_ADMIN'] } }, 'security.capabilities'],
+    [{ security: { capabilities: { add: 'NET_ADMIN' } } }, 'security.capabilities.add'],
+    [{ security: { noNewPrivileges: 'yes' } }, 'security.noNewPrivileges'],
+    [{ security: { maskedPaths: '/proc' } }, 'security.maskedPaths'],
+    [{ pull: 'sometimes' }, 'pull'],
+    [{ healthcheck: { test: 5 } }, 'healthcheck.test'],
+    [{ healthcheck: { test: 'true', interval: 'soon' } }, 'healthcheck.interval'],
+    [{ stopSignal: 'SIGNOPE' }, 'stopSignal'],
+    [{ stopTimeout: 'soon' }, 'stopTimeout'],
+    [{ restart: 'sometimes' }, 'restart'],
+    [{ signal: 5 }, 'signal'],
+    [{ hostname: 5 }, 'hostname'],
+    [{ name: 5 }, 'name'],
+    [{ ports: 80 }, 'ports'],
+  ])('%j is not of the kind that the option takes, and the option is named', (options, option) => {
+    let message = ''
+    try {
+      checkContainerOptions(options as unknown as ContainerOptions)
+    } catch (error) {
+      message = (error as Error).message
+    }
+    expect(message.replace(/^there is no option (.*)$/, '$1:')).toMatch(/^\S+:/)
+    expect(message.replace(/^there is no option /, '').split(':')[0]).toBe(option)
+  })
 })
