@@ -75,6 +75,12 @@ std::optional<RoomPattern> room_pattern(const Napi::Value& value, const std::str
   recipe.plan = Pattern(bytes_or_empty(room.Get("furnishing")), placeholder);
   auto kept = room.Get("kept").As<Napi::Array>();
   for (uint32_t i = 0; i < kept.Length(); i++) recipe.kept.push_back(static_cast<size_t>(number(kept[i])));
+  Napi::Value ahead = room.Get("ahead");
+  if (ahead.IsObject()) {
+    auto waiting = ahead.As<Napi::Object>();
+    recipe.parked = ParkedRecipe{Pattern(bytes_or_empty(waiting.Get("plan")), placeholder),
+                                 std::make_shared<Fd>(static_cast<int>(number(waiting.Get("inherited")))), {}};
+  }
   return RoomPattern{plan_pattern(room, placeholder), static_cast<uint64_t>(number(room.Get("namespaces"))),
                      std::move(recipe)};
 }
@@ -94,6 +100,9 @@ Napi::Value make_template(const Napi::CallbackInfo& info) {
 Napi::Value take_room(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), info[0].As<Napi::External<Template>>().Data()->take_room());
 }
+
+// (template): nothing is made ahead any more.
+void close_template(const Napi::CallbackInfo& info) { info[0].As<Napi::External<Template>>().Data()->close(); }
 
 ProcessOptions from_template(const Napi::Object& request, Template& shared) {
   std::string id = text(request.Get("id"));
@@ -176,6 +185,7 @@ void export_process(Napi::Object exports) {
   Napi::Env env = exports.Env();
   exports.Set("template", Napi::Function::New(env, make_template, "template"));
   exports.Set("takeRoom", Napi::Function::New(env, take_room, "takeRoom"));
+  exports.Set("closeTemplate", Napi::Function::New(env, close_template, "closeTemplate"));
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("kill", Napi::Function::New(env, kill, "kill"));
   exports.Set("signal", Napi::Function::New(env, signal, "signal"));

@@ -22,6 +22,12 @@ class Gate {
     inside_++;
   }
 
+  // Without waiting; false: there is no place.
+  bool try_enter() {
+    std::lock_guard lock(mutex_);
+    return inside_ < limit_ && ++inside_;
+  }
+
   void leave() {
     std::lock_guard lock(mutex_);
     inside_--;

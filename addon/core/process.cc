@@ -29,6 +29,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr auto SETUP_LIMIT = milliseconds(60'000);
+constexpr auto REFILL_LATER = milliseconds(5);
 constexpr auto BLIND_PAUSE = milliseconds(10);
 constexpr int REAP_ATTEMPTS = 500;
 
@@ -45,7 +46,16 @@ void reap_later(pid_t pid, int attempt) {
 std::shared_ptr<Process> Process::start(ProcessOptions options, std::unique_ptr<Listener> listener) {
   std::shared_ptr<Process> process(new Process(std::move(options), std::move(listener)));
   process->self_ = process;
-  Threads::quick().post([process] { process->launch(); });
+  const auto& room = process->options_.room;
+  // Nothing in it waits, and nobody has to wake up for it.
+  if (room && room->parked && Gate::shared().try_enter()) {
+    process->launch();
+    return process;
+  }
+  Threads::quick().post([process] {
+    Gate::shared().enter();
+    process->launch();
+  });
   return process;
 }
 
@@ -98,6 +108,40 @@ Result<> Process::create() {
   if (!plan) return plan.failure();
   plan_ = std::move(*plan);
 
+  if (auto done = ahead_ ? hand_over(stdio) : spawn_init(stdio); !done) return done.failure();
+  options_.inherited.clear();
+  // The namespaces stay, and the mount that is in none: so it is neither the start nor the end of the program that takes
+  // mounts down.
+  if (options_.room && !options_.room->mounts.empty()) options_.room->mounts.resize(1);
+  if (auto done = finish_steps(); !done) {
+    report_.failure = done.failure();
+    sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
+  }
+  // Held containers are many, and none needs this again.
+  std::string().swap(options_.plan);
+  std::vector<Step>().swap(options_.prepare);
+  if (options_.kill_rest && options_.own_pids && !log_) keep_writers(&stdio);
+  return Nothing{};
+}
+
+// To a process that has waited for it.
+Result<> Process::hand_over(const std::array<Fd, 3>& stdio) {
+  Parked& parked = *options_.room->parked;
+  message go = {};
+  go.type = MESSAGE_GO;
+  if (!send_message(parked.control.get(), go, {plan_.get(), stdio[0].get(), stdio[1].get(), stdio[2].get()}))
+    return failed("process", "sendmsg", "go");
+  control_.fd = std::move(parked.control);
+  pid_ = parked.pid;
+  {
+    std::lock_guard lock(pidfd_mutex_);
+    exit_.fd = std::move(parked.pidfd);
+  }
+  options_.room->parked.reset();
+  return Nothing{};
+}
+
+Result<> Process::spawn_init(const std::array<Fd, 3>& stdio) {
   int ends[2];
   if (with_descriptors([&] { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }) < 0)
     return failed("process", "socketpair");
@@ -130,23 +174,9 @@ Result<> Process::create() {
   for (const Fd& fd : options_.inherited) spawning.fds.push_back(fd.get());
   auto spawned = with_descriptors([&] { return spawn(spawning); });
   if (!spawned) return spawned.failure();
-  options_.inherited.clear();
-  // The namespaces stay, and the mount that is in none: so it is neither the start nor the end of the program that takes
-  // mounts down.
-  if (options_.room && !options_.room->mounts.empty()) options_.room->mounts.resize(1);
   pid_ = spawned->pid;
-  {
-    std::lock_guard lock(pidfd_mutex_);
-    exit_.fd = std::move(spawned->pidfd);
-  }
-  if (auto done = finish_steps(); !done) {
-    report_.failure = done.failure();
-    sys::pidfd_send_signal(exit_.fd.get(), SIGKILL);
-  }
-  // Held containers are many, and none needs this again.
-  std::string().swap(options_.plan);
-  std::vector<Step>().swap(options_.prepare);
-  if (options_.kill_rest && options_.own_pids && !log_) keep_writers(&stdio);
+  std::lock_guard lock(pidfd_mutex_);
+  exit_.fd = std::move(spawned->pidfd);
   return Nothing{};
 }
 
@@ -170,12 +200,21 @@ Result<> Process::finish_steps() {
   return Nothing{};
 }
 
+// In the gate.
 void Process::launch() {
-  Gate::shared().enter();
   in_gate_ = true;
+  ahead_ = options_.room && options_.room->parked;
   auto created = create();
   if (!created) {
-    Supervisor::shared().post([this, failure = created.failure()] { conclude(failure); });
+    auto concluded = [this, failure = created.failure()] { conclude(failure); };
+    // Nobody is to be left in its cgroup.
+    if (options_.room && options_.room->parked)
+      Threads::quick().post([this, concluded] {
+        options_.room->parked.reset();
+        Supervisor::shared().post(concluded);
+      });
+    else
+      Supervisor::shared().post(concluded);
     return;
   }
   // Whatever becomes of it, the socket tells: nobody needs to wake up before.
@@ -365,8 +404,12 @@ void Process::on_executed() {
     check_cpu();
   }
   report_.pid = pid_;
-  // Not before: whatever wakes up while a program is set up may take its processor.
-  refill_rooms();
+  // Not before: whatever wakes up while a program is set up may take its processor. Nor at once where the next one costs as
+  // much as a short program: then when that has ended, or a little later.
+  if (ahead_)
+    timers_.push_back(Supervisor::shared().at(executed_at_ + REFILL_LATER, [] { refill_rooms(); }));
+  else
+    refill_rooms();
   if (!options_.limits.quiet) listener_->started(pid_);
 }
 

@@ -143,13 +143,15 @@ class Process : public std::enable_shared_from_this<Process> {
   Process(ProcessOptions options, std::unique_ptr<Listener> listener)
       : options_(std::move(options)), listener_(std::move(listener)) {}
 
-  // On a worker thread.
+  // On a worker thread; or, where it is only a message to who waits for it, on the caller's.
   void launch();
   Result<> connect(std::array<Fd, 3>* stdio);
   void keep_writers(std::array<Fd, 3>* stdio);
   Result<> watch_oom();
   Result<> finish_steps();
   Result<> create();
+  Result<> spawn_init(const std::array<Fd, 3>& stdio);
+  Result<> hand_over(const std::array<Fd, 3>& stdio);
   Result<Fd> make_plan(const std::string& plan);
 
   // On the supervisor's thread.
@@ -180,6 +182,7 @@ class Process : public std::enable_shared_from_this<Process> {
   bool send_signal(int number);
   void check_cpu();
   bool executed();
+  void collect();
   void finish();
   void clean(int attempt);
   void end();
@@ -209,6 +212,7 @@ class Process : public std::enable_shared_from_this<Process> {
   size_t input_written_ = 0;
 
   bool in_gate_ = false;
+  bool ahead_ = false;  // it was parked when the caller came
   bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
   bool followed_ = false;  // the first process has told of another
   bool given_up_ = false;  // killed because it could not be watched

@@ -44,6 +44,8 @@ void Process::on_exit(uint32_t) {
 // is executed in its container could so keep us waiting for ever.
 void Process::on_program_gone(uint32_t) {
   gone_.stop();
+  // While who attends to it is on its way.
+  collect();
   timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + TRACED_LIMIT, [this] {
     if (ended_) return;
     std::string stat = sys::read_file("/proc/" + std::to_string(pid_) + "/stat");
@@ -89,8 +91,14 @@ void Process::finish() {
     report_.failure = Failure{"setup", "", report_.cause == Cause::Stopped ? ETIMEDOUT : ECANCELED, "",
                               static_cast<int>(header.progress)};
   }
-  for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path, 1 << 20, true));
+  collect();
   clean(0);
+}
+
+// The accounts, once.
+void Process::collect() {
+  if (report_.collected.empty())
+    for (const std::string& path : options_.collect) report_.collected.push_back(sys::read_file(path, 1 << 20, true));
 }
 
 // The last process has left, but the kernel may need a moment until its cgroup can be removed.
@@ -103,7 +111,10 @@ void Process::clean(int attempt) {
     options_.room->cgroup = std::move(options_.cgroup);
     return end();
   }
-  bool left = !cgroup_remove(options_.cgroup) || (must_go && mark_ != 0 && kill_marked(mark_));
+  bool left = !cgroup_remove(options_.cgroup);
+  // Who waits below for an exec (core/parked.h) is not in the pid namespace that has ended.
+  if (left && must_go) cgroup_kill(options_.cgroup);
+  left = left || (must_go && mark_ != 0 && kill_marked(mark_));
   if (left && must_go && attempt < CLEAN_ATTEMPTS) {
     Supervisor::shared().at(Supervisor::Clock::now() + milliseconds(attempt < 20 ? 1 : 10),
                             [this, attempt] { clean(attempt + 1); });
@@ -123,7 +134,7 @@ void Process::end() {
   // Whoever waits for the report comes first.
   if (options_.room) leave_room(std::move(*options_.room));
   options_.room.reset();
-  if (!started_) refill_rooms();
+  if (!started_ || ahead_) refill_rooms();
   self_.reset();
 }
 

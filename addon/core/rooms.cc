@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 
 #include "core/netns.h"
@@ -45,6 +46,19 @@ std::string random_id() {
   for (unsigned char byte : bytes)
     for (int half : {byte >> 4, byte & 15}) id += "0123456789abcdef"[half];
   return id;
+}
+
+// Whoever waits in its cgroup goes first.
+void take_down(Room& room) {
+  room.parked.reset();
+  cgroup_remove(room.cgroup);
+}
+
+// Not by the keeper: a program would have its priority.
+std::optional<Parked> park_elsewhere(const RoomRecipe& recipe, const std::string& id) {
+  std::promise<std::optional<Parked>> made;
+  Threads::quick().post_to_existing([&] { made.set_value(park(*recipe.parked, recipe.placeholder, id)); });
+  return made.get_future().get();
 }
 
 }  // namespace
@@ -113,7 +127,7 @@ class RoomKeeper {
       }
       short_until_ = Clock::now() + IDLE;
     }
-    for (Room& room : gone) cgroup_remove(room.cgroup);
+    for (Room& room : gone) take_down(room);
     return !gone.empty();
   }
 
@@ -154,7 +168,7 @@ class RoomKeeper {
         awake_ = true;
       }
       lock.unlock();
-      for (Room& room : gone) cgroup_remove(room.cgroup);
+      for (Room& room : gone) take_down(room);
       gone.clear();
       lock.lock();
     }
@@ -202,7 +216,7 @@ class RoomKeeper {
     for (auto& [fd, flag] : home_)
       if (recipe.namespaces & static_cast<uint64_t>(flag)) good &= setns(fd.get(), flag) == 0;
     if (good) return room;
-    cgroup_remove(room.cgroup);
+    take_down(room);
     return std::nullopt;
   }
 
@@ -215,6 +229,7 @@ class RoomKeeper {
     std::vector<Step> steps = recipe.steps;
     for (Step& step : steps) step.path = put(step.path), step.text = put(step.text);
     if (!perform(steps, std::nullopt)) return false;
+    if (recipe.parked && !(room->parked = park_elsewhere(recipe, room->id))) return false;
     if (recipe.namespaces == 0) return true;
     if (recipe.namespaces & CLONE_NEWNET) {
       // Its settings are files of this process's own /proc, so it comes before the mount namespace.

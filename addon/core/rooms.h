@@ -15,6 +15,7 @@
 
 #include "core/cgroup.h"
 #include "core/fd.h"
+#include "core/parked.h"
 #include "core/pattern.h"
 #include "core/steps.h"
 
@@ -25,6 +26,7 @@ struct Room {
   CgroupPaths cgroup;          // removed with the room; not those that a process has taken over
   std::vector<Fd> namespaces;  // net, ipc, mnt, as far as it has them of its own
   std::vector<Fd> mounts;      // those that the program's own steps name; the first is one that is mounted nowhere itself
+  std::optional<Parked> parked;  // who goes on in it
 };
 
 struct RoomRecipe {
@@ -34,6 +36,7 @@ struct RoomRecipe {
   uint64_t namespaces = 0;    // CLONE_NEW*: none, or the mount namespace and perhaps net and ipc
   Pattern plan;               // for the mount namespace: mounts only (core/room_steps.h)
   std::vector<size_t> kept;   // slots of the plan: Room::mounts
+  std::optional<ParkedRecipe> parked;
 };
 
 // Of one kind.

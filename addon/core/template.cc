@@ -17,12 +17,18 @@ Template::Template(Blueprint blueprint, PlanPattern plan, std::optional<RoomPatt
   recipe.placeholder = placeholder_;
   recipe.steps = blueprint_.prepare;
   recipe.cgroup = blueprint_.cgroup;
-  stock_ = std::make_unique<RoomStock>(recipe);
+  if (recipe.parked) recipe.parked->paths = blueprint_.inherited_paths;
+  stock_ = std::make_unique<RoomStock>(std::move(recipe));
 }
 
 std::string Template::take_room() {
   auto room = stock_ ? stock_->take() : std::nullopt;
   if (!room) return {};
+  // Its container is ending.
+  if (room->parked && !room->parked->waits()) {
+    leave_room(std::move(*room));
+    return {};
+  }
   std::string id = room->id;
   taken_.emplace(id, std::move(*room));
   return id;
@@ -38,6 +44,7 @@ ProcessOptions Template::instantiate(const Parts& parts) {
     made.awaits_steps = false;
     made.new_network = false;
     made.namespaces = room_->namespaces;
+    if (made.room->parked) made.inherited_paths.clear();
     plan = &room_->plan;
   }
   made.plan = plan->text.fill(parts.id);

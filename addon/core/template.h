@@ -34,6 +34,9 @@ class Template {
   // The id of a room that is ready, for a process that is about to be made; empty: none is.
   std::string take_room();
 
+  // What waits for the next ones goes, and nothing is made ahead any more.
+  void close() { stock_.reset(); }
+
   struct Parts {
     std::string_view id;        // that of a room, or any other as long as the placeholder
     std::string_view inserted;  // records for the place that was named

@@ -51,10 +51,14 @@ Threads& Threads::slow() {
   return *threads;
 }
 
-void Threads::post(std::function<void()> work) {
+void Threads::post(std::function<void()> work) { post(std::move(work), limit_); }
+
+void Threads::post_to_existing(std::function<void()> work) { post(std::move(work), 1); }
+
+void Threads::post(std::function<void()> work, int limit) {
   std::unique_lock lock(mutex_);
   queue_.push_back(std::move(work));
-  if (idle_ == 0 && started_ < limit_) {
+  if (idle_ == 0 && started_ < limit) {
     start_thread([this] { run(); });
     started_++;
     return;

@@ -17,9 +17,12 @@ class Threads {
   static Threads& slow();
 
   void post(std::function<void()> work);
+  // By one of those that are there: a new thread would get the priority of this one.
+  void post_to_existing(std::function<void()> work);
 
  private:
   explicit Threads(int limit) : limit_(limit) {}
+  void post(std::function<void()> work, int limit);
   void run();
 
   const int limit_;

@@ -94,7 +94,7 @@ static _Noreturn void end_as(int status) {
  * host's init. So its parent is here, outside of the container and its cgroup, and outlives both.
  */
 _Noreturn void attend(struct context *c, long child) {
-  int status = 0, reaped = 0;
+  int status = 0, reaped = 0, followed = 0;
   block_all();
   SYS(prctl, PR_SET_PDEATHSIG, SIGNAL_TERMINATE, 0, 0, 0);
   if (control_owner_gone(c)) SYS(kill, child, SIGNAL_KILL);
@@ -108,9 +108,11 @@ _Noreturn void attend(struct context *c, long child) {
       long pid = SYS(wait4, -1, &of_this, WNOHANG, NULL);
       if (pid == -E_CHILD) end_as(status);
       if (pid <= 0) break;
-      /* A child that forked once more left its place to the new one, which came before it went. */
-      status = of_this;
+      /* A child that forked once more left its place to the new one, which may end before it. */
       if (pid == child) reaped = 1;
+      if (pid == child && followed) continue;
+      followed |= pid != child;
+      status = of_this;
     }
   }
 }

@@ -131,6 +131,8 @@ export interface NativeRoomRequest extends Pick<NativeTemplateRequest, 'plan' | 
   own: number
   /** Slots of `furnishing` that it inherits after them. */
   kept: number[]
+  /** A process that is made ahead, too, and waits for the container's plan. It inherits a descriptor, which is taken over, and the template's paths. */
+  ahead?: { plan: Uint8Array; inherited: number }
 }
 
 declare const templateHandle: unique symbol
@@ -263,6 +265,8 @@ export interface Addon {
   template(request: NativeTemplateRequest): NativeTemplate
   /** The id of a room that is ready, which the next start must have; '': none is. */
   takeRoom(template: NativeTemplate): string
+  /** What waits for the next starts goes, and nothing is made ahead for it any more. */
+  closeTemplate(template: NativeTemplate): void
   start(request: NativeRequest | NativeInstance, listener: (...event: NativeEvent) => void): NativeProcess
   /** Kills everything in the process's cgroup, for a cause that the report then gives. */
   kill(process: NativeProcess, cause: NativeCause): void

@@ -2,7 +2,7 @@
 import { capabilityMask } from '../../spec/capabilities.js'
 import { NETWORK_SYSCTLS } from '../../spec/defaults.js'
 import { resourceNumber } from '../../spec/rlimits.js'
-import type { SpecHook } from '../../spec/runtime.js'
+import type { SpecHook, SpecProcess } from '../../spec/runtime.js'
 import type { Hooks } from '../container/hooks.js'
 import type { Workload } from '../options/workload.js'
 import { hasOthers } from '../user/id-maps.js'
@@ -13,6 +13,11 @@ import { addLandlock, addSeccomp, execute, injectFiles, packedSize, prepareLimit
 import { lowerSandbox, prepareSandboxed } from './sandbox.js'
 
 const SYNC_HOOKS = 2
+
+/** What execution can give. */
+export function bound(plan: Plan, { capabilities }: SpecProcess): void {
+  plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities?.bounding)] })
+}
 
 export interface Lowered {
   /** Slots that the program's part names. */
@@ -97,7 +102,7 @@ export function furnish(
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots, hidden)
   if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot(), slots.empty] })
   else {
-    prepareProgram(plan, workload, slots, options.hooks)
+    prepareProgram(plan, workload, slots, options)
     if (!options.template) execute(plan, workload.spec.process)
   }
   return filesAt
@@ -130,8 +135,13 @@ function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, stri
   })
 }
 
-/** From a ready container to the program: limits, identity, protections; all but its execution. */
-export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots, hooks?: Hooks): void {
+/** From a ready container to the program: limits, identity, protections; all but its execution. `bounded`: some is done. */
+export function prepareProgram(
+  plan: Plan,
+  workload: Workload,
+  slots: MountSlots,
+  { hooks, bounded = false }: { hooks?: Hooks; bounded?: boolean } = {},
+): void {
   const process = workload.spec.process
   if (!process) throw new Error('a configuration without a process')
   if (workload.sandbox) {
@@ -162,7 +172,7 @@ export function prepareProgram(plan: Plan, workload: Workload, slots: MountSlots
   }
   // Without it only CAP_SYS_ADMIN may load a filter or Landlock.
   if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
-  plan.add('BOUNDING', 'capabilities', { numbers: [capabilityMask(capabilities.bounding)] })
+  if (!bounded) bound(plan, process)
   if (workload.landlock) addLandlock(plan, workload.landlock)
   // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
   prepareLimits(plan, process)

@@ -77,6 +77,13 @@ export interface OperationDetails {
   blob?: Uint8Array
 }
 
+/** A plan that ends with waiting for another. */
+export interface Ahead {
+  plan: Uint8Array
+  /** See Plan.inheritPath. */
+  inheritedPaths: string[]
+}
+
 const SPARE_MAX = 64 * 1024
 const NOTHING = Buffer.alloc(0)
 /** For the next plan: most are of one size, and memory outside of the heap is collected late. */
@@ -143,6 +150,20 @@ export class Plan {
 
   slot(): number {
     return this.#nextSlot++
+  }
+
+  /**
+   * What is written so far becomes the plan of a process that is made ahead, does this, and waits for the rest, which
+   * this plan goes on with: slots keep their descriptors.
+   */
+  split(): Ahead {
+    this.add('WAIT', 'process', { numbers: [this.#nextSlot, NONE] })
+    const plan = Buffer.from(this.finish())
+    const ahead = { plan, inheritedPaths: this.inheritedPaths.splice(0) }
+    this.inherited.length = 0
+    this.notes.length = 0
+    this.#at = addon().plan.headerSize
+    return ahead
   }
 
   /** Closes what was to be inherited, when the plan is not carried out. */

@@ -4,13 +4,15 @@ import type { Workload } from '../options/workload.js'
 import { furnish, type Lowered, ownersLimits } from './lower.js'
 import { hidePaths, mountLater, prepareMounts } from './mounts.js'
 import { enterRoom, hasOwn } from './namespaces.js'
-import { NONE, Plan } from './plan.js'
+import { type Ahead, NONE, Plan } from './plan.js'
 
 export interface LoweredRoom extends Lowered {
   /** Carried out ahead, by a thread of the addon: mounts, in namespaces that have no process yet. */
   furnishing?: Plan
   /** CLONE_NEW* that it is made with; 0: nothing but its cgroups is made ahead. */
   own: number
+  /** For a process that waits in it, and goes on with the plan. */
+  ahead?: Ahead
   /** Slots of `furnishing` that the plan inherits after the namespaces; the first is of a mount that is in none. */
   kept: number[]
 }

@@ -8,15 +8,17 @@ import type { SpecProcess } from '../../spec/runtime.js'
 import { newId } from '../../util/ids.js'
 import { insidePath } from '../../util/paths.js'
 import { notInSandbox } from '../isolation/sandbox.js'
-import { type Lowered, ownersLimits, prepareProgram } from '../lower/lower.js'
+import { bound, type Lowered, ownersLimits, prepareProgram } from '../lower/lower.js'
 import { enterPids, enterPidsLater, joinCgroups, openCgroups } from '../lower/namespaces.js'
-import { NONE, OPTIONAL, Plan } from '../lower/plan.js'
+import { type Ahead, NONE, OPTIONAL, Plan } from '../lower/plan.js'
 import { execute } from '../lower/program.js'
+import type { LoweredRoom } from '../lower/room.js'
 import { lowerSandbox } from '../lower/sandbox.js'
 import { checkExecOptions } from '../options/check.js'
 import { mergeEnvironment, userText } from '../options/process.js'
 import { copyOptions, type Plain, sameOptions } from '../options/same.js'
 import { NAMESPACES, type NamespaceType, type Workload } from '../options/workload.js'
+import { duplicate } from './namespaces.js'
 import type { Owner } from './owner.js'
 import type { Running, RunningEvents } from './running.js'
 import { checkCounted, type StartRequest } from './start.js'
@@ -57,7 +59,7 @@ export class Execs {
     try {
       checkCommand(command)
       const main = this.#target.workload.spec.process as SpecProcess
-      const template = this.#templateFor(options)
+      const template = this.#templateFor(options, pidfd)
       checkCounted(request, template, this.#target.owner.cgroups)
       const execution = new Plan()
       execute(execution, { args: [...command], env: execEnvironment(main, options) })
@@ -72,7 +74,7 @@ export class Execs {
 
   /** The container has ended: what was made ahead below its cgroups went with them. */
   forget(): void {
-    this.#templates.length = 0
+    for (const { template } of this.#templates.splice(0)) template.close()
   }
 
   /** They end with the container's program: in namespaces the kernel sees to that. */
@@ -85,23 +87,21 @@ export class Execs {
     void running.ended.then(() => this.#alone.delete(running))
   }
 
-  #templateFor(options: ExecOptions): Template {
+  #templateFor(options: ExecOptions, pidfd: number): Template {
     const found = this.#templates.find((each) => sameOptions(each.options, options, OF_ONE_EXEC))
     if (found) return found.template
     checkExecOptions(options)
     const id = newId()
     const cgroup = planExecCgroup(this.#target.owner.cgroups, this.#target.cgroup, id)
     const { workload } = this.#target
-    const inRoom =
-      hasGroups(cgroup) && !workload.sandbox
-        ? { ...planExec(workload, cgroup, options, true), own: 0, kept: [] }
-        : undefined
+    const inRoom = hasGroups(cgroup) && !workload.sandbox ? planExec(workload, cgroup, options, true) : undefined
     const lowered = planExec(workload, cgroup, options, false)
     const more = { marked: !hasGroups(cgroup) && !lowered.guarded, killRest: lowered.guarded }
-    const template = new Template(id, lowered, cgroup, more, inRoom)
+    const heir = inRoom?.ahead ? duplicate(pidfd) : undefined
+    const template = new Template(id, lowered, cgroup, more, inRoom, heir)
     const kept = copyOptions(options, OF_ONE_EXEC)
     if (kept) this.#templates.unshift({ options: kept, template })
-    this.#templates.length = Math.min(this.#templates.length, KEPT)
+    for (const { template } of this.#templates.splice(KEPT)) template.close()
     return template
   }
 }
@@ -113,10 +113,11 @@ export function checkCommand(command: readonly string[]): void {
     if (typeof word !== 'string' || word.includes('\0')) throw invalidArgument('command', word, 'a string without NUL')
 }
 
-/** Everything but the program's own execution. `made`: its cgroups are there. */
-function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, made: boolean): Lowered {
+/** Everything but the program's own execution. `made`: its cgroups are there, and perhaps a process that waits. */
+function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, made: boolean): LoweredRoom {
   const plan = new Plan()
-  if (workload.sandbox) return lowerExec(plan, workload, cgroup, options)
+  const room = { own: 0, kept: [] }
+  if (workload.sandbox) return { ...lowerExec(plan, workload, cgroup, options), ...room }
   const types = entered(workload)
   const slot = plan.inherit(-1)
   const attended = types.includes('pid')
@@ -131,6 +132,9 @@ function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, 
   const enter = () => {
     if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
   }
+  const main = workload.spec.process as SpecProcess
+  let ahead: Ahead | undefined
+  let bounded = false
   const pids = () => plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
   if (attended && !workload.idMaps) {
     // Nobody in there sees it before it has nothing of the host's left: neither root, namespaces nor rights.
@@ -141,10 +145,21 @@ function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, 
     const steps = () => {
       enter()
       pids()
-      if (hasGroups(cgroup)) giveUpRights(plan, workload.spec.process as SpecProcess)
+      if (hasGroups(cgroup)) giveUpRights(plan, main)
     }
-    if (between) enterPidsLater(plan, unified, steps)
-    else {
+    // Made ahead, it waits where nothing of the container counts or sees it: outside of its pid namespace, and where its
+    // v2 cgroup has controllers, outside of that too.
+    const counted = (cgroup.unified?.controllers.length ?? 0) > 0
+    if (between) {
+      if (made && counted) ahead = plan.split()
+      bounded = true
+      enterPidsLater(plan, unified, () => {
+        plan.add('KEYRING', 'process')
+        bound(plan, main)
+        steps()
+        if (made && !counted) ahead = plan.split()
+      })
+    } else {
       steps()
       enterPids(plan, unified)
     }
@@ -161,9 +176,9 @@ function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, 
   // Then this is how its descendants are told from the container's others, when it is killed.
   if (!hasGroups(cgroup)) plan.add('UNSHARE', 'namespaces: cgroup', { numbers: [NAMESPACES.cgroup.flag] })
   plan.add('PARENT_DEATH', 'process')
-  plan.add('KEYRING', 'process')
+  if (!bounded) plan.add('KEYRING', 'process')
   const slots = { dev: NONE, pts: NONE, proc: NONE, empty: NONE }
-  const process = execProcess(workload.spec.process as SpecProcess, ['/'], options)
+  const process = execProcess(main, ['/'], options)
   if (process.terminal) {
     slots.pts = plan.slot()
     plan.add('OPEN', 'terminal', { numbers: [slots.pts, DEVPTS_MAGIC], strings: ['/dev/pts'] })
@@ -175,8 +190,8 @@ function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, 
     init: false,
     landlock: workload.landlock?.forExecs ? workload.landlock : undefined,
   }
-  prepareProgram(plan, program, slots)
-  return { plan, slots, attended, cloneFlags: 0, ownPids: false }
+  prepareProgram(plan, program, slots, { bounded })
+  return { plan, slots, attended, cloneFlags: 0, ownPids: false, ahead, ...room }
 }
 
 /** There is nothing to enter: the program gets the same walls, and a guard of its own. */

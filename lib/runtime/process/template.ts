@@ -50,13 +50,17 @@ export class Template {
   /** Descriptors of others that each process inherits a duplicate of, unless it brings its own. */
   readonly #inherited: readonly number[]
 
-  /** `placeholder` was the id when the plans were made; they end before the program's execution. */
+  /**
+   * `placeholder` was the id when the plans were made; they end before the program's execution. `heir`: a descriptor that
+   * who waits in a room inherits; taken over.
+   */
   constructor(
     placeholder: string,
     lowered: Lowered,
     cgroup: CgroupPlan,
     more: Pick<NativeTemplateRequest, 'devices' | 'killRest' | 'marked'>,
     room?: LoweredRoom,
+    heir = -1,
   ) {
     const { plan, filesAt = plan.position } = lowered
     this.#placeholder = placeholder
@@ -85,6 +89,7 @@ export class Template {
         furnishing: room.furnishing?.finish(),
         own: room.own,
         kept: room.kept,
+        ahead: room.ahead && { plan: room.ahead.plan, inherited: heir },
         plan: room.plan.finish(),
         insertAt: (room.filesAt ?? room.plan.position).at,
         namespaces: room.cloneFlags,
@@ -97,6 +102,11 @@ export class Template {
   newId(): { id: string; inRoom: boolean } {
     const id = this.#inRoom ? addon().takeRoom(this.#native) : ''
     return id === '' ? { id: newId(), inRoom: false } : { id, inRoom: true }
+  }
+
+  /** Nothing is made ahead for it any more. */
+  close(): void {
+    addon().closeTemplate(this.#native)
   }
 
   start({ id, inRoom, execution, files, inherited }: Program, request: StartRequest, events: RunningEvents): Started {
