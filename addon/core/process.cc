@@ -120,7 +120,7 @@ Result<> Process::create() {
   // Held containers are many, and none needs this again.
   std::string().swap(options_.plan);
   std::vector<Step>().swap(options_.prepare);
-  if (options_.kill_rest && options_.own_pids && !log_) keep_writers(&stdio);
+  if ((options_.own_pids ? options_.kill_rest : options_.born_outside) && !log_) keep_writers(&stdio);
   return Nothing{};
 }
 
@@ -180,7 +180,8 @@ Result<> Process::spawn_init(const std::array<Fd, 3>& stdio) {
   return Nothing{};
 }
 
-// With all of its processes the last writer is gone: the end of the process tells the end of its output.
+// The end of the process tells the end of its output: with all of its processes the last writer is gone; and of what an
+// exec leaves behind nobody reads more.
 void Process::keep_writers(std::array<Fd, 3>* stdio) {
   for (int i = 0; i < 2; i++)
     if (options_.stdio[i + 1].kind == Stdio::Kind::Capture) writers_[i] = std::move((*stdio)[i + 1]);

@@ -111,10 +111,7 @@ void Process::clean(int attempt) {
     options_.room->cgroup = std::move(options_.cgroup);
     return end();
   }
-  bool left = !cgroup_remove(options_.cgroup);
-  // Who waits below for an exec (core/parked.h) is not in the pid namespace that has ended.
-  if (left && must_go) cgroup_kill(options_.cgroup);
-  left = left || (must_go && mark_ != 0 && kill_marked(mark_));
+  bool left = !cgroup_remove(options_.cgroup) || (must_go && mark_ != 0 && kill_marked(mark_));
   if (left && must_go && attempt < CLEAN_ATTEMPTS) {
     Supervisor::shared().at(Supervisor::Clock::now() + milliseconds(attempt < 20 ? 1 : 10),
                             [this, attempt] { clean(attempt + 1); });

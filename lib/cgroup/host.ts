@@ -22,6 +22,8 @@ export interface CgroupHost {
   /** unified: all on v2. hybrid: controllers on v1, and a v2 without them. legacy: v1 only. */
   mode: 'unified' | 'hybrid' | 'legacy' | 'none'
   unified?: Hierarchy
+  /** A cgroup namespace of v2 is a border that no process crosses (nsdelegate, cgroups(7)). */
+  delegating?: boolean
   legacy: Hierarchy[]
 }
 
@@ -69,7 +71,8 @@ export function readHost(mountinfo: string, procCgroup: string): CgroupHost {
         }
       : undefined
   const mode = unified ? (legacy.length > 0 ? 'hybrid' : 'unified') : legacy.length > 0 ? 'legacy' : 'none'
-  return { mode, unified, legacy }
+  const delegating = unifiedMount?.superOptions.split(',').includes('nsdelegate')
+  return { mode, unified, delegating, legacy }
 }
 
 /** Paths of /proc/PID/cgroup begin at the hierarchy's root; a mount may show only a part of it. */

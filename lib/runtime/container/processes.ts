@@ -31,22 +31,14 @@ export async function processesIn(
   if (root === undefined) return guarded ? descendants(first) : infos(await sharingPids(first))
   const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
   const below = entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(root, entry.name))
-  return processesOf([root, ...below], first)
+  return processesOf([root, ...below])
 }
 
-async function processesOf(directories: readonly string[], first: number): Promise<ProcessInfo[]> {
+async function processesOf(directories: readonly string[]): Promise<ProcessInfo[]> {
   const pids = new Set<string>()
   for (const directory of directories)
     for (const pid of (await read(directory, 'cgroup.procs'))?.split('\n') ?? []) if (pid) pids.add(pid)
-  const found = await Promise.all([...pids].map(async (pid) => ({ pid, depth: await depthOf(pid) })))
-  const own = await depthOf(String(first))
-  return infos(found.filter(({ depth }) => depth >= own).map(({ pid }) => pid))
-}
-
-/** In how many pid namespaces it is: what waits for the next exec is in one less than the container's programs. */
-async function depthOf(pid: string): Promise<number> {
-  const status = await read(`/proc/${pid}`, 'status')
-  return /^NSpid:\s*(.*)$/m.exec(status ?? '')?.[1]?.split(/\s+/).length ?? 0
+  return infos([...pids])
 }
 
 async function descendants(first: number): Promise<ProcessInfo[]> {

@@ -208,10 +208,13 @@ export function openCgroups(plan: Plan, files: readonly string[], there = false)
 const TELL_NOBODY = 1
 const TELL_ITSELF = 2
 
-/** The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it. */
-export function enterPids(plan: Plan, cgroup: number): void {
+/**
+ * The process that goes on is born in the pid namespace that was joined, and in its v2 cgroup; another attends to it.
+ * `tells`: it tells of itself, for which it must be allowed to open a descriptor of itself.
+ */
+export function enterPids(plan: Plan, cgroup: number, tells = false): void {
   const ATTEND = 1
-  plan.add('FORK', 'namespaces: pid', { numbers: [0, cgroup, ATTEND] })
+  plan.add('FORK', 'namespaces: pid', { numbers: [0, cgroup, ATTEND, ...(tells ? [TELL_ITSELF] : [])] })
 }
 
 /** The same by two: one that is born in the cgroup and makes `steps`, and the next one after that. */

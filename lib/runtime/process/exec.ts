@@ -94,8 +94,10 @@ export class Execs {
     const id = newId()
     const cgroup = planExecCgroup(this.#target.owner.cgroups, this.#target.cgroup, id)
     const { workload } = this.#target
-    const inRoom = hasGroups(cgroup) && !workload.sandbox ? planExec(workload, cgroup, options, true) : undefined
-    const lowered = planExec(workload, cgroup, options, false)
+    const bordered = this.#target.owner.cgroups.host.delegating ?? false
+    const lower = (made: boolean) => planExec(workload, cgroup, options, { bordered, made })
+    const inRoom = hasGroups(cgroup) && !workload.sandbox ? lower(true) : undefined
+    const lowered = lower(false)
     const more = { marked: !hasGroups(cgroup) && !lowered.guarded, killRest: lowered.guarded }
     const heir = inRoom?.ahead ? duplicate(pidfd) : undefined
     const template = new Template(id, lowered, cgroup, more, inRoom, heir)
@@ -113,8 +115,20 @@ export function checkCommand(command: readonly string[]): void {
     if (typeof word !== 'string' || word.includes('\0')) throw invalidArgument('command', word, 'a string without NUL')
 }
 
-/** Everything but the program's own execution. `made`: its cgroups are there, and perhaps a process that waits. */
-function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, made: boolean): LoweredRoom {
+interface Lowering {
+  /** See CgroupHost.delegating. */
+  bordered: boolean
+  /** Its cgroups are there, and perhaps a process that waits. */
+  made: boolean
+}
+
+/** Everything but the program's own execution. */
+function planExec(
+  workload: Workload,
+  cgroup: CgroupPlan,
+  options: ExecOptions,
+  { bordered, made }: Lowering,
+): LoweredRoom {
   const plan = new Plan()
   const room = { own: 0, kept: [] }
   if (workload.sandbox) return { ...lowerExec(plan, workload, cgroup, options), ...room }
@@ -133,35 +147,31 @@ function planExec(workload: Workload, cgroup: CgroupPlan, options: ExecOptions, 
     if (flags) plan.add('SETNS', 'namespaces', { numbers: [slot, flags] })
   }
   const main = workload.spec.process as SpecProcess
+  const bounded = attended && !workload.idMaps
   let ahead: Ahead | undefined
-  let bounded = false
   const pids = () => plan.add('SETNS', 'namespaces: pid', { numbers: [slot, NAMESPACES.pid.flag] })
-  if (attended && !workload.idMaps) {
+  if (bounded) {
     // Nobody in there sees it before it has nothing of the host's left: neither root, namespaces nor rights.
     const join = openCgroups(plan, cgroup.join, made)
-    // Who has entered a cgroup namespace may not be born in a cgroup any more unless it comes from one below it
-    // (cgroups(7), nsdelegate). So a process between the two is, and the next one with it.
-    const between = unified !== NONE && types.includes('cgroup')
+    // Who has entered a cgroup namespace may not be born in a cgroup any more, where such are borders, unless it comes
+    // from one below it. So a process between the two is, and the next one with it.
+    const between = unified !== NONE && types.includes('cgroup') && (bordered || workload.inside)
     const steps = () => {
+      plan.add('KEYRING', 'process')
+      bound(plan, main)
       enter()
       pids()
       if (hasGroups(cgroup)) giveUpRights(plan, main)
     }
-    // Made ahead, it waits where nothing of the container counts or sees it: outside of its pid namespace, and where its
-    // v2 cgroup has controllers, outside of that too.
-    const counted = (cgroup.unified?.controllers.length ?? 0) > 0
+    // Who is made ahead waits where no program of the container sees it, and nothing counts it: outside of its pid
+    // namespace, and of its cgroups.
     if (between) {
-      if (made && counted) ahead = plan.split()
-      bounded = true
-      enterPidsLater(plan, unified, () => {
-        plan.add('KEYRING', 'process')
-        bound(plan, main)
-        steps()
-        if (made && !counted) ahead = plan.split()
-      })
+      if (made) ahead = plan.split()
+      enterPidsLater(plan, unified, steps)
     } else {
       steps()
-      enterPids(plan, unified)
+      if (made) ahead = plan.split()
+      enterPids(plan, unified, true)
     }
     join()
   } else {

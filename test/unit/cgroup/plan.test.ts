@@ -29,6 +29,7 @@ describe('the host', () => {
   test('pure v2', () => {
     expect(readHost(V2_MOUNT, '0::/user.slice/x.scope\n')).toEqual({
       mode: 'unified',
+      delegating: false,
       legacy: [],
       unified: { version: 2, mountpoint: '/sys/fs/cgroup', controllers: [], own: '/sys/fs/cgroup/user.slice/x.scope' },
     })
@@ -45,6 +46,12 @@ describe('the host', () => {
       ['cpu,cpuacct', '/sys/fs/cgroup/cpu,cpuacct'],
       ['memory', '/sys/fs/cgroup/memory/sub'],
     ])
+  })
+
+  test('where cgroup namespaces are borders', () => {
+    const mounted = V2_MOUNT.replace(/rw$/, 'rw,nsdelegate')
+    expect(mounted).not.toBe(V2_MOUNT)
+    expect(readHost(mounted, '0::/\n').delegating).toBe(true)
   })
 
   test('nothing mounted', () => {
