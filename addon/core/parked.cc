@@ -16,9 +16,9 @@ namespace caisson {
 
 namespace {
 
-// Milliseconds. It is not made in a container that is paused.
-constexpr int READY_LIMIT = 250;
-// One of a container that is paused does not hear that it should end.
+// Milliseconds. A busy machine takes its time; without a limit one that is stopped would keep us.
+constexpr int READY_LIMIT = 5000;
+// Nor does one that is stopped hear that it should end.
 constexpr int END_LIMIT = 50;
 
 bool happens(int fd, int milliseconds) {
@@ -54,8 +54,16 @@ std::optional<Parked> park(const ParkedRecipe& recipe, const std::string& placeh
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return std::nullopt;
   Fd ours(ends[0]), theirs(ends[1]);
   if (setsockopt(ours.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0) return std::nullopt;
+  Parked parked;
+  for (int i = 0; i < 2; i++) {
+    int pipe[2];
+    if (pipe2(pipe, O_CLOEXEC) < 0) return std::nullopt;
+    parked.readers[i].reset(pipe[0]);
+    parked.writers[i].reset(pipe[1]);
+    if (fcntl(pipe[0], F_SETFL, O_NONBLOCK) < 0) return std::nullopt;
+  }
   SpawnOptions spawning;
-  spawning.fds = {null.get(), null.get(), null.get(), theirs.get(), plan.get(), recipe.inherited->get()};
+  spawning.fds = {null.get(), parked.writers[0].get(), parked.writers[1].get(), theirs.get(), plan.get(), recipe.inherited->get()};
   std::vector<Fd> opened;
   for (const std::string& path : recipe.paths) {
     opened.emplace_back(open(put_id(path, placeholder, id).c_str(), O_PATH | O_CLOEXEC));
@@ -64,7 +72,6 @@ std::optional<Parked> park(const ParkedRecipe& recipe, const std::string& placeh
   }
   auto spawned = spawn(spawning);
   if (!spawned) return std::nullopt;
-  Parked parked;
   parked.pid = spawned->pid;
   parked.pidfd = std::move(spawned->pidfd);
   parked.control = std::move(ours);

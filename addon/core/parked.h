@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ struct Parked {
   pid_t pid = -1;
   Fd pidfd;    // of the process that was made; another that it has made may be the one that waits
   Fd control;  // as Process has it
+  // Pipes that it has for its output; the ends that are read do not wait.
+  std::array<Fd, 2> readers, writers;
 
   Parked() = default;
   Parked(Parked&&) = default;

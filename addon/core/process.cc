@@ -102,7 +102,8 @@ Result<> Process::create() {
     if (auto done = with_descriptors([&] { return log_->open(); }); !done) return done.failure();
   }
   std::array<Fd, 3> stdio;
-  if (auto done = connect(&stdio); !done) return done.failure();
+  if (!ahead_ || !takes_pipes_of(&*options_.room->parked, &stdio))
+    if (auto done = connect(&stdio); !done) return done.failure();
 
   auto plan = make_plan(options_.plan);
   if (!plan) return plan.failure();
@@ -124,12 +125,27 @@ Result<> Process::create() {
   return Nothing{};
 }
 
+// Most want its output and nothing else: for them it has all three streams.
+bool Process::takes_pipes_of(Parked* parked, std::array<Fd, 3>* stdio) {
+  auto& wanted = options_.stdio;
+  if (wanted[0].kind != Stdio::Kind::Null || wanted[1].kind != Stdio::Kind::Capture ||
+      wanted[2].kind != Stdio::Kind::Capture)
+    return false;
+  for (int i = 0; i < 2; i++) {
+    wanted[i + 1].fd = std::move(parked->readers[i]);
+    (*stdio)[i + 1] = std::move(parked->writers[i]);
+  }
+  return true;
+}
+
 // To a process that has waited for it.
 Result<> Process::hand_over(const std::array<Fd, 3>& stdio) {
   Parked& parked = *options_.room->parked;
   message go = {};
   go.type = MESSAGE_GO;
-  if (!send_message(parked.control.get(), go, {plan_.get(), stdio[0].get(), stdio[1].get(), stdio[2].get()}))
+  std::vector<int> fds = {plan_.get()};
+  if (stdio[0]) fds.insert(fds.end(), {stdio[0].get(), stdio[1].get(), stdio[2].get()});
+  if (!send_message(parked.control.get(), go, fds))
     return failed("process", "sendmsg", "go");
   control_.fd = std::move(parked.control);
   pid_ = parked.pid;

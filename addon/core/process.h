@@ -152,6 +152,7 @@ class Process : public std::enable_shared_from_this<Process> {
   Result<> create();
   Result<> spawn_init(const std::array<Fd, 3>& stdio);
   Result<> hand_over(const std::array<Fd, 3>& stdio);
+  bool takes_pipes_of(Parked* parked, std::array<Fd, 3>* stdio);
   Result<Fd> make_plan(const std::string& plan);
 
   // On the supervisor's thread.
@@ -163,6 +164,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void on_control(uint32_t events);
   void on_exit(uint32_t events);
   void on_program_gone(uint32_t events);
+  void take_status(int status);
   void on_input(uint32_t events);
   void on_oom(uint32_t events);
   void look_for_oom();

@@ -1,5 +1,7 @@
 // How a process ends: what is learned of it, and what is taken away. All on the supervisor's thread.
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 #include <cstddef>
@@ -19,6 +21,42 @@ using std::chrono::milliseconds;
 constexpr auto TRACED_LIMIT = milliseconds(200);
 constexpr int CLEAN_ATTEMPTS = 500;
 
+// struct pidfd_info of linux/pidfd.h, as far as it went when it came to have an exit code (Linux 6.15).
+struct PidfdInfo {
+  uint64_t mask, cgroup;
+  uint32_t ids[11];
+  int32_t exit_code;
+};
+constexpr uint64_t INFO_EXIT = 1 << 3;
+
+// Of a process that its parent has waited for; nothing before that, or where the kernel does not tell.
+std::optional<int> status_of(int pidfd) {
+  PidfdInfo info = {};
+  info.mask = INFO_EXIT;
+  if (ioctl(pidfd, _IOWR(0xff, 11, PidfdInfo), &info) < 0 || !(info.mask & INFO_EXIT)) return std::nullopt;
+  return info.exit_code;
+}
+
+// Waits for a process of which nothing is wanted any more.
+class Reaper final : public Supervisor::Source {
+ public:
+  static void reap(Fd pidfd) {
+    auto* reaper = new Reaper(std::move(pidfd));
+    if (!Supervisor::shared().add(reaper->pidfd_.get(), EPOLLIN, reaper)) reaper->ready(0);
+  }
+
+  void ready(uint32_t) override {
+    siginfo_t info;
+    waitid(static_cast<idtype_t>(3) /* P_PIDFD */, pidfd_.get(), &info, WEXITED);
+    Supervisor::shared().remove(pidfd_.get(), this);
+    delete this;
+  }
+
+ private:
+  explicit Reaper(Fd pidfd) : pidfd_(std::move(pidfd)) {}
+  Fd pidfd_;
+};
+
 }  // namespace
 
 void Process::on_exit(uint32_t) {
@@ -33,19 +71,38 @@ void Process::on_exit(uint32_t) {
   }
   report_.code = info.si_code;
   report_.status = info.si_status;
-  if (kept_status_) {
-    report_.code = WIFEXITED(*kept_status_) ? CLD_EXITED : CLD_KILLED;
-    report_.status = WIFEXITED(*kept_status_) ? WEXITSTATUS(*kept_status_) : WTERMSIG(*kept_status_);
-  }
+  if (kept_status_) take_status(*kept_status_);
   finish();
+}
+
+// As wait(2) gives it.
+void Process::take_status(int status) {
+  report_.code = WIFEXITED(status) ? CLD_EXITED : CLD_KILLED;
+  report_.status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
 }
 
 // Whoever traces a program hears of its end before its parent does, and need not pass that on. A guest that traces what
 // is executed in its container could so keep us waiting for ever.
 void Process::on_program_gone(uint32_t) {
+  exited_at_ = Supervisor::Clock::now();
   gone_.stop();
   // While who attends to it is on its way.
   collect();
+  // It need not be waited for; its own processor time, which would be counted where there is no other count, is of no
+  // interest then.
+  bool counted = !report_.collected.empty() && report_.collected[0].find("user_usec") != std::string::npos;
+  if (auto status = counted ? status_of(program_.get()) : std::nullopt) {
+    read_control();
+    take_status(*status);
+    Supervisor::shared().remove(exit_.fd.get(), &exit_);
+    Fd attendant;
+    {
+      std::lock_guard lock(pidfd_mutex_);
+      attendant = std::move(exit_.fd);
+    }
+    Reaper::reap(std::move(attendant));
+    return finish();
+  }
   timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + TRACED_LIMIT, [this] {
     if (ended_) return;
     std::string stat = sys::read_file("/proc/" + std::to_string(pid_) + "/stat");

@@ -115,8 +115,9 @@ int op_wait(struct context *c, const struct operation *op) {
   if (r < 0) return r;
   int count = control_receive(c, &message, fds, 32);
   if (count < 0) quit(0); /* not needed any more, or the owner is gone */
-  if (message.type != MESSAGE_GO || count < 4) return (int)tried(c, "recvmsg", "start", -E_PROTO);
-  for (int fd = 0; fd < 3; fd++) {
+  /* The plan alone: this process has its streams already. */
+  if (message.type != MESSAGE_GO || (count != 1 && count < 4)) return (int)tried(c, "recvmsg", "start", -E_PROTO);
+  for (int fd = 0; fd < 3 && count > 1; fd++) {
     r = (int)tried(c, "dup3", "stdio", SYS(dup3, fds[1 + fd], fd, 0));
     if (r < 0) return r;
     SYS(close, fds[1 + fd]);

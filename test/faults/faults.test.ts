@@ -124,6 +124,7 @@ const OPERATIONS = [
   ['run', 1],
   ['room', 1],
   ['exec', 1],
+  ['ahead', 1],
   ['life', 5],
   ['egress', 1],
 ] as const
@@ -138,9 +139,12 @@ const CASES = [
   ...AS_USER.map(([operation, every]) => ({ who: 'user' as const, operation, every })),
 ]
 
+/** Others make what is ahead meanwhile. */
+const AHEAD: ReadonlySet<string> = new Set(['room', 'ahead'])
+
 describe.each(['init', 'addon'] as const)('a call of the %s fails', (where) => {
-  // The addon has others make the rooms meanwhile, which would fail instead.
-  for (const { who, operation, every } of CASES.filter(({ operation }) => where === 'init' || operation !== 'room'))
+  // Those would fail instead.
+  for (const { who, operation, every } of CASES.filter(({ operation }) => where === 'init' || !AHEAD.has(operation)))
     testIf(!isRoot && 'only root can follow what root does')(
       `while a container does: ${operation}${who === 'user' ? ', of an ordinary user' : ''}`,
       async () => {

@@ -56,13 +56,28 @@ room.warm = async () => {
 
 let kept
 
-/** A program beside another one. */
+/** A program beside another one, for which nothing was made before: its options are always new. */
 async function exec() {
+  return execWith({ workdir: `/${'./'.repeat(count++ % 200)}` })
+}
+
+/** The same, where a process waits for it. */
+async function ahead() {
+  return execWith({})
+}
+ahead.before = () => pause(50)
+ahead.warm = async () => {
+  await ahead()
+  await Promise.all(Array.from({ length: 12 }, ahead))
+  await pause(300)
+}
+
+async function execWith(options) {
   if (!kept) {
     kept = await Container.create(image, { ...OPTIONS, command: ['sleep', '1000'] })
     await kept.start()
   }
-  const { stdout, stderr, exitCode, reason } = await kept.exec(['sh', '-c', LOOK])
+  const { stdout, stderr, exitCode, reason } = await kept.exec(['sh', '-c', LOOK], options)
   return normalise(`${stdout}${stderr}${exitCode} ${reason}`, kept.id)
 }
 
@@ -107,7 +122,7 @@ async function egress() {
   return `${stdout}${stderr}${exitCode}`
 }
 
-export const OPERATIONS = { run: runOne, room, exec, life, egress }
+export const OPERATIONS = { run: runOne, room, exec, ahead, life, egress }
 
 export async function end() {
   await kept?.remove({ force: true })

@@ -48,7 +48,7 @@ describe('what waits for the next exec', () => {
   const sh = async (script: string) => (await container.exec(['sh', '-c', script])).stdout.trim()
   const someWait = async () => {
     for (let i = 0; i < 3; i++) await container.exec(['true'])
-    expect(await until(() => parked().length > 0)).toBe(true)
+    expect(await until(() => parked().length > 0, 5000)).toBe(true)
   }
 
   testIf(!isRoot && 'without cgroups nothing is made ahead')(

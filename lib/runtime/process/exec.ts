@@ -42,6 +42,8 @@ const KEPT = 4
 export class Execs {
   readonly #target: ExecTarget
   readonly #alone = new Set<Running>()
+  /** Of programs that bring nothing of their own to it. */
+  #environment: string[] | undefined
   readonly #templates: Array<{ options: { [name: string]: Plain }; template: Template }> = []
 
   constructor(target: ExecTarget) {
@@ -62,7 +64,10 @@ export class Execs {
       const template = this.#templateFor(options, pidfd)
       checkCounted(request, template, this.#target.owner.cgroups)
       const execution = new Plan()
-      execute(execution, { args: [...command], env: execEnvironment(main, options) })
+      const own = options.env !== undefined || options.tty !== undefined
+      if (!own) this.#environment ??= execEnvironment(main, {})
+      const env = own ? execEnvironment(main, options) : this.#environment
+      execute(execution, { args: [...command], env })
       const started = template.start({ ...template.newId(), execution, inherited: [pidfd] }, request, events)
       if (this.#target.workload.sandbox) this.#hold(started.running)
       return started
