@@ -7,7 +7,7 @@ import { checkProgram } from './runtime/options/check.js'
 import { announceError, announceExit, announceStart, type Subject, startsAreWatched } from './runtime/process/events.js'
 import { LatePid } from './runtime/process/late-pid.js'
 import type { Launcher } from './runtime/process/launch.js'
-import type { Running } from './runtime/process/running.js'
+import { isHandedOver, type Running } from './runtime/process/running.js'
 import {
   closedInput,
   feed,
@@ -112,7 +112,12 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     if (number === undefined) throw invalidArgument('signal', signal, 'the name or number of a signal')
     if (!this.#running) this.#pendingKill = signal
     else if (number === 9) this.#running.kill('stopped')
-    else this.#running.signal(number)
+    // Before that it is the init program, which would die of it in the middle of its work.
+    else
+      this.#pid.promise.then(
+        () => this.#running?.signal(number),
+        () => undefined,
+      )
   }
 
   /** Sets the size of the terminal. */
@@ -186,8 +191,9 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
 
   async #launch(launch: Launcher, wallLimitMs: number, cpuLimitMs: number): Promise<ExecResult> {
     const input = this.#inputBytes()
+    const stdio = this.#connect(input !== undefined)
     const { running, subject, conclude } = await launch({
-      stdio: this.#connect(input !== undefined),
+      stdio,
       input,
       captureLimit: this.#maxOutput ?? DEFAULT_MAX_OUTPUT,
       wallLimitMs,
@@ -201,6 +207,9 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
         },
         console: (fd) => this.#attachConsole(fd),
       },
+    }).catch((error) => {
+      if (!isHandedOver(stdio)) for (const end of stdio) if (typeof end === 'number') addon().closeFd(end)
+      throw error
     })
     this.#running = running
     this.#pid.from(running)

@@ -1,5 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
 import { Readable } from 'node:stream'
 import { Image, run } from '../../lib/index.js'
 
@@ -206,5 +209,49 @@ describe('streams of a run', () => {
     const execution = run(image, ['stty', 'size'], { tty: true })
     execution.resize(132, 43)
     expect((await execution).stdout).toBe('43 132\r\n')
+  })
+
+  test('a program that has ended before its output is asked for keeps the process waiting until it is there', async () => {
+    // In a process of its own: nothing else keeps its event loop alive.
+    const script = `
+      const { run, Image } = require(${JSON.stringify(path.resolve('dist/index.cjs'))})
+      Image.host().then(async (image) => {
+        for (let i = 0; i < 20; i++) {
+          const execution = run(image, ['echo', 'x'])
+          await execution.pid
+          execution.stdout.resume()
+          await execution
+        }
+        console.log('done')
+      })`
+    expect(spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' }).stdout).toBe('done\n')
+  })
+
+  test('what could not be started leaves no descriptor', async () => {
+    const descriptors = () => readdirSync('/proc/self/fd').length
+    const attempt = async () => {
+      for (const options of [
+        { maxOutput: 'x' },
+        { mounts: [{ type: 'bind' as const, source: '/no/where', target: '/x' }] },
+      ]) {
+        const execution = run(image, ['true'], options)
+        execution.stdin.write('x')
+        execution.stdout.resume()
+        await expect(execution).rejects.toMatchObject({ name: 'CaissonError' })
+      }
+    }
+    await attempt()
+    const before = descriptors()
+    for (let i = 0; i < 20; i++) await attempt()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(descriptors() - before).toBeLessThan(20)
+  })
+
+  test('a signal that comes while it starts is for the program', async () => {
+    for (let delay = 0; delay < 8; delay++) {
+      const execution = run(image, ['sleep', '1000'], { init: true, timeout: '20s' })
+      setTimeout(() => execution.kill('SIGTERM'), delay)
+      expect(await execution).toMatchObject({ exitCode: 143, reason: 'exit' })
+    }
   })
 })

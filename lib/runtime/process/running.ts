@@ -11,6 +11,7 @@ import {
   type NativeRun,
 } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
+import { awake } from '../../util/awake.js'
 
 export interface RunningEvents {
   started?(pid: number): void
@@ -18,6 +19,13 @@ export interface RunningEvents {
   ready?(): void
   /** The master side of the terminal; the receiver closes it. */
   console?(fd: number): void
+}
+
+/** Ends of streams that the addon has been given, by their list: it closes them. */
+const handedOver = new WeakSet<object>()
+
+export function isHandedOver(stdio: object): boolean {
+  return handedOver.has(stdio)
 }
 
 export class Running {
@@ -33,6 +41,7 @@ export class Running {
     this.ended = new Promise((resolve) => {
       end = resolve
     })
+    if (request.stdio) handedOver.add(request.stdio)
     this.#process = addon().start(request, (...event) => {
       switch (event[0]) {
         case 'started':
@@ -66,6 +75,7 @@ export class Running {
 
   /** The rest, for one that is parked. */
   resume(run: NativeRun): void {
+    if (run.stdio) handedOver.add(run.stdio)
     addon().resume(this.#process, run)
   }
 
@@ -94,8 +104,11 @@ export class Running {
 
   /** Takes a captured stream over: the pipe (-1 when it has ended) and what came so far. */
   detach(stream: 0 | 1): Promise<{ fd: number; bytes: Buffer }> {
-    return new Promise((resolve) => {
-      addon().detach(this.#process, stream, (fd, bytes) => resolve({ fd, bytes }))
-    })
+    // One that has ended keeps nothing alive until the answer comes.
+    return awake(
+      new Promise((resolve) => {
+        addon().detach(this.#process, stream, (fd, bytes) => resolve({ fd, bytes }))
+      }),
+    )
   }
 }
