@@ -137,8 +137,13 @@ while True:
 
   test('gives nothing away (CVE-2016-9962), and our files stay as they are', async () => {
     const before = ourFiles()
-    const { seen, got } = await watched({}, 100)
-    expect(got).toEqual({})
+    // What it looks for is there for some ten microseconds.
+    let seen = 0
+    for (let more = 0; more < 5 && seen === 0; more++) {
+      const look = await watched({}, 100)
+      expect(look.got).toEqual({})
+      seen = look.seen
+    }
     expect(seen).toBeGreaterThan(0)
     expect(ourFiles()).toEqual(before)
   })
