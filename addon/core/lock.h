@@ -8,7 +8,7 @@
 
 namespace caisson {
 
-// Opens (and makes) the file and locks it. A negative descriptor inside means that another holds it (`wait` false).
+// Opens (and makes) the file and locks it; what it has locked is what the path leads to then. A negative descriptor inside means that another holds it (`wait` false).
 Result<int> lock_file(const std::string& path, bool exclusive, bool wait);
 
 }  // namespace caisson

@@ -2,16 +2,10 @@
  * Locks between processes, by flock(2) on files: the kernel gives them back when their holder dies. They are asked for
  * again and again instead of waited for, so that no thread sleeps on one, and an abort is heard at once.
  */
-import { fstat, stat } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { CaissonError } from '../errors.js'
 import { addon } from '../native/addon.js'
-import { isMissing } from './files.js'
-
-const statOf = promisify(stat)
-const fstatOf = promisify(fstat)
 
 /** Milliseconds between two attempts: short at first, since most locks are held for less than one. */
 const FIRST_WAIT = 1
@@ -27,22 +21,10 @@ export interface Lock {
 
 /** Without waiting; undefined when another holds it. The file is made when it is missing. */
 export async function tryLock(file: string, exclusive: boolean): Promise<Lock | undefined> {
-  for (;;) {
-    const fd = await addon().lock(file, exclusive, false)
-    if (fd < 0) return undefined
-    const release = () => addon().closeFd(fd)
-    const remove = () => rm(file, { force: true }).finally(release)
-    // Its last holder may have renamed or removed it in the meantime: then this is a lock on nothing.
-    try {
-      const [ours, named] = await Promise.all([fstatOf(fd), statOf(file)])
-      if (ours.ino === named.ino && ours.dev === named.dev) return { fd, release, remove }
-    } catch (error) {
-      release()
-      if (!isMissing(error)) throw error
-      continue
-    }
-    release()
-  }
+  const fd = await addon().lock(file, exclusive, false)
+  if (fd < 0) return undefined
+  const release = () => addon().closeFd(fd)
+  return { fd, release, remove: () => rm(file, { force: true }).finally(release) }
 }
 
 /** Waits for it. */
