@@ -32,6 +32,7 @@ import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
 import { type ContainerFilter, type ContainerInfo, listContainers, writeState } from './runtime/container/registry.js'
 import { checkRestart } from './runtime/container/restart.js'
 import { updateLimits } from './runtime/container/update-limits.js'
+import { wrongState } from './runtime/container/wrong-state.js'
 import { tierOf } from './runtime/isolation/place.js'
 import { checkUpdate } from './runtime/options/check.js'
 import { announceExit, announceStart, type Subject } from './runtime/process/events.js'
@@ -59,15 +60,6 @@ export interface StopOptions {
 const containers = new Map<string, Container>()
 
 const STOP_GRACE = 10_000
-
-/** What to do about it when something is not possible in a state. */
-const STATE_HINTS: Record<ContainerState, string> = {
-  created: 'Call start() first.',
-  running: 'Nothing needs to be done: it runs.',
-  paused: 'Call resume() first.',
-  exited: 'Call start() to run it again.',
-  removed: 'Create a new container.',
-}
 
 export class Container extends EventEmitter implements AsyncDisposable {
   readonly id: string
@@ -516,18 +508,11 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   #mustRun(what: string): void {
     if (!this.#life.running || this.#removing) throw this.#wrongState(what)
-    if (this.state === 'paused' && what === 'exec')
-      throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: ${this.name} is paused`, {
-        stage: what,
-        hint: 'Call resume() first.',
-      })
+    if (this.state === 'paused' && what === 'exec') throw this.#wrongState(what)
   }
 
   #wrongState(what: string): CaissonError {
-    return new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: ${this.name} is ${this.state}`, {
-      stage: what,
-      hint: STATE_HINTS[this.#removing ? 'removed' : this.state],
-    })
+    return wrongState(what, this.name, this.state, this.#removing !== undefined)
   }
 }
 

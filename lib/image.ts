@@ -30,7 +30,6 @@ import { checkImageConfig } from './runtime/options/image-config.js'
 import { snapshotSweeper } from './snapshot/snapshots.js'
 import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
-import { readConfig } from './spec/image-config.js'
 import { type Platform, parsePlatform } from './spec/platform.js'
 import { roots } from './util/roots.js'
 
@@ -171,7 +170,6 @@ export class Image {
     options: UnpackOptions = {},
   ): Promise<Image> {
     checkImageConfig(config)
-    checkConfig(config)
     if (typeof source !== 'string') {
       const { archiveChunks } = await import('./runtime/container/archive.js')
       return Image.#fromArchive(archiveChunks(source, 'rootfs'), config, options)
@@ -393,35 +391,11 @@ export class Image {
         stage: 'image',
         hint: 'Use an image that was pulled, built, loaded, or made by Image.fromRootfs().',
       })
-    const { store } = await imageRoots()
-    const { storeLayer } = await import('./image/new-layer.js')
-    const { makeImage } = await import('./image/make.js')
-    const lease = await store.lease()
-    try {
-      const layer = await storeLayer(store, lease, { directory })
-      const history = { created_by: 'caisson Image.fromRootfs' }
-      const descriptor = await makeImage(store, lease, undefined, { config: this.config, layer, history })
-      await store.refs.keep(descriptor)
-      const stored = await readStored(store, descriptor)
-      this.#place = { ...this.#place, stored }
-      this.#id = stored.manifest.config.digest
-      return stored
-    } finally {
-      await lease.release()
-    }
-  }
-}
-
-/** Of the caller, in the shape that image-spec gives it. */
-function checkConfig(config: ImageConfig): void {
-  if (typeof config !== 'object' || config === null) throw invalidArgument('config', config, 'an object')
-  try {
-    readConfig({ ...config })
-  } catch (error) {
-    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', (error as CaissonError).message, {
-      stage: 'options',
-      hint: 'Write it as the config of an image: { Cmd: [...], Env: ["NAME=value"], User: "..." }.',
-    })
+    const { storeDirectory } = await import('./image/store-directory.js')
+    const made = await storeDirectory((await imageRoots()).store, directory, this.config)
+    this.#place = { ...this.#place, stored: made }
+    this.#id = made.manifest.config.digest
+    return made
   }
 }
 

@@ -1,6 +1,7 @@
 /** The configuration that a caller gives an image: what Docker and OCI call it, and nothing that only looks like it. */
 import { CaissonError } from '../../errors.js'
 import type { ImageConfig } from '../../spec/image.js'
+import { readConfig } from '../../spec/image-config.js'
 import { isObject, type Kind, object, text, texts } from './kinds.js'
 
 const KINDS: Record<keyof Required<ImageConfig>, Kind> = {
@@ -31,5 +32,18 @@ export function checkImageConfig(config: ImageConfig): void {
         hint: `It is written config.${known}.`,
       })
     KINDS[known as keyof ImageConfig](value, `config.${name}`)
+  }
+  checkValues(config)
+}
+
+/** By the rules for those that come with images. */
+function checkValues(config: ImageConfig): void {
+  try {
+    readConfig({ ...config })
+  } catch (error) {
+    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', (error as CaissonError).message, {
+      stage: 'options',
+      hint: 'Write it as the config of an image: { Cmd: [...], Env: ["NAME=value"], User: "..." }.',
+    })
   }
 }
