@@ -6,7 +6,7 @@ import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { freeze } from './cgroup/freezer.js'
 import { readStats, type Stats, statsEvery, withRate } from './cgroup/stats.js'
-import { type CommitOptions, commitContainer } from './commit.js'
+import { type CommitOptions, commitContainer, commitForFork } from './commit.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution } from './execution.js'
 import { Image } from './image.js'
@@ -376,7 +376,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#mustExist('fork')
     if (!Number.isInteger(count) || count < 1 || count > 1024)
       throw invalidArgument('count', count, 'an integer from 1 to 1024')
-    const image = await this.#still(true, () => commitContainer(this.#committed, {}, false))
+    const { image, hold } = await this.#still(true, () => commitForFork(this.#committed))
     const { name: _, ports, ...options } = this.#parts.options
     const given = { ...options, ...(ports ? { ports: ports.map(({ host: _, ...port }) => port) } : {}) }
     const made: Container[] = []
@@ -384,12 +384,16 @@ export class Container extends EventEmitter implements AsyncDisposable {
       for (let i = 0; i < count; i++) {
         const container = await Container.create(image, { ...given, command: this.#parts.command })
         made.push(container)
+        hold.take()
+        container.once('remove', () => void hold.release().catch((error) => process.emitWarning(error)))
         if (this.state === 'running') await container.start()
       }
       return made
     } catch (error) {
       await Promise.all(made.map((container) => container.remove({ force: true })))
       throw error
+    } finally {
+      await hold.release()
     }
   }
 

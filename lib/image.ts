@@ -378,7 +378,12 @@ export class Image {
 
   /** Internal: of unpacked layers, the topmost first, which somebody holds for as long as it is used. */
   static ofLayers(id: string, lower: readonly string[], config: ImageConfig): Image {
-    return new Image(id, config, { root: { lower, trees: [], hidden: [], config } })
+    return Image.ofRoot(id, { lower, trees: [], hidden: [], config })
+  }
+
+  /** Internal: of directories that somebody holds for as long as it is used. */
+  static ofRoot(id: string, root: ImageRoot): Image {
+    return new Image(id, root.config, { root })
   }
 
   /** Of a directory, a copy is packed. */

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import path from 'node:path'
 import { Readable } from 'node:stream'
-import { Container, Image, Wait } from '../../lib/index.js'
+import { Container, Image, run, Wait } from '../../lib/index.js'
 import { roots } from '../../lib/util/roots.js'
 
 describe('Container', () => {
@@ -275,5 +275,38 @@ describe('Container', () => {
       const greedy = await container.exec(['sh', '-c', 'x=x; while :; do x=$x$x; done'])
       expect(greedy).toMatchObject({ reason: 'oom', signal: 'SIGKILL' })
     }
+  })
+
+  test.each(['disk', 'memory'] as const)('goes on in forks, with its root in place and storage %s', async (storage) => {
+    await using container = await sleeper({ storage })
+    await container.start()
+    await container.exec(['sh', '-c', 'echo as it was > /file; rm -r /etc/ssl; mkdir -m 700 /srv/a; ln /file /srv/a/b'])
+    const forks = await container.fork(2)
+    try {
+      await container.fs.writeFile('/file', 'later')
+      const seen = async (fork: Container) =>
+        (await fork.exec(['sh', '-c', 'cat /file /srv/a/b; stat -c %a /srv/a; ls -d /etc/ssl'])).stdout
+      for (const fork of forks) expect(await seen(fork)).toBe('as it was\nas it was\n700\n')
+      const [one, other] = forks as [Container, Container]
+      await one.fs.writeFile('/file', 'mine')
+      expect(await other.fs.readFile('/file', 'utf8')).toBe('as it was\n')
+      // A fork has forks; what they stand on outlives it.
+      const [grandchild] = (await one.fork()) as [Container]
+      for (const fork of forks) await fork.remove({ force: true })
+      expect((await grandchild.exec(['ls', '-d', '/srv/a'])).stdout).toBe('/srv/a\n')
+      expect(await grandchild.fs.readFile('/file', 'utf8')).toBe('mine')
+      await grandchild.remove({ force: true })
+    } finally {
+      for (const fork of forks) await fork.remove({ force: true })
+    }
+  })
+
+  test('of the host is committed to an image of this process, which has no name', async () => {
+    await using container = await sleeper()
+    await container.start()
+    await container.fs.writeFile('/file', 'kept')
+    const made = await container.commit({ config: { Cmd: ['cat', '/file'] } })
+    expect({ digest: made.digest, output: (await run(made)).stdout }).toEqual({ digest: null, output: 'kept' })
+    await expect(container.commit({ tag: 'host:changed' })).rejects.toMatchObject({ code: 'ERR_CAISSON_UNSUPPORTED' })
   })
 })
