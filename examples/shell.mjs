@@ -4,7 +4,8 @@ import { Image, run } from 'caisson'
 
 const { stdin, stdout } = process
 const command = process.argv.length > 2 ? process.argv.slice(2) : ['sh']
-const size = { columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 }
+// A terminal may have no size.
+const size = { columns: stdout.columns || 80, rows: stdout.rows || 24 }
 
 const shell = run(await Image.host(), command, { tty: size, hostname: 'sandbox', env: { PS1: 'sandbox:$PWD# ' } })
 stdin.setRawMode?.(true)

@@ -65,7 +65,7 @@ export async function doctor(): Promise<Report> {
       report.tier = tier
     }
     findings.push(examineNetwork())
-    const bridges = await examineBridges()
+    const bridges = ground.usable ? await examineBridges() : undefined
     if (bridges) findings.push(bridges)
     const { finding, container } = examineEnvironment()
     findings.push(...(await examineStorage(data)), ...examineLimits(), finding)

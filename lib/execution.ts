@@ -123,8 +123,8 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   /** Sets the size of the terminal. */
   resize(columns: number, rows: number): void {
     for (const value of [columns, rows])
-      if (!Number.isInteger(value) || value < 1 || value > 0xffff)
-        throw invalidArgument('resize', value, 'a size from 1 to 65535')
+      if (!Number.isInteger(value) || value < 0 || value > 0xffff)
+        throw invalidArgument('resize', value, 'a size from 0 to 65535')
     this.#size = { columns, rows }
     if (this.#console && !this.#console.destroyed) addon().resize(this.#console.terminalFd, columns, rows)
   }

@@ -51,12 +51,13 @@ export const objectOf =
 export const environment = either('an object of variables, or an array of NAME=value', isObject, Array.isArray)
 
 export const terminal = either(
-  'true, false or { columns, rows } from 1 to 65535',
+  'true, false or { columns, rows } from 0 to 65535',
   (value) => typeof value === 'boolean',
   (value) => isObject(value) && [value.columns, value.rows].every(isExtent),
 )
 
-const isExtent = (value: unknown) => Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 0xffff
+/** 0: nobody knows, as a terminal says that was given no size. */
+const isExtent = (value: unknown) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff
 
 export const input = either(
   'a string, bytes or a Readable',

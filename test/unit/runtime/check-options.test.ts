@@ -50,7 +50,7 @@ describe('options', () => {
   test.each([
     [{ init: 'yes' }, 'init'],
     [{ tty: 1 }, 'tty'],
-    [{ tty: { columns: 0, rows: 1 } }, 'tty'],
+    [{ tty: { columns: -1, rows: 1 } }, 'tty'],
     [{ env: 'A=1' }, 'env'],
     [{ entrypoint: 'sh' }, 'entrypoint'],
     [{ labels: ['a=b'] }, 'labels'],
