@@ -107,9 +107,13 @@ describe('the examples', () => {
     child.stdout.on('data', (chunk) => {
       text += chunk
     })
-    while (!text.includes('sandbox:/')) await new Promise((resolve) => setTimeout(resolve, 20))
-    child.stdin.write('echo $((6 * 7)) $(hostname)\rexit 5\r')
-    const code = await new Promise((resolve) => child.once('close', resolve))
+    const ended = new Promise((resolve) => child.once('close', resolve))
+    const prompt = new Promise<void>((resolve) =>
+      child.stdout.on('data', () => text.includes('sandbox:/') && resolve()),
+    )
+    await Promise.race([prompt, ended])
+    child.stdin.end('echo $((6 * 7)) $(hostname)\rexit 5\r')
+    const code = await ended
     expect(text).toContain('42 sandbox')
     expect(code).toBe(5)
   })
