@@ -66,7 +66,7 @@ async function attempt(architecture) {
     complete ||= event.complete === true
   }
   const { files, attacks } = architecture === process.arch ? { files: FILES, attacks: ATTACKS } : ELSEWHERE
-  const pattern = `(integration/(${files.join('|')})|security/(${attacks.join('|')}))\\.test`
+  const pattern = `(integration/[a-z]+/(${files.join('|')})|security/(${attacks.join('|')}))\\.test`
   const jest = [
     'node_modules/jest/bin/jest.js',
     '--selectProjects',

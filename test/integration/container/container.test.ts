@@ -1,0 +1,312 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import path from 'node:path'
+import { Readable } from 'node:stream'
+import { Container, Image, run, Wait } from '../../../lib/index.js'
+import { roots } from '../../../lib/util/roots.js'
+
+describe('Container', () => {
+  let image: Image
+  beforeAll(async () => {
+    image = await Image.host()
+  })
+
+  const sleeper = (options = {}) => Container.create(image, { command: ['sleep', '1000'], ...options })
+
+  test('lives from created to removed', async () => {
+    const container = await Container.create(image, { command: ['sh', '-c', 'echo out; echo err >&2; exit 3'] })
+    expect(container.state).toBe('created')
+    expect(container.pid).toBeNull()
+    await container.start()
+    const result = await container.wait()
+    expect(result).toMatchObject({ exitCode: 3, reason: 'exit', stdout: 'out\n', stderr: 'err\n' })
+    expect(container.state).toBe('exited')
+    await container.remove()
+    expect(container.state).toBe('removed')
+  })
+
+  test('executes programs in it, each with its own verdict', async () => {
+    await using container = await sleeper()
+    await container.start()
+    const result = await container.exec(['sh', '-c', 'cat /proc/1/comm; exit 7'])
+    expect(result).toMatchObject({ exitCode: 7, stdout: 'sleep\n', reason: 'exit' })
+    const slow = await container.exec(['sh', '-c', 'setsid sleep 1000 & sleep 1000'], { timeout: 100 })
+    expect(slow).toMatchObject({ reason: 'timeout', exitCode: null, signal: 'SIGKILL' })
+    const alive = (await container.top()).filter((process) => process.state !== 'Z')
+    expect(alive.map((process) => process.args)).toEqual([['sleep', '1000']])
+  })
+
+  test('is stopped with grace, then killed', async () => {
+    await using polite = await Container.create(image, {
+      command: ['sh', '-c', 'trap "echo bye; exit 5" TERM; echo up; while :; do sleep 0.05; done'],
+    })
+    await polite.start()
+    await polite.waitFor(Wait.log(/up/))
+    await polite.stop()
+    expect(await polite.wait()).toMatchObject({ exitCode: 5, stdout: 'up\nbye\n' })
+    await using stubborn = await sleeper()
+    await stubborn.start()
+    await stubborn.stop({ timeout: 50 })
+    expect(await stubborn.wait()).toMatchObject({ exitCode: null, signal: 'SIGKILL', reason: 'signal' })
+  })
+
+  test('freezes and thaws', async () => {
+    await using container = await Container.create(image, {
+      command: ['sh', '-c', 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done'],
+    })
+    await container.start()
+    await container.waitFor(Wait.log(/^3$/m))
+    await container.pause()
+    expect(container.state).toBe('paused')
+    const count = async () => {
+      let lines = 0
+      for await (const _ of container.logs()) lines++
+      return lines
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const before = await count()
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    expect(await count()).toBe(before)
+    await container.resume()
+    await container.waitFor(Wait.log(new RegExp(`^${before + 3}$`, 'm')))
+  })
+
+  test('shows and changes its files, running or not', async () => {
+    await using container = await Container.create(image, { command: ['sleep', '1000'], files: { '/app/a.txt': 'a' } })
+    await container.fs.writeFile('/early', 'before the start')
+    await container.start()
+    expect(await container.fs.readFile('/early', 'utf8')).toBe('before the start')
+    expect(await container.fs.readFile('/app/a.txt', 'utf8')).toBe('a')
+    await container.fs.mkdir('/data/deep', { recursive: true })
+    await container.fs.writeFile('/data/deep/b', Buffer.from([0, 255]), { mode: 0o600 })
+    expect((await container.exec(['od', '-An', '-tx1', '/data/deep/b'])).stdout.trim()).toBe('00 ff')
+    expect(await container.fs.readdir('/data')).toEqual(['deep'])
+    const status = await container.fs.stat('/data/deep/b')
+    expect(status).toMatchObject({ size: 2, uid: 0 })
+    expect(status.mode & 0o777).toBe(0o600)
+    expect(status.isFile()).toBe(true)
+    await container.fs.symlink('deep/b', '/data/link')
+    await container.fs.rename('/data/link', '/data/renamed')
+    expect(await container.fs.readlink('/data/renamed')).toBe('deep/b')
+    await container.fs.chmod('/data/renamed', 0o644)
+    await container.fs.chown('/data/deep/b', 5, 6)
+    expect(await container.fs.stat('/data/deep/b')).toMatchObject({ uid: 5, gid: 6 })
+    await container.kill()
+    expect(await container.fs.readFile('/data/renamed')).toEqual(Buffer.from([0, 255]))
+    await container.fs.rm('/data', { recursive: true })
+    await expect(container.fs.stat('/data')).rejects.toMatchObject({
+      code: 'ERR_CAISSON_FILE',
+      cause: { code: 'ENOENT' },
+    })
+    await container.start()
+    expect((await container.exec(['ls', '/data'])).exitCode).toBe(2)
+  })
+
+  test('says what it uses and what runs in it', async () => {
+    await using container = await sleeper({ limits: { memory: '64m', pids: 20 } })
+    await container.start()
+    const stats = await container.stats()
+    expect(stats).toMatchObject({ pids: 1, pidsLimit: 20, memoryLimitBytes: 64 * 1024 * 1024 })
+    expect(stats.memoryBytes).toBeGreaterThan(0)
+    // The exec is seen a moment before the kernel has set the new command line.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const [process] = await container.top()
+    expect(process).toMatchObject({ containerPid: 1, args: ['sleep', '1000'], uid: userInfo().uid })
+    await container.update({ limits: { pids: 30 } })
+    expect((await container.stats()).pidsLimit).toBe(30)
+    expect(container.inspect()).toMatchObject({ state: { running: true, pid: container.pid }, tier: 'namespaces' })
+  })
+
+  test('is connected to without a published port', async () => {
+    await using container = await Container.create(image, {
+      command: ['python3', '-m', 'http.server', '8000', '--bind', '127.0.0.1'],
+      workdir: '/usr/share/perl5',
+    })
+    await container.start()
+    await container.waitFor(Wait.http('/', { port: 8000 }))
+    const socket = await container.connect(8000)
+    socket.write('GET / HTTP/1.0\r\n\r\n')
+    let text = ''
+    for await (const chunk of socket) text += chunk
+    expect(text).toMatch(/^HTTP\/1.0 200/)
+    await expect(container.connect(8001)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } })
+  })
+
+  test('a name of a dead owner is free, for one', async () => {
+    const names = path.join(roots().run, 'names')
+    mkdirSync(names, { recursive: true })
+    for (let round = 0; round < 5; round++) {
+      writeFileSync(path.join(names, 'inherited'), `999999-dead\n${'0'.repeat(64)}\n`)
+      const results = await Promise.allSettled([1, 2, 3].map(() => sleeper({ name: 'inherited' })))
+      const made = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+      expect(made.length).toBe(1)
+      expect((await Container.list({ name: 'inherited' })).map(({ id }) => id)).toEqual([made[0]?.id])
+      for (const container of made) await container.remove()
+    }
+  })
+
+  test('states that do not fit are coded errors', async () => {
+    await using container = await sleeper({ name: 'taken' })
+    await expect(sleeper({ name: 'taken' })).rejects.toMatchObject({ code: 'ERR_CAISSON_NAME_IN_USE' })
+    await expect(container.exec(['true'])).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
+    await expect(container.pause()).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
+    await container.start()
+    await expect(container.start()).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
+    await expect(container.remove()).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
+    await Promise.all([container.remove({ force: true }), container.remove({ force: true })])
+    expect(await Container.list({ name: 'taken' })).toEqual([])
+  })
+
+  test('starts again by its policy', async () => {
+    await using container = await Container.create(image, {
+      command: ['sh', '-c', 'echo run; exit 1'],
+      restart: { onFailure: 2 },
+    })
+    const ends: number[] = []
+    container.on('exit', (result) => ends.push(result.exitCode))
+    await container.start()
+    for (let i = 0; i < 100 && ends.length < 3; i++) await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(ends).toEqual([1, 1, 1])
+    expect(container.inspect().state.restarts).toBe(2)
+  })
+
+  test('is watched by its health check', async () => {
+    await using container = await sleeper({
+      healthcheck: { test: 'test -e /tmp/healthy', interval: 30, retries: 2, timeout: '1s' },
+    })
+    const states: string[] = []
+    container.on('health', (state) => states.push(state))
+    await container.start()
+    expect(container.health).toBe('starting')
+    await container.fs.writeFile('/tmp/healthy', '')
+    await container.waitFor(Wait.healthy({ timeout: '5s' }))
+    await container.fs.rm('/tmp/healthy')
+    for (let i = 0; i < 100 && container.health === 'healthy'; i++)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(states).toEqual(['healthy', 'unhealthy'])
+  })
+
+  test('who waits may give up, and the container goes on', async () => {
+    await using container = await sleeper()
+    await container.start()
+    const given = { name: 'CaissonError', code: 'ERR_CAISSON_ABORTED' }
+    await expect(container.wait({ signal: AbortSignal.timeout(20) })).rejects.toMatchObject(given)
+    await expect(container.stop({ timeout: '1m', signal: AbortSignal.timeout(20) })).rejects.toMatchObject(given)
+    await expect(container.waitFor(Wait.port(81), { signal: AbortSignal.timeout(20) })).rejects.toMatchObject(given)
+    await expect(container.connect(81, { signal: AbortSignal.abort() })).rejects.toMatchObject(given)
+    expect(container.state).toBe('running')
+    await using other = await sleeper()
+    await expect(other.start({ signal: AbortSignal.abort() })).rejects.toMatchObject(given)
+    await expect(Container.create(image, { signal: AbortSignal.abort() })).rejects.toMatchObject(given)
+    expect(other.state).toBe('created')
+  })
+
+  test('nobody waits for what will never be', async () => {
+    const invalid = { code: 'ERR_CAISSON_INVALID_STATE' }
+    const removed = await sleeper()
+    const waiting = expect(removed.wait()).rejects.toMatchObject(invalid)
+    await removed.remove()
+    await waiting
+    await expect(removed.fs.readFile('/etc/passwd')).rejects.toMatchObject(invalid)
+    expect(() => removed.logs()).toThrow(expect.objectContaining(invalid))
+    await using container = await sleeper()
+    await expect(container.stats()).rejects.toMatchObject(invalid)
+    await container.start()
+    await expect(container.waitFor(Wait.healthy())).rejects.toMatchObject({ code: 'ERR_CAISSON_WAIT' })
+    await expect(container.waitFor(Wait.port(81), { timeout: 50 })).rejects.toMatchObject({ code: 'ERR_CAISSON_WAIT' })
+  })
+
+  test('strategies, filters and changes that make no sense are told', async () => {
+    const wrong = { code: 'ERR_CAISSON_INVALID_ARGUMENT' }
+    for (const make of [() => Wait.port(0), () => Wait.http('x'), () => Wait.command([]), () => Wait.log(5 as never)])
+      expect(make).toThrow(expect.objectContaining(wrong))
+    await expect(Container.list({ status: 'running' } as never)).rejects.toMatchObject(wrong)
+    await using container = await sleeper({ labels: { of: 'filters' } })
+    const found = async (filter: object) => (await Container.list({ labels: { of: 'filters' }, ...filter })).length
+    expect([await found({ state: 'created' }), await found({ state: ['running', 'exited'] })]).toEqual([1, 0])
+    expect([await found({ id: container.id.slice(0, 12) }), await found({ id: 'none' })]).toEqual([1, 0])
+    await expect(container.update({ memory: '64m' } as never)).rejects.toMatchObject(wrong)
+    await expect(container.update({ limits: { mem: '64m' } } as never)).rejects.toMatchObject(wrong)
+    for (const options of [{ tail: 'x' }, { tail: -1 }, { since: 'yesterday or so' }])
+      expect(() => container.logs(options as never)).toThrow(expect.objectContaining(wrong))
+  })
+
+  test('the log is asked as docker asks it', async () => {
+    await using container = await Container.create(image, { command: ['sh', '-c', 'echo one; echo two'] })
+    await container.start()
+    await container.wait()
+    for (const options of [{ tail: 'all' as const }, { since: '10m' }, { since: new Date(0).toISOString() }]) {
+      let text = ''
+      for await (const { data } of container.logs(options)) text += data
+      expect(text).toBe('one\ntwo\n')
+    }
+  })
+
+  test('files fail as those of fs/promises do', async () => {
+    await using container = await sleeper()
+    const { fs } = container
+    await fs.mkdir('/data/sub', { recursive: true })
+    await fs.writeFile('/data/x', Readable.from(['from ', Buffer.from('a stream')]), { mode: '640' })
+    expect(await fs.readFile('/data/x', 'utf8')).toBe('from a stream')
+    await fs.chmod('/data/x', '600')
+    expect((await fs.stat('/data/x')).mode & 0o777).toBe(0o600)
+    const code = (promise: Promise<unknown>) =>
+      promise.then(
+        () => 'none',
+        (error) => error.cause?.code ?? error.code,
+      )
+    expect(await code(fs.rm('/data'))).toBe('EISDIR')
+    expect(await code(fs.rm('/data/sub'))).toBe('EISDIR')
+    expect(await code(fs.readFile('/data'))).toBe('EISDIR')
+    expect(await code(fs.readFile('/data/none'))).toBe('ENOENT')
+    for (const wrong of [
+      fs.writeFile('/data/y', 5 as never),
+      fs.chmod('/data/x', 'u+x'),
+      fs.chown('/data/x', -1, 0),
+      fs.writeFile('/data/y', '', { mode: 0o100000 }),
+    ])
+      expect(await code(wrong)).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+  })
+
+  test('an exec that takes more memory than there is ends for that reason', async () => {
+    for (let round = 0; round < 5; round++) {
+      await using container = await sleeper({ limits: { memory: '32m' } })
+      await container.start()
+      const greedy = await container.exec(['sh', '-c', 'x=x; while :; do x=$x$x; done'])
+      expect(greedy).toMatchObject({ reason: 'oom', signal: 'SIGKILL' })
+    }
+  })
+
+  test.each(['disk', 'memory'] as const)('goes on in forks, with its root in place and storage %s', async (storage) => {
+    await using container = await sleeper({ storage })
+    await container.start()
+    await container.exec(['sh', '-c', 'echo as it was > /file; rm -r /etc/ssl; mkdir -m 700 /srv/a; ln /file /srv/a/b'])
+    const forks = await container.fork(2)
+    try {
+      await container.fs.writeFile('/file', 'later')
+      const seen = async (fork: Container) =>
+        (await fork.exec(['sh', '-c', 'cat /file /srv/a/b; stat -c %a /srv/a; ls -d /etc/ssl'])).stdout
+      for (const fork of forks) expect(await seen(fork)).toBe('as it was\nas it was\n700\n')
+      const [one, other] = forks as [Container, Container]
+      await one.fs.writeFile('/file', 'mine')
+      expect(await other.fs.readFile('/file', 'utf8')).toBe('as it was\n')
+      // A fork has forks; what they stand on outlives it.
+      const [grandchild] = (await one.fork()) as [Container]
+      for (const fork of forks) await fork.remove({ force: true })
+      expect((await grandchild.exec(['ls', '-d', '/srv/a'])).stdout).toBe('/srv/a\n')
+      expect(await grandchild.fs.readFile('/file', 'utf8')).toBe('mine')
+      await grandchild.remove({ force: true })
+    } finally {
+      for (const fork of forks) await fork.remove({ force: true })
+    }
+  })
+
+  test('of the host is committed to an image of this process, which has no name', async () => {
+    await using container = await sleeper()
+    await container.start()
+    await container.fs.writeFile('/file', 'kept')
+    const made = await container.commit({ config: { Cmd: ['cat', '/file'] } })
+    expect({ digest: made.digest, output: (await run(made)).stdout }).toEqual({ digest: null, output: 'kept' })
+    await expect(container.commit({ tag: 'host:changed' })).rejects.toMatchObject({ code: 'ERR_CAISSON_UNSUPPORTED' })
+  })
+})

@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { Cgroup } from '../../../lib/index.js'
+
+describe('Cgroup', () => {
+  const children: ChildProcess[] = []
+  afterEach(() => {
+    for (const child of children.splice(0)) child.kill('SIGKILL')
+  })
+  const start = (script: string) => {
+    const child = spawn('sh', ['-c', script], { stdio: 'ignore' })
+    children.push(child)
+    return child as ChildProcess & { pid: number }
+  }
+
+  test('limits, counts, freezes and kills processes that are no containers', async () => {
+    await using group = await Cgroup.create('any', { pids: 5, memory: '64m' })
+    expect(group.controllers).toEqual(expect.arrayContaining(['memory', 'pids']))
+    const child = start('sleep 1000 & sleep 1000 & wait')
+    await group.add(child.pid)
+    expect(await group.procs()).toContain(child.pid)
+    const stats = await group.stats()
+    expect(stats).toMatchObject({ pidsLimit: 5, memoryLimitBytes: 64 * 1024 * 1024 })
+    await group.set({ pids: 9 })
+    expect((await group.stats()).pidsLimit).toBe(9)
+    await group.freeze()
+    await group.thaw()
+    await group.freeze()
+    await group.kill()
+    expect(await group.procs()).toEqual([])
+    for (let i = 0; i < 100 && child.signalCode === null; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+    expect(child.signalCode).toBe('SIGKILL')
+  })
+
+  test('tells what happens', async () => {
+    const group = await Cgroup.create('watched')
+    const seen: string[] = []
+    const watching = (async () => {
+      for await (const { type } of group.events()) seen.push(type)
+    })()
+    const until = async (type: string) => {
+      for (let i = 0; i < 200 && !seen.includes(type); i++) await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    const child = start('exec sleep 1000')
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    await group.add(child.pid)
+    await until('populated')
+    await group.freeze()
+    await until('frozen')
+    await group.thaw()
+    await until('thawed')
+    await group.kill()
+    await until('empty')
+    await group.remove()
+    await watching
+    expect(seen).toEqual(['populated', 'frozen', 'thawed', 'empty', 'removed'])
+  })
+
+  test('of a process and the root', async () => {
+    const mine = await Cgroup.of(process.pid)
+    expect(readFileSync('/proc/self/cgroup', 'utf8')).toMatch(new RegExp(`:${mine.path}$`, 'm'))
+    const root = await Cgroup.root()
+    expect(['unified', 'hybrid', 'legacy']).toContain(root.mode)
+    expect((await root.children()).length).toBeGreaterThanOrEqual(0)
+    await expect(Cgroup.of(2 ** 22)).rejects.toMatchObject({ code: 'ERR_CAISSON_CGROUP' })
+  })
+
+  test('refuses names and limits that are wrong, and names that are taken', async () => {
+    for (const name of ['', '../../up', 'a/b', 'cgroup.procs', 'x\n'])
+      await expect(Cgroup.create(name)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
+    await using group = await Cgroup.create('once')
+    await expect(Cgroup.create('once')).rejects.toMatchObject({ code: 'ERR_CAISSON_NAME_IN_USE' })
+    await group.remove()
+    expect(existsSync(`/sys/fs/cgroup${group.path}`)).toBe(false)
+  })
+
+  test('what goes wrong has a code, and advice that fits', async () => {
+    const group = await Cgroup.create('advice')
+    await expect(group.set({ pid: 5 } as never)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
+    await expect(group.add(4_194_303)).rejects.toMatchObject({
+      code: 'ERR_CAISSON_CGROUP',
+      hint: expect.stringContaining('no such process'),
+    })
+    await group.remove()
+    await expect(group.procs()).rejects.toMatchObject({ code: 'ERR_CAISSON_CGROUP', name: 'CaissonError' })
+    await expect(Cgroup.create('advice', { Memory: 1 } as never)).rejects.toMatchObject({
+      code: 'ERR_CAISSON_INVALID_ARGUMENT',
+    })
+  })
+})
