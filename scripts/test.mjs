@@ -54,6 +54,10 @@ function jest(project, around = []) {
   rmSync(report, { force: true })
   // The cache goes along into the virtual machine, where to transform the sources again would take a minute.
   const args = [JEST, '--selectProjects', project, '--cacheDirectory', '.cache/jest']
+  // What a test that failed has left behind must not keep the others from being counted.
+  args.push('--forceExit')
+  // Builds wait for mirrors and disks most of their time.
+  if (project === 'integration') args.push('--maxWorkers=2')
   // The machine's own network is one, and what a process holds is measured alone.
   if (project === 'network' || project === 'endurance') args.push('--runInBand')
   const env = { CAISSON_KILL_ROUNDS: KILL_ROUNDS, ...process.env }
@@ -74,7 +78,7 @@ function asUser() {
   const env = { CAISSON_KILL_ROUNDS: process.env.CAISSON_KILL_ROUNDS ?? KILL_ROUNDS }
   const projects = (...names) => {
     const cache = path.join(places, 'jest')
-    return [JEST, '--selectProjects', ...names, '--cacheDirectory', cache, '--json']
+    return [JEST, '--selectProjects', ...names, '--cacheDirectory', cache, '--forceExit', '--json']
   }
   const passes = [
     { bare: false, choice: ['--testPathIgnorePatterns', FOR_ROOT] },
