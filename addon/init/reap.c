@@ -106,7 +106,8 @@ _Noreturn void attend(struct context *c, long child) {
     for (;;) {
       int of_this;
       long pid = SYS(wait4, -1, &of_this, WNOHANG, NULL);
-      if (pid == -E_CHILD) end_as(status);
+      /* Nobody waits for who hangs here: once there is a status any error is the end. */
+      if (pid == -E_CHILD || (pid < 0 && reaped)) end_as(status);
       if (pid <= 0) break;
       /* A child that forked once more left its place to the new one, which may end before it. */
       if (pid == child) reaped = 1;

@@ -169,6 +169,8 @@ export interface NativeReport {
   stderr: Buffer
   truncated: boolean
   collected: string[]
+  /** Of Running, not of the addon: its end was asked for here, so `stopped` is no failure of ours. */
+  asked?: boolean
 }
 
 export type NativeEvent =

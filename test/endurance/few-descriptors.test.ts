@@ -9,7 +9,7 @@ function withDescriptors(limit: number, script: string) {
 }
 
 test('with descriptors for a few, forty at once either run or say what is missing', () => {
-  const few = withDescriptors(64, 'few-descriptors.mjs')
+  const few = withDescriptors(96, 'few-descriptors.mjs')
   expect(few).toMatchObject({ after: 0, usable: 'usable\n' })
   expect(few.ran).toBeGreaterThan(0)
   expect(Object.keys(few.codes)).toEqual(['ERR_CAISSON_RESOURCE_EXHAUSTED'])

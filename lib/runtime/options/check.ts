@@ -14,6 +14,7 @@ import { checkSignal } from '../process/verdict.js'
 import { checkEgress } from './egress.js'
 import {
   abortSignal,
+  anyText,
   duration,
   either,
   elsewhere,
@@ -113,7 +114,7 @@ const CONTAINER: Kinds<ContainerOptions & ExecOptions> = {
   hostname: text,
   domainname: text,
   entrypoint: texts,
-  labels: objectOf(text),
+  labels: objectOf(anyText),
   init: flag,
   stopSignal: signal,
   stopTimeout: duration,

@@ -22,6 +22,7 @@ export const isTexts = (value: unknown): value is string[] => Array.isArray(valu
 export const elsewhere: Kind = () => undefined
 export const flag = kind('true or false', (value) => typeof value === 'boolean')
 export const text = kind('a string without NUL', isText)
+export const anyText = kind('a string', (value) => typeof value === 'string')
 export const number = kind('a number', (value) => typeof value === 'number')
 export const object = kind('an object', isObject)
 export const list = kind('an array', Array.isArray)

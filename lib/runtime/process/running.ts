@@ -34,6 +34,7 @@ export class Running {
   events: RunningEvents
   readonly #process: NativeProcess
   #over = false
+  #asked = false
 
   constructor(request: NativeRequest | NativeInstance, events: RunningEvents = {}) {
     this.events = events
@@ -55,6 +56,7 @@ export class Running {
           return addon().closeFd(event[1])
         case 'ended':
           this.#over = true
+          event[1].asked = this.#asked
           return end(event[1])
       }
     })
@@ -66,7 +68,9 @@ export class Running {
 
   /** Everything in its cgroup dies; the report gives the cause. */
   kill(cause: NativeCause): void {
-    if (!this.#over) addon().kill(this.#process, cause)
+    if (this.#over) return
+    this.#asked = true
+    addon().kill(this.#process, cause)
   }
 
   signal(number: number): void {

@@ -95,7 +95,7 @@ export function verdictOfCall(
   files: AccountFiles,
   notes: readonly Note[],
 ): ExecResult | CaissonError {
-  if (!report.failure || report.cause !== 'stopped') return verdict(report, files, notes)
+  if (!report.failure || report.cause !== 'stopped' || !report.asked) return verdict(report, files, notes)
   return withText({
     exitCode: null,
     signal: 'SIGKILL',
