@@ -293,12 +293,12 @@ ADD --checksum=${commit} ${address}#v1 /three
     const context = contextOf({ 'd/file': 'in' })
     symlinkSync(path.join(outside, 'secret'), path.join(context, 'link'))
     symlinkSync(outside, path.join(context, 'dir'))
-    symlinkSync('../../../../../../../../etc/passwd', path.join(context, 'up'))
+    symlinkSync('../../../../../../../etc/passwd', path.join(context, 'up'))
     const { image } = await build('COPY . /all', { context })
     expect(await inside(image, 'test -h /all/link && test -h /all/dir && cat /all/dir/secret 2>&1')).toContain(
       'No such',
     )
-    for (const source of ['link', 'dir/secret', 'dir', 'up', '../../secret']) {
+    for (const source of ['link', 'dir/secret', 'dir', 'up', '../secret']) {
       const error = await failure(build(`COPY ${source} /x`, { context }))
       expect([source, error.code, error.location?.line]).toEqual([source, 'ERR_CAISSON_DOCKERFILE', 2])
     }

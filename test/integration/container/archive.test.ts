@@ -239,7 +239,7 @@ describe('a guest that swaps a directory for a link while archives come and go',
 
   const links: Array<[name: string, link: (outside: string) => string]> = [
     ['absolute', (outside) => outside],
-    ['upwards', (outside) => `${'../../'.repeat(12)}${outside.slice(1)}`],
+    ['upwards', (outside) => `${'../'.repeat(12)}${outside.slice(1)}`],
     ['through /proc', (outside) => `/proc/1/root${outside}`],
   ]
 

@@ -21,7 +21,7 @@ describe('volumes', () => {
     writeFileSync(path.join(root, 'srv/data/file'), 'from the image', { mode: 0o640 })
     symlinkSync('/etc/passwd', path.join(root, 'srv/data/link'))
     symlinkSync('/../../../etc', path.join(root, 'srv/out'))
-    filled = await Image.fromRootfs(root, { Volumes: { '/srv/data': {}, '/proc/x': {}, '../../up': {} } } as never)
+    filled = await Image.fromRootfs(root, { Volumes: { '/srv/data': {}, '/proc/x': {}, '../up': {} } } as never)
   })
   afterAll(async () => {
     for (const volume of await Volume.list()) if (volume.name.includes(`-${process.pid}`)) await volume.remove()
@@ -75,7 +75,7 @@ describe('volumes', () => {
     // Many at the same moment are one.
     const all = await Promise.all(Array.from({ length: 10 }, () => Volume.create({ name: name('race') })))
     expect(new Set(all.map((volume) => volume.created.getTime())).size).toBe(1)
-    for (const wrong of [{ name: '../../x' }, { name: '' }, { name: 'a/b' }, { nmae: 'x' }, { labels: 3 }])
+    for (const wrong of [{ name: '../x' }, { name: '' }, { name: 'a/b' }, { nmae: 'x' }, { labels: 3 }])
       await expect(Volume.create(wrong as never)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
   })
 
@@ -123,7 +123,7 @@ describe('volumes', () => {
 
   test('options that mean nothing for them', async () => {
     const wrong = [
-      { source: '../../x' },
+      { source: '../x' },
       { source: '/abs' },
       { size: '1m' },
       { propagation: 'shared' },

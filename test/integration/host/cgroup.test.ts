@@ -66,7 +66,7 @@ describe('Cgroup', () => {
   })
 
   test('refuses names and limits that are wrong, and names that are taken', async () => {
-    for (const name of ['', '../../up', 'a/b', 'cgroup.procs', 'x\n'])
+    for (const name of ['', '../up', 'a/b', 'cgroup.procs', 'x\n'])
       await expect(Cgroup.create(name)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
     await using group = await Cgroup.create('once')
     await expect(Cgroup.create('once')).rejects.toMatchObject({ code: 'ERR_CAISSON_NAME_IN_USE' })

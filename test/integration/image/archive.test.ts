@@ -229,7 +229,7 @@ function oldDocker(image: MadeImage, changes: Partial<Record<string, Member | un
   const name = `${image.config.digest.slice(7)}.json`
   const members: Record<string, Member | undefined> = {
     layer: { name: 'aaa/layer.tar', data: archive },
-    link: { name: 'bbb/layer.tar', type: '2', link: '../../aaa/layer.tar' },
+    link: { name: 'bbb/layer.tar', type: '2', link: '../aaa/layer.tar' },
     config: { name, data: config },
     manifest: {
       name: 'manifest.json',
@@ -283,7 +283,7 @@ describe('an archive of the old form', () => {
     ],
     [
       'with a link out of it',
-      { link: { name: 'bbb/layer.tar', type: '2', link: '../../../../etc/passwd' } },
+      { link: { name: 'bbb/layer.tar', type: '2', link: '../../../etc/passwd' } },
       'ERR_CAISSON_IMAGE_ARCHIVE',
     ],
     [

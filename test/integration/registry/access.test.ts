@@ -97,7 +97,7 @@ else echo "credentials not found in native keychain"; exit 1; fi
     expect(await outcome({ REGISTRY_AUTH_FILE: store_, PATH })).toBe('no error')
     const missing = file('missing.json', { credsStore: 'nothing-such' })
     expect(await outcome({ REGISTRY_AUTH_FILE: missing, PATH })).toBe('ERR_CAISSON_REGISTRY_CONFIG')
-    const evil = file('evil.json', { credsStore: '../../../bin/sh' })
+    const evil = file('evil.json', { credsStore: '../../bin/sh' })
     expect(await outcome({ REGISTRY_AUTH_FILE: evil, PATH })).toBe('ERR_CAISSON_REGISTRY_CONFIG')
     const broken = path.join(directory, 'broken.json')
     writeFileSync(broken, '{"auths": s3cret')
