@@ -64,16 +64,33 @@ function delegate(uid, gid) {
   })
 }
 
-/** What the command has left running there, podman's pause process for one, is ended, and told. */
-function endLeftovers(directory) {
-  if (!existsSync(directory)) return
-  for (const pid of readFileSync(path.join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
+const pause = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+
+/** Processes there, by number. What has ended already only waits for whoever is its parent now, and does not count. */
+function running(directory) {
+  const found = new Map()
+  if (!existsSync(directory)) return found
+  for (const pid of readFileSync(path.join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean))
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
-      // What has ended already only waits for whoever is its parent now.
-      if (command === '') continue
-      console.error(`left running by ${USER}: ${pid} ${command}`)
-      process.kill(Number(pid), 'SIGKILL')
+      if (command !== '') found.set(Number(pid), command)
+    } catch {
+      // It has ended by itself.
+    }
+  return found
+}
+
+/** Watchdogs have work to do when their owners have ended. */
+const GRACE_MS = 5000
+
+/** What the command has left running there, podman's pause process for one, is ended, and told. */
+function endLeftovers(directories) {
+  const all = () => new Map(directories.flatMap((directory) => [...running(directory)]))
+  for (const end = Date.now() + GRACE_MS; all().size > 0 && Date.now() < end; ) pause(50)
+  for (const [pid, command] of all()) {
+    console.error(`left running by ${USER}: ${pid} ${command}`)
+    try {
+      process.kill(pid, 'SIGKILL')
     } catch {
       // It has ended by itself.
     }
@@ -91,7 +108,7 @@ function removeCgroup(directory) {
     } catch (error) {
       if (error.code === 'ENOENT') return undefined
       if (attempt === 20) return console.error(`${directory}: ${error.message}`)
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+      pause(100)
     }
 }
 
@@ -125,7 +142,7 @@ export function spawnAsUser(command, { bare = false, machine = false, setup, aro
   try {
     return spawnSync(file, args, { cwd: root, ...options, env })
   } finally {
-    for (const top of cgroups) endLeftovers(path.join(top, 'main'))
+    endLeftovers(cgroups.map((top) => path.join(top, 'main')))
     for (const top of cgroups) removeCgroup(top)
     if (elsewhere) rmSync(elsewhere, { recursive: true })
   }

@@ -79,7 +79,9 @@ describe('egress', () => {
       ]
       const { answers, egress } = await asking(places, { egress: { allow } })
       expect(answers).toEqual(['1000 bytes', expect.stringMatching(/^ECONN/), '1000 bytes', 'no name', 'no name'])
-      expect(egress).toEqual({ connections: 2, open: 0, denied: 2, sentBytes: 2000, receivedBytes: 20 })
+      expect(egress).toMatchObject({ connections: 2, open: 0, sentBytes: 2000, receivedBytes: 20 })
+      // One for each name, or two where a slow machine asks for both kinds of addresses far apart.
+      expect([2, 3, 4]).toContain(egress?.denied)
     } finally {
       server.stop()
       other.stop()
