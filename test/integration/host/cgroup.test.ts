@@ -16,7 +16,8 @@ describe('Cgroup', () => {
   test('limits, counts, freezes and kills processes that are no containers', async () => {
     await using group = await Cgroup.create('any', { pids: 5, memory: '64m' })
     expect(group.controllers).toEqual(expect.arrayContaining(['memory', 'pids']))
-    const child = start('sleep 1000 & sleep 1000 & wait')
+    // What it starts before it is in the group is not: it waits for that.
+    const child = start('sleep 0.3; sleep 1000 & sleep 1000 & wait')
     await group.add(child.pid)
     expect(await group.procs()).toContain(child.pid)
     const stats = await group.stats()
