@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 
 constexpr auto TRACED_LIMIT = milliseconds(200);
 constexpr int CLEAN_ATTEMPTS = 500;
+constexpr auto BLIND_PAUSE = milliseconds(10);
 
 // struct pidfd_info of linux/pidfd.h, as far as it went when it came to have an exit code (Linux 6.15).
 struct PidfdInfo {
@@ -58,6 +59,20 @@ class Reaper final : public Supervisor::Source {
 };
 
 }  // namespace
+
+void Process::watch_exit() {
+  if (exit_.start(EPOLLIN)) return;
+  give_up("epoll_ctl", errno);
+  look_for_exit();
+}
+
+void Process::look_for_exit() {
+  Supervisor::shared().at(Supervisor::Clock::now() + BLIND_PAUSE, [this, self = self_] {
+    if (ended_) return;
+    on_exit(0);
+    look_for_exit();
+  });
+}
 
 void Process::on_exit(uint32_t) {
   exited_at_ = Supervisor::Clock::now();
