@@ -5,7 +5,6 @@ import { readFileSync } from 'node:fs'
 import { Container, Image, Pool, run } from 'caisson'
 
 const image = await Image.host()
-const own = `load-${process.pid}`
 const data = [{ type: 'volume', target: '/data' }]
 
 /** A container's life, with `use` in the middle. */
@@ -20,8 +19,8 @@ async function living(options, use) {
 const KINDS = {
   orphan: () => run(image, ['sh', '-c', 'setsid sleep 1000 & true']),
   limits: () => run(image, ['sleep', '0.02'], { limits: { memory: '64m', cpus: 1 } }),
-  life: () =>
-    living({ name: own, init: true }, async (container) => {
+  life: (at) =>
+    living({ name: `load-${process.pid}-${at}`, init: true }, async (container) => {
       await container.exec(['true'])
       await container.fs.writeFile('/x', 'y')
       await container.restart({ timeout: 0 })
@@ -49,8 +48,8 @@ const KINDS = {
     }),
 }
 
-for (const kind of process.argv.slice(2)) {
-  const again = () => KINDS[kind]().then(again)
+for (const [at, kind] of process.argv.slice(2).entries()) {
+  const again = () => KINDS[kind](at).then(again)
   again()
 }
 console.log('busy')

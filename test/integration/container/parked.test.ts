@@ -116,7 +116,10 @@ describe('what waits for the next exec', () => {
     'may be killed by anybody: the next one starts',
     async () => {
       await someWait()
-      for (const pid of parked()) process.kill(pid, 'SIGKILL')
+      const killed = parked()
+      for (const pid of killed) process.kill(pid, 'SIGKILL')
+      // A signal takes its moment; one that is still on its way ends the exec that came before it, as it would any.
+      expect(await until(() => !parked().some((pid) => killed.includes(pid)))).toBe(true)
       for (let i = 0; i < 4; i++) expect(await sh('echo on')).toBe('on')
     },
   )
