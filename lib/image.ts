@@ -3,8 +3,6 @@
  * only a few calls need is loaded by these, so that a command that has little to do starts quickly.
  */
 
-import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Writable } from 'node:stream'
 import type { PruneCacheOptions } from './build/cache.js'
@@ -170,20 +168,9 @@ export class Image {
     options: UnpackOptions = {},
   ): Promise<Image> {
     checkImageConfig(config)
-    if (typeof source !== 'string') {
-      const { archiveChunks } = await import('./runtime/container/archive.js')
-      return Image.#fromArchive(archiveChunks(source, 'rootfs'), config, options)
-    }
-    const absolute = path.resolve(source)
-    const status = await stat(absolute).catch(() => undefined)
-    if (status?.isFile()) return Image.#fromArchive(absolute, config, options)
-    if (!status?.isDirectory())
-      throw new CaissonError('ERR_CAISSON_IMAGE_NOT_FOUND', `${absolute} is neither a directory nor an archive`, {
-        stage: 'image',
-        hint: 'Give the directory that holds bin, lib and so on, or a tar archive of it.',
-      })
-    const identity = JSON.stringify({ absolute, ino: status.ino, dev: status.dev, config })
-    return Image.#ofDirectory(absolute, identity, config)
+    const { rootDirectory } = await import('./runtime/image/root-directory.js')
+    const { id, directory } = await rootDirectory(source, config, options)
+    return Image.ofLayers(id, [directory], config)
   }
 
   /**
@@ -243,7 +230,7 @@ export class Image {
   async tag(ref: string): Promise<void> {
     const name = fullTag(ref)
     const { store } = await imageRoots()
-    const { root } = await this.#inStore()
+    const { root } = await this.stored()
     await store.setRef(name, root)
     const named = (await namedImages(store)).find(({ descriptor }) => descriptor.digest === root.digest)
     this.#tags = describe.familiar(named?.names ?? [name])
@@ -258,7 +245,7 @@ export class Image {
         hint: 'Say under which it is pushed: image.push("registry.example/app:1").',
       })
     const { pushImage } = await import('./image/transfer.js')
-    await pushImage((await imageRoots()).store, name, await this.#inStore(), options)
+    await pushImage((await imageRoots()).store, name, await this.stored(), options)
   }
 
   /**
@@ -275,7 +262,7 @@ export class Image {
     const { saveImages, savedTogether } = await import('./image/save.js')
     const saved: SavedImage[] = []
     for (const each of images) {
-      const image = await each.#inStore()
+      const image = await each.stored()
       const { foundBy } = each.#place
       saved.push({ image, names: foundBy === undefined ? each.#tags.map((tag) => fullTag(tag)) : [foundBy] })
     }
@@ -327,11 +314,6 @@ export class Image {
     await removeImage(store, found.descriptor.digest, found.name, force, usersOf)
   }
 
-  /** Internal: in the store; a directory is packed for it. */
-  async stored(): Promise<StoredImage> {
-    return this.#inStore()
-  }
-
   /** Internal: one that was just stored. Without a name, it is kept when `keep`, and otherwise gone at the next collection. */
   static async made(descriptor: Descriptor, tag: string | undefined, keep = true): Promise<Image> {
     const { store } = await imageRoots()
@@ -357,25 +339,6 @@ export class Image {
     return new Image(digest, stored.document.config, { stored, foundBy }, names)
   }
 
-  static async #fromArchive(
-    source: string | AsyncIterable<Uint8Array>,
-    config: ImageConfig,
-    options: UnpackOptions,
-  ): Promise<Image> {
-    const { owner } = await import('./runtime/process/owner.js')
-    const { hasOthers } = await import('./runtime/user/id-maps.js')
-    const { unpackRoot } = await import('./image/unpack.js')
-    const { data, ordinary } = await owner()
-    const owners = ordinary && !hasOthers(ordinary.idMaps) ? 'ignore' : 'set'
-    const { root, diffId } = await unpackRoot(path.join(data, 'images'), source, { ...options, owners })
-    return Image.#ofDirectory(root, JSON.stringify({ diffId, config }), config)
-  }
-
-  static #ofDirectory(directory: string, identity: string, config: ImageConfig): Image {
-    const id = `sha256:${createHash('sha256').update(identity).digest('hex')}`
-    return new Image(id, config, { root: { lower: [directory], trees: [], hidden: [], config } })
-  }
-
   /** Internal: of unpacked layers, the topmost first, which somebody holds for as long as it is used. */
   static ofLayers(id: string, lower: readonly string[], config: ImageConfig): Image {
     return Image.ofRoot(id, { lower, trees: [], hidden: [], config })
@@ -386,8 +349,8 @@ export class Image {
     return new Image(id, root.config, { root })
   }
 
-  /** Of a directory, a copy is packed. */
-  async #inStore(): Promise<StoredImage> {
+  /** Internal: in the store; of a directory, a copy is packed for it. */
+  async stored(): Promise<StoredImage> {
     const { root, stored } = this.#place
     if (stored) return stored
     const [directory, ...more] = root?.lower ?? []
