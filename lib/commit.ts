@@ -1,6 +1,7 @@
-/** Images of containers: what commit() and fork() do. */
+/** Images of containers: what commit() does, and what fork() begins with. */
 import { createHash } from 'node:crypto'
 import path from 'node:path'
+import type { Container } from './container.js'
 import { CaissonError } from './errors.js'
 import { unpackAbove } from './image/above.js'
 import { type CommitOptions, commitImage, committedConfig } from './image/commit.js'
@@ -35,7 +36,23 @@ const OPTIONS: Names<CommitOptions> = {
 }
 
 /** `docker commit`. Of an image that cannot be stored the result cannot either: it is there for this process alone. */
-export async function commitContainer(committed: Committed, given: CommitOptions): Promise<Image> {
+export function commitContainer(container: Container, committed: Committed, given: CommitOptions): Promise<Image> {
+  const commit = () => commitNow(committed, given)
+  return (given.pause ?? true) ? whileStill(container, commit) : commit()
+}
+
+/** With its processes frozen, where they run. */
+export async function whileStill<T>(container: Container, work: () => Promise<T>): Promise<T> {
+  if (container.state !== 'running') return work()
+  await container.pause()
+  try {
+    return await work()
+  } finally {
+    await container.resume()
+  }
+}
+
+async function commitNow(committed: Committed, given: CommitOptions): Promise<Image> {
   checkNames(given, OPTIONS, '')
   if (given.config) checkImageConfig(given.config)
   const source = sourceOf(committed, 'commit')

@@ -5,56 +5,42 @@ import type { Socket } from 'node:net'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { freeze } from './cgroup/freezer.js'
-import { readStats, type Stats, statsEvery, withRate } from './cgroup/stats.js'
-import { type CommitOptions, commitContainer, commitForFork } from './commit.js'
-import { CaissonError, invalidArgument } from './errors.js'
+import { type Stats, statsEvery, statsSince } from './cgroup/stats.js'
+import { type CommitOptions, commitContainer } from './commit.js'
+import type { CaissonError } from './errors.js'
 import { type ExecResult, Execution } from './execution.js'
+import { forkContainer } from './fork.js'
 import { Image } from './image.js'
 import type { Change } from './layer/diff.js'
 import type { NetworkDefinition } from './network/definition.js'
 import { EgressNetwork } from './network/egress/network.js'
 import type { EndpointOptions } from './network/endpoint.js'
 import type { PublishedPort } from './network/ports.js'
-import type { ContainerOptions, ExecOptions, Limits } from './options.js'
+import type { CreateOptions, ExecOptions, Limits, StopOptions } from './options.js'
 import { ContainerAgent } from './runtime/container/agents.js'
 import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container/archive.js'
-import { connectInside } from './runtime/container/connect.js'
-import { joinNetwork, leaveNetwork, publishedPort, runNetwork } from './runtime/container/connections.js'
+import { type ConnectOptions, connectInside } from './runtime/container/connect.js'
+import { joinNetwork, leaveNetwork, publishedPort } from './runtime/container/connections.js'
+import { execute } from './runtime/container/execute.js'
 import type { ContainerFs } from './runtime/container/fs.js'
-import { type Health, healthPlan } from './runtime/container/health.js'
+import type { Health } from './runtime/container/health.js'
 import { type Connector, connector, httpAgent } from './runtime/container/http-agent.js'
 import { type ContainerInspection, inspection } from './runtime/container/inspect.js'
-import { type ContainerState, Life } from './runtime/container/life.js'
-import { checkLogOptions, LOG_LIMIT, type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
+import type { ContainerState, Life } from './runtime/container/life.js'
+import { checkLogOptions, type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
 import { findContainer } from './runtime/container/lookup.js'
+import { makeLife } from './runtime/container/make-life.js'
 import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container/parts.js'
 import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
-import { type ContainerFilter, type ContainerInfo, listContainers, writeState } from './runtime/container/registry.js'
-import { checkRestart } from './runtime/container/restart.js'
+import { type ContainerFilter, type ContainerInfo, listContainers, recordState } from './runtime/container/registry.js'
 import { updateLimits } from './runtime/container/update-limits.js'
-import { wrongState } from './runtime/container/wrong-state.js'
-import { tierOf } from './runtime/isolation/place.js'
+import { stillRuns, wrongState } from './runtime/container/wrong-state.js'
 import { checkUpdate } from './runtime/options/check.js'
-import { announceExit, announceStart, type Subject } from './runtime/process/events.js'
 import { Execs } from './runtime/process/exec.js'
-import { limitsOf, withTerminalSize } from './runtime/process/launch.js'
-import { checkSignal, endedWith, verdictOfCall } from './runtime/process/verdict.js'
+import { checkSignal } from './runtime/process/verdict.js'
 import { checkAborted, unlessAborted } from './util/abort.js'
-import { type Duration, parseDuration, parseSize } from './util/units.js'
+import { type Duration, parseDuration } from './util/units.js'
 import { type Wait, type WaitOptions, waitFor } from './wait.js'
-
-export type { ContainerInfo } from './runtime/container/registry.js'
-
-export interface CreateOptions extends ContainerOptions {
-  command?: readonly string[]
-}
-
-export interface StopOptions {
-  /** Until it is killed. */
-  timeout?: Duration
-  /** Gives up waiting. */
-  signal?: AbortSignal
-}
 
 /** Containers of this process, by id. */
 const containers = new Map<string, Container>()
@@ -88,24 +74,13 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#agent = new ContainerAgent(assembled.workload, () => this.#life.running, parts.data !== undefined)
     this.#archive = new ContainerArchive(this.#agent, assembled.workload, options.security?.privileged ?? false)
     this.#execs = new Execs({ ...assembled, owner: parts.owner })
-    this.#life = new Life({
-      assembled,
+    this.#life = makeLife(parts, {
+      emitter: this,
+      execs: this.#execs,
       log: this.#logFile,
-      logLimit: options.logLimit === undefined ? LOG_LIMIT : parseSize(options.logLimit, 'logLimit'),
-      stdinOpen: options.stdinOpen ?? false,
-      stopSignal: checkSignal(options.stopSignal ?? imageConfig.StopSignal ?? 'SIGTERM', 'stopSignal'),
-      health: healthPlan(options.healthcheck, imageConfig.Healthcheck),
       probe: async (command, timeout) => (await this.exec(command, { timeout })).exitCode === 0,
-      restart: checkRestart(options.restart),
-      hooks: parts.hooks,
       beforeStart: () => this.#agent.release(),
-      network: runNetwork(parts),
-      events: {
-        started: (pid) => this.#onStart(pid),
-        ended: (result) => this.#onEnd(result),
-        health: (status) => this.emit('health', status),
-        changed: () => void this.#record(),
-      },
+      changed: () => void this.#record(),
     })
   }
 
@@ -176,13 +151,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Resolves when its program runs. */
   async start(options: { signal?: AbortSignal } = {}): Promise<void> {
     this.#mustExist('start')
-    checkAborted(options.signal, 'start')
-    const started = this.#life.start()
-    await unlessAborted(started, options.signal, 'start').catch((error) => {
-      // Started or not, it is not wanted any more.
-      if (options.signal?.aborted) void started.then(() => this.#life.kill(9)).catch(() => undefined)
-      throw error
-    })
+    await this.#life.start(options.signal)
   }
 
   /** The result of the present run (of the last one when it has ended, of the next one before the first start). */
@@ -231,13 +200,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   remove(options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
     if (this.#removing) return this.#removing
     const running = this.state === 'running' || this.state === 'paused'
-    if (running && !options.force)
-      return Promise.reject(
-        new CaissonError('ERR_CAISSON_INVALID_STATE', `${this.name} is ${this.state}`, {
-          stage: 'remove',
-          hint: 'Stop it first, or remove it with { force: true }.',
-        }),
-      )
+    if (running && !options.force) return Promise.reject(stillRuns(this.name, this.state))
     const removing = this.#remove(options.volumes ?? false)
     this.#removing = removing
     // What could not be removed can be tried again.
@@ -253,27 +216,11 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Runs a program in the running container, as strict as the container itself. */
   exec(command: readonly string[], options: ExecOptions = {}): Execution {
+    const wrongState = () => this.#wrongState('exec')
+    const inside = { parts: this.#parts, life: this.#life, execs: this.#execs, wrongState }
     return new Execution(async (request) => {
       this.#mustRun('exec')
-      const pidfd = this.#life.running?.pidfd() ?? -1
-      if (pidfd < 0) throw this.#wrongState('exec')
-      const whole = this.#life.exit
-      const { running, files, notes } = this.#execs.start(
-        command,
-        withTerminalSize(options, request),
-        pidfd,
-        limitsOf(request),
-        request.events,
-      )
-      return {
-        running,
-        subject: { kind: 'exec', container: this.id, command, tier: tierOf(this.#parts.assembled.workload) },
-        conclude: (report) => {
-          const result = verdictOfCall(report, files, report.failure ? notes() : [])
-          if (result instanceof CaissonError) throw this.#life.running ? result : this.#wrongState('exec')
-          return report.cause === '' ? endedWith(result, files, whole) : result
-        },
-      }
+      return execute(inside, command, options, request)
     }, options)
   }
 
@@ -290,18 +237,13 @@ export class Container extends EventEmitter implements AsyncDisposable {
     interval: Duration
     signal?: AbortSignal
   }): Promise<Stats> | AsyncGenerator<Stats, void, undefined> {
-    const { assembled } = this.#parts
-    const sample = () => readStats(assembled.cgroup)
-    if (options)
-      return statsEvery(
-        parseDuration(options.interval, 'interval'),
-        sample,
-        () => this.#life.running !== undefined,
-        options.signal,
-      )
+    const { cgroup } = this.#parts.assembled
+    if (options) {
+      const interval = parseDuration(options.interval, 'interval')
+      return statsEvery(interval, cgroup, () => this.#life.running !== undefined, options.signal)
+    }
     if (!this.#life.running || this.#removing) return Promise.reject(this.#wrongState('stats'))
-    const begin = { time: this.#life.startedAt ?? new Date(), cpuUserMs: 0, cpuSystemMs: 0 }
-    return sample().then((stats) => withRate(stats, begin))
+    return statsSince(cgroup, this.#life.startedAt ?? new Date())
   }
 
   /** Its processes. */
@@ -365,7 +307,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** An image of it: what it changed, as a layer above those of its image. What is mounted in it does not count. */
   async commit(options: CommitOptions = {}): Promise<Image> {
     this.#mustExist('commit')
-    return this.#still(options.pause ?? true, () => commitContainer(this.#committed, options))
+    return commitContainer(this, this.#committed, options)
   }
 
   /**
@@ -374,38 +316,13 @@ export class Container extends EventEmitter implements AsyncDisposable {
    */
   async fork(count = 1): Promise<Container[]> {
     this.#mustExist('fork')
-    if (!Number.isInteger(count) || count < 1 || count > 1024)
-      throw invalidArgument('count', count, 'an integer from 1 to 1024')
-    const { image, hold } = await this.#still(true, () => commitForFork(this.#committed))
-    const { name: _, ports, ...options } = this.#parts.options
-    const given = { ...options, ...(ports ? { ports: ports.map(({ host: _, ...port }) => port) } : {}) }
-    const made: Container[] = []
-    try {
-      for (let i = 0; i < count; i++) {
-        const container = await Container.create(image, { ...given, command: this.#parts.command })
-        made.push(container)
-        hold.take()
-        container.once('remove', () => void hold.release().catch((error) => process.emitWarning(error)))
-        if (this.state === 'running') await container.start()
-      }
-      return made
-    } catch (error) {
-      await Promise.all(made.map((container) => container.remove({ force: true })))
-      throw error
-    } finally {
-      await hold.release()
-    }
+    return forkContainer(this, this.#committed, count, Container.create)
   }
 
   /** A TCP connection to a port inside it; nothing needs to be published. */
-  async connect(port: number, options: { timeout?: Duration; signal?: AbortSignal } = {}): Promise<Socket> {
+  async connect(port: number, options: ConnectOptions = {}): Promise<Socket> {
     this.#mustRun('connect')
-    checkAborted(options.signal, 'connect')
-    const socket = connectInside(this.#agent, port, options.timeout)
-    return unlessAborted(socket, options.signal, 'connect').catch((error) => {
-      if (options.signal?.aborted) socket.then((late) => late.destroy()).catch(() => undefined)
-      throw error
-    })
+    return connectInside(this.#agent, port, options)
   }
 
   /**
@@ -460,50 +377,9 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return { parts: this.#parts, archive: this.#archive, labels: this.labels, source: this.#source }
   }
 
-  /** With its processes frozen, where they run and that is wanted. */
-  async #still<T>(wanted: boolean, work: () => Promise<T>): Promise<T> {
-    if (!wanted || this.state !== 'running') return work()
-    await this.pause()
-    try {
-      return await work()
-    } finally {
-      await this.resume()
-    }
-  }
-
-  get #subject(): Subject {
-    const { workload } = this.#parts.assembled
-    const command = workload.spec.process?.args ?? []
-    return { kind: 'container', container: this.id, command, tier: tierOf(workload) }
-  }
-
-  #onStart(pid: number): void {
-    announceStart(this.#subject, pid)
-    this.emit('start', pid)
-  }
-
-  #onEnd(result: ExecResult): void {
-    this.#execs.endAll()
-    announceExit(this.#subject, result)
-    this.#execs.forget()
-    if (result.reason === 'oom') this.emit('oom')
-    this.emit('exit', result)
-  }
-
   async #record(): Promise<void> {
-    if (this.state === 'removed') return
-    const { run } = this.#parts
-    await writeState(run, {
-      id: this.id,
-      name: this.name,
-      image: this.image,
-      imageId: this.#parts.imageId,
-      state: this.state,
-      pid: this.pid,
-      labels: { ...this.labels },
-      created: this.created,
-      owner: process.pid,
-    }).catch(() => undefined)
+    // Its directory may be about to go.
+    if (this.state !== 'removed') await recordState(this.#parts, this).catch(() => undefined)
   }
 
   #mustExist(what: string): void {

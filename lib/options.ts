@@ -167,6 +167,18 @@ export interface ContainerOptions {
   signal?: AbortSignal
 }
 
+/** Container.create() */
+export interface CreateOptions extends ContainerOptions {
+  command?: readonly string[]
+}
+
+export interface StopOptions {
+  /** Until it is killed. */
+  timeout?: Duration
+  /** Gives up waiting. */
+  signal?: AbortSignal
+}
+
 /** run(): a container that is removed when its program ends. */
 export interface RunOptions extends ContainerOptions, ExecOptions {
   tty?: boolean | { columns: number; rows: number }

@@ -85,16 +85,21 @@ export function withRate(
   return { ...now, cpus: Math.max(0, used / elapsed) }
 }
 
+/** `cpus`: since `began`. */
+export async function statsSince(plan: CgroupPlan, began: Date): Promise<Stats> {
+  return withRate(await readStats(plan), { time: began, cpuUserMs: 0, cpuSystemMs: 0 })
+}
+
 /** A sample every `interval` milliseconds, as long as there is something to measure. */
 export async function* statsEvery(
   interval: number,
-  sample: () => Promise<Stats>,
+  plan: CgroupPlan,
   goesOn: () => boolean,
   signal?: AbortSignal,
 ): AsyncGenerator<Stats, void, undefined> {
   let before: Stats | undefined
   while (goesOn() && !signal?.aborted) {
-    const now = await sample()
+    const now = await readStats(plan)
     if (!goesOn()) return
     yield before ? withRate(now, before) : now
     before = now

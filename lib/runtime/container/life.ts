@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError } from '../../errors.js'
 import { errorFromFailure, type Note } from '../../native/failure.js'
 import type { RestartPolicy } from '../../options.js'
+import { checkAborted, unlessAborted } from '../../util/abort.js'
 import { deferred } from '../../util/deferred.js'
 import { type Lowered, lower } from '../lower/lower.js'
 import type { Assembled } from '../options/assemble.js'
@@ -117,7 +118,18 @@ export class Life {
     this.#options.events.changed()
   }
 
-  async start(): Promise<void> {
+  /** Resolves when the program runs. Where the caller gives up, it is ended. */
+  async start(signal?: AbortSignal): Promise<void> {
+    checkAborted(signal, 'start')
+    const started = this.#start()
+    await unlessAborted(started, signal, 'start').catch((error) => {
+      // Started or not, it is not wanted any more.
+      if (signal?.aborted) void started.then(() => this.kill(constants.signals.SIGKILL)).catch(() => undefined)
+      throw error
+    })
+  }
+
+  async #start(): Promise<void> {
     if (this.#starting || this.#state === 'running' || this.#state === 'paused')
       throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'the container is running already', {
         stage: 'start',

@@ -25,9 +25,26 @@ export interface ContainerInfo {
 
 const STATE = 'state.json'
 
-/** Beside its place, then renamed: readers see the old state or the new one. */
-export async function writeState(directory: string, info: ContainerInfo): Promise<void> {
-  const file = path.join(directory, STATE)
+type Lasting = Pick<ContainerInfo, 'id' | 'name' | 'image' | 'imageId'> & { run: string }
+type Changing = Pick<ContainerInfo, 'state' | 'pid' | 'created'> & { labels: Readonly<Record<string, string>> }
+
+/** Tells others of a container. Beside its place, then renamed: readers see the old state or the new one. */
+export async function recordState(
+  { id, name, image, imageId, run }: Lasting,
+  { state, pid, labels, created }: Changing,
+): Promise<void> {
+  const info: ContainerInfo = {
+    id,
+    name,
+    image,
+    imageId,
+    state,
+    pid,
+    labels: { ...labels },
+    created,
+    owner: process.pid,
+  }
+  const file = path.join(run, STATE)
   const beside = `${file}.${process.pid}`
   await writeFile(beside, JSON.stringify(info))
   await rename(beside, file)

@@ -17,3 +17,10 @@ export function wrongState(what: string, name: string, state: ContainerState, re
     hint: HINTS[removing ? 'removed' : state],
   })
 }
+
+export function stillRuns(name: string, state: ContainerState): CaissonError {
+  return new CaissonError('ERR_CAISSON_INVALID_STATE', `${name} is ${state}`, {
+    stage: 'remove',
+    hint: 'Stop it first, or remove it with { force: true }.',
+  })
+}
