@@ -4,26 +4,10 @@ import { CaissonError, compose, type Project, type ProjectContainer } from '../i
 import { buildProgress } from './build-progress.js'
 import type { Command } from './command.js'
 import { LogPrinter } from './compose-log.js'
-import { describeFlags, type Flag, type Flags, parseMixedFlags } from './flags.js'
+import { boolean, describeFlags, type Flag, type Flags, list, parseMixedFlags, text } from './flags.js'
 import { table } from './table.js'
 import { usageError } from './usage.js'
 import { parseNumber } from './values.js'
-
-const text = (name: string, help: string, value?: string, short?: string): Flag => ({
-  name,
-  kind: 'text',
-  help,
-  value,
-  short,
-})
-const list = (name: string, help: string, value?: string, short?: string): Flag => ({
-  name,
-  kind: 'list',
-  help,
-  value,
-  short,
-})
-const boolean = (name: string, help: string, short?: string): Flag => ({ name, kind: 'boolean', help, short })
 
 const COMMON = [
   list('env-file', 'Read variables from a file instead of .env', 'file'),

@@ -14,6 +14,22 @@ export interface Flag {
   alias?: string
 }
 
+export const text = (name: string, help: string, value?: string, short?: string): Flag => ({
+  name,
+  kind: 'text',
+  help,
+  value,
+  short,
+})
+export const list = (name: string, help: string, value?: string, short?: string): Flag => ({
+  name,
+  kind: 'list',
+  help,
+  value,
+  short,
+})
+export const boolean = (name: string, help: string, short?: string): Flag => ({ name, kind: 'boolean', help, short })
+
 export class Flags {
   readonly #values = new Map<string, string[]>()
 

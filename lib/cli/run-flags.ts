@@ -1,6 +1,6 @@
 /** The flags of `caisson run`, and what they mean in options of run(). */
 import type { RunOptions } from '../index.js'
-import type { Flag, Flags } from './flags.js'
+import { boolean, type Flag, type Flags, list, text } from './flags.js'
 import { parseMount, parseTmpfs, parseVolume } from './mount-values.js'
 import { parsePublish } from './port-values.js'
 import { securityOptions } from './security-values.js'
@@ -17,22 +17,6 @@ import {
   parseUlimit,
   readText,
 } from './values.js'
-
-const list = (name: string, help: string, value?: string, short?: string): Flag => ({
-  name,
-  kind: 'list',
-  help,
-  value,
-  short,
-})
-const text = (name: string, help: string, value?: string, short?: string): Flag => ({
-  name,
-  kind: 'text',
-  help,
-  value,
-  short,
-})
-const boolean = (name: string, help: string, short?: string): Flag => ({ name, kind: 'boolean', help, short })
 
 export const RUN_FLAGS: readonly Flag[] = [
   list('add-host', 'Add a line to /etc/hosts (name:address)'),

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { Container, type EgressEvent, type EgressOption, type RunOptions, run } from '../../lib/index.js'
-import { attack, hostImage, python } from '../support/attack.js'
+import { attack, connectAbstract, hostImage, python } from '../support/attack.js'
 import { startNameServer, type TestNameServer } from '../support/name-server.js'
 import { testIf } from '../support/needs.js'
 import { startServer, type TestServer } from '../support/tcp-server.js'
@@ -266,10 +266,7 @@ print(n)`
   test('leaves no abstract socket of the host in reach', async () => {
     const name = `caisson-egress-${randomBytes(8).toString('hex')}`
     const server = createServer((socket) => socket.on('error', () => undefined)).listen(`\0${name}`)
-    const connect = `import socket
-names = ["\\0${name}", "\\0${name}".ljust(108, "\\0")]
-answers = {tried(lambda: socket.socket(socket.AF_UNIX).connect(name)) for name in names}
-print("done" if "done" in answers else answers.pop())`
+    const connect = connectAbstract(name)
     try {
       expect(await attack(connect, { egress: WIDEST })).toEqual(['ECONNREFUSED'])
       expect(await attack(connect, { ...OPEN, security: { landlock: 'off' } })).toEqual(['done'])

@@ -3,10 +3,12 @@
  * host by the owner itself, where it must succeed.
  */
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { python } from '../support/attack.js'
 import { isRoot } from '../support/needs.js'
 import { commandWithin, NO_NAMESPACES, type OuterOptions, within } from '../support/outer.js'
+import { alive, unusual } from '../support/processes.js'
+import { until } from '../support/until.js'
 
 /** Who the owner is: root makes its programs other users, anybody else cannot. */
 const OWNERS: Array<[who: string, options: OuterOptions]> = isRoot
@@ -48,19 +50,6 @@ const free = lines((await promisify(execFile)(file, args, { env: { ...env, PATH:
 for (const server of servers) server.close()
 show({ kept, free })`
   return within(script, { forbid, ...options })
-}
-
-const alive = (mark: string) =>
-  readdirSync('/proc').filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(mark)
-    } catch {
-      return false
-    }
-  })
-const unusual = () => String(1_000_000 + Math.floor(Math.random() * 1_000_000_000))
-const until = async (check: () => boolean, ms = 3000) => {
-  for (const end = Date.now() + ms; !check() && Date.now() < end; ) await new Promise((go) => setTimeout(go, 20))
 }
 
 describe.each(OWNERS)('a program of %s, in Landlock and a filter alone,', (_, options) => {
@@ -277,11 +266,11 @@ show((await program).reason)`
     expect(alive(mark).length).toBeGreaterThanOrEqual(10)
     if (how !== 'timeout') owner.kill('SIGKILL')
     await new Promise((resolve) => owner.once('close', resolve))
-    await until(() => alive(mark).length === 0)
+    await until(() => alive(mark).length === 0, 3000)
     expect(alive(mark)).toEqual([])
     if (how === 'timeout') expect(output).toContain('"timeout"')
     const owners = `${home}/root/owners`
-    await until(() => readdirSync(owners).length === 0)
+    await until(() => readdirSync(owners).length === 0, 3000)
     expect(readdirSync(owners)).toEqual([])
     expect(existsSync(`${home}/root/run/owners`) && readdirSync(`${home}/root/run/owners`)).toEqual([])
   })

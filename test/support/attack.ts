@@ -29,6 +29,12 @@ export function python(code: string): string[] {
   return ['python3', '-u', '-c', PRELUDE + code]
 }
 
+/** Connects to a socket without a file. Older versions of libuv bind the whole field, zeros and all. */
+export const connectAbstract = (name: string) => `import socket
+names = ["\\0${name}", "\\0${name}".ljust(108, "\\0")]
+answers = {tried(lambda: socket.socket(socket.AF_UNIX).connect(name)) for name in names}
+print("done" if "done" in answers else answers.pop())`
+
 let host: Promise<Image> | undefined
 
 export function hostImage(): Promise<Image> {

@@ -7,6 +7,9 @@ import { mkdtempSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { findProgram, isRoot } from './needs.js'
+import { until } from './until.js'
+
+export { until }
 
 /** Whoever made the namespace says which it is. */
 const alone = () => readlinkSync('/proc/self/ns/net') === process.env.CAISSON_TEST_LAN
@@ -87,15 +90,6 @@ export class Lan {
     for (const [bridge] of shell('ip -o link show').matchAll(/\bcnb-[0-9a-f]{8}\b/g))
       attempt(`ip link delete ${bridge}`)
     rmSync(this.root, { recursive: true, force: true })
-  }
-}
-
-/** Waits until a condition holds; fails after a while. */
-export async function until(condition: () => boolean | Promise<boolean>, ms = 8000): Promise<void> {
-  for (const end = Date.now() + ms; ; ) {
-    if (await condition()) return
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${condition}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
 

@@ -5,7 +5,7 @@ import path from 'node:path'
 const LEVELS: Array<[name: string, pattern: RegExp]> = [
   ['cli', /^cli\//],
   ['index', /^index\.ts$/],
-  ['engine, cluster, build, project', /^(engine|cluster|build|project)\//],
+  ['build, project', /^(build|project)\//],
   ['what users import', /^[a-z]+\.ts$/],
   ['doctor', /^doctor\//],
   ['runtime', /^runtime\//],

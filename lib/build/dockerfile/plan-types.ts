@@ -1,5 +1,5 @@
 /** What a build has to do: the checked result of reading a Dockerfile. Nothing in here is a variable any more. */
-import type { ImageConfig } from '../../spec/image.js'
+import type { HistoryEntry, ImageConfig } from '../../spec/image.js'
 import type { LintWarning } from './lint.js'
 import type { Platform } from './platform.js'
 import type { Span } from './source.js'
@@ -14,15 +14,6 @@ export type Source =
   /** A stage, by its index in the file. */
   | { kind: 'stage'; stage: number }
   | { kind: 'image'; name: string; platform: Platform }
-
-/** An entry of an image's history (image-spec config.md). */
-export interface HistoryEntry {
-  created?: string
-  created_by?: string
-  author?: string
-  comment?: string
-  empty_layer?: boolean
-}
 
 /** An image to begin with, or the one that comes out; the layers of a base are its own business. */
 export interface ImageState extends Platform {

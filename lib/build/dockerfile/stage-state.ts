@@ -1,7 +1,7 @@
 /** What is known of a stage between two of its instructions: variables, and the image so far. */
-import type { ImageConfig } from '../../spec/image.js'
+import type { HistoryEntry, ImageConfig } from '../../spec/image.js'
 import { Environment, splitVariable } from './environment.js'
-import type { HistoryEntry, ImageState } from './plan-types.js'
+import type { ImageState } from './plan-types.js'
 import type { Platform } from './platform.js'
 import { fault } from './source.js'
 import { joinPath } from './text.js'

@@ -1,28 +1,15 @@
-/** Archives into and out of containers, images of archives, and what containers change. */
+/** What containers change, and images of archives. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createReadStream, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { Container, type CreateOptions, Image } from '../../../lib/index.js'
+import { Container, Image } from '../../../lib/index.js'
 import { archive } from '../../support/archive.js'
 import { isRoot } from '../../support/needs.js'
+import { STATES, sleeper } from '../../support/sleeper.js'
 import { removeScratch, scratch } from '../../support/tree.js'
 
 afterAll(removeScratch)
-
-let image: Image
-beforeAll(async () => {
-  image = await Image.host()
-})
-
-const sleeper = (options: CreateOptions = {}) => Container.create(image, { command: ['sleep', '1000'], ...options })
-
-/** A running container with its files in memory, a running one and a stopped one with theirs on disk. */
-const STATES: Array<[name: string, storage: 'memory' | 'disk', running: boolean]> = [
-  ['running, in memory', 'memory', true],
-  ['running, on disk', 'disk', true],
-  ['stopped', 'disk', false],
-]
 
 describe('diff', () => {
   test.each(STATES)('tells what was added, modified and deleted: %s', async (_name, storage, running) => {

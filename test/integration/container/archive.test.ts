@@ -1,4 +1,4 @@
-/** Archives into and out of containers, images of archives, and what containers change. */
+/** Archives into and out of containers. */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createReadStream, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -6,10 +6,11 @@ import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
-import { Container, type CreateOptions, Image } from '../../../lib/index.js'
+import { Container, Image } from '../../../lib/index.js'
 import { archive, type Member } from '../../support/archive.js'
 import { findProgram, isRoot, noOthersFiles, testIf } from '../../support/needs.js'
 import { compileProgram } from '../../support/program.js'
+import { STATES, sleeper } from '../../support/sleeper.js'
 import { look, removeScratch, scratch } from '../../support/tree.js'
 
 afterAll(removeScratch)
@@ -18,15 +19,6 @@ let image: Image
 beforeAll(async () => {
   image = await Image.host()
 })
-
-const sleeper = (options: CreateOptions = {}) => Container.create(image, { command: ['sleep', '1000'], ...options })
-
-/** A running container with its files in memory, a running one and a stopped one with theirs on disk. */
-const STATES: Array<[name: string, storage: 'memory' | 'disk', running: boolean]> = [
-  ['running, in memory', 'memory', true],
-  ['running, on disk', 'disk', true],
-  ['stopped', 'disk', false],
-]
 
 async function inState(storage: 'memory' | 'disk', running: boolean): Promise<Container> {
   const container = await sleeper({ storage })

@@ -7,6 +7,7 @@ import { Namespace, type NamespaceInfo, type NamespaceType } from '../../../lib/
 import { namespacesOf, TYPES } from '../../support/background.js'
 import { packageForEveryone } from '../../support/everyone.js'
 import { findProgram, isRoot, testIf } from '../../support/needs.js'
+import { until } from '../../support/until.js'
 
 const lsns = findProgram('lsns')
 const asRoot = testIf(!isRoot && 'only root may')
@@ -369,12 +370,4 @@ function threadNamespaces(): string[] {
       (link) => !Object.entries(namespacesOf('self')).some(([type, inode]) => link === `${type}:[${inode}]`),
     ),
   )
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 500; i++) {
-    if (await condition()) return
-    await sleep(10)
-  }
-  throw new Error('it did not come to be')
 }

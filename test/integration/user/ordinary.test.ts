@@ -7,7 +7,9 @@ import { Container, Image, Namespace, Network, type RunOptions, run } from '../.
 import { owner } from '../../../lib/runtime/process/owner.js'
 import { archive } from '../../support/archive.js'
 import { isRoot, testIf } from '../../support/needs.js'
+import { alive, unusual } from '../../support/processes.js'
 import { compileProgram } from '../../support/program.js'
+import { until } from '../../support/until.js'
 
 const root = path.resolve(__dirname, '../../..')
 /** They are run by an ordinary user in a cgroup of its own, and by one without. */
@@ -24,20 +26,6 @@ beforeAll(async () => {
 })
 
 const sh = (script: string, options: RunOptions = {}) => run(image, ['sh', '-c', script], options)
-const alive = (mark: string) =>
-  readdirSync('/proc').filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(mark)
-    } catch {
-      return false
-    }
-  })
-/** Seconds that nobody else sleeps. */
-const unusual = () => String(1_000_000 + Math.floor(Math.random() * 1_000_000_000))
-const until = async (check: () => boolean, ms = 2000) => {
-  for (const end = Date.now() + ms; !check() && Date.now() < end; ) await new Promise((go) => setTimeout(go, 10))
-}
-
 describe('a container of an ordinary user', () => {
   asUser('has its user as root, the subordinate ids as the others, and nobody else', async () => {
     const { stdout, stderr } = await sh(

@@ -1,36 +1,19 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { containerOptions } from '../../../lib/compose/options.js'
 import { enabledServices, startOrder } from '../../../lib/compose/project.js'
 import { RESOURCES } from '../../../lib/compose/resources.js'
 import { SERVICE_FIELDS, SERVICE_REFUSED } from '../../../lib/compose/service-fields.js'
-import { loadProject } from '../../../lib/project/load.js'
+import { ComposeFiles } from '../../support/compose-files.js'
 
-let directory: string
+let files: ComposeFiles
 beforeEach(() => {
-  directory = mkdtempSync(path.join(tmpdir(), 'caisson-compose-'))
+  files = new ComposeFiles()
 })
-afterEach(() => rmSync(directory, { recursive: true }))
+afterEach(() => files.remove())
 
-function put(files: Record<string, string>): void {
-  for (const [name, text] of Object.entries(files)) {
-    mkdirSync(path.dirname(path.join(directory, name)), { recursive: true })
-    writeFileSync(path.join(directory, name), text)
-  }
-}
-const load = (text: string | object, env: Record<string, string> = {}) => {
-  if (typeof text === 'object') return loadProject(text, { env, projectName: 'p' })
-  put({ 'compose.yaml': text })
-  return loadProject(directory, { env, projectName: 'p' })
-}
-const error = async (text: string | object, env = {}) =>
-  load(text, env).then(
-    () => undefined,
-    (error) => error,
-  )
 const service = async (text: string, env = {}) => {
-  const { model } = await load(`services:\n  s:\n    image: i\n${text.replace(/^/gm, '    ')}`, env)
+  const { model } = await files.load(`services:\n  s:\n    image: i\n${text.replace(/^/gm, '    ')}`, env)
   return model.services.get('s') as NonNullable<ReturnType<typeof model.services.get>>
 }
 const options = async (text: string, env = {}) => {
@@ -148,8 +131,8 @@ describe('a service as options of a container', () => {
   })
 
   test('mounts in both forms', async () => {
-    put({ '.env': 'HOME_OF=data\n' })
-    const { model } = await load(`
+    files.put({ '.env': 'HOME_OF=data\n' })
+    const { model } = await files.load(`
 services:
   s:
     image: i
@@ -163,10 +146,16 @@ services:
 volumes: {named: }
 `)
     expect(model.services.get('s')?.volumes).toMatchObject([
-      { type: 'bind', source: path.join(directory, 'data'), target: '/a', readOnly: true, create: true },
+      { type: 'bind', source: path.join(files.directory, 'data'), target: '/a', readOnly: true, create: true },
       { type: 'volume', source: 'named', target: '/b' },
       { type: 'volume', target: '/c' },
-      { type: 'bind', source: path.resolve(directory, '../x'), target: '/d', create: false, propagation: 'rslave' },
+      {
+        type: 'bind',
+        source: path.resolve(files.directory, '../x'),
+        target: '/d',
+        create: false,
+        propagation: 'rslave',
+      },
       { type: 'volume', source: 'named', target: '/e', readOnly: true },
       { type: 'tmpfs', target: '/f', size: 1048576 },
     ])
@@ -223,7 +212,7 @@ describe('what is wrong is told with its place', () => {
     ['- a\n', 1, 1, 'this is no compose file'],
     ['services: {a: {image: i, depends_on: [b]}, b: {image: i, depends_on: [a]}}\n', 1, 71, 'a -> b -> a'],
   ])('%j', async (text, line, column, message) => {
-    const found = await error(text)
+    const found = await files.error(text)
     expect(found).toMatchObject({
       code: expect.stringMatching(/^ERR_CAISSON_(COMPOSE|UNSUPPORTED)$/),
       location: { line, column },
@@ -234,140 +223,24 @@ describe('what is wrong is told with its place', () => {
   })
 
   test('of an object there is the path', async () => {
-    const found = await error({ services: { web: { image: 'i', prots: [] } } })
+    const found = await files.error({ services: { web: { image: 'i', prots: [] } } })
     expect(found.message).toBe('services.web.prots: there is no field "prots" (did you mean ports?)')
     expect(found.location).toBeUndefined()
   })
 
   test('depth and size are bounded, and keys of JavaScript are plain keys', async () => {
-    expect((await error(`services: ${'['.repeat(5000)}`)).code).toBe('ERR_CAISSON_COMPOSE')
-    expect((await error(`x-a: ${'[x,'.repeat(100)}${']'.repeat(100)}\n`)).message).toContain('too deeply')
+    expect((await files.error(`services: ${'['.repeat(5000)}`)).code).toBe('ERR_CAISSON_COMPOSE')
+    expect((await files.error(`x-a: ${'[x,'.repeat(100)}${']'.repeat(100)}\n`)).message).toContain('too deeply')
     const bomb = Array.from({ length: 40 }, (_, i) => `x-${i}: &a${i} [${i === 0 ? 'x' : Array(9).fill(`*a${i - 1}`)}]`)
-    await load(`${bomb.join('\n')}\nservices: {a: {image: i}}\n`)
-    const { model } = await load('services: {a: {image: i, labels: {__proto__: x, constructor: y}}}\n')
+    await files.load(`${bomb.join('\n')}\nservices: {a: {image: i}}\n`)
+    const { model } = await files.load('services: {a: {image: i, labels: {__proto__: x, constructor: y}}}\n')
     expect(Object.keys(model.services.get('a')?.labels ?? {})).toEqual(['__proto__', 'constructor'])
     expect(({} as Record<string, unknown>).x).toBeUndefined()
   })
 })
 
-describe('several files', () => {
-  test('anchors, merge keys and fields of others', async () => {
-    const { model } = await load(`
-x-base: &base {image: i, environment: &env {A: 1, B: 2}}
-services:
-  a: {<<: *base, x-note: whatever}
-  b: {<<: [{command: c}, *base], environment: {<<: *env, B: 3}}
-`)
-    expect(model.services.get('a')).toMatchObject({ image: 'i', environment: { A: '1', B: '2' } })
-    expect(model.services.get('b')).toMatchObject({ image: 'i', command: ['c'], environment: { A: '1', B: '3' } })
-  })
-
-  test('include: paths and variables of its own, several deep, and what is in both alike', async () => {
-    put({
-      'inner/compose.yaml':
-        'include: [deep/d.yaml]\nservices: {i: {image: "i:$TAG", volumes: [./d:/d]}}\nnetworks: {n: }\n',
-      'inner/.env': 'TAG=inner\nOWN=x\n',
-      'inner/deep/d.yaml': 'services: {d: {image: "d:$TAG$OWN"}}\nnetworks: {n: }\n',
-      'more/over.yaml': 'services: {o: {command: over}}\n',
-      'more/o.yaml': 'services: {o: {image: "o:$TAG", command: below, env_file: ./f}}\n',
-      'more/vars': 'TAG=vars\n',
-    })
-    const text = `
-include:
-  - inner/compose.yaml
-  - {path: [more/o.yaml, more/over.yaml], project_directory: inner, env_file: more/vars}
-services: {own: {image: own, depends_on: [i]}}
-networks: {n: }
-`
-    const { model } = await load(text)
-    expect([...model.services.keys()].sort()).toEqual(['d', 'i', 'o', 'own'])
-    expect(model.services.get('i')).toMatchObject({
-      image: 'i:inner',
-      volumes: [{ source: path.join(directory, 'inner/d') }],
-    })
-    expect(model.services.get('d')?.image).toBe('d:innerx')
-    expect(model.services.get('o')).toMatchObject({
-      image: 'o:vars',
-      command: ['over'],
-      env_file: [{ path: path.join(directory, 'inner/f') }],
-    })
-    // Those of the file that includes come first, and one that goes over it may change what was included.
-    put({ 'over.yaml': 'services: {i: {command: changed}}\n' })
-    const files = ['compose.yaml', 'over.yaml'].map((name) => path.join(directory, name))
-    const given = await loadProject(files, { env: { TAG: 'given' }, projectName: 'p' })
-    expect(given.model.services.get('i')).toMatchObject({ image: 'i:given', command: ['changed'] })
-    expect(
-      (await error(`${text}volumes: {v: }\n`.replace('own: {image', 'i: {image: x}, own: {image'))).message,
-    ).toContain('services.i is in both files')
-  })
-
-  test('extends: of another file, with its own paths, and several deep', async () => {
-    put({
-      'lib/base.yaml': `
-services:
-  base: {image: b, volumes: ["./d:/d", "/x"], environment: [A=1, B=1], ports: ["1:1"], command: old, cap_add: [A], dns: 1.1.1.1, healthcheck: {test: a, retries: 5}}
-  middle: {extends: base, environment: {B: 2}}
-`,
-    })
-    const { model } = await load(`
-services:
-  s:
-    extends: {file: lib/base.yaml, service: middle}
-    image: own
-    environment: {C: 3}
-    ports: ["2:2", "1:1"]
-    volumes: ["./own:/d"]
-    command: [new]
-    cap_add: [B, A]
-    dns: [2.2.2.2]
-    healthcheck: {retries: 9}
-`)
-    const s = model.services.get('s')
-    expect(s).toMatchObject({
-      image: 'own',
-      environment: { A: '1', B: '2', C: '3' },
-      command: ['new'],
-      cap_add: ['A', 'B'],
-      dns: ['1.1.1.1', '2.2.2.2'],
-      healthcheck: { test: ['CMD-SHELL', 'a'], retries: 9 },
-    })
-    expect(s?.ports?.map(({ target }) => target)).toEqual([1, 2])
-    expect(s?.volumes?.map(({ source, target }) => [source, target])).toEqual([
-      [path.join(directory, 'own'), '/d'],
-      [undefined, '/x'],
-    ])
-  })
-
-  test('an override beside it, with !override and !reset', async () => {
-    put({
-      'compose.override.yaml': `
-services:
-  a: {environment: {B: 9}, ports: !override ["5:5"], command: !reset null}
-  b: {image: extra}
-`,
-    })
-    const { model } = await load('services: {a: {image: i, environment: {A: 1, B: 1}, ports: ["1:1"], command: c}}\n')
-    expect(model.services.get('a')).toMatchObject({ environment: { A: '1', B: '9' }, ports: [{ target: 5 }] })
-    expect(model.services.get('a')?.command).toBeUndefined()
-    expect([...model.services.keys()]).toEqual(['a', 'b'])
-  })
-})
-
-test('the name: given, of the environment, of the file, of the directory', async () => {
-  put({ 'compose.yaml': 'name: ${N:-written}\nservices: {a: {image: "${COMPOSE_PROJECT_NAME}"}}\n' })
-  const name = async (given: object) => (await loadProject(directory, { env: {}, ...given })).model
-  expect((await name({ projectName: 'given' })).name).toBe('given')
-  expect((await name({ env: { COMPOSE_PROJECT_NAME: 'env' } })).services.get('a')?.image).toBe('env')
-  expect((await name({ env: { N: 'n' } })).name).toBe('n')
-  put({ 'My.App_1/compose.yaml': 'services: {a: {image: i}}\n' })
-  expect((await loadProject(path.join(directory, 'My.App_1'), { env: {} })).model.name).toBe('myapp_1')
-  await expect(loadProject(directory, { projectName: '../x' })).rejects.toMatchObject({
-    code: 'ERR_CAISSON_INVALID_ARGUMENT',
-  })
-})
-
 test('profiles, and the order of the start', async () => {
-  const { model } = await load(`
+  const { model } = await files.load(`
 services:
   web: {image: i, depends_on: [db, cache]}
   debug: {image: i, profiles: [dev], depends_on: {web: {condition: service_healthy}}}
@@ -384,7 +257,7 @@ services:
 })
 
 test('what is not set is a warning, once', async () => {
-  const { warnings } = await load('services: {a: {image: "i:$TAG", command: "$TAG $OTHER"}}\n')
+  const { warnings } = await files.load('services: {a: {image: "i:$TAG", command: "$TAG $OTHER"}}\n')
   expect(warnings).toEqual([
     'the variable TAG is not set; it is taken as empty',
     'the variable OTHER is not set; it is taken as empty',
