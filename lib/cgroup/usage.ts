@@ -42,7 +42,7 @@ function single(text: string): number | null {
 }
 
 /** The order in which the files are asked of the addon. */
-export const ACCOUNTS = ['cpu', 'memoryPeak', 'memoryEvents', 'pidsPeak', 'io'] as const
+const ACCOUNTS = ['cpu', 'memoryPeak', 'memoryEvents', 'pidsPeak', 'io'] as const
 
 export function accountPaths(files: AccountFiles): string[] {
   return ACCOUNTS.map((name) => files[name]).filter((file) => file !== undefined)

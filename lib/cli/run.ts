@@ -6,9 +6,6 @@ import { RUN_FLAGS, runOptions } from './run-flags.js'
 import { attachTerminal, terminalSize } from './terminal.js'
 import { usageError } from './usage.js'
 
-/** A Linux program cannot exit with it by accident: docker's own code for its own errors. */
-export const OWN_ERROR = 125
-
 export const runCommand: Command = {
   summary: 'Run a program in a new container',
   flagsFirst: true,

@@ -30,7 +30,6 @@ const HEALTH = {
   disable: single(booleanOf),
 }
 export const healthcheck = nested(HEALTH)
-export type HealthModel = Values<typeof HEALTH>
 
 function healthTest(node: ComposeNode, context: Context): string[] | undefined {
   if (isNull(node)) return undefined

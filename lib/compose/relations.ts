@@ -2,7 +2,7 @@
 import { type ComposeNode, composeError, isNull, type Place } from './node.js'
 import { booleanOf, type Context, eachKey, listOf, mapOf, numberOf, oneOf, textOf, textsOf } from './read.js'
 
-export const CONDITIONS = ['service_started', 'service_healthy', 'service_completed_successfully'] as const
+const CONDITIONS = ['service_started', 'service_healthy', 'service_completed_successfully'] as const
 export type Condition = (typeof CONDITIONS)[number]
 
 export interface Dependency {

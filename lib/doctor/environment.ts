@@ -27,7 +27,7 @@ const MARKS: Array<[file: string, engine: string]> = [
 ]
 
 /** The names of namespaces that are not the machine's own. */
-export function innerNamespaces(): string[] {
+function innerNamespaces(): string[] {
   return Object.entries(FIRST)
     .filter(([type, inode]) => {
       try {

@@ -29,7 +29,7 @@ export interface Pruned {
 }
 
 /** Removes what no image, lease or container needs any more. */
-export function collectStore(store: Store): Promise<Collected> {
+function collectStore(store: Store): Promise<Collected> {
   return store.collect({ sweepers: [snapshotSweeper(store.directory)] })
 }
 

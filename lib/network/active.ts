@@ -3,7 +3,7 @@
  * shared lock, and whoever ends last removes the bridge: the process itself, its watchdog (addon/init/links.c), or, if
  * that was killed too, the next owner that starts.
  */
-import { mkdir, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises'
+import { mkdir, readdir, readlink, rm, symlink } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError } from '../errors.js'
 import { addon, type NativeFailure } from '../native/addon.js'
@@ -157,8 +157,4 @@ export function networkNotFound(name: string): CaissonError {
     stage: 'network',
     hint: 'Make it with Network.create({ name }); Network.list() shows what there is.',
   })
-}
-
-export async function readSetting(file: string): Promise<string | undefined> {
-  return (await readFile(file, 'utf8').catch(() => undefined))?.trim()
 }

@@ -54,7 +54,7 @@ function names({ networks, volumes = [] }: ServiceModel, { model }: Loaded): unk
   ]
 }
 
-export const containerName = (project: string, { name, container_name }: ServiceModel, number: number): string =>
+const containerName = (project: string, { name, container_name }: ServiceModel, number: number): string =>
   container_name ?? `${project}-${name}-${number}`
 
 export const networkName = ({ model }: Loaded, name: string): string => {

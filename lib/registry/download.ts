@@ -4,7 +4,7 @@ import { parseDigest } from '../spec/digest.js'
 import { isForeignLayer } from '../spec/media-types.js'
 import type { BlobTarget } from './content.js'
 import type { Endpoint, RegistryRequest } from './endpoint.js'
-import { digestError, isTransient, protocolError, RegistryError, statusOf, throwIfAborted } from './failure.js'
+import { digestError, isTransient, protocolError, RegistryError, throwIfAborted } from './failure.js'
 import { Inflow } from './inflow.js'
 import { pause, type RetryOptions } from './retry.js'
 import { repositoryScope } from './scopes.js'
@@ -138,9 +138,4 @@ function rangeStart({ headers, url }: HttpResponse, size: number): number {
   if (!match || (match[3] !== '*' && Number(match[3]) !== size))
     throw protocolError(url, `a part of a blob comes with the range ${headers['content-range'] ?? 'none'}`)
   return Number(match[1])
-}
-
-/** Whether an error means that this server does not have a thing, and another may. */
-export function isAbsent(error: unknown): boolean {
-  return statusOf(error) === 404
 }

@@ -15,7 +15,7 @@ export interface RegistryClientOptions extends Partial<RegistryConfiguration> {
   env?: NodeJS.ProcessEnv
 }
 
-export const TIMEOUTS: Timeouts = {
+const TIMEOUTS: Timeouts = {
   connect: 30_000,
   response: 60_000,
   idle: 60_000,

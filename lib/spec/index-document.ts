@@ -15,7 +15,7 @@ export interface IndexDocument {
 }
 
 /** Entries of one index. */
-export const MANIFESTS_MAX = 4096
+const MANIFESTS_MAX = 4096
 
 const NAMES = [
   'schemaVersion',

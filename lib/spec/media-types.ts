@@ -27,22 +27,20 @@ export const SCHEMA1_TYPES: readonly string[] = [
   'application/vnd.docker.distribution.manifest.v1+prettyjws',
 ]
 
-export type LayerCompression = 'none' | 'gzip' | 'zstd'
-
 const T = MEDIA_TYPES
 
-const LAYERS: ReadonlyMap<string, LayerCompression> = new Map([
-  [T.ociLayer, 'none'],
-  [T.ociLayerGzip, 'gzip'],
-  [T.ociLayerZstd, 'zstd'],
-  [T.ociForeignLayer, 'none'],
-  [T.ociForeignLayerGzip, 'gzip'],
-  [T.ociForeignLayerZstd, 'zstd'],
-  [T.dockerLayer, 'none'],
-  [T.dockerLayerGzip, 'gzip'],
-  [T.dockerLayerZstd, 'zstd'],
-  [T.dockerForeignLayer, 'none'],
-  [T.dockerForeignLayerGzip, 'gzip'],
+const LAYERS: ReadonlySet<string> = new Set([
+  T.ociLayer,
+  T.ociLayerGzip,
+  T.ociLayerZstd,
+  T.ociForeignLayer,
+  T.ociForeignLayerGzip,
+  T.ociForeignLayerZstd,
+  T.dockerLayer,
+  T.dockerLayerGzip,
+  T.dockerLayerZstd,
+  T.dockerForeignLayer,
+  T.dockerForeignLayerGzip,
 ])
 
 const FOREIGN: ReadonlySet<string> = new Set([
@@ -75,11 +73,6 @@ export function isLayer(mediaType: string): boolean {
 /** One that a registry may not hand out: it lies at some URL that the manifest names, which is nobody's to fetch. */
 export function isForeignLayer(mediaType: string): boolean {
   return FOREIGN.has(mediaType)
-}
-
-/** undefined: not a layer that we know. */
-export function layerCompression(mediaType: string): LayerCompression | undefined {
-  return LAYERS.get(mediaType)
 }
 
 /** Of a Docker type, the one of OCI that means the same; of any other, itself. */

@@ -9,7 +9,7 @@ import { skipSpace, trimSpace } from './text.js'
 export type Escape = '\\' | '`'
 
 /** Bytes of one line of the file, as BuildKit has it. */
-export const LONGEST_LINE = 65535
+const LONGEST_LINE = 65535
 
 /** A stretch of a joined line that lies on one line of the file. */
 interface Piece {
@@ -172,7 +172,7 @@ interface Continued {
   goesOn: boolean
 }
 
-export function withoutNewline(line: string): string {
+function withoutNewline(line: string): string {
   let end = line.length
   while (end > 0 && (line[end - 1] === '\n' || line[end - 1] === '\r')) end--
   return line.slice(0, end)

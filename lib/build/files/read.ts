@@ -8,7 +8,7 @@ type Source = Pick<Entry, 'path' | 'size' | 'content'>
 
 const CHUNK = 256 * 1024
 
-export class Contents {
+class Contents {
   readonly #buffer = Buffer.allocUnsafe(CHUNK)
   readonly #parts = new Map<string, number>()
 

@@ -14,7 +14,7 @@ export interface Decision {
 }
 
 /** How long a function may think. */
-export const THINKING_MS = 5000
+const THINKING_MS = 5000
 /** So many rules are checked for each connection in the kernel; with more of them all connections come to us. */
 const KERNEL_RULES_MAX = 64
 

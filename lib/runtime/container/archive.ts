@@ -201,7 +201,7 @@ export interface ArchivePlace {
  * As `docker cp`: a path names the member itself, and a link at its end is packed as a link; with a slash behind it the
  * directory that it leads to; with `/.` what is in that, without the directory.
  */
-export function archivePlace(at: unknown): ArchivePlace {
+function archivePlace(at: unknown): ArchivePlace {
   const directory = insidePath(at, 'path')
   const content = directory === '/' || (at as string).endsWith('/.')
   const followed = content || (at as string).endsWith('/')

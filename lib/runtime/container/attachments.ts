@@ -165,7 +165,7 @@ async function requested({ network, networks = [] }: ContainerOptions, holder: O
   return list
 }
 
-export async function definitionOf(value: unknown, option: string, holder: Owner): Promise<NetworkDefinition> {
+async function definitionOf(value: unknown, option: string, holder: Owner): Promise<NetworkDefinition> {
   if (isNetwork(value)) return value.definition
   if (typeof value !== 'string' || value === '' || value === 'none' || value === 'host')
     throw invalidArgument(option, value, 'a Network or the name of one')

@@ -14,7 +14,7 @@ export interface MountMaps {
   close(): void
 }
 
-export const NO_MOUNT_MAPS: MountMaps = { handles: new Map(), close: () => undefined }
+const NO_MOUNT_MAPS: MountMaps = { handles: new Map(), close: () => undefined }
 
 /** Of a container's options: from the ids on disk (`containerID`) to those that are shown (`hostID`). */
 export function mapsOfOptions({ mounts = [] }: Pick<ContainerOptions, 'mounts'>): Map<string, IdMapPair> {

@@ -31,7 +31,7 @@ export interface StartedRun extends Started {
   args: string[]
 }
 
-export class RunTemplate {
+class RunTemplate {
   readonly #owner: Owner
   readonly #image: ImageRoot
   readonly #options: { [name: string]: Plain }

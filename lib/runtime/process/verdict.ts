@@ -31,7 +31,7 @@ export interface ExecResult {
 
 const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
 
-export function signalName(number: number): string {
+function signalName(number: number): string {
   const name = SIGNALS.get(number)
   if (name) return name === 'SIGIOT' ? 'SIGABRT' : name === 'SIGPOLL' ? 'SIGIO' : name
   return number >= 34 ? `SIGRTMIN+${number - 34}` : `SIG${number}`

@@ -16,7 +16,7 @@ import { execute } from '../lower/program.js'
 import { Running } from '../process/running.js'
 import { makePipe } from '../process/streams.js'
 
-export const USER_MODE_PROGRAMS = ['pasta', 'slirp4netns'] as const
+const USER_MODE_PROGRAMS = ['pasta', 'slirp4netns'] as const
 type ProgramName = (typeof USER_MODE_PROGRAMS)[number]
 
 const USUAL_PLACES = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
