@@ -97,7 +97,7 @@ Wire wire_of(const Napi::Value& value) {
   auto object = value.As<Napi::Object>();
   Wire wire;
   wire.pair = {text(object.Get("name")), text(object.Get("bridge")), text(object.Get("inside")), text(object.Get("mac")),
-               text_or(object, "portMac"), static_cast<uint32_t>(number_or(object, "mtu", 0))};
+               text_or(object, "portMac"), static_cast<uint32_t>(number_or(object, "mtu", 0)), truth(object, "bigTcp")};
   wire.addresses = addresses(object.Get("addresses"));
   wire.gateways = addresses(object.Get("gateways"));
   return wire;

@@ -17,6 +17,7 @@ export interface NativeWire {
   inside: string
   mac: string
   mtu?: number
+  bigTcp: boolean
   addresses: string[]
   /** Without a length; where packets to everywhere else go. */
   gateways: string[]

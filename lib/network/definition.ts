@@ -18,6 +18,7 @@ export interface NetworkDefinition {
   internal: boolean
   /** Bytes; absent: the kernel's default. */
   mtu?: number
+  bigTcp: boolean
   /** Containers may reach link-local addresses of IPv4, as those of cloud metadata. */
   metadata: boolean
   labels: Record<string, string>

@@ -105,7 +105,16 @@ export function wireOf(endpoint: Endpoint, wayOut: boolean): NativeWire {
   // From an internal one nothing leads anywhere: programs learn that at once.
   const gateways =
     wayOut && !network.internal ? [network.ipv4.gateway, ...(network.ipv6 ? [network.ipv6.gateway] : [])] : []
-  return { name: device, bridge: network.bridge, inside, mac, mtu: network.mtu, addresses, gateways }
+  return {
+    name: device,
+    bridge: network.bridge,
+    inside,
+    mac,
+    mtu: network.mtu,
+    bigTcp: network.bigTcp,
+    addresses,
+    gateways,
+  }
 }
 
 export function portRuleOf({ device, mac, ipv4, ipv6, network }: Endpoint) {

@@ -30,6 +30,12 @@ export interface NetworkOptions {
   internal?: boolean
   /** Bytes, from 576 (IPv6: 1280). */
   mtu?: number
+  /**
+   * The kernel passes TCP over IPv4 on in pieces of up to 512 kB instead of 64 (BIG TCP, Linux 6.3), which makes streams
+   * between containers more than twice as fast. A stream to the outside is cut by the processor, not by the card: false
+   * is better for servers that send several Gbit/s out of this machine. Default true.
+   */
+  bigTcp?: boolean
   /** Let containers reach link-local addresses, where clouds keep credentials (169.254.169.254). Default false. */
   metadata?: boolean
   labels?: Record<string, string>
@@ -45,6 +51,7 @@ const OPTIONS: Record<keyof Required<NetworkOptions>, true> = {
   ipv6: true,
   internal: true,
   mtu: true,
+  bigTcp: true,
   metadata: true,
   labels: true,
   lasting: true,
@@ -85,6 +92,7 @@ export async function defineNetwork(
       ipv6: chooseIpv6(options.ipv6, occupied),
       internal: options.internal ?? false,
       mtu: options.mtu,
+      bigTcp: options.bigTcp ?? true,
       metadata: options.metadata ?? false,
       labels: { ...options.labels },
       created: new Date().toISOString(),
@@ -128,7 +136,7 @@ function check(options: NetworkOptions, existing: boolean): void {
   if (driver !== undefined && driver !== 'bridge') throw invalidArgument('driver', driver, 'bridge')
   if (mtu !== undefined && !(Number.isInteger(mtu) && mtu >= (ipv6 ? 1280 : 576) && mtu <= 65535))
     throw invalidArgument('mtu', mtu, `a number from ${ipv6 ? 1280 : 576} to 65535`)
-  for (const key of ['internal', 'metadata', 'lasting'] as const)
+  for (const key of ['internal', 'bigTcp', 'metadata', 'lasting'] as const)
     if (options[key] !== undefined && typeof options[key] !== 'boolean')
       throw invalidArgument(key, options[key], 'true or false')
   if (labels !== undefined && (typeof labels !== 'object' || labels === null))

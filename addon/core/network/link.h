@@ -39,6 +39,7 @@ struct Pair {
   std::string mac;       // of the end inside
   std::string port_mac;  // of the port
   uint32_t mtu = 0;
+  bool big_tcp = false;  // see BIG_TCP_SIZE in link.cc
 };
 
 // What the host has already, for the choice of subnets.
