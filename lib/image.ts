@@ -318,9 +318,9 @@ export class Image {
   static async made(descriptor: Descriptor, tag: string | undefined, keep = true): Promise<Image> {
     const { store } = await imageRoots()
     const name = tag === undefined ? undefined : fullTag(tag, 'tag')
-    if (name !== undefined) await store.setRef(name, descriptor)
-    else if (keep) await store.refs.keep(descriptor)
-    return Image.#ofStored(await readStored(store, descriptor), name === undefined ? [] : [name], name)
+    const naming = name !== undefined ? store.setRef(name, descriptor) : keep && store.refs.keep(descriptor)
+    const [stored] = await Promise.all([readStored(store, descriptor), naming])
+    return Image.#ofStored(stored, name === undefined ? [] : [name], name)
   }
 
   static async #find(ref: string, platform: Platform | undefined): Promise<Image | undefined> {

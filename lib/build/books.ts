@@ -6,16 +6,20 @@ import { isMissing } from '../store/files.js'
 
 const directoryIn = (data: string) => path.join(data, 'build-digests')
 
-/** The book for a directory of the host, which counts as used now. There need not be one yet. */
-export async function bookOf(data: string, root: string): Promise<string> {
-  const directory = directoryIn(data)
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  const file = path.join(directory, createHash('sha256').update(root).digest('hex'))
+/** The book for a directory of the host; there need not be one yet. */
+export function bookOf(data: string, root: string): string {
+  return path.join(directoryIn(data), createHash('sha256').update(root).digest('hex'))
+}
+
+/** It counts as used now, and can be written. */
+export async function openBook(book: string): Promise<void> {
   const now = new Date()
-  await utimes(file, now, now).catch((error) => {
+  try {
+    await utimes(book, now, now)
+  } catch (error) {
     if (!isMissing(error)) throw error
-  })
-  return file
+    await mkdir(path.dirname(book), { recursive: true, mode: 0o700 })
+  }
 }
 
 /** Losing one costs time alone. */

@@ -17,22 +17,38 @@ import { Workspace } from './workspace.js'
 
 export async function build(options: BuildOptions): Promise<Image> {
   checkOptions(options)
-  if (options.signal?.aborted) throw aborted(options.signal)
+  return inWorkspace(options, (space, stop) => buildIn(space, options, stop))
+}
+
+/** Warnings of the checks for a Dockerfile; nothing is built. */
+export async function check(options: BuildOptions): Promise<LintWarning[]> {
+  checkOptions(options)
+  return inWorkspace(options, async (space) => (await planned(space, options)).plan.warnings)
+}
+
+/** Does work in a workspace of its own, until it is done, or the caller aborts it, or it calls `stop` with what failed. */
+async function inWorkspace<T>(
+  { signal }: BuildOptions,
+  work: (space: Workspace, stop: (error: unknown) => void) => Promise<T>,
+): Promise<T> {
+  if (signal?.aborted) throw aborted(signal)
   const stopping = new AbortController()
-  const abort = () => stopping.abort(options.signal?.reason)
-  options.signal?.addEventListener('abort', abort, { once: true })
-  const space = await Workspace.open(stopping.signal)
+  const abort = () => stopping.abort(signal?.reason)
+  signal?.addEventListener('abort', abort, { once: true })
+  const space = new Workspace(stopping.signal)
   let failure: { error: unknown } | undefined
   try {
-    return await buildIn(space, options, (error) => {
+    return await work(space, (error) => {
       failure ??= { error }
       stopping.abort(error)
     })
   } catch (error) {
-    if (options.signal?.aborted) throw aborted(options.signal)
+    if (signal?.aborted) throw aborted(signal)
     throw failure?.error ?? error
   } finally {
-    options.signal?.removeEventListener('abort', abort)
+    signal?.removeEventListener('abort', abort)
+    // A context that nothing was copied from may still be walked.
+    stopping.abort('ended')
     await space[Symbol.asyncDispose]()
   }
 }
@@ -79,9 +95,11 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
 
 /** What is to be done; nothing of it is done yet. */
 async function planned(space: Workspace, options: BuildOptions) {
-  const { context, dockerfile } = await openContext(space, options)
-  // Most likely it will be needed, and walking it goes on beside planning. What fails is told when it is needed.
-  if (context && /^\s*(?:COPY|ADD)\s/im.test(dockerfile.text)) context.tree().catch(() => undefined)
+  const opening = beginContext(space, options)
+  // Neither goes on behind the back of the other's failure.
+  await Promise.allSettled([opening, space.open()])
+  await space.open()
+  const { context, dockerfile } = await opening
   const bases = new Bases(space, options)
   const plan = await planBuild(
     dockerfile.text,
@@ -100,15 +118,12 @@ async function planned(space: Workspace, options: BuildOptions) {
   return { plan, bases, context, dockerfile }
 }
 
-/** Warnings of the checks for a Dockerfile; nothing is built. */
-export async function check(options: BuildOptions): Promise<LintWarning[]> {
-  checkOptions(options)
-  const space = await Workspace.open(options.signal ?? new AbortController().signal)
-  try {
-    return (await planned(space, options)).plan.warnings
-  } finally {
-    await space[Symbol.asyncDispose]()
-  }
+async function beginContext(space: Workspace, options: BuildOptions) {
+  const opened = await openContext(space, options)
+  const { context, dockerfile } = opened
+  // Most likely it will be needed, and walking it goes on beside all else. What fails is told when it is needed.
+  if (context && /^\s*(?:COPY|ADD)\s/im.test(dockerfile.text)) context.tree().catch(() => undefined)
+  return opened
 }
 
 async function push(

@@ -1,10 +1,10 @@
 /** The contexts of a build: directories of the host, unpacked archives, git repositories, and images in their place. */
-import { open, readFile, realpath, stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
+import { DOCKERFILE_MAX, readContextFile, readIgnored } from './context-file.js'
 import { parseGitAddress } from './dockerfile/git-source.js'
-import { readIgnoreFile } from './dockerfile/ignore.js'
 import type { Downloaded } from './download.js'
 import type { checkOut } from './git.js'
 import type { BuildOptions } from './options.js'
@@ -47,7 +47,7 @@ export async function openContext(space: Workspace, options: BuildOptions): Prom
   const root = await contextRoot(space, options.context)
   const dockerfile = await findDockerfile(root, options.dockerfile)
   if (root === undefined) return { dockerfile }
-  const ignore = await ignoreOf(root, dockerfile.file)
+  const ignore = await readIgnored(root, dockerfile.file)
   return { context: new DirectoryContext(space, root, ignore), dockerfile }
 }
 
@@ -142,9 +142,6 @@ interface FoundDockerfile {
   file?: string
 }
 
-/** Larger is no Dockerfile. */
-const DOCKERFILE_MAX = 16 * 1024 * 1024
-
 async function findDockerfile(root: string | undefined, given: BuildOptions['dockerfile']): Promise<FoundDockerfile> {
   if (typeof given === 'object') return { text: given.text, name: 'Dockerfile' }
   if (given?.includes('\n')) return { text: given, name: 'Dockerfile' }
@@ -153,43 +150,14 @@ async function findDockerfile(root: string | undefined, given: BuildOptions['doc
   // As docker: a file of the old name counts when there is no other.
   if (given === undefined && root !== undefined) places.splice(1, 1, path.join(root, 'dockerfile'))
   for (const file of places) {
-    const status = await stat(file).catch(() => undefined)
-    if (!status) continue
-    await checkInside(root, file)
-    if (!status.isFile() || status.size > DOCKERFILE_MAX)
-      throw invalidArgument('dockerfile', file, 'a file of at most 16 MiB')
-    return { text: await readFile(file, 'utf8'), name: given ?? path.basename(file), file }
+    const text = await readContextFile(file, root)
+    if (text !== undefined) return { text, name: given ?? path.basename(file), file }
   }
   throw new CaissonError('ERR_CAISSON_FILE', `there is no ${name} in ${root ?? process.cwd()}`, {
     stage: 'build',
     hint: 'Name it with the option dockerfile (-f), or give its text as { text }.',
     cause: { code: 'ENOENT', errno: -2, syscall: 'open', path: places[0] },
   })
-}
-
-/** What a file of the context says is shown in errors, so it may not be a link to another file of the host. */
-async function checkInside(root: string | undefined, file: string): Promise<void> {
-  if (root === undefined || !file.startsWith(`${root}/`)) return
-  const [top, real] = await Promise.all([realpath(root), realpath(file).catch(() => '')])
-  if (real === '' || real.startsWith(`${top}/`)) return
-  throw new CaissonError('ERR_CAISSON_FILE', `${file} is a link out of the context`, {
-    stage: 'build',
-    hint: 'Put the file itself into the context, or name the other one.',
-  })
-}
-
-/** A file beside the Dockerfile with its name goes before the context's. */
-async function ignoreOf(root: string, dockerfile: string | undefined): Promise<string[]> {
-  const places = [...(dockerfile === undefined ? [] : [`${dockerfile}.dockerignore`]), path.join(root, '.dockerignore')]
-  for (const place of places) {
-    await checkInside(root, place)
-    const text = await readFile(place, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined
-      throw error
-    })
-    if (text !== undefined) return readIgnoreFile(text)
-  }
-  return []
 }
 
 /** A context by name, opened when it is needed first. */
@@ -202,5 +170,5 @@ export async function openNamed(
   const [, reference] = /^docker-image:\/\/(.+)$/.exec(given) ?? []
   if (reference !== undefined) return { image: reference }
   const root = await placeOf(space, given, `contexts.${name}`)
-  return new DirectoryContext(space, root, await ignoreOf(root, undefined))
+  return new DirectoryContext(space, root, await readIgnored(root, undefined))
 }

@@ -61,8 +61,12 @@ interface Prepared {
   make(stack: Stack, id: number): Promise<BuildLayer | undefined>
 }
 
+/** By the key of the step above. */
+type Keyed = (key: string) => Prepared
+
 /** A step that is looked for before those above it are done. */
 interface Ahead {
+  content: Promise<Keyed>
   prepared: Promise<Prepared>
   found: Promise<StepResult | undefined>
 }
@@ -86,7 +90,7 @@ export class Executor {
       this.#stages.set(stage.index, built)
     }
     await Promise.allSettled(this.#stages.values())
-    await Promise.allSettled(this.#ahead.flatMap(({ prepared, found }) => [prepared, found]))
+    await Promise.allSettled(this.#ahead.flatMap(({ content, prepared, found }) => [content, prepared, found]))
     return this.#stage(plan.target.index)
   }
 
@@ -120,18 +124,19 @@ export class Executor {
   }
 
   /**
-   * A key does not depend on what the steps above came to, so all of a stage are looked for at once. What fails is told
-   * when it is the step's turn.
+   * A key does not depend on what the steps above came to, so all of a stage are looked for at once, and files of the
+   * context are read for all of them. What fails is told when it is the step's turn.
    */
   #lookAhead(stage: StagePlan, begin: string): Ahead[] {
     const mayCache = this.#mayCache(stage)
     let above = Promise.resolve(begin)
     return stage.steps.map((step) => {
-      const prepared = above.then((key) => this.#prepare(key, step))
+      const content = isOfContext(step) ? this.#prepare(step) : above.then(() => this.#prepare(step))
+      const prepared = above.then(async (key) => (await content)(key))
       above = prepared.then(({ key }) => key)
       const found = above.then((key) => (mayCache ? findHere(this.#input.space, key) : undefined))
-      const ahead = { prepared, found }
-      for (const each of [prepared, above, found]) each.catch(() => undefined)
+      const ahead = { content, prepared, found }
+      for (const each of [content, prepared, above, found]) each.catch(() => undefined)
       this.#ahead.push(ahead)
       return ahead
     })
@@ -177,7 +182,7 @@ export class Executor {
     const { platform } = stage
     const step = everything(base, stage)
     const empty = baseKey({ kind: 'scratch', platform })
-    const { key, make } = await this.#prepareCopy(empty, step)
+    const { key, make } = (await this.#prepareCopy(step))(empty)
     const found = await findStep(this.#input.space, key, [])
     const { layer } = found ?? (await this.#make({ key, make }, [], 0))
     const content = baseKey({ kind: 'content', digest: key, platform })
@@ -193,14 +198,14 @@ export class Executor {
     return 'image' in named ? bases.image(named.image, platform) : undefined
   }
 
-  #prepare(key: string, step: Step): Promise<Prepared> {
+  async #prepare(step: Step): Promise<Keyed> {
     const { space, plan } = this.#input
-    if (step.kind === 'copy') return this.#prepareCopy(key, step)
-    if (step.kind === 'run') return this.#prepareRun(key, step)
-    return Promise.resolve({ key: stepKey(key, step), make: (stack) => makeDirectory(space, stack, step, plan.epoch) })
+    if (step.kind === 'copy') return this.#prepareCopy(step)
+    if (step.kind === 'run') return this.#prepareRun(step)
+    return (key) => ({ key: stepKey(key, step), make: (stack) => makeDirectory(space, stack, step, plan.epoch) })
   }
 
-  async #prepareCopy(key: string, step: CopyStep): Promise<Prepared> {
+  async #prepareCopy(step: CopyStep): Promise<Keyed> {
     const { space, plan } = this.#input
     const paths = step.sources.filter((source): source is CopySource & { kind: 'path' } => source.kind === 'path')
     const digests = await this.#digests(step, paths)
@@ -219,7 +224,7 @@ export class Executor {
       const { copyStep } = await import('./copy-step.js')
       return copyStep(space, stack, step, groups, plan.epoch)
     }
-    return { key: stepKey(key, step, { sources }), make }
+    return (key) => ({ key: stepKey(key, step, { sources }), make })
   }
 
   async #digests(step: CopyStep, paths: Array<CopySource & { kind: 'path' }>): Promise<string[]> {
@@ -253,7 +258,7 @@ export class Executor {
     return (named as DirectoryContext).tree()
   }
 
-  async #prepareRun(key: string, step: RunStep): Promise<Prepared> {
+  async #prepareRun(step: RunStep): Promise<Keyed> {
     const { space, plan, options, secrets, ssh, steps } = this.#input
     const contents = await Promise.all(step.mounts.map((mount) => this.#mountContent(mount)))
     const sources: MountSources = { secrets, ssh, materialise: (mount) => this.#materialise(mount) }
@@ -269,7 +274,7 @@ export class Executor {
         await prepared.release()
       }
     }
-    return { key: stepKey(key, step, { mounts: contents }), make }
+    return (key) => ({ key: stepKey(key, step, { mounts: contents }), make })
   }
 
   async #mountContent(mount: Mount): Promise<string | undefined> {
@@ -297,6 +302,9 @@ export class Executor {
     return `${await materialise(space, items)}/content`
   }
 }
+
+const isOfContext = (step: Step) =>
+  step.kind === 'copy' && step.from.kind === 'context' && step.sources.every(({ kind }) => kind === 'path')
 
 async function makeQueue(): Promise<PQueue> {
   const { default: Queue } = await import('p-queue')

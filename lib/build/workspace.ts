@@ -8,7 +8,7 @@ import { imageRoots } from '../runtime/image/roots.js'
 import type { Owner } from '../runtime/process/owner.js'
 import type { Lease } from '../store/lease.js'
 import { roots } from '../util/roots.js'
-import { bookOf } from './books.js'
+import { bookOf, openBook } from './books.js'
 import type { CacheRecord } from './cache.js'
 import type { Downloaded } from './download.js'
 import { Inventory } from './files/inventory.js'
@@ -17,10 +17,10 @@ import type { RemoteCache } from './registry-cache.js'
 import { Tree } from './tree.js'
 
 export class Workspace implements AsyncDisposable {
-  readonly roots: ImageRoots
-  readonly lease: Lease
-  #files: Promise<FileReader> | undefined
   readonly signal: AbortSignal
+  #opened: Promise<{ roots: ImageRoots; lease: Lease }> | undefined
+  #store: { roots: ImageRoots; lease: Lease } | undefined
+  #files: Promise<FileReader> | undefined
   readonly #name = randomBytes(8).toString('hex')
   /** A build that finds all in the cache needs no owner and no directory. */
   #owner: Promise<Owner> | undefined
@@ -33,19 +33,32 @@ export class Workspace implements AsyncDisposable {
   readonly used = new Map<string, CacheRecord>()
   /** Contexts that come from an address. */
   readonly downloads = new Map<string, Promise<Downloaded>>()
-  readonly #inventories: Inventory[] = []
+  readonly #taken: Array<Promise<Inventory>> = []
   #made = 0
   #network: Promise<Network> | undefined
 
-  private constructor(roots: ImageRoots, lease: Lease, signal: AbortSignal) {
-    this.roots = roots
-    this.lease = lease
+  /** @param signal ends what goes on in it; whoever disposes of it has it aborted by then. */
+  constructor(signal: AbortSignal) {
     this.signal = signal
   }
 
-  static async open(signal: AbortSignal): Promise<Workspace> {
-    const roots = await imageRoots()
-    return new Workspace(roots, await roots.store.lease(), signal)
+  /** Resolved when the store is open: what does not need it can begin before. */
+  async open(): Promise<void> {
+    this.#opened ??= imageRoots().then(async (roots) => ({ roots, lease: await roots.store.lease() }))
+    this.#store = await this.#opened
+  }
+
+  get roots(): ImageRoots {
+    return this.#open.roots
+  }
+
+  get lease(): Lease {
+    return this.#open.lease
+  }
+
+  get #open(): { roots: ImageRoots; lease: Lease } {
+    if (!this.#store) throw new Error('the store of this build is not open yet')
+    return this.#store
   }
 
   owner(): Promise<Owner> {
@@ -78,8 +91,11 @@ export class Workspace implements AsyncDisposable {
   async take(root: string, ignore: readonly string[]): Promise<Tree> {
     const own = await this.#directory
     const stays = own === undefined || !root.startsWith(`${own}/`)
-    const inventory = await Inventory.take(root, ignore, stays ? await bookOf(roots().data, root) : '', this.signal)
-    this.#inventories.push(inventory)
+    const book = stays ? bookOf(roots().data, root) : ''
+    const taken = Inventory.take(root, ignore, book, this.signal)
+    this.#taken.push(taken)
+    // The data directory is made with the store.
+    const [inventory] = await Promise.all([taken, stays ? this.open().then(() => openBook(book)) : undefined])
     return new Tree({ inventory })
   }
 
@@ -111,9 +127,9 @@ export class Workspace implements AsyncDisposable {
     // One that fails keeps none of the others.
     const ended = await Promise.allSettled([
       network?.remove(),
-      ...this.#inventories.map((inventory) => inventory.forget()),
+      ...this.#taken.map((taken) => taken.then((inventory) => inventory.forget()).catch(() => undefined)),
       this.#removeFiles(),
-      this.lease.release(),
+      this.#opened?.then(({ lease }) => lease.release()),
     ])
     for (const each of ended) if (each.status === 'rejected') throw each.reason
   }

@@ -8,7 +8,9 @@ export interface BuildProgress {
   end(): void
 }
 
-/** @param mode auto (default), plain, tty, json, or quiet. */
+export const QUIET: BuildProgress = { tell() {}, end() {} }
+
+/** @param mode auto (default), plain, tty or json. */
 export function buildProgress(to: NodeJS.WriteStream, mode = 'auto'): BuildProgress {
   switch (mode === 'auto' ? (to.isTTY ? 'tty' : 'plain') : mode) {
     case 'plain':
@@ -17,8 +19,6 @@ export function buildProgress(to: NodeJS.WriteStream, mode = 'auto'): BuildProgr
       return terminalProgress(to)
     case 'json':
       return { tell: (event) => void to.write(`${JSON.stringify(jsonOf(event))}\n`), end() {} }
-    case 'quiet':
-      return { tell() {}, end() {} }
     default:
       throw usageError(`--progress: ${mode} is not known`, 'Write auto, plain, tty or json.')
   }
@@ -30,7 +30,8 @@ function jsonOf(event: BuildEvent): object {
 
 export const seconds = (durationMs = 0) => `${(durationMs / 1000).toFixed(1)}s`
 
-const headOf = ({ stage, index, count, title }: BuildStepEvent) => `[${stage} ${index}/${count}] ${firstLine(title)}`
+const headOf = ({ stage, index, count, title }: BuildStepEvent) =>
+  harmless(`[${stage} ${index}/${count}] ${firstLine(title)}`)
 const firstLine = (text: string) => text.split('\n', 1)[0] as string
 
 /** Whole lines of several streams, each with its beginning. */
@@ -73,7 +74,7 @@ function plainProgress(to: NodeJS.WritableStream): BuildProgress {
         output(step, lines.end(`${step}/`))
         if (status === 'cached') print(step, 'CACHED')
         if (status === 'done') print(step, `DONE ${seconds(durationMs)}`)
-        if (status === 'failed') print(step, `ERROR ${firstLine(error ?? '')}`)
+        if (status === 'failed') print(step, `ERROR ${harmless(firstLine(error ?? ''))}`)
       }
     },
     end() {},
@@ -81,7 +82,7 @@ function plainProgress(to: NodeJS.WritableStream): BuildProgress {
 }
 
 export function warningOf({ warning: { rule, message, span } }: BuildEvent & { type: 'warning' }): string {
-  return `warning: ${rule}: ${message} (line ${span.start.line})`
+  return harmless(`warning: ${rule}: ${message} (line ${span.start.line})`)
 }
 
 /** Milliseconds between two pictures. */

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { build, check } from '../build/build.js'
 import type { BuildOptions, BuildOutput, CacheTarget } from '../index.js'
-import { buildProgress, warningOf } from './build-progress.js'
+import { buildProgress, QUIET, warningOf } from './build-progress.js'
 import type { Command } from './command.js'
 import type { Flag, Flags } from './flags.js'
 import { usageError } from './usage.js'
@@ -63,7 +63,7 @@ without one, a Dockerfile) from the standard input.`,
     const abort = new AbortController()
     const stop = () => abort.abort()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
-    const progress = buildProgress(process.stderr, flags.boolean('quiet') ? 'quiet' : flags.text('progress'))
+    const progress = flags.boolean('quiet') ? QUIET : buildProgress(process.stderr, flags.text('progress'))
     try {
       const options = { ...(await buildOptions(flags, context)), onProgress: progress.tell, signal: abort.signal }
       if (flags.boolean('check')) {

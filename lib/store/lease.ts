@@ -24,6 +24,9 @@ export class Lease {
   /** The store is on a file system that is mounted read-only. */
   readonly #readOnly: boolean
   #lock: Lock | undefined
+  readonly #fresh: Leased[] = []
+  #adding: Promise<void> | undefined
+  #last: Promise<void> = Promise.resolve()
 
   private constructor(layout: Layout, id: string, file: string, lock: Lock | undefined) {
     this.id = id
@@ -53,18 +56,27 @@ export class Lease {
     for (const entry of entries) parseDigest('digest' in entry ? entry.digest : entry.snapshot)
     const fresh = entries.filter((entry) => !this.#entries.has(keyOf(entry)))
     if (fresh.length === 0) return
-    await this.#write(() => appendFile(this.#file, fresh.map((entry) => line('+', entry)).join('')))
-    for (const entry of fresh) this.#entries.set(keyOf(entry), entry)
+    this.#fresh.push(...fresh)
+    // What is asked for until the file can be written is written at once.
+    this.#adding ??= this.#afterOthers(async () => {
+      const added = this.#fresh.splice(0)
+      this.#adding = undefined
+      await this.#write(() => appendFile(this.#file, added.map((entry) => line('+', entry)).join('')))
+      for (const entry of added) this.#entries.set(keyOf(entry), entry)
+    })
+    await this.#adding
   }
 
   /** These may be collected again, unless something else keeps them. */
   async drop(...entries: Leased[]): Promise<void> {
-    const held = entries.filter((entry) => this.#entries.delete(keyOf(entry)))
-    if (held.length === 0) return
-    const empty = this.#entries.size === 0
-    await this.#write(() =>
-      empty ? truncate(this.#file) : appendFile(this.#file, held.map((entry) => line('-', entry)).join('')),
-    )
+    await this.#afterOthers(async () => {
+      const held = entries.filter((entry) => this.#entries.delete(keyOf(entry)))
+      if (held.length === 0) return
+      const empty = this.#entries.size === 0
+      await this.#write(() =>
+        empty ? truncate(this.#file) : appendFile(this.#file, held.map((entry) => line('-', entry)).join('')),
+      )
+    })
   }
 
   async release(): Promise<void> {
@@ -76,6 +88,12 @@ export class Lease {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release()
+  }
+
+  #afterOthers(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work)
+    this.#last = done.catch(() => undefined)
+    return done
   }
 
   async #write(write: () => Promise<void>): Promise<void> {

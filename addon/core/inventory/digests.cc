@@ -14,9 +14,9 @@ namespace caisson {
 
 namespace {
 
-// --- the book on disk: magic, number of records, XXH64 of them, records -------------------------------------------------
+// --- the book on disk: magic, number of records, XXH64 of them, records in order ----------------------------------------
 
-constexpr std::string_view MAGIC = "caisson-digests-1\n";
+constexpr std::string_view MAGIC = "caisson-digests-2\n";
 constexpr size_t MAGIC_SIZE = 24, HEAD = MAGIC_SIZE + 16, IDENTITY = 5 * sizeof(uint64_t), RECORD = IDENTITY + 32;
 constexpr int64_t SETTLED = 2'000'000'000;
 constexpr off_t BOOK_MAX = 256 << 20;
@@ -183,29 +183,33 @@ void DigestBook::load() {
   for (const char* at = records.data(); at < records.data() + records.size(); at += RECORD) {
     uint64_t numbers[5];
     for (int i = 0; i < 5; i++) numbers[i] = load_le64(at + 8 * i);
-    Sha256::Digest digest;
-    memcpy(digest.data(), at + IDENTITY, digest.size());
-    known_[{numbers[0], numbers[1], numbers[2], static_cast<int64_t>(numbers[3]), static_cast<int64_t>(numbers[4])}] =
-        digest;
+    Record record{{numbers[0], numbers[1], numbers[2], static_cast<int64_t>(numbers[3]), static_cast<int64_t>(numbers[4])},
+                  {}};
+    memcpy(record.digest.data(), at + IDENTITY, record.digest.size());
+    known_.push_back(record);
   }
+  if (!std::ranges::is_sorted(known_, {}, &Record::identity)) known_.clear();
 }
 
 const Sha256::Digest* DigestBook::find(const FileIdentity& identity) const {
-  auto found = known_.find(identity);
-  return found == known_.end() ? nullptr : &found->second;
+  const auto known = std::ranges::lower_bound(known_, identity, {}, &Record::identity);
+  if (known != known_.end() && known->identity == identity) return &known->digest;
+  const auto added = added_.find(identity);
+  return added == added_.end() ? nullptr : &added->second;
 }
 
-void DigestBook::add(const FileIdentity& identity, const Sha256::Digest& digest) { known_[identity] = digest; }
+void DigestBook::add(const FileIdentity& identity, const Sha256::Digest& digest) { added_[identity] = digest; }
 
 void DigestBook::save(const Inventory& inventory) const {
   if (file_.empty()) return;
-  std::string records;
+  std::map<FileIdentity, const Sha256::Digest*> settled;
   for (uint32_t index = 0; index < inventory.size(); index++) {
     const InventoryItem& item = inventory.item(index);
-    const FileIdentity& identity = item.identity;
-    if (!S_ISREG(item.mode) || identity.changed + SETTLED > inventory.began()) continue;
-    const Sha256::Digest* digest = find(identity);
-    if (digest == nullptr) continue;
+    if (!S_ISREG(item.mode) || item.identity.changed + SETTLED > inventory.began()) continue;
+    if (const Sha256::Digest* digest = find(item.identity)) settled[item.identity] = digest;
+  }
+  std::string records;
+  for (const auto& [identity, digest] : settled) {
     for (uint64_t number : {identity.device, identity.inode, identity.size, static_cast<uint64_t>(identity.modified),
                             static_cast<uint64_t>(identity.changed)})
       put_number(records, number);

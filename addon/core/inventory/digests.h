@@ -3,8 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "core/inventory/inventory.h"
@@ -25,14 +25,15 @@ class DigestBook {
   void save(const Inventory& inventory) const;
 
  private:
-  struct Hash {
-    size_t operator()(const FileIdentity& identity) const {
-      return static_cast<size_t>((identity.inode ^ static_cast<uint64_t>(identity.changed)) * 0x9e3779b97f4a7c15);
-    }
+  struct Record {
+    FileIdentity identity;
+    Sha256::Digest digest;
   };
   const std::string file_;
   bool loaded_ = false;
-  std::unordered_map<FileIdentity, Sha256::Digest, Hash> known_;
+  // Those on disk, in order: a book of many is searched sooner than a table of them is made.
+  std::vector<Record> known_;
+  std::map<FileIdentity, Sha256::Digest> added_;
 };
 
 // Of each item: of a file that of its bytes; of a directory that of all that is in it and of its own mode, with names,

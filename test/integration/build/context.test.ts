@@ -322,6 +322,33 @@ ADD --checksum=${commit} ${address}#v1 /three
     }
   })
 
+  test('keeps nobody waiting by a pipe in the place of what is read first', async () => {
+    const files = { Dockerfile: 'FROM scratch\nCOPY file /\n', file: '' }
+    for (const name of ['Dockerfile', '.dockerignore', 'Dockerfile.dockerignore']) {
+      const { [name as 'Dockerfile']: _, ...others } = files
+      const context = contextOf(others)
+      execFileSync('mkfifo', [path.join(context, name)])
+      const error = await failure(Image.build({ context }))
+      expect([name, error.code, error.message]).toEqual([
+        name,
+        'ERR_CAISSON_INVALID_ARGUMENT',
+        expect.stringContaining(`${context}/${name}`),
+      ])
+    }
+  })
+
+  test('says what is left out in files of its own alone', async () => {
+    const outside = contextOf({ ignored: 'file' })
+    for (const name of ['.dockerignore', 'Dockerfile.dockerignore']) {
+      const context = contextOf({ Dockerfile: 'FROM scratch\nCOPY file /\n', file: '' })
+      symlinkSync(path.join(outside, 'ignored'), path.join(context, name))
+      expect((await failure(Image.build({ context }))).message).toContain('link out of the context')
+    }
+    const context = contextOf({ Dockerfile: 'FROM scratch\nCOPY file /\n', file: '', ignored: 'file' })
+    symlinkSync('ignored', path.join(context, '.dockerignore'))
+    expect((await failure(Image.build({ context }))).message).toContain('file')
+  })
+
   asOrdinary('with what cannot be read is an error that names it, unless it is left out', async () => {
     const context = contextOf({ 'closed/file': '', 'secret.txt': '', fine: '' })
     chmodSync(path.join(context, 'secret.txt'), 0)
