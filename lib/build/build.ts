@@ -57,6 +57,7 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
   const tell = (event: BuildEvent) => options.onProgress?.(event)
   const { plan, bases, context, dockerfile } = await planned(space, options)
   for (const warning of plan.warnings) tell({ type: 'warning', warning })
+  for (const each of plan.unusedArgs) tell({ type: 'unused-arg', ...each })
   for (const { ref } of [options.cacheFrom ?? []].flat()) {
     const { RemoteCache } = await import('./registry-cache.js')
     space.caches.push(await RemoteCache.open(space, ref, { auth: options.auth }))

@@ -12,6 +12,8 @@ export type BuildEvent =
   /** What a command prints. */
   | { type: 'output'; step: number; stream: 'stdout' | 'stderr'; data: Buffer }
   | { type: 'warning'; warning: LintWarning }
+  /** A build argument that no ARG asks for; `message` says so, and what may have been meant. */
+  | { type: 'unused-arg'; name: string; message: string }
   /** Of images that are fetched or sent. */
   | { type: 'transfer'; image: string; event: TransferEvent }
 

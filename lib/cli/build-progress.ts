@@ -64,6 +64,7 @@ function plainProgress(to: NodeJS.WritableStream): BuildProgress {
     tell(event) {
       if (event.type === 'output') output(event.step, lines.take(`${event.step}/${event.stream}`, event.data))
       else if (event.type === 'warning') to.write(`${warningOf(event)}\n`)
+      else if (event.type === 'unused-arg') to.write(`${unusedOf(event)}\n`)
       else if (event.type === 'step') {
         const { step, status, durationMs, error } = event
         if (status === 'started') {
@@ -84,6 +85,8 @@ function plainProgress(to: NodeJS.WritableStream): BuildProgress {
 export function warningOf({ warning: { rule, message, span } }: BuildEvent & { type: 'warning' }): string {
   return harmless(`warning: ${rule}: ${message} (line ${span.start.line})`)
 }
+
+const unusedOf = ({ message }: BuildEvent & { type: 'unused-arg' }) => harmless(`warning: ${message}`)
 
 /** Milliseconds between two pictures. */
 const INTERVAL = 80
@@ -118,6 +121,7 @@ function terminalProgress(to: NodeJS.WriteStream): BuildProgress {
   return {
     tell(event) {
       if (event.type === 'warning') finished.push(warningOf(event))
+      else if (event.type === 'unused-arg') finished.push(unusedOf(event))
       else if (event.type === 'output') {
         const step = running.get(event.step)
         if (step)

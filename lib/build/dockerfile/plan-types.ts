@@ -3,6 +3,7 @@ import type { HistoryEntry, ImageConfig } from '../../spec/image.js'
 import type { LintWarning } from './lint.js'
 import type { Platform } from './platform.js'
 import type { Span } from './source.js'
+import type { UnusedArg } from './unused-args.js'
 
 /** Where files come from. */
 export type Source =
@@ -151,7 +152,7 @@ export interface BuildPlan {
   target: StagePlan
   warnings: LintWarning[]
   /** Build arguments that no ARG asked for. */
-  unusedArgs: string[]
+  unusedArgs: UnusedArg[]
   /** SOURCE_DATE_EPOCH in seconds, when it was given. */
   epoch?: number
 }

@@ -8,7 +8,7 @@ import { didYouMean, nearest } from '../../util/suggest.js'
 import type { Environment } from './environment.js'
 import { evaluate } from './evaluate.js'
 import { type BuildContext, EvaluationContext, spend } from './evaluation.js'
-import { globalArgs, isProxyArg, predefinedArgs, proxyEnv } from './global-args.js'
+import { globalArgs, predefinedArgs, proxyEnv } from './global-args.js'
 import { IgnoreMatcher } from './ignore.js'
 import { completeImageName } from './image-name.js'
 import type { Stage } from './instruction.js'
@@ -24,6 +24,7 @@ import { expandFrom, namesTaken, refuseCircles, StageNode, stageIndex } from './
 import { emptyImage, StageState, setOwn } from './stage-state.js'
 import { readStages } from './stages.js'
 import { quote } from './text.js'
+import { unusedArgs } from './unused-args.js'
 
 export interface PlanOptions {
   /** For errors. Default: Dockerfile. */
@@ -172,7 +173,11 @@ export class BuildPlanner {
       stages,
       target,
       warnings: this.linter.finish(this.source),
-      unusedArgs: this.unusedArgs(),
+      unusedArgs: unusedArgs(
+        this.build.buildArgs.keys(),
+        this.globals.names(),
+        this.reachable().flatMap(({ instructions }) => instructions),
+      ),
       ...(this.epoch === undefined ? {} : { epoch: this.epoch }),
     }
   }
@@ -333,13 +338,6 @@ export class BuildPlanner {
       steps: context.steps,
       image: state.image(),
     }
-  }
-
-  private unusedArgs(): string[] {
-    const used = new Set(this.globals.names())
-    for (const node of this.reachable())
-      for (const each of node.instructions) if (each.name === 'ARG') for (const { key } of each.args) used.add(key)
-    return [...this.build.buildArgs.keys()].filter((name) => !used.has(name) && !isProxyArg(name))
   }
 }
 

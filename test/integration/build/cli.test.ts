@@ -180,6 +180,30 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
     expect(build(['-q', '--no-cache', '-'], { input: text })).toMatchObject({ status: 0, stderr: '' })
   })
 
+  withBusybox('lets no Dockerfile and no command write to the terminal', async () => {
+    const input = 'FROM box:1 AS \u001bStage\nRUN printf "\\033]0;owned\\007"; exit 3 # \u001b[2J\u009b1m\u0007\n'
+    for (const text of [
+      input,
+      input.replace(' AS \u001bStage', '').replace('exit 3', 'true'),
+      'FROM box:1\n\u001b[2J x\n',
+    ]) {
+      const { stderr } = build(['--progress', 'plain', '--no-cache', '-'], { input: text })
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+      expect(stderr).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/)
+      expect(stderr).not.toBe('')
+    }
+  })
+
+  withBusybox('warns of build arguments that nothing asks for', async () => {
+    const input = 'FROM box:1\nARG VERSION\nRUN true\n'
+    const args = ['--build-arg', 'VERSON=1', '--build-arg', 'VERSION=2', '--build-arg', 'HTTP_PROXY=http://localhost']
+    const { status, stderr } = build([...args, '-'], { input })
+    expect([status, stderr.match(/^warning: .*$/gm)]).toEqual([
+      0,
+      [expect.stringMatching(/VERSON is not used.*\(did you mean VERSION\?\)/)],
+    ])
+  })
+
   inTerminal('draws steps in a terminal', async () => {
     const context = contextOf({ Dockerfile: 'FROM box:1\nRUN sleep 0.3; echo slow\n' })
     const words = [process.execPath, cli, 'build', '--network', 'none', '--no-cache', context].join(' ')

@@ -135,7 +135,13 @@ describe('arguments', () => {
 
   test('those that nobody asked for are told', async () => {
     const args = { USED: '1', UNUSED: '2', https_proxy: '3', TARGETARCH: 'x' }
-    expect((await plan('FROM x\nARG USED', { args })).unusedArgs).toEqual(['UNUSED'])
+    const unused = async (file: string, given: Record<string, string>) =>
+      (await plan(file, { args: given })).unusedArgs.map(({ name }) => name)
+    expect(await unused('FROM x\nARG USED', args)).toEqual(['UNUSED'])
+    expect(await unused('ARG A\nFROM x\nARG B', { A: '1', B: '2', SOURCE_DATE_EPOCH: '3' })).toEqual([])
+    expect(await unused('FROM x AS other\nARG A\nFROM x', { A: '1' })).toEqual(['A'])
+    const { unusedArgs } = await plan('FROM x\nARG VERSION', { args: { VERSON: '1' } })
+    expect(unusedArgs[0]?.message).toMatch(/VERSON is not used.*did you mean VERSION/)
   })
 
   test('SOURCE_DATE_EPOCH dates the history', async () => {
