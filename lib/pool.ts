@@ -17,9 +17,10 @@ import type { Workload } from './runtime/options/workload.js'
 import { checkCommand, execEnvironment, execProcess } from './runtime/process/exec.js'
 import { type Launched, type LaunchRequest, limitsOf } from './runtime/process/launch.js'
 import { owner } from './runtime/process/owner.js'
-import type { Running } from './runtime/process/running.js'
+import { type Running, whenGone } from './runtime/process/running.js'
 import { checkCounted, start } from './runtime/process/start.js'
 import { verdict, verdictOfCall } from './runtime/process/verdict.js'
+import { DEFAULT_PATH } from './spec/defaults.js'
 import type { SpecProcess } from './spec/runtime.js'
 import { awake } from './util/awake.js'
 import { deferred } from './util/deferred.js'
@@ -53,6 +54,10 @@ interface ProgramPart {
 /** Options that this part of a plan does not depend on. */
 const OF_ONE_RUN = new Set(['env', 'files', 'input', 'timeout', 'cpuTimeout', 'maxOutput', 'signal', 'throwOnError'])
 
+/** Who a program is to be is looked up in these. */
+const ACCOUNTS = ['/etc/passwd', '/etc/group']
+/** Directories in which a command is looked for ahead. */
+const SEARCHED_MAX = 16
 /** Prepared at the same time, at most: the runs that are under way need the processors too. */
 const PREPARING_MAX = 2
 /** Milliseconds that a new one may wait for. */
@@ -74,6 +79,9 @@ export class Pool implements AsyncDisposable {
   #preparing = 0
   #closed = false
   #program: (ProgramPart & { options: { [name: string]: Plain } }) | undefined
+  #environment: string[] | undefined
+  /** Where the program that ran last may lie: most run the same again. */
+  #paths: readonly string[] = ACCOUNTS
   #full = deferred<void>()
   #retry: NodeJS.Timeout | undefined
   #soon: NodeJS.Timeout | undefined
@@ -113,12 +121,13 @@ export class Pool implements AsyncDisposable {
     const left = [...this.#idle.splice(0).map(({ running }) => running), ...this.#active]
     for (const running of left) running.kill('stopped')
     await awake(Promise.all(left.map(({ ended }) => ended)))
+    await whenGone()
   }
 
   async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
     checkPoolRunOptions(options)
     const holder = await owner()
-    const { id, running, lowered, assembled } = await this.#take()
+    const { id, running, lowered, assembled } = await (options.tty ? this.#make() : this.#take())
     try {
       const { workload, cgroup } = assembled
       checkCommand(command)
@@ -128,12 +137,14 @@ export class Pool implements AsyncDisposable {
       const { records, notes } = this.#programFor(workload, lowered, options)
       rest.append(records, notes)
       const main = workload.spec.process as SpecProcess
-      execute(rest, { args: [...command], env: execEnvironment(main, options) })
+      const env = this.#environmentFor(main, options)
+      execute(rest, { args: [...command], env })
       running.events = request.events
       running.resume({ ...limitsOf(request), plan: rest.finish() })
       this.#active.add(running)
       void running.ended.then(() => this.#active.delete(running))
       rest.release()
+      this.#paths = [...ACCOUNTS, ...pathsOf(command[0] as string, env)]
       return {
         running,
         subject: { kind: 'pool', container: id, command, tier: tierOf(workload) },
@@ -150,18 +161,33 @@ export class Pool implements AsyncDisposable {
   }
 
   /** All that a program needs before it is executed. The same for every container, so the last one is kept. */
-  #programFor(workload: Workload, { slots }: Lowered, options: PoolRunOptions): ProgramPart {
+  #programFor(workload: Workload, { slots, walls }: Lowered, options: PoolRunOptions): ProgramPart {
     const last = this.#program
     if (last && sameOptions(last.options, options, OF_ONE_RUN)) return last
     const process = execProcess(workload.spec.process as SpecProcess, ['/'], options)
     const user = options.user === undefined ? workload.user : userText(options.user, {})
     const plan = new Plan()
-    prepareProgram(plan, { ...workload, spec: { ...workload.spec, process }, user }, slots)
+    prepareProgram(plan, { ...workload, spec: { ...workload.spec, process }, user }, slots, walls)
     const part = { records: Buffer.from(plan.records()), notes: plan.notes }
     plan.release()
     const kept = copyOptions(options, OF_ONE_RUN)
     if (kept) this.#program = { ...part, options: kept }
     return part
+  }
+
+  #environmentFor(main: SpecProcess, options: PoolRunOptions): string[] {
+    if (options.env !== undefined || options.tty !== undefined) return execEnvironment(main, options)
+    this.#environment ??= execEnvironment(main, {})
+    return this.#environment
+  }
+
+  /** For a program with a terminal: what the others are protected by from the start would not let it have one. */
+  async #make(): Promise<Prepared> {
+    if (this.#closed) throw closed()
+    const prepared = await awake(this.#prepare(true))
+    if (!this.#closed) return prepared
+    prepared.running.kill('stopped')
+    throw closed()
   }
 
   async #take(): Promise<Prepared> {
@@ -223,26 +249,32 @@ export class Pool implements AsyncDisposable {
     this.#retry.unref()
   }
 
-  async #prepare(): Promise<Prepared> {
+  async #prepare(terminal = false): Promise<Prepared> {
     const holder = await owner()
     const root = await (await Image.resolve(this.#image, this.#options)).rootfs()
     // A command is needed to assemble; the one that is run comes later.
     const options = this.#options
     const place = await takePlace(holder, options)
     const ready = deferred<void>()
+    let waits = false
     const id = newId()
     let prepared: Prepared
     try {
       const network = await attach(options, holder, { id, hostname: options.hostname })
       const assembled = place.assemble({ id, image: root, command: ['/'], network })
       if (network) await startAttachment(network, place.namespaces)
-      const lowered = lower(assembled.workload, { parked: true })
+      const lowered = lower(assembled.workload, { parked: { terminal, paths: this.#paths } })
       const request = { devices: assembled.workload.devices, killRest: true, background: true }
       const running = start(
         lowered,
         assembled.cgroup,
         { ...request, stdio: ['null', 'null', 'null'] },
-        { ready: () => ready.resolve() },
+        {
+          ready: () => {
+            waits = true
+            ready.resolve()
+          },
+        },
       )
       network?.handedOver()
       prepared = { id, running, lowered, assembled }
@@ -255,12 +287,21 @@ export class Pool implements AsyncDisposable {
     void running.ended.then((report) => {
       void place.close()
       void releaseAttachment(id)
+      // Whoever took it asks for the result.
+      if (waits) return
       const outcome = verdict(report, assembled.cgroup.files, lowered.plan.notes)
       ready.reject(outcome instanceof CaissonError ? outcome : closed())
     })
     await ready.promise
     return prepared
   }
+}
+
+/** Where a command may lie that is searched for as execvp(3) does. */
+function pathsOf(name: string, env: readonly string[]): string[] {
+  if (name.includes('/')) return [name]
+  const search = env.find((variable) => variable.startsWith('PATH='))?.slice('PATH='.length) ?? DEFAULT_PATH
+  return search.split(':', SEARCHED_MAX).map((directory) => `${directory}/${name}`)
 }
 
 function closed(): CaissonError {

@@ -161,6 +161,18 @@ void resume(const Napi::CallbackInfo& info) {
                           run_limits(request));
 }
 
+// (callback): when nothing is left of processes whose end was told.
+void when_gone(const Napi::CallbackInfo& info) {
+  auto mailbox = Mailbox::of(info.Env());
+  auto* callback = new Napi::FunctionReference(Napi::Persistent(info[0].As<Napi::Function>()));
+  Process::when_gone([mailbox, callback] {
+    mailbox->post([callback](Napi::Env) {
+      callback->Value().Call({});
+      delete callback;
+    });
+  });
+}
+
 void go(const Napi::CallbackInfo& info) { process(info).go(); }
 
 // (handle, 0 | 1, callback(fd | -1, bytes)): takes a captured stream over.
@@ -192,6 +204,7 @@ void export_process(Napi::Object exports) {
   exports.Set("askStarted", Napi::Function::New(env, ask_started, "askStarted"));
   exports.Set("pidfd", Napi::Function::New(env, pidfd, "pidfd"));
   exports.Set("resume", Napi::Function::New(env, resume, "resume"));
+  exports.Set("whenGone", Napi::Function::New(env, when_gone, "whenGone"));
   exports.Set("go", Napi::Function::New(env, go, "go"));
   exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }

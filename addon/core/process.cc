@@ -50,9 +50,9 @@ std::shared_ptr<Process> Process::start(ProcessOptions options, std::unique_ptr<
 // --- on a worker thread -----------------------------------------------------------------------------------------
 
 // Gives the child's ends; ours are kept for attach().
-Result<> Process::connect(std::array<Fd, 3>* stdio) {
+Result<> Process::connect(std::array<Stdio, 3>* all, std::array<Fd, 3>* stdio) {
   for (int i = 0; i < 3; i++) {
-    Stdio& wanted = options_.stdio[i];
+    Stdio& wanted = (*all)[i];
     if (wanted.kind == Stdio::Kind::Given) {
       (*stdio)[i] = std::move(wanted.fd);
     } else if (wanted.kind == Stdio::Kind::Null) {
@@ -91,7 +91,7 @@ Result<> Process::create() {
   }
   std::array<Fd, 3> stdio;
   if (!ahead_ || !takes_pipes_of(&*options_.room->parked, &stdio))
-    if (auto done = connect(&stdio); !done) return done.failure();
+    if (auto done = connect(&options_.stdio, &stdio); !done) return done.failure();
 
   auto plan = make_plan(options_.plan);
   if (!plan) return plan.failure();

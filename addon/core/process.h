@@ -125,6 +125,9 @@ class Process : public std::enable_shared_from_this<Process> {
   // After ready(), for a parked process: the rest of its plan.
   void resume(std::string plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits);
 
+  // When nothing is left of processes whose end was told. On the supervisor's thread.
+  static void when_gone(std::function<void()> done);
+
  private:
   template <void (Process::*Handler)(uint32_t)>
   struct Watch : Supervisor::Source {
@@ -145,7 +148,7 @@ class Process : public std::enable_shared_from_this<Process> {
 
   // On a worker thread; or, where it is only a message to who waits for it, on the caller's.
   void launch();
-  Result<> connect(std::array<Fd, 3>* stdio);
+  static Result<> connect(std::array<Stdio, 3>* all, std::array<Fd, 3>* stdio);
   void keep_writers(std::array<Fd, 3>* stdio);
   Result<> watch_oom();
   Result<> finish_steps();
@@ -154,6 +157,18 @@ class Process : public std::enable_shared_from_this<Process> {
   Result<> hand_over(const std::array<Fd, 3>& stdio);
   bool takes_pipes_of(Parked* parked, std::array<Fd, 3>* stdio);
   Result<Fd> make_plan(const std::string& plan);
+
+  // For a parked process: what it gets, and what stays here of that.
+  struct Rest {
+    std::string plan;
+    std::array<Stdio, 3> stdio;
+    std::string input;
+    RunLimits limits;
+    Fd plan_fd{};
+    std::array<Fd, 2> writers{};
+  };
+  void hand_over_rest(const std::shared_ptr<Rest>& rest);
+  void keep_mounts();
 
   // On the supervisor's thread.
   void attach();
@@ -170,7 +185,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void look_for_oom();
   // cgroup v1: the kernel has killed one of its processes for lack of memory.
   bool oom_killed();
-  void resume_now(const std::string& plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits);
+  void resumed(Rest* rest);
   void read_control();
   void on_executed();
   void on_output(int stream, const char* bytes, size_t size);
@@ -187,6 +202,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void collect();
   void finish();
   void clean(int attempt);
+  void tell();
   void end();
   void conclude(std::optional<Failure> failure);
 
@@ -197,6 +213,7 @@ class Process : public std::enable_shared_from_this<Process> {
   pid_t pid_ = -1;
   std::mutex pidfd_mutex_;  // around changes of exit_.fd and program_
   Fd plan_;
+  std::mutex control_mutex_;  // around changes of control_.fd
   Watch<&Process::on_control> control_{this};
   Watch<&Process::on_exit> exit_{this};
   Fd program_;  // where the watched process only attends to the program
@@ -216,6 +233,8 @@ class Process : public std::enable_shared_from_this<Process> {
   bool in_gate_ = false;
   bool ahead_ = false;  // it was parked when the caller came
   bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
+  bool resumed_ = false;   // it was parked, and has got the rest of its plan
+  bool told_ = false;      // its end, but it is not all gone yet
   bool followed_ = false;  // the first process has told of another
   bool given_up_ = false;  // killed because it could not be watched
   Cause pending_ = Cause::None;       // asked for before there was a process

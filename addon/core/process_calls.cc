@@ -11,6 +11,13 @@
 
 namespace caisson {
 
+namespace {
+
+// Bytes.
+constexpr size_t SHORT_PLAN = 64 << 10;
+
+}  // namespace
+
 void Process::kill(Cause cause) {
   Supervisor::shared().post([process = shared_from_this(), cause] { process->kill_now(cause); });
 }
@@ -59,41 +66,67 @@ void Process::detach(int stream, std::function<void(Fd, std::string)> done) {
 }
 
 void Process::resume(std::string plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits) {
-  auto shared = std::make_shared<std::array<Stdio, 3>>(std::move(stdio));
-  Supervisor::shared().post([process = shared_from_this(), plan = std::move(plan), shared, input = std::move(input),
-                             limits]() mutable { process->resume_now(plan, std::move(*shared), std::move(input), limits); });
+  auto rest = std::make_shared<Rest>(Rest{std::move(plan), std::move(stdio), std::move(input), limits});
+  // From here, so that nobody has to wake up for it; but with large files in it, it would take the caller's time.
+  if (rest->plan.size() <= SHORT_PLAN) return hand_over_rest(rest);
+  Supervisor::shared().post([process = shared_from_this(), rest] { process->hand_over_rest(rest); });
 }
 
-void Process::resume_now(const std::string& plan, std::array<Stdio, 3> stdio, std::string input, RunLimits limits) {
-  if (ended_ || !control_.fd) return;
-  options_.stdio = std::move(stdio);
-  options_.input = std::move(input);
-  options_.limits = limits;
+// From any thread.
+void Process::hand_over_rest(const std::shared_ptr<Rest>& rest) {
+  auto fail = [this](Failure failure) {
+    Supervisor::shared().post([process = shared_from_this(), failure = std::move(failure)] {
+      process->report_.failure = failure;
+      process->kill_now(Cause::Stopped);
+    });
+  };
   std::array<Fd, 3> theirs;
-  auto connected = connect(&theirs);
-  auto made = make_plan(plan);
+  if (auto done = connect(&rest->stdio, &theirs); !done) return fail(done.failure());
+  auto made = make_plan(rest->plan);
+  if (!made) return fail(made.failure());
+  rest->plan_fd = std::move(*made);
+  const std::vector<int> fds = {rest->plan_fd.get(), theirs[0].get(), theirs[1].get(), theirs[2].get()};
+  const bool alone = options_.kill_rest && options_.own_pids;
+  for (int i = 0; alone && i < 2; i++)
+    if (rest->stdio[i + 1].kind == Stdio::Kind::Capture) rest->writers[i] = std::move(theirs[i + 1]);
   message go = {};
   go.type = MESSAGE_GO;
-  if (!connected || !made ||
-      !send_message(control_.fd.get(), go, {made->get(), theirs[0].get(), theirs[1].get(), theirs[2].get()})) {
-    report_.failure = !connected ? connected.failure() : !made ? made.failure() : failed("pool", "sendmsg");
-    return kill_now(Cause::Stopped);
+  {
+    std::lock_guard lock(control_mutex_);
+    if (!control_.fd) return;
+    Supervisor::shared().post_quietly([process = shared_from_this(), rest] { process->resumed(rest.get()); });
+    if (!send_message(control_.fd.get(), go, fds)) return fail(failed("pool", "sendmsg"));
   }
+  if (alone) keep_mounts();
+}
+
+// While the program starts: so it is not its end that takes the mounts down. Nobody else needs them gone.
+void Process::keep_mounts() {
+  auto room = std::make_shared<Room>();
+  room->namespaces.emplace_back(open(("/proc/" + std::to_string(pid_) + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+  Supervisor::shared().post_quietly([process = shared_from_this(), room] {
+    if (process->ended_) return leave_room(std::move(*room));
+    process->options_.room = std::move(*room);
+  });
+}
+
+void Process::resumed(Rest* rest) {
+  if (ended_) return;
+  options_.stdio = std::move(rest->stdio);
+  options_.input = std::move(rest->input);
+  options_.limits = rest->limits;
+  plan_ = std::move(rest->plan_fd);
+  writers_ = std::move(rest->writers);
   parked_ = false;
-  plan_ = std::move(*made);
-  if (options_.kill_rest && options_.own_pids) {
-    keep_writers(&theirs);
-    // While the program starts: so it is not its end that takes the mounts down. Nobody else needs them gone.
-    options_.room.emplace();
-    options_.room->namespaces.emplace_back(
-        open(("/proc/" + std::to_string(pid_) + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
-  }
+  resumed_ = true;
   attach_streams();
 }
 
 void Process::take_control(std::function<void(Fd)> done) {
   Supervisor::shared().post([process = shared_from_this(), done = std::move(done)] {
+    std::unique_lock lock(process->control_mutex_);
     Fd fd = std::move(process->control_.fd);
+    lock.unlock();
     if (fd) Supervisor::shared().remove(fd.get(), &process->control_);
     done(std::move(fd));
   });

@@ -41,7 +41,10 @@ void Process::read_control() {
     if (got < 0 && errno == EAGAIN) break;
     if (got < 0 && !executed()) give_up("recvmsg", errno);
     if (got <= 0) {
-      control_.stop();
+      {
+        std::lock_guard lock(control_mutex_);
+        control_.stop();
+      }
       if (executed()) on_executed();
       return;
     }
@@ -60,7 +63,8 @@ void Process::read_control() {
         parked_ = true;
         leave_gate();
         listener_->ready();
-        break;
+        // What it says next may be about a plan that it gets by now (resumed): that comes with the next event.
+        return;
       case MESSAGE_CONSOLE:
         if (fds.empty()) {
           give_up("recvmsg", EMFILE);

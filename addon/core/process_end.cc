@@ -5,6 +5,9 @@
 #include <sys/wait.h>
 
 #include <cstddef>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "core/marked.h"
 #include "core/process.h"
@@ -21,6 +24,10 @@ using std::chrono::milliseconds;
 constexpr auto TRACED_LIMIT = milliseconds(200);
 constexpr int CLEAN_ATTEMPTS = 500;
 constexpr auto BLIND_PAUSE = milliseconds(10);
+
+// Processes whose end was told, while something is left of them; and who waits until there are none.
+int leaving = 0;
+std::vector<std::function<void()>> waiting_for_gone;
 
 // struct pidfd_info of linux/pidfd.h, as far as it went when it came to have an exit code (Linux 6.15).
 struct PidfdInfo {
@@ -139,7 +146,10 @@ void Process::finish() {
     gone_.stop();
     program_.reset();
   }
-  control_.stop();
+  {
+    std::lock_guard lock(control_mutex_);
+    control_.stop();
+  }
   input_.stop();
   // Whatever it did after that: where the kernel kills a group as a whole it could not have done it.
   if (report_.cause == Cause::None && oom_killed()) report_.cause = Cause::Oom;
@@ -164,6 +174,8 @@ void Process::finish() {
                               static_cast<int>(header.progress)};
   }
   collect();
+  // Whoever waits for the report comes first; of the container only empty cgroups are left.
+  if (resumed_ && options_.kill_rest && report_.cause == Cause::None) tell();
   clean(0);
 }
 
@@ -192,6 +204,19 @@ void Process::clean(int attempt) {
   end();
 }
 
+void Process::tell() {
+  told_ = true;
+  leaving++;
+  listener_->ended(std::exchange(report_, {}));
+}
+
+void Process::when_gone(std::function<void()> done) {
+  Supervisor::shared().post([done = std::move(done)] {
+    if (leaving == 0) return done();
+    waiting_for_gone.push_back(done);
+  });
+}
+
 void Process::end() {
   // Now, and not when the last who holds this lets go of it: JavaScript does so when it likes.
   plan_.reset();
@@ -199,7 +224,10 @@ void Process::end() {
   options_.inherited.clear();
   for (Stdio& stdio : options_.stdio) stdio.fd.reset();
   log_.reset();
-  listener_->ended(std::move(report_));
+  if (!told_)
+    listener_->ended(std::move(report_));
+  else if (--leaving == 0)
+    for (auto& done : std::exchange(waiting_for_gone, {})) done();
   // Whoever waits for the report comes first.
   if (options_.room) leave_room(std::move(*options_.room));
   options_.room.reset();

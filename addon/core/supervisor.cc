@@ -45,6 +45,11 @@ void Supervisor::post(std::function<void()> work) {
   (void)!write(wake_.get(), &one, sizeof one);
 }
 
+void Supervisor::post_quietly(std::function<void()> work) {
+  std::lock_guard lock(mutex_);
+  posted_.push_back(std::move(work));
+}
+
 bool Supervisor::add_with(int fd, uint32_t events, Source* source, std::function<void()> work) {
   // Both under the lock: when the work is seen the source is there, and when the source has an event the work is.
   std::lock_guard lock(mutex_);

@@ -38,6 +38,8 @@ class Supervisor {
 
   // From any thread: run on the supervisor's.
   void post(std::function<void()> work);
+  // The same before the next event that comes, and wakes nobody: at the latest after a minute.
+  void post_quietly(std::function<void()> work);
   // Adds a source; `work` is run before its first event, and wakes nobody for itself. False with errno set: it is not run.
   bool add_with(int fd, uint32_t events, Source* source, std::function<void()> work);
 

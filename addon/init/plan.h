@@ -82,7 +82,7 @@ extern "C" {
   OP(OPEN)          /* slot, type of file system to insist on | directory                                  */ \
   OP(PROBE)         /* enum plan_probe                       |                                             */ \
   OP(HOLD)          /* 1: kept as root of its user namespace |                                             */ \
-  OP(WAIT)          /* first slot for fds, slot to close     |                                             */ \
+  OP(WAIT)          /* first slot for fds, slot to close     | paths to look up...                         */ \
   OP(AGENT)         /* -                                     | - (agent.h)                                 */ \
   OP(EXEC)          /* argument count, inherited descriptors to keep | args, env                                   */
 

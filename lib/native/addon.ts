@@ -280,6 +280,8 @@ export interface Addon {
   go(process: NativeProcess): void
   /** The rest of the plan, for a process that is ready in WAIT; the event loop waits for it from now on. */
   resume(process: NativeProcess, run: NativeRun): void
+  /** Nothing is left of resumed ones whose end was told: their cgroups go a moment later. */
+  whenGone(done: () => void): void
   detach(process: NativeProcess, stream: 0 | 1, done: (fd: number, bytes: Buffer) => void): void
   readonly agentOps: Record<string, number>
   /** The file agent of a process that is ready in AGENT; undefined when it has ended. */

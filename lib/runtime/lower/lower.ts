@@ -32,13 +32,30 @@ export interface Lowered {
   attended: boolean
   /** The program is PID 1 of a namespace of its own. */
   ownPids: boolean
+  /** What a program that comes later has before it comes. */
+  walls?: Walls
   /** Where files are written before the program starts. */
   filesAt?: { at: number; record: number }
 }
 
+/** Parts of prepareProgram that are done before the rest. */
+export interface Walls {
+  bounded?: boolean
+  landlocked?: boolean
+  filtered?: boolean
+}
+
+/** How a program that comes later is waited for. */
+export interface Parking {
+  /** It will have a terminal. */
+  terminal: boolean
+  /** Paths inside that it will probably need: the kernel looks them up before. */
+  paths: readonly string[]
+}
+
 export interface LowerOptions {
   /** Stop before the program: its part comes later, as a plan of its own. */
-  parked?: boolean
+  parked?: Parking
   hooks?: Hooks
   /** Leave out what each run brings: the files, and the execution of the program at the end. */
   template?: boolean
@@ -77,18 +94,18 @@ function lowerTo(plan: Plan, workload: Workload, options: LowerOptions): Omit<Lo
     cloneFlags: entry.cloneFlags,
     attended: entry.attended,
     slots,
-    filesAt: furnish(plan, workload, slots, options),
+    ...furnish(plan, workload, slots, options),
   }
 }
 
-/** What follows when the mounts are in place, up to the program. Gives the place of the caller's files. */
+/** What follows when the mounts are in place, up to the program. */
 export function furnish(
   plan: Plan,
   workload: Workload,
   slots: MountSlots,
   options: LowerOptions,
   hidden?: (path: string) => boolean,
-): Lowered['filesAt'] {
+): Pick<Lowered, 'filesAt' | 'walls'> {
   const { spec } = workload
   if (hasOwn(workload, 'uts') && (spec.hostname || spec.domainname))
     plan.add('HOSTNAME', 'hostname', { strings: [spec.hostname ?? '', spec.domainname ?? ''] })
@@ -100,12 +117,34 @@ export function furnish(
   const filesAt = plan.position
   injectFiles(plan, workload.files)
   if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots, hidden)
-  if (options.parked) plan.add('WAIT', 'pool', { numbers: [plan.slot(), slots.empty] })
-  else {
-    prepareProgram(plan, workload, slots, options)
-    if (!options.template) execute(plan, workload.spec.process)
+  const { parked } = options
+  if (parked) {
+    const walls = parked.terminal ? {} : prepareWalls(plan, workload)
+    plan.add('WAIT', 'pool', { numbers: [plan.slot(), slots.empty], strings: parked.paths })
+    return { filesAt, walls }
   }
-  return filesAt
+  prepareProgram(plan, workload, slots, options)
+  if (!options.template) execute(plan, workload.spec.process)
+  return { filesAt }
+}
+
+/**
+ * Protections of a program that comes later, as far as neither its options change them nor they hinder what is still to
+ * be done for it: its files, directory, limits and identity. The caller's own rules might, and those of a read-only root;
+ * a terminal, which takes a mount, they all do. A PID 1 that reaps must not be in the program's Landlock domain, where it
+ * could be looked into.
+ */
+function prepareWalls(plan: Plan, workload: Workload): Walls {
+  const { spec, landlock, filter, filterFlags = 0 } = workload
+  const { process } = spec
+  if (!process || workload.sandbox || workload.init) return {}
+  if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
+  bound(plan, process)
+  const landlocked = landlock !== undefined && !landlock.required && !spec.root?.readonly
+  if (landlocked) addLandlock(plan, landlock)
+  const filtered = filter !== undefined && workload.usualFilter === true
+  if (filtered) addSeccomp(plan, filter, filterFlags)
+  return { bounded: true, landlocked, filtered }
 }
 
 /**
@@ -135,12 +174,12 @@ function addHook(plan: Plan, stage: string, hook: SpecHook, state: [string, stri
   })
 }
 
-/** From a ready container to the program: limits, identity, protections; all but its execution. `bounded`: some is done. */
+/** From a ready container to the program: limits, identity, protections; all but its execution, and what is done already. */
 export function prepareProgram(
   plan: Plan,
   workload: Workload,
   slots: MountSlots,
-  { hooks, bounded = false }: { hooks?: Hooks; bounded?: boolean } = {},
+  { hooks, bounded, landlocked, filtered }: { hooks?: Hooks } & Walls = {},
 ): void {
   const process = workload.spec.process
   if (!process) throw new Error('a configuration without a process')
@@ -168,12 +207,12 @@ export function prepareProgram(
 
   const capabilities = process.capabilities ?? {}
   const filter = () => {
-    if (workload.filter) addSeccomp(plan, workload.filter, workload.filterFlags ?? 0)
+    if (workload.filter && !filtered) addSeccomp(plan, workload.filter, workload.filterFlags ?? 0)
   }
   // Without it only CAP_SYS_ADMIN may load a filter or Landlock.
   if (process.noNewPrivileges) plan.add('NO_NEW_PRIVS', 'no_new_privs')
   if (!bounded) bound(plan, process)
-  if (workload.landlock) addLandlock(plan, workload.landlock)
+  if (workload.landlock && !landlocked) addLandlock(plan, workload.landlock)
   // Not before: with few descriptors or little memory left, the steps above would fail. Not after the filter.
   prepareLimits(plan, process)
   // So it comes before the capabilities go.

@@ -41,7 +41,7 @@ export function lowerRoom(workload: Workload): LoweredRoom | undefined {
   ownersLimits(plan, workload)
   entry.enter()
   mountLater(plan, workload, late, slots)
-  const filesAt = furnish(plan, workload, slots, { template: true }, (path) => !early(path))
+  const { filesAt } = furnish(plan, workload, slots, { template: true }, (path) => !early(path))
   return {
     furnishing,
     own: entry.own,

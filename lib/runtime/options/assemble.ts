@@ -137,6 +137,7 @@ export function assemble(input: AssembleInput): Assembled {
       init: options.init ?? false,
       filter: seccomp?.filter,
       filterFlags: seccomp?.flags,
+      usualFilter: seccomp?.usual,
       cgroup: {
         join: cgroup.join,
         legacy: cgroup.shown,

@@ -16,6 +16,8 @@ export interface Seccomp {
   filter: Uint8Array
   /** Flags of seccomp(2). */
   flags: number
+  /** The one of who asks for none. */
+  usual: boolean
   /** The same for a config.json. */
   spec(): SpecSeccomp
 }
@@ -34,12 +36,14 @@ export function chooseSeccomp(security: SecurityOptions, capabilities: readonly 
     return {
       filter: defaultFilter(target.arch, capabilities),
       flags: filterFlags(),
+      usual: true,
       spec: () => toSpecSeccomp(defaultProfile(), target),
     }
   const profile = parseDockerProfile(choice)
   return {
     filter: compileFilter(profile, target),
     flags: filterFlags(profile.flags),
+    usual: false,
     spec: () => toSpecSeccomp(profile, target),
   }
 }
@@ -51,6 +55,7 @@ export function seccompOfSpec(spec: SpecSeccomp | undefined, capabilities: reado
   return {
     filter: compileFilter(profile, { arch: architecture(), capabilities, kernel: kernelVersion() }),
     flags: filterFlags(profile.flags),
+    usual: false,
     spec: () => spec,
   }
 }

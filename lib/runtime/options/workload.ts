@@ -119,4 +119,6 @@ export interface Workload {
   filter?: Uint8Array
   /** SECCOMP_FILTER_FLAG_* to load it with. */
   filterFlags?: number
+  /** It is the default profile's, of which is known what it lets through. */
+  usualFilter?: boolean
 }

@@ -28,6 +28,11 @@ export function isHandedOver(stdio: object): boolean {
   return handedOver.has(stdio)
 }
 
+/** When nothing is left of pool containers whose end was told. */
+export function whenGone(): Promise<void> {
+  return awake(new Promise((resolve) => addon().whenGone(resolve)))
+}
+
 export class Running {
   readonly ended: Promise<NativeReport>
   /** Who is told; another one takes over when a parked process gets its program. */

@@ -1,4 +1,28 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { Image, Pool } from '../../../lib/index.js'
+
+/** What the first processes of containers of ours, which wait for a program, are held by. */
+function wallsOfWaiting(): string[] {
+  const found: string[] = []
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+      if (!status.includes(`\nPPid:\t${process.pid}\n`) || !/^NSpid:\t\d+\t1$/m.test(status)) continue
+      found.push(
+        ['NoNewPrivs', 'Seccomp', 'CapBnd']
+          .map((name) => new RegExp(`^${name}:\\s+(.*)`, 'm').exec(status)?.[1])
+          .join(),
+      )
+    } catch {
+      // It has ended meanwhile.
+    }
+  return found
+}
+
+/** Where cgroups of this name are. */
+function cgroupsOf(id: string): string[] {
+  return readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((path) => path.includes(id))
+}
 
 describe('Pool', () => {
   let image: Image
@@ -41,6 +65,83 @@ describe('Pool', () => {
     let text = ''
     for await (const { data } of execution) text += data
     expect(text).toBe('piped')
+  })
+
+  test('what waits is held by all that no program can change', async () => {
+    await using pool = new Pool(image, { size: 1 })
+    await pool.ready()
+    const walls = wallsOfWaiting()
+    expect(walls).toEqual(['1,2,00000000a80425fb'])
+    const status = (await pool.run(['cat', '/proc/self/status'])).stdout
+    expect(status).toMatch(/^NoNewPrivs:\s1$/m)
+    // Each is there once.
+    expect(status).toMatch(/^Seccomp_filters:\s1$/m)
+    expect(status).toMatch(/^CapBnd:\s00000000a80425fb$/m)
+  })
+
+  test("a profile of the caller's is for the program, and hinders nothing before it", async () => {
+    const calls = 'setresuid setresgid setgroups capset prctl openat2 mkdirat fchown fchmod recvmsg dup3 fchdir'
+    const seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names: calls.split(' '), action: 'SCMP_ACT_ERRNO' }],
+    }
+    await using pool = new Pool(image, { size: 1, security: { seccomp } })
+    await pool.ready()
+    expect(wallsOfWaiting()).toEqual(['1,0,00000000a80425fb'])
+    const files = { '/made/here/file': 'text' }
+    const options = { files, user: 33, workdir: '/made/there' }
+    const result = await pool.run(
+      ['sh', '-c', 'id -u; pwd; cat /made/here/file; grep Seccomp: /proc/self/status'],
+      options,
+    )
+    expect(result.stdout).toMatch(/^33\n\/made\/there\ntextSeccomp:\s2\n$/)
+  })
+
+  test("rules of the caller's for Landlock hinder nothing either", async () => {
+    const fs = [
+      { path: '/usr', access: 'execute' as const },
+      { path: '/made', access: 'read' as const },
+    ]
+    await using pool = new Pool(image, { size: 1, files: { '/made/before': 'x' }, security: { landlock: { fs } } })
+    const files = { '/made/file': 'text', '/elsewhere/file': 'text' }
+    const result = await pool.run(['/usr/bin/cat', '/made/file', '/elsewhere/file'], { files, workdir: '/made/there' })
+    expect(result).toMatchObject({ stdout: 'text', stderr: expect.stringContaining('Permission denied') })
+  })
+
+  test('a read-only root takes files where it can be written to', async () => {
+    await using pool = new Pool(image, { size: 1, readOnly: true, mounts: [{ type: 'tmpfs', target: '/work' }] })
+    const result = await pool.run(['sh', '-c', 'cat file; touch /work/more; touch /etc/more'], {
+      files: { '/work/file': 'text' },
+      workdir: '/work',
+    })
+    expect(result).toMatchObject({ stdout: 'text', stderr: expect.stringContaining('/etc/more') })
+  })
+
+  test('who reaps in a container is out of its programs reach', async () => {
+    // Who may trace others is kept from that one by Landlock alone.
+    const security = { capabilities: { add: ['SYS_PTRACE'] } }
+    await using pool = new Pool(image, { size: 1, init: true, security })
+    const result = await pool.run(['sh', '-c', 'echo $$; readlink /proc/$$/exe | wc -l; readlink /proc/1/exe'])
+    expect(result).toMatchObject({ stdout: '2\n1\n', exitCode: 1 })
+  })
+
+  test('programs of every size of input, one after the other', async () => {
+    await using pool = new Pool(image, { size: 2 })
+    for (const size of [0, 1, 60_000, 70_000, 5_000_000]) {
+      const files = { '/data': Buffer.alloc(size, 'x') }
+      expect(
+        (await pool.run(['sh', '-c', 'wc -c < /data; cat | wc -c'], { files, input: files['/data'] })).stdout,
+      ).toBe(`${size}\n${size}\n`)
+    }
+  })
+
+  test('when it is closed nothing is left, of the program that has just ended either', async () => {
+    for (let round = 0; round < 20; round++) {
+      const pool = new Pool(image, { size: 1 })
+      const { stdout } = await pool.run(['hostname'])
+      await pool[Symbol.asyncDispose]()
+      expect(cgroupsOf(stdout.trim())).toEqual([])
+    }
   })
 
   test('what cannot be prepared is an error of ready() and run()', async () => {
