@@ -58,6 +58,8 @@ const OF_ONE_RUN = new Set(['env', 'files', 'input', 'timeout', 'cpuTimeout', 'm
 const ACCOUNTS = ['/etc/passwd', '/etc/group']
 /** Directories in which a command is looked for ahead. */
 const SEARCHED_MAX = 16
+/** Containers that have pipes for their program's output while they wait: four descriptors each. */
+const PIPES_MAX = 64
 /** Prepared at the same time, at most: the runs that are under way need the processors too. */
 const PREPARING_MAX = 2
 /** Milliseconds that a new one may wait for. */
@@ -106,7 +108,7 @@ export class Pool implements AsyncDisposable {
     await awake(this.#full.promise)
   }
 
-  /** Runs a program in a container of its own, as run() does. */
+  /** Runs a program in a container of its own, as run() does. With a terminal its container is only made now. */
   run(command: readonly string[], options: PoolRunOptions = {}): Execution {
     return new Execution((request) => this.#launch(command, options, request), options)
   }
@@ -268,7 +270,7 @@ export class Pool implements AsyncDisposable {
       const running = start(
         lowered,
         assembled.cgroup,
-        { ...request, stdio: ['null', 'null', 'null'] },
+        { ...request, stdio: this.size > PIPES_MAX ? ['null', 'null', 'null'] : ['null', 'capture', 'capture'] },
         {
           ready: () => {
             waits = true

@@ -164,10 +164,12 @@ class Process : public std::enable_shared_from_this<Process> {
     std::array<Stdio, 3> stdio;
     std::string input;
     RunLimits limits;
+    bool own_streams = false;
     Fd plan_fd{};
     std::array<Fd, 2> writers{};
   };
   void hand_over_rest(const std::shared_ptr<Rest>& rest);
+  bool has_streams(const std::array<Stdio, 3>& wanted) const;
   void keep_mounts();
 
   // On the supervisor's thread.

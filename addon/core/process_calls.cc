@@ -81,11 +81,14 @@ void Process::hand_over_rest(const std::shared_ptr<Rest>& rest) {
     });
   };
   std::array<Fd, 3> theirs;
-  if (auto done = connect(&rest->stdio, &theirs); !done) return fail(done.failure());
+  rest->own_streams = !has_streams(rest->stdio);
+  if (rest->own_streams)
+    if (auto done = connect(&rest->stdio, &theirs); !done) return fail(done.failure());
   auto made = make_plan(rest->plan);
   if (!made) return fail(made.failure());
   rest->plan_fd = std::move(*made);
-  const std::vector<int> fds = {rest->plan_fd.get(), theirs[0].get(), theirs[1].get(), theirs[2].get()};
+  std::vector<int> fds = {rest->plan_fd.get()};
+  if (rest->own_streams) fds.insert(fds.end(), {theirs[0].get(), theirs[1].get(), theirs[2].get()});
   const bool alone = options_.kill_rest && options_.own_pids;
   for (int i = 0; alone && i < 2; i++)
     if (rest->stdio[i + 1].kind == Stdio::Kind::Capture) rest->writers[i] = std::move(theirs[i + 1]);
@@ -100,6 +103,15 @@ void Process::hand_over_rest(const std::shared_ptr<Rest>& rest) {
   if (alone) keep_mounts();
 }
 
+// Of its own from the start, such as are wanted.
+bool Process::has_streams(const std::array<Stdio, 3>& wanted) const {
+  for (int i = 0; i < 3; i++) {
+    auto kind = wanted[i].kind;
+    if (kind != options_.stdio[i].kind || (kind != Stdio::Kind::Null && kind != Stdio::Kind::Capture)) return false;
+  }
+  return true;
+}
+
 // While the program starts: so it is not its end that takes the mounts down. Nobody else needs them gone.
 void Process::keep_mounts() {
   auto room = std::make_shared<Room>();
@@ -112,13 +124,16 @@ void Process::keep_mounts() {
 
 void Process::resumed(Rest* rest) {
   if (ended_) return;
-  options_.stdio = std::move(rest->stdio);
   options_.input = std::move(rest->input);
   options_.limits = rest->limits;
   plan_ = std::move(rest->plan_fd);
-  writers_ = std::move(rest->writers);
   parked_ = false;
   resumed_ = true;
+  for (Capture& output : output_) output.limit = rest->limits.capture;
+  if (!rest->own_streams) return;
+  for (Capture& output : output_) output.detach();
+  options_.stdio = std::move(rest->stdio);
+  writers_ = std::move(rest->writers);
   attach_streams();
 }
 

@@ -122,8 +122,10 @@ void impossible() {
 void parked() {
   PlanWriter first = container_plan(staging);
   first.add(PLAN_WAIT, {10, PLAN_NONE});
-  for (bool used : {true, false}) {
+  // Its program may bring other streams than it waits with.
+  for (auto [used, same] : {std::pair{true, false}, {true, true}, {false, true}}) {
     ProcessOptions options;
+    if (same) capture(options);
     options.plan = first.text();
     options.namespaces = OWN;
     options.own_pids = options.kill_rest = true;

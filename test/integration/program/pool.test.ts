@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { Image, Pool } from '../../../lib/index.js'
 
@@ -19,9 +20,10 @@ function wallsOfWaiting(): string[] {
   return found
 }
 
-/** Where cgroups of this name are. */
+/** Where cgroups of this name are; others come and go meanwhile. */
 function cgroupsOf(id: string): string[] {
-  return readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((path) => path.includes(id))
+  const { stdout } = spawnSync('find', ['/sys/fs/cgroup', '-name', `${id}*`], { encoding: 'utf8' })
+  return stdout.split('\n').filter(Boolean)
 }
 
 describe('Pool', () => {
