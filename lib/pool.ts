@@ -266,7 +266,7 @@ export class Pool implements AsyncDisposable {
       const assembled = place.assemble({ id, image: root, command: ['/'], network })
       if (network) await startAttachment(network, place.namespaces)
       const lowered = lower(assembled.workload, { parked: { terminal, paths: this.#paths } })
-      const request = { devices: assembled.workload.devices, killRest: true, background: true }
+      const request = { devices: assembled.workload.devices, killRest: true, parks: true, background: true }
       const running = start(
         lowered,
         assembled.cgroup,

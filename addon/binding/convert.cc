@@ -172,6 +172,7 @@ ProcessOptions process_options(const Napi::Object& request) {
   options.input = bytes_or_empty(request.Get("input"));
   options.inherited = descriptors(request.Get("inherited"));
   options.limits = run_limits(request);
+  options.parks = truth(request, "parks");
   options.log = text_or(request, "log");
   options.log_limit = static_cast<uint64_t>(number_or(request, "logLimit", 0));
   return options;

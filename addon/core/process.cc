@@ -179,6 +179,7 @@ Result<> Process::spawn_init(const std::array<Fd, 3>& stdio) {
   auto spawned = with_descriptors([&] { return spawn(spawning); });
   if (!spawned) return spawned.failure();
   pid_ = spawned->pid;
+  if (options_.parks) their_end_ = std::move(theirs);
   std::lock_guard lock(pidfd_mutex_);
   exit_.fd = std::move(spawned->pidfd);
   return Nothing{};
@@ -280,7 +281,7 @@ void Process::on_executed() {
   if (started_) return;
   started_ = true;
   leave_gate();
-  executed_at_ = Supervisor::Clock::now();
+  executed_at_ = unheard_ ? given_at_ : Supervisor::Clock::now();
   plan_.reset();
   early_signals_ = {};
   if (options_.marked) mark_ = mark_of(pid_);

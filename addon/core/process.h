@@ -75,6 +75,7 @@ struct ProcessOptions : Blueprint {
   std::vector<Fd> inherited;
   std::optional<Room> room;  // its namespaces, then its mounts, are inherited before all else
   RunLimits limits;
+  bool parks = false;  // the plan ends with WAIT
   std::string log;  // a file that output goes to instead of the report; see log.h
   uint64_t log_limit = 0;
 };
@@ -165,11 +166,15 @@ class Process : public std::enable_shared_from_this<Process> {
     std::string input;
     RunLimits limits;
     bool own_streams = false;
+    bool unheard = false;
+    Supervisor::Clock::time_point given_at{};
     Fd plan_fd{};
     std::array<Fd, 2> writers{};
   };
   void hand_over_rest(const std::shared_ptr<Rest>& rest);
   bool has_streams(const std::array<Stdio, 3>& wanted) const;
+  bool may_be_unheard(const Rest& rest) const;
+  void hear();
   void keep_mounts();
 
   // On the supervisor's thread.
@@ -215,8 +220,10 @@ class Process : public std::enable_shared_from_this<Process> {
   pid_t pid_ = -1;
   std::mutex pidfd_mutex_;  // around changes of exit_.fd and program_
   Fd plan_;
-  std::mutex control_mutex_;  // around changes of control_.fd
+  std::mutex control_mutex_;  // around changes of control_.fd and their_end_
   Watch<&Process::on_control> control_{this};
+  // The other end of it, of one that parks: as long as it is open here, no end of file tells of the execution.
+  Fd their_end_;
   Watch<&Process::on_exit> exit_{this};
   Fd program_;  // where the watched process only attends to the program
   Watch<&Process::on_program_gone> gone_{this};  // likewise
@@ -236,13 +243,14 @@ class Process : public std::enable_shared_from_this<Process> {
   bool ahead_ = false;  // it was parked when the caller came
   bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
   bool resumed_ = false;   // it was parked, and has got the rest of its plan
+  bool unheard_ = false;   // nobody wakes up when it is executed
   bool told_ = false;      // its end, but it is not all gone yet
   bool followed_ = false;  // the first process has told of another
   bool given_up_ = false;  // killed because it could not be watched
   Cause pending_ = Cause::None;       // asked for before there was a process
   std::vector<int> early_signals_;    // sent before it was the program, if there was a process already or not
   ino_t mark_ = 0;
-  Supervisor::Clock::time_point executed_at_, exited_at_;
+  Supervisor::Clock::time_point given_at_, executed_at_, exited_at_;
   std::vector<Supervisor::Timer> timers_;
   ProcessReport report_;
 };

@@ -33,7 +33,8 @@ void Process::signal(int number) {
 void Process::ask_started() {
   Supervisor::shared().post([process = shared_from_this()] {
     if (process->ended_ || !std::exchange(process->options_.limits.quiet, false)) return;
-    if (process->started_) process->listener_->started(process->pid_);
+    if (process->started_) return process->listener_->started(process->pid_);
+    process->hear();
   });
 }
 
@@ -97,6 +98,9 @@ void Process::hand_over_rest(const std::shared_ptr<Rest>& rest) {
   {
     std::lock_guard lock(control_mutex_);
     if (!control_.fd) return;
+    rest->unheard = their_end_ && may_be_unheard(*rest);
+    if (!rest->unheard) their_end_.reset();
+    rest->given_at = Supervisor::Clock::now();
     Supervisor::shared().post_quietly([process = shared_from_this(), rest] { process->resumed(rest.get()); });
     if (!send_message(control_.fd.get(), go, fds)) return fail(failed("pool", "sendmsg"));
   }
@@ -110,6 +114,21 @@ bool Process::has_streams(const std::array<Stdio, 3>& wanted) const {
     if (kind != options_.stdio[i].kind || (kind != Stdio::Kind::Null && kind != Stdio::Kind::Capture)) return false;
   }
   return true;
+}
+
+// Whether its execution is of no interest before its end: nothing is measured from then on, and nothing to be done for
+// it. Whoever was woken by it would be put on the program's processor, and be in the way of its end.
+bool Process::may_be_unheard(const Rest& rest) const {
+  const RunLimits& limits = rest.limits;
+  const bool kept_together = options_.kill_rest && options_.own_pids && !options_.cgroup.unified.empty();
+  const bool soon = rest.plan.size() <= SHORT_PLAN;
+  return kept_together && soon && !rest.own_streams && limits.quiet && limits.wall_ms <= 0 && limits.cpu_ms <= 0;
+}
+
+// Of its execution, now or when it comes.
+void Process::hear() {
+  std::lock_guard lock(control_mutex_);
+  their_end_.reset();
 }
 
 // While the program starts: so it is not its end that takes the mounts down. Nobody else needs them gone.
@@ -127,6 +146,8 @@ void Process::resumed(Rest* rest) {
   options_.input = std::move(rest->input);
   options_.limits = rest->limits;
   plan_ = std::move(rest->plan_fd);
+  unheard_ = rest->unheard;
+  given_at_ = rest->given_at;
   parked_ = false;
   resumed_ = true;
   for (Capture& output : output_) output.limit = rest->limits.capture;

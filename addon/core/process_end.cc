@@ -83,6 +83,7 @@ void Process::look_for_exit() {
 
 void Process::on_exit(uint32_t) {
   exited_at_ = Supervisor::Clock::now();
+  hear();
   read_control();
   if (!exit_.fd) return;
   siginfo_t info = {};
@@ -221,6 +222,7 @@ void Process::end() {
   // Now, and not when the last who holds this lets go of it: JavaScript does so when it likes.
   plan_.reset();
   control_.fd.reset();
+  their_end_.reset();
   options_.inherited.clear();
   for (Stdio& stdio : options_.stdio) stdio.fd.reset();
   log_.reset();

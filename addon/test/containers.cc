@@ -123,8 +123,9 @@ void parked() {
   PlanWriter first = container_plan(staging);
   first.add(PLAN_WAIT, {10, PLAN_NONE});
   // Its program may bring other streams than it waits with.
-  for (auto [used, same] : {std::pair{true, false}, {true, true}, {false, true}}) {
+  for (auto [used, same, quiet] : {std::tuple{true, false, false}, {true, true, false}, {true, true, true}, {false, true, false}}) {
     ProcessOptions options;
+    options.parks = true;
     if (same) capture(options);
     options.plan = first.text();
     options.namespaces = OWN;
@@ -137,7 +138,11 @@ void parked() {
       add_identity(rest);
       ProcessOptions of_the_rest;
       capture(of_the_rest);
-      started.process->resume(rest.exec(sh("echo later")).text(), std::move(of_the_rest.stdio), "", of_the_rest.limits);
+      of_the_rest.limits.quiet = quiet;
+      started.process->resume(rest.exec(sh("echo later; sleep 0.05")).text(), std::move(of_the_rest.stdio), "", of_the_rest.limits);
+      // Nobody has heard of it so far.
+      if (quiet) started.process->ask_started();
+      CHECK(started.outcome->started.get_future().get() > 0);
       CHECK(started.wait().output[0] == "later\n");
     } else {
       started.process->kill(Cause::Stopped);

@@ -104,6 +104,8 @@ export interface NativeRequest extends NativeRun {
   collect?: string[]
   /** When it ends, everything in its cgroup is killed. */
   killRest?: boolean
+  /** The plan ends with WAIT: it is for resume(). */
+  parks?: boolean
   /** It is PID 1 of a namespace of its own: then the kernel does that. */
   ownPids?: boolean
   /** No cgroup keeps it together but a cgroup namespace of its own, which the plan makes. */

@@ -1,7 +1,7 @@
 // What is done while a system call fails. Each gives a text that is the same every time, unless something is different
 // for the program inside.
 import { readlinkSync } from 'node:fs'
-import { Container, Image, run } from 'caisson'
+import { Container, Image, Pool, run } from 'caisson'
 
 const NAMESPACES = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts']
 
@@ -81,6 +81,18 @@ async function execWith(options) {
   return normalise(`${stdout}${stderr}${exitCode} ${reason}`, kept.id)
 }
 
+/** A program that a container has waited for. */
+async function pool() {
+  const prepared = new Pool(image, { ...OPTIONS, size: 1 })
+  try {
+    await prepared.ready()
+    const { stdout, stderr, exitCode, reason } = await prepared.run(['sh', '-c', LOOK])
+    return normalise(`${stdout}${stderr}${exitCode} ${reason}`)
+  } finally {
+    await prepared[Symbol.asyncDispose]()
+  }
+}
+
 /** A container that is kept: every step of its life. Whatever fails, it can be removed. */
 async function life() {
   const container = await Container.create(image, {
@@ -122,7 +134,7 @@ async function egress() {
   return `${stdout}${stderr}${exitCode}`
 }
 
-export const OPERATIONS = { run: runOne, room, exec, ahead, life, egress }
+export const OPERATIONS = { run: runOne, room, exec, ahead, pool, life, egress }
 
 export async function end() {
   await kept?.remove({ force: true })

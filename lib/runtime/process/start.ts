@@ -19,6 +19,7 @@ export type StartRequest = Pick<
   | 'cpuLimitMs'
   | 'quiet'
   | 'killRest'
+  | 'parks'
   | 'background'
   | 'devices'
 >

@@ -137,6 +137,35 @@ describe('Pool', () => {
     }
   })
 
+  test('what nobody asked for at first can be asked for later', async () => {
+    await using pool = new Pool(image, { size: 2 })
+    await pool.ready()
+    const timed = await pool.run(['sleep', '0.2'])
+    expect(timed.durationMs).toBeGreaterThan(190)
+    expect(timed.durationMs).toBeLessThan(1000)
+
+    const execution = pool.run(['sh', '-c', 'echo early; sleep 1000; echo $?; exit 3'])
+    const result = execution.then((outcome) => outcome)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    const pid = await execution.pid
+    expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).toContain('sleep 1000')
+    let text = ''
+    execution.stdout.on('data', (chunk) => {
+      text += chunk
+    })
+    const child = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    process.kill(Number(child), 'SIGTERM')
+    expect(await result).toMatchObject({ exitCode: 3 })
+    expect(text).toBe('early\n143\n')
+
+    const killed = pool.run(['sleep', '1000'])
+    setTimeout(() => killed.kill('SIGKILL'), 100)
+    expect(await killed).toMatchObject({ signal: 'SIGKILL', reason: 'signal' })
+    const aborted = pool.run(['sleep', '1000'], { signal: AbortSignal.timeout(100) })
+    expect(await aborted).toMatchObject({ reason: 'aborted' })
+    expect(await pool.run(['sleep', '1000'], { timeout: 100 })).toMatchObject({ reason: 'timeout' })
+  })
+
   test('when it is closed nothing is left, of the program that has just ended either', async () => {
     for (let round = 0; round < 20; round++) {
       const pool = new Pool(image, { size: 1 })
