@@ -224,7 +224,11 @@ void Process::launch() {
     return;
   }
   // Whatever becomes of it, the socket tells: nobody needs to wake up before.
-  if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this] { attach(); })) return;
+  if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this] { attach(); })) {
+    // But not of the end of one whose other end of it is open here.
+    if (options_.parks) Supervisor::shared().post([] {});
+    return;
+  }
   Supervisor::shared().post([this, error = errno] {
     attach();
     give_up("epoll_ctl", error);

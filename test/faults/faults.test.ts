@@ -125,7 +125,7 @@ const OPERATIONS = [
   ['room', 1],
   ['exec', 1],
   ['ahead', 1],
-  ['pool', 2],
+  ['pool', 5],
   ['life', 5],
   ['egress', 1],
 ] as const
