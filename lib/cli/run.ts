@@ -93,7 +93,7 @@ const FORWARDED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SI
 /** So often someone has to ask until it is done by force: a PID 1 without a handler ignores signals. */
 const PATIENCE = 3
 
-function forwardSignals(execution: Execution): () => void {
+export function forwardSignals(execution: Pick<Execution, 'kill'>): () => void {
   let asked = 0
   const forward = (signal: NodeJS.Signals) => {
     if (signal === 'SIGINT' || signal === 'SIGTERM') asked++

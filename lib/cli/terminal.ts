@@ -8,7 +8,7 @@ export function terminalSize(): { columns: number; rows: number } {
 }
 
 /** Passes keys on as they are typed, and changes of size; returns how to get it back. */
-export function attachTerminal(execution: Execution, interactive: boolean): () => void {
+export function attachTerminal(execution: Pick<Execution, 'resize'>, interactive: boolean): () => void {
   const raw = interactive && process.stdin.isTTY
   if (raw) process.stdin.setRawMode(true)
   const resize = () => {

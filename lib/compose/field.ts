@@ -1,5 +1,5 @@
 /** Tables of fields: how each is read, and how one file's goes over another's. */
-import { type ComposeNode, isNull } from './node.js'
+import { type ComposeNode, isNull, isPlace } from './node.js'
 import { type Context, eachKey } from './read.js'
 
 export interface Field<T> {
@@ -86,7 +86,7 @@ export const same = (a: unknown, b: unknown): boolean => canonical(a) === canoni
 /** As text, with keys in order. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (key, each) => {
-    if (key === 'place') return undefined
+    if (isPlace(key, each)) return undefined
     if (typeof each !== 'object' || each === null || Array.isArray(each)) return each
     return Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
   })

@@ -10,6 +10,10 @@ export interface Place {
   span?: Span
 }
 
+/** Of a value in a model, by its key: what somebody has called `place` is none. */
+export const isPlace = (key: string, value: unknown): value is Place =>
+  key === 'place' && typeof (value as Partial<Place> | null | undefined)?.path === 'string'
+
 interface Base {
   place: Place
   /** `!override`: replaces what would be merged; `!reset`: takes it away. */

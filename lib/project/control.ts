@@ -10,6 +10,9 @@ import { CaissonError, type ErrorCode } from '../errors.js'
 import { addon } from '../native/addon.js'
 import { owner } from '../runtime/process/owner.js'
 import { roots } from '../util/roots.js'
+import { CHANGES, type Change, type ChangeOptions, notUp } from './change.js'
+import { type ExecRequest, execThere, type ProjectExecution } from './exec.js'
+import { KIND, sendFrame } from './frames.js'
 import type { ProjectContainer } from './running.js'
 
 export interface DownOptions {
@@ -19,13 +22,20 @@ export interface DownOptions {
   timeout?: number
 }
 
-type Request = { do: 'ps' } | ({ do: 'down' } & DownOptions)
+type Request =
+  | { do: 'ps' }
+  | ({ do: 'down' } & DownOptions)
+  | ({ do: Change } & ChangeOptions)
+  | ({ do: 'exec' } & ExecRequest)
 type Failure = { code: ErrorCode; message: string; stage: string; hint: string }
 type Answer = { containers: ProjectContainer[] } | { done: true } | { error: Failure }
 
 export interface Served {
   ps(): ProjectContainer[]
   down(options: DownOptions): Promise<void>
+  change(what: Change, options: ChangeOptions): Promise<void>
+  /** Goes on over the connection. */
+  exec(request: ExecRequest, socket: Socket): Promise<void>
 }
 
 export interface Control {
@@ -33,7 +43,7 @@ export interface Control {
 }
 
 /** Bytes of a request. */
-const LONGEST = 4096
+const LONGEST = 1024 * 1024
 const DIRECTORY = 'projects'
 
 /** Paths of sockets may have 107 bytes: the directory is named by a descriptor. */
@@ -94,27 +104,51 @@ function listen(server: Server, at: string): Promise<void> {
 async function answer(socket: Socket, served: Served): Promise<void> {
   socket.on('error', () => undefined)
   const reply = (message: Answer) => socket.end(`${JSON.stringify(message)}\n`)
+  let framed = false
   try {
     const request = JSON.parse(await firstLine(socket)) as Request
+    framed = request.do === 'exec'
     if (request.do === 'ps') reply({ containers: served.ps() })
     else if (request.do === 'down') {
       await served.down({ volumes: request.volumes === true, timeout: request.timeout })
       reply({ done: true })
+    } else if (request.do === 'exec') {
+      const { do: _, ...asked } = request
+      await served.exec(asked, socket)
+    } else if (CHANGES.includes(request.do)) {
+      await served.change(request.do, { services: request.services, timeout: request.timeout })
+      reply({ done: true })
     } else socket.destroy()
   } catch (error) {
     const { code = 'ERR_CAISSON_SYSTEM', message, stage = '', hint = '' } = error as CaissonError
-    reply({ error: { code, message, stage, hint } })
+    const failure: Failure = { code, message, stage, hint }
+    if (!framed) return void reply({ error: failure })
+    await sendFrame(socket, KIND.failed, JSON.stringify(failure))
+    socket.end()
   }
 }
 
-async function firstLine(socket: Socket): Promise<string> {
-  let text = ''
-  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
-    text += chunk
-    if (text.length > LONGEST) throw new Error('the request is too long')
-    if (text.includes('\n')) break
-  }
-  return text
+/** What comes behind it stays to be read. */
+function firstLine(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let bytes: Buffer = Buffer.alloc(0)
+    const leave = () => socket.off('data', take).off('close', lost)
+    const lost = () => {
+      leave()
+      reject(new Error('the connection was closed'))
+    }
+    const take = (chunk: Buffer) => {
+      bytes = Buffer.concat([bytes, chunk])
+      const end = bytes.indexOf('\n')
+      if (end < 0 && bytes.length <= LONGEST) return
+      leave()
+      socket.pause()
+      if (end < 0) return reject(new Error('the request is too long'))
+      if (end + 1 < bytes.length) socket.unshift(bytes.subarray(end + 1))
+      resolve(bytes.subarray(0, end).toString('utf8'))
+    }
+    socket.on('data', take).on('close', lost)
+  })
 }
 
 /** A connection to the process that holds it; undefined when none does. */
@@ -163,8 +197,28 @@ export async function askPs(name: string): Promise<ProjectContainer[]> {
 
 /** Resolves when it is down. */
 export async function askDown(name: string, options: DownOptions): Promise<void> {
-  const answered = await ask(name, { do: 'down', ...options })
+  failureIn(await ask(name, { do: 'down', ...options }))
+}
+
+/** To stop what no process holds is no error. */
+export async function askChange(name: string, what: Change, options: ChangeOptions): Promise<void> {
+  const answered = await ask(name, { do: what, ...options })
+  if (!answered && what !== 'stop') throw notUp(`the project ${name}`)
+  failureIn(answered)
+}
+
+function failureIn(answered: Answer | undefined): void {
   if (!answered || !('error' in answered)) return
   const { code, message, stage, hint } = answered.error
   throw new CaissonError(code, message, { stage, hint })
+}
+
+export function askExec(name: string, request: ExecRequest): ProjectExecution {
+  const connection = find(name).then((socket) => {
+    if (!socket) throw notUp(`the project ${name}`)
+    socket.on('error', () => undefined)
+    socket.write(`${JSON.stringify({ do: 'exec', ...request } satisfies Request)}\n`)
+    return socket
+  })
+  return execThere(connection, request.interactive ?? false)
 }

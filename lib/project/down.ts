@@ -4,36 +4,24 @@ import { CaissonError } from '../errors.js'
 import { sweepDefinitions } from '../network/definition.js'
 import { Network } from '../network.js'
 import { owner } from '../runtime/process/owner.js'
-import { awake } from '../util/awake.js'
 import { Volume } from '../volume.js'
 import type { DownOptions } from './control.js'
 import { PROJECT_LABEL } from './labels.js'
 import type { Replica, Running } from './running.js'
+import { dependentsFirst } from './turns.js'
 
 /** Milliseconds. */
 const PATIENCE = 2000
 const INTERVAL = 50
 
 /** Stops and removes: each one when nothing that needs it is left. All are tried, and the first error is given. */
-export async function removeReplicas(running: Running, replicas: readonly Replica[], timeout?: number): Promise<void> {
-  const ended = new Map<Replica, Promise<void>>()
-  const end = (replica: Replica, chain: readonly Replica[]): Promise<void> => {
-    const known = ended.get(replica)
-    if (known) return known
-    const dependents = replicas.filter((each) => each.needs.includes(replica.service) && !chain.includes(each))
-    const work = (async () => {
-      await Promise.allSettled(dependents.map((each) => end(each, [...chain, replica])))
-      const { container } = replica
-      await container.stop(timeout === undefined ? {} : { timeout }).catch(() => undefined)
-      await container.remove({ force: true, volumes: true })
-      running.drop(replica)
-    })()
-    ended.set(replica, work)
-    return work
-  }
-  const results = await awake(Promise.allSettled(replicas.map((replica) => end(replica, []))))
-  const failed = results.find((result) => result.status === 'rejected')
-  if (failed) throw failed.reason
+export function removeReplicas(running: Running, replicas: readonly Replica[], timeout?: number): Promise<void> {
+  return dependentsFirst(replicas, async (replica) => {
+    const { container } = replica
+    await container.stop(timeout === undefined ? {} : { timeout }).catch(() => undefined)
+    await container.remove({ force: true, volumes: true })
+    running.drop(replica)
+  })
 }
 
 /** Of this process. */

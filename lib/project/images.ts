@@ -1,8 +1,11 @@
 /** The images of services: fetched, or built where the file says how. */
 import path from 'node:path'
 import type { BuildOptions } from '../build/options.js'
-import type { ProjectModel, ServiceModel } from '../compose/project.js'
+import { enabledServices, type ProjectModel, type ServiceModel } from '../compose/project.js'
+import type { PullOptions } from '../image/transfer.js'
 import { Image } from '../image.js'
+import type { TransferEvent } from '../registry/progress.js'
+import { awake } from '../util/awake.js'
 import { contentOf } from './files.js'
 import type { Loaded } from './load.js'
 
@@ -11,6 +14,61 @@ export interface ImageChoice {
   build?: boolean
   onProgress?: BuildOptions['onProgress']
   signal?: AbortSignal
+}
+
+interface Some {
+  /** Default: all whose profiles are on. */
+  services?: readonly string[]
+  signal?: AbortSignal
+}
+
+export interface FetchOptions extends Some {
+  /** Told of each part of an image, and of which. */
+  onProgress?: (event: TransferEvent & { image: string }) => void
+}
+
+export interface ImageBuildOptions extends Some, Pick<BuildOptions, 'noCache' | 'pull' | 'args' | 'onProgress'> {}
+
+/** Each image once, all at the same time. All are tried, and the first error is given. */
+export async function pullImages(loaded: Loaded, { services, onProgress, signal }: FetchOptions): Promise<void> {
+  const wanted = new Map<string, PullOptions & { image: string }>()
+  for (const { image, build, platform } of chosen(loaded, services))
+    if (image !== undefined && !build) wanted.set(`${image} ${platform}`, { image, platform, signal })
+  await allOf(
+    [...wanted.values()].map(({ image, ...options }) =>
+      Image.pull(image, { ...options, onProgress: onProgress && ((event) => onProgress({ ...event, image })) }),
+    ),
+  )
+}
+
+/** All at the same time. */
+export async function buildImages(
+  { model, lookup, profiles }: Loaded,
+  { services, args, signal, onProgress, ...given }: ImageBuildOptions,
+): Promise<void> {
+  const told = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  await allOf(
+    chosen({ model, profiles }, services)
+      .filter(({ build }) => build)
+      .map(async (service) => {
+        const options = await buildOptions(service, model, lookup, builtName(service, model.name))
+        await Image.build({ ...options, ...told, args: { ...options.args, ...args }, signal, onProgress })
+      }),
+  )
+}
+
+function chosen(
+  { model, profiles }: Pick<Loaded, 'model' | 'profiles'>,
+  services: readonly string[] | undefined,
+): ServiceModel[] {
+  if (services) return services.map((name) => model.services.get(name) as ServiceModel)
+  return [...enabledServices(model, profiles).values()]
+}
+
+async function allOf(works: ReadonlyArray<Promise<unknown>>): Promise<void> {
+  const results = await awake(Promise.allSettled(works))
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
 }
 
 /** Of each service by its name; one build for all that build the same. */

@@ -26,6 +26,9 @@ export interface ProjectLogEntry {
 /** Milliseconds between looks at which containers there are. */
 const INTERVAL = 200
 
+const goesOn = ({ state, restarting }: ProjectContainer) =>
+  state === 'running' || state === 'paused' || state === 'created' || restarting
+
 /** @param list which containers there are now; none: the project is down. */
 export async function* projectLogs(
   list: () => Promise<ProjectContainer[]>,
@@ -36,8 +39,8 @@ export async function* projectLogs(
   const look = async () => {
     const all = (await list()).filter(({ service }) => !services || services.includes(service))
     live.clear()
-    for (const { id, state, restarting } of all)
-      if (state === 'running' || state === 'paused' || state === 'created' || restarting) live.add(id)
+    // One that has ended may be started again as long as another one goes on.
+    if (all.some(goesOn)) for (const { id } of all) live.add(id)
     return all
   }
   const merged = new Merged<ProjectLogEntry>()

@@ -1,7 +1,13 @@
 /** A project of a compose file, as its user holds it. */
+import { enabledServices } from '../compose/project.js'
+import { type ProjectConfig, writtenProject } from '../compose/write.js'
+import { CaissonError } from '../errors.js'
 import { type Duration, parseDuration } from '../util/units.js'
-import { askDown, askPs, type DownOptions } from './control.js'
+import { type Change, changeReplicas } from './change.js'
+import { askChange, askDown, askExec, askPs, type DownOptions } from './control.js'
 import { removeRest, takeDown } from './down.js'
+import { execHere, execThere, type ProjectExecOptions, type ProjectExecution } from './exec.js'
+import { buildImages, type FetchOptions, type ImageBuildOptions, pullImages } from './images.js'
 import type { Loaded } from './load.js'
 import { type ProjectLogEntry, type ProjectLogOptions, projectLogs } from './logs.js'
 import { heldHere, type ProjectContainer, runningOf } from './running.js'
@@ -14,9 +20,16 @@ export interface ProjectDownOptions {
   timeout?: Duration
 }
 
+export interface ProjectChangeOptions {
+  /** Default: all that have containers. */
+  services?: readonly string[]
+  /** Until a container is killed; default: its own. */
+  timeout?: Duration
+}
+
 /**
- * Its containers live with the process that brought it up; other processes see them by ps() and logs(), and may take
- * them down.
+ * Its containers live with the process that brought it up; other processes see them by ps() and logs(), and may stop,
+ * start and remove them, and run programs in them.
  */
 export class Project implements AsyncDisposable {
   readonly name: string
@@ -56,6 +69,71 @@ export class Project implements AsyncDisposable {
       await askDown(this.name, asked)
       await removeRest(this.name, asked.volumes ?? false)
     }
+  }
+
+  /** Ends containers, which stay as they are; whichever process holds them. Those that need others end first. */
+  stop(options: ProjectChangeOptions = {}): Promise<void> {
+    return this.#change('stop', options)
+  }
+
+  /** Starts containers that were stopped, or have ended, each as soon as its dependencies are what it waits for. */
+  start(options: Omit<ProjectChangeOptions, 'timeout'> = {}): Promise<void> {
+    return this.#change('start', options)
+  }
+
+  /** Stops them, then starts them. What the file says differently by now is for up(). */
+  restart(options: ProjectChangeOptions = {}): Promise<void> {
+    return this.#change('restart', options)
+  }
+
+  async #change(what: Change, { services, timeout }: ProjectChangeOptions): Promise<void> {
+    const asked = {
+      services: services && this.#known(services),
+      timeout: timeout === undefined ? undefined : parseDuration(timeout, 'timeout'),
+    }
+    const running = heldHere(this.name)
+    if (running) await running.alone(() => changeReplicas(running, what, asked))
+    else await askChange(this.name, what, asked)
+  }
+
+  /** Runs a program in a container of a service; whichever process holds it. What goes wrong is told by `ended`. */
+  exec(service: string, command: readonly string[], options: ProjectExecOptions = {}): ProjectExecution {
+    try {
+      this.#known([service])
+      const request = { ...options, service, command }
+      const running = heldHere(this.name)
+      return running ? execHere(running, request) : askExec(this.name, request)
+    } catch (error) {
+      return execThere(Promise.reject(error), false)
+    }
+  }
+
+  /** What its files come to, as one: variables, merging and short forms are behind it. compose() takes it again. */
+  config({ services }: { services?: readonly string[] } = {}): ProjectConfig {
+    const { model, profiles } = this.#loaded
+    return writtenProject(model, enabledServices(model, profiles, services && this.#known(services)))
+  }
+
+  /** Fetches the images of services that are not built, whether they are here or not. */
+  async pull(options: FetchOptions = {}): Promise<void> {
+    if (options.services) this.#known(options.services)
+    await pullImages(this.#loaded, options)
+  }
+
+  /** Builds the images of services that say how. */
+  async build(options: ImageBuildOptions = {}): Promise<void> {
+    if (options.services) this.#known(options.services)
+    await buildImages(this.#loaded, options)
+  }
+
+  #known(services: readonly string[]): readonly string[] {
+    for (const service of services)
+      if (!this.services.includes(service))
+        throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `there is no service ${JSON.stringify(service)}`, {
+          stage: 'compose',
+          hint: `There are ${this.services.join(', ')}.`,
+        })
+    return services
   }
 
   /** Its containers, those that have ended too. */

@@ -1,4 +1,5 @@
 /** Projects that this process holds: their containers, networks, and the order in which things are done to them. */
+import type { Dependency } from '../compose/relations.js'
 import type { Container } from '../container.js'
 import type { PublishedPort } from '../network/ports.js'
 import type { Network } from '../network.js'
@@ -14,7 +15,7 @@ export interface Replica {
   /** As the file has it. */
   image: string
   /** Services that are started before, and stopped after it. */
-  needs: readonly string[]
+  needs: Readonly<Record<string, Dependency>>
 }
 
 /** What ps() tells. */
@@ -43,6 +44,8 @@ export class Running {
   readonly networks: Network[] = []
   /** Named volumes by the names of this machine, that are not external. */
   readonly volumes = new Set<string>()
+  /** Stopped, and about to be started again. */
+  readonly between = new Set<Replica>()
   control: Control | undefined
   #last: Promise<unknown> = Promise.resolve()
 
@@ -67,7 +70,8 @@ export class Running {
   }
 
   ps(): ProjectContainer[] {
-    return this.replicas.map(({ container, service, number, image }) => {
+    return this.replicas.map((replica) => {
+      const { container, service, number, image } = replica
       const { state, ports, log } = container.inspect()
       return {
         id: container.id,
@@ -78,7 +82,7 @@ export class Running {
         state: container.state,
         health: container.health,
         exitCode: container.state === 'exited' ? state.exitCode : null,
-        restarting: container.restarting,
+        restarting: container.restarting || this.between.has(replica),
         ports: [...ports],
         created: container.created,
         log,

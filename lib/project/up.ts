@@ -6,9 +6,11 @@ import { CaissonError } from '../errors.js'
 import { becomes } from '../runtime/container/becomes.js'
 import { awake } from '../util/awake.js'
 import { Volume } from '../volume.js'
+import { changeReplicas } from './change.js'
 import { claim } from './control.js'
 import { createReplica, ofService, type Prepared, prepare } from './create.js'
 import { removeReplicas, takeDown, unlessUsed } from './down.js'
+import { serveExec } from './exec.js'
 import { builtName, type ImageChoice, imagesOf } from './images.js'
 import type { Loaded } from './load.js'
 import { makeNetworks, makeVolumes } from './make.js'
@@ -37,6 +39,8 @@ export async function bringUp(running: Running, loaded: Loaded, options: UpOptio
       running.control = await claim(model.name, {
         ps: () => running.ps(),
         down: (asked) => running.alone(() => takeDown(running, asked)),
+        change: (what, asked) => running.alone(() => changeReplicas(running, what, asked)),
+        exec: (request, socket) => serveExec(running, request, socket),
       })
     const images = await awake(imagesOf(services.values(), loaded, options))
     const prepared = new Map<string, Prepared>()
@@ -135,7 +139,7 @@ async function startService(prepared: Prepared, starting: Starting): Promise<voi
   const { service } = prepared
   const { running, loaded, made, signal } = starting
   const image = builtName(service, loaded.model.name)
-  const needs = Object.keys(service.dependencies)
+  const needs = service.dependencies
   await Promise.all(
     Object.entries(service.dependencies).map(([name, each]) => dependency(service, name, each, starting)),
   )

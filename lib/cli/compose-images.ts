@@ -1,0 +1,55 @@
+/** `caisson compose pull` and `build`: the images of services, without starting any. */
+import { buildProgress } from './build-progress.js'
+import { type Subcommand, servicesIn } from './compose-command.js'
+import { boolean, list, text } from './flags.js'
+import { showProgress } from './progress.js'
+import { parseEnv } from './values.js'
+
+const QUIET = boolean('quiet', 'Print no progress', 'q')
+
+export const pullCommand: Subcommand = {
+  summary: 'Fetch the images of services that are not built',
+  usage: 'pull [FLAGS] [SERVICE...]',
+  flags: [QUIET],
+  async run(project, flags, words) {
+    const progress = showProgress(process.stderr, flags.boolean('quiet') ?? false)
+    try {
+      await project.pull({ services: servicesIn(project, words), onProgress: progress.tell })
+    } finally {
+      progress.end()
+    }
+    return 0
+  },
+}
+
+export const buildCommand: Subcommand = {
+  summary: 'Build the images of services',
+  usage: 'build [FLAGS] [SERVICE...]',
+  flags: [
+    list('build-arg', 'Value of an ARG; without a value that of this environment', 'name=value'),
+    boolean('no-cache', 'Do every step anew'),
+    text('progress', 'auto, plain, tty or json'),
+    boolean('pull', 'Ask registries for what images are based on'),
+    QUIET,
+  ],
+  async run(project, flags, words) {
+    const args = Object.fromEntries(
+      (flags.list('build-arg') ?? [])
+        .map((each) => parseEnv(each))
+        .filter((pair): pair is [string, string] => pair[1] !== undefined),
+    )
+    const progress = buildProgress(process.stderr, flags.boolean('quiet') ? 'quiet' : flags.text('progress'))
+    try {
+      await project.build({
+        args,
+        services: servicesIn(project, words),
+        noCache: flags.boolean('no-cache'),
+        pull: flags.boolean('pull'),
+        onProgress: progress.tell,
+      })
+    } finally {
+      progress.end()
+    }
+    return 0
+  },
+}
