@@ -12,7 +12,7 @@ import type { ImageHistory, ImageInspection, ImageLayer } from './image/describe
 import * as describe from './image/describe.js'
 import { type ImageFilter, imageFilter } from './image/filter.js'
 import { findImage, imageNotFound } from './image/find.js'
-import { namedImages } from './image/list.js'
+import { namedImages, readNamed } from './image/list.js'
 import type { LoadOptions, LoadSource } from './image/load.js'
 import { fullTag, type NamedImage, namedIn } from './image/names.js'
 import type { Pruned, PruneFilter } from './image/remove.js'
@@ -94,13 +94,18 @@ export class Image {
    * again; the registry is asked what the name means now.
    */
   static async pull(ref: string, options: PullOptions = {}): Promise<Image> {
-    const roots = await imageRoots()
     const { pullImage } = await import('./image/transfer.js')
-    const { descriptor, platform } = await pullImage(roots, ref, options)
-    const { store } = roots
-    const { names = [] } =
-      (await namedImages(store)).find((image) => image.descriptor.digest === descriptor.digest) ?? {}
-    return Image.#ofStored(await readStored(store, descriptor, platform), names, namedIn(ref))
+    const { stored, names } = await pullImage(await imageRoots(), ref, options)
+    return Image.#ofStored(stored, names, namedIn(ref))
+  }
+
+  /** All images of a repository, as `docker pull --all-tags`, one after the other. What came before a failure stays. */
+  static async pullAll(name: string, options: PullOptions = {}): Promise<Image[]> {
+    const { checkPull, namesInRegistry } = await import('./image/transfer.js')
+    checkPull(options)
+    const images: Image[] = []
+    for (const each of await namesInRegistry(name, options)) images.push(await Image.pull(each, options))
+    return images
   }
 
   /**
@@ -135,10 +140,8 @@ export class Image {
   static async loadAll(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
     const { store } = await imageRoots()
     const { loadImages } = await import('./image/load.js')
-    const images: Image[] = []
-    for (const { descriptor, names } of await loadImages(store, source, ownScratch, options))
-      images.push(Image.#ofStored(await readStored(store, descriptor), names, names[0]))
-    return images
+    const images = await loadImages(store, source, ownScratch, options)
+    return images.map(({ stored, names }) => Image.#ofStored(stored, names, names[0]))
   }
 
   /**
@@ -214,7 +217,7 @@ export class Image {
     const images: Image[] = []
     for (const named of await namedImages(store)) {
       if (!fits.names(named)) continue
-      const stored = await readStored(store, named.descriptor).catch((error) => warnOfDamage(named, error))
+      const stored = await readNamed(store, named.descriptor).catch((error) => warnOfDamage(named, error))
       if (stored && fits.document(stored.document)) images.push(Image.#ofStored(stored, named.names))
     }
     return images
@@ -328,7 +331,8 @@ export class Image {
     const found = await findImage(store, ref)
     if (!found) return undefined
     const { descriptor, name } = found
-    const stored = await readStored(store, descriptor, platform)
+    const stored = await readNamed(store, descriptor, platform)
+    if (!stored) return undefined
     const { names = [] } =
       (await namedImages(store)).find((image) => image.descriptor.digest === descriptor.digest) ?? {}
     return Image.#ofStored(stored, names, name)

@@ -28,8 +28,12 @@ export const imagesCommand: Command = {
     },
     { name: 'digests', kind: 'boolean', help: 'Print digests of manifests' },
     FILTER,
-    { name: 'format', kind: 'text', help: 'json, or a text with {{.Repository}}, {{.Tag}}, {{.ID}} and so on' },
-    { name: 'json', kind: 'boolean', help: 'Print a line of JSON for each image' },
+    {
+      name: 'format',
+      kind: 'text',
+      help: 'json, or a text with {{.Repository}}, {{.Tag}} and so on, also behind "table"; as docker',
+    },
+    { name: 'json', kind: 'boolean', help: 'Print a line of JSON for each image, with all that is known of it' },
     { name: 'quiet', short: 'q', kind: 'boolean', help: 'Print ids alone' },
     { name: 'no-trunc', kind: 'boolean', help: 'Print whole ids' },
   ],
@@ -42,7 +46,11 @@ export const imagesCommand: Command = {
     const format = flags.text('format')
     const id = (image: Image) => (flags.boolean('no-trunc') ? image.id : image.id.replace('sha256:', '').slice(0, 12))
     if (flags.boolean('quiet')) for (const image of images) process.stdout.write(`${id(image)}\n`)
-    else if (flags.boolean('json') || format === 'json')
+    else if (format === 'json')
+      for (const image of images)
+        for (const name of image.tags.length > 0 ? image.tags : ['<none>:<none>'])
+          process.stdout.write(`${JSON.stringify(await fieldsOf(image, name, id(image)))}\n`)
+    else if (flags.boolean('json'))
       for (const image of images) process.stdout.write(`${JSON.stringify(await image.inspect())}\n`)
     else if (format !== undefined) process.stdout.write(await formatted(images, id, format))
     else process.stdout.write(await imageTable(images, id, flags.boolean('digests') ?? false))
@@ -61,29 +69,66 @@ async function imageTable(images: Image[], id: (image: Image) => string, digests
   return table(rows[0] as string[], rows.slice(1))
 }
 
-/** A line for each name. Of docker's templates the fields alone. */
+/** A line for each name. Of docker's templates the fields alone; `table` in front puts a heading above. */
 async function formatted(images: Image[], id: (image: Image) => string, format: string): Promise<string> {
-  const lines: string[] = []
-  for (const image of images) {
-    const { created } = await image.inspect()
+  const [, heading, template = format] = /^(table)\s+(.*)$/s.exec(format) ?? []
+  const rows: string[][] = []
+  for (const image of images)
     for (const name of image.tags.length > 0 ? image.tags : ['<none>:<none>']) {
-      const colon = name.lastIndexOf(':')
-      const fields: Record<string, string> = {
-        Repository: name.slice(0, colon),
-        Tag: name.slice(colon + 1),
-        ID: id(image),
-        Digest: image.digest ?? '<none>',
-        CreatedAt: created?.toISOString() ?? '',
-        Size: bytes(image.size ?? 0),
-      }
-      const text = format.replace(/\{\{\s*\.?([^}]*?)\s*\}\}/g, (_, field: string) => {
-        if (Object.hasOwn(fields, field)) return fields[field] as string
-        throw usageError(`images: --format has no {{.${field}}}`, `There are: ${Object.keys(fields).join(', ')}.`)
-      })
-      lines.push(`${text}\n`)
+      const fields = await fieldsOf(image, name, id(image))
+      rows.push(filled(template, (field) => fields[field]).split('\\t'))
     }
+  if (heading) return table(filled(template, (field) => HEADINGS[field]).split('\\t'), rows)
+  return rows.map((row) => `${row.join('\t')}\n`).join('')
+}
+
+const HEADINGS: Record<string, string> = {
+  Repository: 'REPOSITORY',
+  Tag: 'TAG',
+  ID: 'IMAGE ID',
+  Digest: 'DIGEST',
+  CreatedAt: 'CREATED AT',
+  CreatedSince: 'CREATED',
+  Size: 'SIZE',
+}
+
+/** As docker calls them. */
+async function fieldsOf(image: Image, name: string, id: string): Promise<Record<string, string>> {
+  const { created } = await image.inspect()
+  const colon = name.lastIndexOf(':')
+  return {
+    Repository: name.slice(0, colon),
+    Tag: name.slice(colon + 1),
+    ID: id,
+    Digest: image.digest ?? '<none>',
+    CreatedAt: created?.toISOString() ?? '',
+    CreatedSince: created ? `${ago(Date.now() - created.getTime())} ago` : '',
+    Size: bytes(image.size ?? 0),
   }
-  return lines.join('')
+}
+
+function filled(template: string, value: (field: string) => string | undefined): string {
+  return template.replace(/\{\{\s*\.?([^}]*?)\s*\}\}/g, (_, field: string) => {
+    const text = Object.hasOwn(HEADINGS, field) ? value(field) : undefined
+    if (text !== undefined) return text
+    throw usageError(`images: --format has no {{.${field}}}`, `There are: ${Object.keys(HEADINGS).join(', ')}.`)
+  })
+}
+
+/** In the largest unit of which there are two. */
+export function ago(milliseconds: number): string {
+  const seconds = Math.max(Math.floor(milliseconds / 1000), 0)
+  const units: Array<[string, number]> = [
+    ['year', 365 * 86_400],
+    ['month', 30 * 86_400],
+    ['week', 7 * 86_400],
+    ['day', 86_400],
+    ['hour', 3600],
+    ['minute', 60],
+  ]
+  const [name, length] = units.find(([, length]) => seconds >= 2 * length) ?? ['second', 1]
+  const count = Math.floor(seconds / length)
+  return `${count} ${name}${count === 1 ? '' : 's'}`
 }
 
 /** `--filter dangling=true --filter label=a=b`, as docker's. */

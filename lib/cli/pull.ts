@@ -13,16 +13,21 @@ export const pullCommand: Command = {
   usage: 'pull [FLAGS] NAME[:TAG|@DIGEST]',
   description: `Fetches an image, unpacks it, and prints its name. "alpine" is docker.io/library/alpine:latest. Credentials are those
 that docker login or podman login has kept.`,
-  flags: [QUIET, { name: 'platform', kind: 'text', help: 'Platform of the image, as linux/arm64' }],
+  flags: [
+    { name: 'all-tags', short: 'a', kind: 'boolean', help: 'Fetch all images of the repository; the name has no tag' },
+    QUIET,
+    { name: 'platform', kind: 'text', help: 'Platform of the image, as linux/arm64' },
+  ],
   exits: EXITS,
 
   async run(flags, rest) {
     const name = onlyOne(rest, 'pull')
     const progress = showProgress(process.stderr, flags.boolean('quiet') ?? false)
     try {
-      const image = await Image.pull(name, { platform: flags.text('platform'), onProgress: progress.tell })
+      const options = { platform: flags.text('platform'), onProgress: progress.tell }
+      const images = flags.boolean('all-tags') ? await Image.pullAll(name, options) : [await Image.pull(name, options)]
       progress.end()
-      process.stdout.write(`${image.tags[0] ?? image.digest}\n`)
+      for (const image of images) process.stdout.write(`${image.tags[0] ?? image.digest}\n`)
     } catch (error) {
       progress.end()
       throw error

@@ -11,6 +11,7 @@ import { dockerImages } from './load-docker.js'
 import { type Members, takeMember } from './load-members.js'
 import { layoutImages, readLayoutDirectory } from './load-oci.js'
 import type { NamedImage } from './names.js'
+import { readStored, type StoredImage } from './stored.js'
 
 /** A path of an archive or of an OCI layout, or the bytes of an archive. */
 export type LoadSource = string | AsyncIterable<Uint8Array> | Uint8Array
@@ -19,13 +20,18 @@ export interface LoadOptions {
   signal?: AbortSignal
 }
 
+export interface LoadedImage {
+  stored: StoredImage
+  names: readonly string[]
+}
+
 /** Nothing has a name before all of it is there, and verified. */
 export async function loadImages(
   store: Store,
   source: LoadSource,
   scratch: () => Promise<string>,
   { signal }: LoadOptions = {},
-): Promise<NamedImage[]> {
+): Promise<LoadedImage[]> {
   const lease = await store.lease()
   try {
     const directory = typeof source === 'string' && (await isDirectory(source))
@@ -37,7 +43,10 @@ export async function loadImages(
       if (names.length === 0) await store.refs.keep(descriptor)
       for (const name of names) await store.setRef(name, descriptor)
     }
-    return images
+    // As long as they are leased: another process may remove them at once.
+    return await Promise.all(
+      images.map(async ({ descriptor, names }) => ({ stored: await readStored(store, descriptor), names })),
+    )
   } finally {
     await lease.release()
   }

@@ -6,9 +6,8 @@ import type { Store } from '../store/store.js'
 import { checkNames, type Names } from '../util/option-names.js'
 import { familiar } from './describe.js'
 import { type ImageFilter, imageFilter } from './filter.js'
-import { namedImages } from './list.js'
+import { namedImages, readNamed } from './list.js'
 import type { NamedImage } from './names.js'
-import { readStored } from './stored.js'
 
 export interface PruneFilter extends Pick<ImageFilter, 'label' | 'until'> {
   /** Images with names, too, unless a container uses them. Default false: only those without a name. */
@@ -73,7 +72,8 @@ export async function pruneImages(
   for (const image of await namedImages(store)) {
     const { descriptor, names } = image
     if (names.length > 0 && !all) continue
-    if (byDocument && !fits.document((await readStored(store, descriptor)).document)) continue
+    const stored = byDocument ? await readNamed(store, descriptor) : undefined
+    if (byDocument && !(stored && fits.document(stored.document))) continue
     if ((await users(image)).length > 0) continue
     await store.refs.deleteImage(descriptor.digest)
     gone.push(...(names.length > 0 ? familiar(names) : [descriptor.digest]))

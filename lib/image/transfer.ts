@@ -1,6 +1,7 @@
 /** Images from and to registries. */
 import { CaissonError, invalidArgument } from '../errors.js'
-import { parseReference, type Reference } from '../reference/parse.js'
+import { formatReference } from '../reference/format.js'
+import { parseName, parseReference, type Reference } from '../reference/parse.js'
 import { withClient } from '../registry/clients.js'
 import { type Auth, checkAuth } from '../registry/credentials.js'
 import type { OnProgress } from '../registry/progress.js'
@@ -15,6 +16,7 @@ import { isIndex } from '../spec/media-types.js'
 import { formatPlatform, type Platform, parsePlatform, platformRank } from '../spec/platform.js'
 import type { Store } from '../store/store.js'
 import { checkNames, type Names } from '../util/option-names.js'
+import { namedImages } from './list.js'
 import { namedIn } from './names.js'
 import type { ImageRoots } from './rootfs.js'
 import { readStored, type StoredImage } from './stored.js'
@@ -45,15 +47,29 @@ function checkTransfer({ auth, onProgress }: TransferOptions): void {
     throw invalidArgument('onProgress', onProgress, 'a function')
 }
 
+/** Full names of all images of a repository, as its registry lists them. `name` has no tag and no digest. */
+export async function namesInRegistry(name: string, { auth, signal }: TransferOptions): Promise<string[]> {
+  const repository = parseName(name)
+  if (repository.tag !== undefined || repository.digest !== undefined)
+    throw invalidArgument('name', name, 'a name without a tag or digest')
+  const tags = await withClient(auth, (client) => client.tags(repository, signal))
+  return tags.map((tag) => formatReference({ ...repository, tag }))
+}
+
+export function checkPull(options: PullOptions): void {
+  checkNames(options, PULL, '')
+  checkTransfer(options)
+}
+
 export interface PulledImage {
-  descriptor: Descriptor
-  platform?: Platform
+  stored: StoredImage
+  /** All that it has here. */
+  names: readonly string[]
 }
 
 /** Nothing has the name before all of it is there, verified and unpacked. */
 export async function pullImage(roots: ImageRoots, ref: string, options: PullOptions = {}): Promise<PulledImage> {
-  checkNames(options, PULL, '')
-  checkTransfer(options)
+  checkPull(options)
   const { auth, onProgress, signal, platform } = options
   const reference = parseReference(ref)
   const wanted = platform === undefined ? undefined : parsePlatform(platform)
@@ -78,7 +94,9 @@ export async function pullImage(roots: ImageRoots, ref: string, options: PullOpt
     const name = namedIn(ref)
     if (name === undefined) await store.refs.keep(root)
     else await store.setRef(name, root)
-    return { descriptor: root, platform: wanted }
+    // As long as it is leased: another process may remove it at once.
+    const image = (await namedImages(store)).find(({ descriptor }) => descriptor.digest === root.digest)
+    return { stored: await readStored(store, root, wanted), names: image?.names ?? [] }
   } finally {
     await layers?.stop()
     await lease.release()

@@ -21,7 +21,7 @@ export async function askHelper(
   return stdout === undefined ? undefined : parseAnswer(stdout, programOf(name, file), file)
 }
 
-/** What it prints; undefined: it has nothing for this host. */
+/** What it prints; undefined: it has nothing for this host. `timeout`: milliseconds. */
 export async function tellHelper(
   name: string,
   action: 'get' | 'store' | 'erase',
@@ -29,10 +29,11 @@ export async function tellHelper(
   file: string,
   env: NodeJS.ProcessEnv,
   signal?: AbortSignal,
+  timeout = TIMEOUT,
 ): Promise<string | undefined> {
   const program = programOf(name, file)
   throwIfAborted(signal)
-  const running = runHelper(program, action, input, env, signal)
+  const running = runHelper(program, action, input, env, timeout, signal)
   const { status, stdout } = await running.catch((error: NodeJS.ErrnoException) => {
     if (signal?.aborted) throw abortedError()
     const why = error.code === 'ENOENT' ? 'is not in PATH' : `cannot be run: ${error.code ?? error.message}`
@@ -67,26 +68,27 @@ function runHelper(
   action: string,
   input: string,
   env: NodeJS.ProcessEnv,
+  timeout: number,
   signal?: AbortSignal,
 ): Promise<{ status: number; stdout: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, [action], { stdio: ['pipe', 'pipe', 'ignore'], env, signal, killSignal: 'SIGKILL' })
     const parts: Buffer[] = []
     let size = 0
-    const fail = (message: string) => {
+    const fail = (error: Error) => {
+      clearTimeout(timer)
       child.kill('SIGKILL')
-      reject(new Error(message))
+      // What it has started may hold its output open: that is waited for no more.
+      child.stdout.destroy()
+      reject(error)
     }
-    const timer = setTimeout(() => fail(`no answer within ${TIMEOUT} ms`), TIMEOUT)
+    const timer = setTimeout(() => fail(new Error(`no answer within ${timeout} ms`)), timeout)
     child.stdout.on('data', (chunk: Buffer) => {
       size += chunk.length
       parts.push(chunk)
-      if (size > OUTPUT_MAX) fail('it prints too much')
+      if (size > OUTPUT_MAX) fail(new Error('it prints too much'))
     })
-    child.once('error', (error) => {
-      clearTimeout(timer)
-      reject(error)
-    })
+    child.once('error', fail)
     child.once('close', (status) => {
       clearTimeout(timer)
       resolve({ status: status ?? 1, stdout: Buffer.concat(parts).toString('utf8') })

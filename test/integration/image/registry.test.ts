@@ -169,3 +169,24 @@ withRegistry('what another repository of the registry has is mounted there, and 
   await forget()
   expect((await run(`${registry.host}/other/box:1`, ['cat', '/greeting'])).stdout).toBe('mounted')
 })
+
+withRegistry('all images of a repository are pulled by their tags', async () => {
+  for (const tag of ['1', '2', 'latest']) {
+    const image = busyboxImage({ Labels: { tag } })
+    await storeImage((await imageRoots()).store, image, `${registry.host}/all/box:${tag}`)
+    await (await Image.get(`${registry.host}/all/box:${tag}`)).push()
+  }
+  await forget()
+  const images = await Image.pullAll(`${registry.host}/all/box`)
+  expect(images.map(({ config, tags }) => [config.Labels?.tag, tags]).sort()).toEqual(
+    ['1', '2', 'latest'].map((tag) => [tag, [`${registry.host}/all/box:${tag}`]]),
+  )
+  const code = (work: Promise<unknown>) => work.then(undefined, (error: CaissonError) => error.code)
+  expect(await code(Image.pullAll(`${registry.host}/all/box:1`))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+  expect(await code(Image.pullAll(`${registry.host}/all/none`))).toBe('ERR_CAISSON_IMAGE_NOT_FOUND')
+  await forget()
+  const cli = (...args: string[]) =>
+    execFileSync(process.execPath, [path.resolve('dist/cli.cjs'), ...args], { encoding: 'utf8', env: process.env })
+  expect(cli('pull', '-a', '-q', `${registry.host}/all/box`).split('\n')).toHaveLength(4)
+  expect(await Image.list()).toHaveLength(3)
+})

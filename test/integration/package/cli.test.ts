@@ -84,6 +84,16 @@ describe('images', () => {
     expect(here('build', context, '-q', '-t', 'box:1').status).toBe(0)
     expect(here('tag', 'box:1', 'team/box:2')).toEqual({ status: 0, stdout: '', stderr: '' })
     expect(here('images', '-a', '--format', '{{.Repository}}={{ .Tag }}').stdout).toBe('box=1\nteam/box=2\n')
+    expect(here('images', '--format', 'table {{.Tag}}\\t{{.Repository}}').stdout).toBe(
+      'TAG   REPOSITORY\n1     box\n2     team/box\n',
+    )
+    const [first] = here('images', '--format', 'json').stdout.split('\n')
+    expect(JSON.parse(first as string)).toMatchObject({
+      Repository: 'box',
+      Tag: '1',
+      Size: expect.stringMatching(/B$/),
+    })
+    expect(here('images', '--format', '{{.Nothing}}').stderr).toContain('There are: Repository, Tag')
     expect(here('images', '--filter', 'label=of=cli', '-q').stdout).toMatch(/^[0-9a-f]{12}\n$/)
     expect(here('images', '--filter', 'label=of=none', '-q').stdout).toBe('')
     expect(here('images', '--filter', 'colour=red').status).toBe(1)
