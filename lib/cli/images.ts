@@ -116,7 +116,7 @@ function filled(template: string, value: (field: string) => string | undefined):
 }
 
 /** In the largest unit of which there are two. */
-export function ago(milliseconds: number): string {
+function ago(milliseconds: number): string {
   const seconds = Math.max(Math.floor(milliseconds / 1000), 0)
   const units: Array<[string, number]> = [
     ['year', 365 * 86_400],

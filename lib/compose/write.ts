@@ -1,5 +1,4 @@
 /** A project as one compose file again: variables, merging, short forms and relative paths are behind it. */
-import type { HealthModel } from './nested-fields.js'
 import { isPlace } from './node.js'
 import type { ProjectModel, ServiceModel } from './project.js'
 import type { Dependency, Membership } from './relations.js'
@@ -12,7 +11,13 @@ type Writers = { [K in keyof ServiceValues]?: (value: NonNullable<ServiceValues[
 
 const milliseconds = (value: number | undefined) => (value === undefined ? undefined : `${value}ms`)
 
-function health({ interval, timeout, start_period, start_interval, ...rest }: HealthModel) {
+function health({
+  interval,
+  timeout,
+  start_period,
+  start_interval,
+  ...rest
+}: NonNullable<ServiceValues['healthcheck']>) {
   return {
     ...rest,
     interval: milliseconds(interval),

@@ -20,7 +20,7 @@ export interface LoadOptions {
   signal?: AbortSignal
 }
 
-export interface LoadedImage {
+interface LoadedImage {
   stored: StoredImage
   names: readonly string[]
 }

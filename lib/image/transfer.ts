@@ -61,7 +61,7 @@ export function checkPull(options: PullOptions): void {
   checkTransfer(options)
 }
 
-export interface PulledImage {
+interface PulledImage {
   stored: StoredImage
   /** All that it has here. */
   names: readonly string[]

@@ -2,13 +2,13 @@
 import type { Socket } from 'node:net'
 
 export const KIND = { stdin: 0, resize: 1, signal: 2, stdout: 3, stderr: 4, ended: 5, failed: 6 } as const
-export type Kind = (typeof KIND)[keyof typeof KIND]
+type Kind = (typeof KIND)[keyof typeof KIND]
 
 const HEAD = 5
 /** Bytes of a piece; longer ones are sent in parts. */
 const LARGEST = 64 * 1024
 
-export interface Frame {
+interface Frame {
   kind: number
   data: Buffer
 }
