@@ -1,5 +1,5 @@
 /** `caisson compose pull` and `build`: the images of services, without starting any. */
-import { buildProgress } from './build-progress.js'
+import { buildProgress, QUIET as QUIET_BUILD } from './build-progress.js'
 import { type Subcommand, servicesIn } from './compose-command.js'
 import { boolean, list, text } from './flags.js'
 import { showProgress } from './progress.js'
@@ -38,7 +38,7 @@ export const buildCommand: Subcommand = {
         .map((each) => parseEnv(each))
         .filter((pair): pair is [string, string] => pair[1] !== undefined),
     )
-    const progress = buildProgress(process.stderr, flags.boolean('quiet') ? 'quiet' : flags.text('progress'))
+    const progress = flags.boolean('quiet') ? QUIET_BUILD : buildProgress(process.stderr, flags.text('progress'))
     try {
       await project.build({
         args,

@@ -1,7 +1,7 @@
 /** Images in the store: names, lists, removal, what containers of them get, and images of containers. */
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { type CaissonError, Container, Image, run, verifyStore } from '../../../lib/index.js'
+import { type CaissonError, Container, Image, run, verifyStore, Wait } from '../../../lib/index.js'
 import { imageRoots } from '../../../lib/runtime/image/roots.js'
 import { busyboxImage, folder, noBusybox, tar } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
@@ -147,6 +147,27 @@ describe('an image in the store', () => {
     const container = await Container.create('box:1')
     expect(container.labels).toEqual({ kind: 'box' })
     await container.remove()
+  })
+
+  withBusybox('stops its containers by its signal, looks after their health, and has volumes for them', async () => {
+    const config = {
+      Cmd: ['sh', '-c', "trap 'exit 5' USR1; trap 'exit 6' TERM; touch /data/ready; while :; do sleep 0.05; done"],
+      StopSignal: 'SIGUSR1',
+      Healthcheck: { Test: ['CMD', 'ls', '/data/ready'], Interval: 50_000_000, Retries: 100 },
+      Volumes: { '/data': {} },
+      ExposedPorts: { '80/tcp': {} },
+    }
+    const image = await put(busyboxImage(config, tar(folder('data'), { name: 'data/filled', data: 'by the image' })))
+    expect(image.config.ExposedPorts).toEqual({ '80/tcp': {} })
+    await using container = await Container.create('box:1')
+    await container.start()
+    await container.waitFor(Wait.healthy())
+    expect((await container.exec(['cat', '/data/filled'])).stdout).toBe('by the image')
+    expect(container.inspect().volumes.map(({ target }) => target)).toEqual(['/data'])
+    // What lies in a volume is no change of the container.
+    expect((await container.diff()).map(({ path }) => path)).not.toContain('/data/ready')
+    await container.stop()
+    expect((await container.wait()).exitCode).toBe(5)
   })
 
   withBusybox('with layers shows the upper ones over the lower ones, without what they delete', async () => {

@@ -1,5 +1,7 @@
 /** Images by name, with a real registry behind it. */
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type CaissonError, Image, run, type TransferEvent, verifyStore } from '../../../lib/index.js'
 import { imageRoots } from '../../../lib/runtime/image/roots.js'
@@ -189,4 +191,20 @@ withRegistry('all images of a repository are pulled by their tags', async () => 
     execFileSync(process.execPath, [path.resolve('dist/cli.cjs'), ...args], { encoding: 'utf8', env: process.env })
   expect(cli('pull', '-a', '-q', `${registry.host}/all/box`).split('\n')).toHaveLength(4)
   expect(await Image.list()).toHaveLength(3)
+})
+
+withRegistry('a large image takes little memory: its bytes only pass', async () => {
+  const directory = path.join(root, 'large-root')
+  mkdirSync(directory)
+  for (let i = 0; i < 3; i++) writeFileSync(path.join(directory, `${i}`), randomBytes(32 << 20))
+  await (await Image.fromRootfs(directory)).tag(name('large'))
+  await (await Image.get(name('large'))).push()
+  await pushed('small')
+  await forget()
+  const program = path.resolve('test/support/large-pull.mjs')
+  const args = [program, path.resolve('dist/index.js'), name('large'), name('small')]
+  const env = { ...process.env, CAISSON_ROOT: path.join(root, 'large') }
+  const kilobytes = Number(execFileSync(process.execPath, args, { encoding: 'utf8', env }))
+  expect(kilobytes).toBeGreaterThanOrEqual(0)
+  expect(kilobytes).toBeLessThan(40 * 1024)
 })
