@@ -123,7 +123,10 @@ export interface ContainerOptions {
   tty?: boolean | { columns: number; rows: number }
   stopSignal?: string
   stopTimeout?: Duration
-  /** Written before the program starts, by path inside. */
+  /**
+   * Written before the program starts, by path inside. Symbolic links of the image are followed to its own files; into
+   * mounts, /proc and the like only a path without any leads.
+   */
   files?: Record<string, string | Uint8Array | FileContent>
   mounts?: readonly Mount[]
   readOnly?: boolean

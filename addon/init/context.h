@@ -73,7 +73,9 @@ int control_send_bytes(struct context *c, const void *bytes, usize size, int fd)
 int control_receive_bytes(struct context *c, void *bytes, usize size, int *fd);
 
 /* resolve.c: paths inside a root that may be hostile */
-#define RESOLVE_NO_SYMLINKS_FLAG 0x04 /* linux/openat2.h */
+/* Of linux/openat2.h. */
+#define RESOLVE_NO_XDEV_FLAG 0x01
+#define RESOLVE_NO_SYMLINKS_FLAG 0x04
 int resolve_open(int base, const char *path, u64 flags, u64 mode, u64 resolve);
 /* Makes the directories above (and, when `leaf`, at) a path; no component may be a dangling link. */
 int resolve_make(struct context *c, int base, const char *path, u32 mode, int leaf);

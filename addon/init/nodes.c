@@ -64,6 +64,18 @@ int op_symlink(struct context *c, const struct operation *op) {
   return r;
 }
 
+/*
+ * With PLAN_STAY into what is mounted only by the path as it is written: a link that the image brought, or that a guest
+ * left, would have us write with our rights to what is read-only or another's for them (/proc/sys, a bind mount).
+ */
+static int open_for_writing(int base, const struct operation *op, u64 flags) {
+  const char *path = op->string;
+  u64 mode = op->number[1] & 0777;
+  if (!(op->flags & PLAN_STAY)) return resolve_open(base, path, flags, mode, 0);
+  int fd = resolve_open(base, path, flags, mode, RESOLVE_NO_XDEV_FLAG);
+  return fd == -E_XDEV ? resolve_open(base, path, flags, mode, RESOLVE_NO_SYMLINKS_FLAG) : fd;
+}
+
 /* Whole content, or an error: a file is never left half-written without the run failing. */
 int op_file(struct context *c, const struct operation *op) {
   int base, r = base_of(c, op->number[0], &base);
@@ -71,12 +83,12 @@ int op_file(struct context *c, const struct operation *op) {
   const char *path = op->string;
   u64 flags = O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK | (op->flags & PLAN_EXCLUSIVE ? O_EXCL : 0);
   u64 mode = op->number[1] & 07777;
-  int fd = resolve_open(base, path, flags, mode & 0777, 0);
+  int fd = open_for_writing(base, op, flags);
   if (fd == -E_NOENT) {
     int above = resolve_make(c, base, path, 0755, 0);
     if (above < 0) return above;
     SYS(close, above);
-    fd = resolve_open(base, path, flags, mode & 0777, 0);
+    fd = open_for_writing(base, op, flags);
   }
   if (fd < 0) return (int)tried(c, "openat2", path, fd);
   struct statx status;
@@ -115,7 +127,7 @@ int op_sysctl(struct context *c, const struct operation *op) {
   text_copy(full, sizeof full, "sys/");
   text_copy(full + 4, sizeof full - 4, path);
   int fd = (int)tried(c, "openat2", path,
-                      resolve_open(proc, full, O_WRONLY, 0, RESOLVE_NO_SYMLINKS_FLAG | 0x01));
+                      resolve_open(proc, full, O_WRONLY, 0, RESOLVE_NO_SYMLINKS_FLAG | RESOLVE_NO_XDEV_FLAG));
   if (fd < 0) return fd;
   long r = tried(c, "write", path, SYS(write, fd, value, strlen(value)));
   SYS(close, fd);

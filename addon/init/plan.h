@@ -101,6 +101,7 @@ enum plan_flag {
   PLAN_OPTIONAL = 8,     /* skip when the path does not exist; LANDLOCK: those that do not; SOCKET: kinds */
   PLAN_EXCLUSIVE = 16,   /* FILE: must not exist */
   PLAN_TOP = 32,         /* TREE: the attributes are for the topmost mount only */
+  PLAN_STAY = 64,        /* FILE: no symbolic link on the way leads to another mount */
 };
 
 /* Kinds of SYNC. */

@@ -73,6 +73,7 @@ enum {
   E_NOMEM = 12,
   E_ACCES = 13,
   E_EXIST = 17,
+  E_XDEV = 18,
   E_NOTDIR = 20,
   E_ISDIR = 21,
   E_INVAL = 22,

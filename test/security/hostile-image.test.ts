@@ -85,6 +85,50 @@ describe('an image with', () => {
     expect(readdirSync(outside)).toEqual([])
   })
 
+  test('a link into the kernel’s files, or a bind mount, has nothing written there that the caller puts into the container', async () => {
+    const knob = '/proc/sys/net/ipv4/ip_default_ttl'
+    const { root, outside } = hostileRoot((root, outside) => {
+      symlinkSync(knob, path.join(root, 'etc/knob'))
+      symlinkSync('/proc/self/oom_score_adj', path.join(root, 'etc/score'))
+      symlinkSync('/shared', path.join(root, 'etc/shared'))
+      writeFileSync(path.join(outside, 'file'), 'of the host', { mode: 0o600 })
+    })
+    // Who writes by the path sets the kernel's.
+    expect(naively(root, 'echo 500 > /etc/score && cat /proc/self/oom_score_adj')).toBe('500')
+    const image = await Image.fromRootfs(root)
+    await using neighbour = await Container.create(image, { command: ['/bin/sleep', '1000'] })
+    await neighbour.start()
+    const mounts: RunOptions['mounts'] = [{ type: 'bind', source: outside, target: '/shared' }]
+    const put = (at: string, options: RunOptions = {}) =>
+      run(image, ['/bin/cat', at], { files: { [at]: '99' }, mounts, network: neighbour, ...options })
+    for (const at of ['/etc/knob', '/etc/score', '/etc/shared/file', '/etc/shared/new', '/etc/shared/more/new'])
+      await expect(put(at)).rejects.toMatchObject({ code: 'ERR_CAISSON_FILE', cause: { code: 'ELOOP' } })
+    expect((await neighbour.exec(['/bin/cat', knob])).stdout).toBe('64\n')
+    expect(readdirSync(outside)).toEqual(['file'])
+    expect(readFileSync(path.join(outside, 'file'), 'utf8')).toBe('of the host')
+    // By its own name it is the caller's wish.
+    expect((await put('/shared/more/new')).stdout).toBe('99')
+    expect((await put('/etc/new')).stdout).toBe('99')
+  })
+
+  test('a link that a program left is not written through when it starts again', async () => {
+    const { root } = hostileRoot()
+    const knob = '/proc/sys/net/ipv4/ip_default_ttl'
+    const image = await Image.fromRootfs(root)
+    await using neighbour = await Container.create(image, { command: ['/bin/sleep', '1000'] })
+    await neighbour.start()
+    await using container = await Container.create(image, {
+      command: ['/bin/busybox', 'ln', '-sf', knob, '/etc/file'],
+      files: { '/etc/file': '99' },
+      network: neighbour,
+      storage: 'disk',
+    })
+    await container.start()
+    expect(await container.wait()).toMatchObject({ exitCode: 0 })
+    await expect(container.start()).rejects.toMatchObject({ code: 'ERR_CAISSON_FILE' })
+    expect((await neighbour.exec(['/bin/cat', knob])).stdout).toBe('64\n')
+  })
+
   test('a link at /etc gets no user of the host into the configuration that we write', async () => {
     const { root } = hostileRoot((root, outside) => {
       writeFileSync(path.join(outside, 'passwd'), 'somebody:x:4242:4243::/secret:/bin/sh\n')

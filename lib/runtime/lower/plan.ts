@@ -13,6 +13,7 @@ export const CREATE = 4
 export const OPTIONAL = 8
 export const EXCLUSIVE = 16
 export const TOP = 32
+export const STAY = 64
 
 /** The operations, in the words of plan.h. */
 export type Operation =

@@ -4,7 +4,7 @@ import { resourceNumber } from '../../spec/rlimits.js'
 import type { SpecProcess } from '../../spec/runtime.js'
 import type { Landlock } from '../options/landlock.js'
 import type { Workload } from '../options/workload.js'
-import { NONE, type Plan } from './plan.js'
+import { NONE, type Plan, STAY } from './plan.js'
 
 /**
  * Written as the container's root, before the program is. In a sandbox they go to its directory, whoever runs in it is
@@ -14,6 +14,7 @@ export function injectFiles(plan: Plan, files: Workload['files'], sandbox?: Work
   for (const file of files) {
     const { uid, gid } = sandbox ?? file
     plan.add('FILE', `files: ${file.path}`, {
+      flags: sandbox ? 0 : STAY,
       numbers: [NONE, file.mode, (BigInt(uid) << 32n) | BigInt(gid)],
       strings: [sandbox ? path.join(sandbox.directory, file.path) : file.path],
       blob: file.content,
