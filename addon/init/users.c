@@ -52,12 +52,21 @@ static int skip_line(struct reader *r) {
   return result;
 }
 
+/* The null device, which MASK puts over a file: as if there was none. */
+static int is_mask(const struct statx *status) {
+  return (status->stx_mode & S_IFMT) == S_IFCHR && status->stx_rdev_major == 1 && status->stx_rdev_minor == 3;
+}
+
 static int open_file(struct context *c, struct reader *r, const char *path) {
   struct statx status;
   memset(r, 0, sizeof *r - sizeof r->buffer);
   r->fd = resolve_open(-1, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, 0);
   if (r->fd < 0) return r->fd;
   long result = SYS(statx, r->fd, "", AT_EMPTY_PATH, STATX_TYPE, &status);
+  if (result >= 0 && is_mask(&status)) {
+    SYS(close, r->fd);
+    return -E_NOENT;
+  }
   if (result >= 0 && (status.stx_mode & S_IFMT) != S_IFREG) result = -E_ACCES;
   if (result < 0) {
     SYS(close, r->fd);

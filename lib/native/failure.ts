@@ -17,6 +17,7 @@ interface Advice {
 }
 
 const {
+  E2BIG,
   EOVERFLOW,
   EPERM,
   EACCES,
@@ -104,7 +105,7 @@ function advise(failure: NativeFailure, note: Note | undefined, stage: string): 
   if (errno === ETIMEDOUT)
     return {
       code: 'ERR_CAISSON_TIMEOUT',
-      hint: 'A mount source or a hook did not answer; look at the stage that is named.',
+      hint: 'A mount source or a hook did not answer, or a program stopped what was entering its container; look at the stage that is named.',
     }
   if (errno === EINVAL && syscall === 'mount_setattr' && /^(root|image|writable layer)/.test(stage))
     return {
@@ -132,7 +133,27 @@ const FILE_HINTS: Record<string, string> = {
   EISDIR: 'It is a directory: readdir() lists it, rm() with { recursive: true } removes it.',
   ENOTDIR: 'Something on the path is a file, not a directory.',
   ENOTEMPTY: 'Remove what is in the directory first, or use { recursive: true }.',
+  ELOOP:
+    'A symbolic link on the way leads into what is mounted there, or in a circle: give the path that is meant without it.',
   EROFS: 'This part of the container cannot be written to; mount something writable there.',
+}
+
+/** Of the program itself, by its first words. */
+function adviseExecution(errno: number, path: string): Advice {
+  if (errno === ENOENT)
+    return {
+      code: 'ERR_CAISSON_COMMAND_NOT_FOUND',
+      hint: `Check the spelling of ${path}, the PATH, and, for a script or a dynamic program, that its interpreter is in the image.`,
+    }
+  if (errno === E2BIG)
+    return {
+      code: 'ERR_CAISSON_INVALID_ARGUMENT',
+      hint: 'The arguments and the environment are longer than the kernel takes: 128 KiB each, and together a quarter of the limit of the stack, usually 2 MiB (execve(2)). Hand over what is long in a file, or as input.',
+    }
+  return {
+    code: 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
+    hint: `Make ${path} executable, and of this machine's architecture.`,
+  }
 }
 
 const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = [
@@ -195,15 +216,7 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
             code: 'ERR_CAISSON_SYSTEM',
             hint: 'The kernel refused a step before the program itself; run "caisson doctor".',
           }
-        : errno === ENOENT
-          ? {
-              code: 'ERR_CAISSON_COMMAND_NOT_FOUND',
-              hint: `Check the spelling of ${path}, the PATH, and, for a script or a dynamic program, that its interpreter is in the image.`,
-            }
-          : {
-              code: 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
-              hint: `Make ${path} executable, and of this machine's architecture.`,
-            },
+        : adviseExecution(errno, path),
   ],
   [
     /^hostname/,
