@@ -25,7 +25,7 @@ import { execute } from './runtime/container/execute.js'
 import type { ContainerFs } from './runtime/container/fs.js'
 import type { Health } from './runtime/container/health.js'
 import { type Connector, connector, httpAgent } from './runtime/container/http-agent.js'
-import { type ContainerInspection, inspection } from './runtime/container/inspect.js'
+import { type ContainerInspection, inspection, recorded } from './runtime/container/inspect.js'
 import type { ContainerState, Life } from './runtime/container/life.js'
 import { checkLogOptions, type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
 import { findContainer } from './runtime/container/lookup.js'
@@ -379,7 +379,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   async #record(): Promise<void> {
     // Its directory may be about to go.
-    if (this.state !== 'removed') await recordState(this.#parts, this).catch(() => undefined)
+    if (this.state === 'removed') return
+    await recordState(this.#parts, this, recorded(this.#parts, this.#life)).catch(() => undefined)
   }
 
   #mustExist(what: string): void {

@@ -82,6 +82,25 @@ export class Network implements AsyncDisposable {
       .map((definition) => new Network(definition))
   }
 
+  /**
+   * Removes those that no process uses; not the default one, nor those that end with their process. Gives the names of
+   * what was removed.
+   */
+  static async prune(filter: NetworkFilter = {}): Promise<string[]> {
+    const removed: string[] = []
+    for (const network of await Network.list(filter)) {
+      const { name, definition } = network
+      if (name === DEFAULT_NETWORK || definition.owner !== undefined) continue
+      try {
+        await network.remove()
+        removed.push(name)
+      } catch (error) {
+        if (!(error instanceof CaissonError && error.code === 'ERR_CAISSON_IN_USE')) throw error
+      }
+    }
+    return removed
+  }
+
   /** One more network for a container of this process, running or not. */
   async connect(container: Container, options: EndpointOptions = {}): Promise<void> {
     this.#mustExist('connect')

@@ -55,7 +55,7 @@ export interface Mount {
   source?: string
   target: string
   readOnly?: boolean
-  /** tmpfs: bytes. */
+  /** tmpfs: bytes. volume: bytes that it may hold, when it is made for this mount; one that is there must have this size. */
   size?: Size
   /** bind: how mounts made later pass between host and container. */
   propagation?: 'private' | 'slave' | 'shared' | 'rprivate' | 'rslave' | 'rshared'
@@ -137,7 +137,7 @@ export interface ContainerOptions {
   /** `/dev/fuse`, or `/dev/host:/dev/inside:rwm`. */
   devices?: readonly string[]
   shmSize?: Size
-  /** Where the writable layer lies. Default: `memory` for run(), `disk` for containers that are kept. */
+  /** Where the writable layer lies. Default: `memory` for run(), and where `limits.disk` bounds it; else `disk`. */
   storage?: 'memory' | 'disk'
   /** `bridge`: the default network. A name or a Network: another. A Container: its namespaces. Default: `none`. */
   network?: 'none' | 'bridge' | 'host' | (string & {}) | Network | Container

@@ -4,6 +4,7 @@ import { containersWith } from './runtime/container/volumes.js'
 import { owner } from './runtime/process/owner.js'
 import { newId } from './util/ids.js'
 import { checkNames, type Names } from './util/option-names.js'
+import type { Size } from './util/units.js'
 import {
   checkVolumeName,
   contentOf,
@@ -14,12 +15,15 @@ import {
   usageOf,
   type VolumeDefinition,
   volumeNotFound,
+  volumeSize,
 } from './volume/store.js'
 
 export interface VolumeOptions {
   /** Default: 64 random digits; such a volume goes with the container that it was made for. */
   name?: string
   labels?: Record<string, string>
+  /** Bytes that it may hold. Root's, and where the file system of CAISSON_ROOT has quotas of projects; else an error. */
+  size?: Size
 }
 
 export interface VolumeFilter {
@@ -39,27 +43,50 @@ export interface VolumeUsage {
   containers: string[]
 }
 
+export interface VolumeInspection {
+  name: string
+  /** Its content, as a directory of the host. */
+  path: string
+  labels: Readonly<Record<string, string>>
+  created: Date
+  anonymous: boolean
+  /** Bytes that it may hold; absent: as many as the file system has. */
+  size?: number
+  /** Containers of this process that have it. */
+  containers: string[]
+}
+
 export class Volume {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
   readonly created: Date
   readonly anonymous: boolean
+  /** Bytes that it may hold; absent: as many as the file system has. */
+  readonly size?: number
 
-  private constructor({ name, labels, created, anonymous }: VolumeDefinition) {
+  private constructor({ name, labels, created, anonymous, quota }: VolumeDefinition) {
     this.name = name
+    if (quota) this.size = quota.bytes
     this.labels = labels
     this.created = new Date(created)
     this.anonymous = anonymous
   }
 
-  /** One of that name that is there is as good, with the labels that it has. */
+  /** One of that name that is there is as good, with the labels that it has, unless another size is asked for. */
   static async create(options: VolumeOptions = {}): Promise<Volume> {
-    const { name, labels = {}, ...rest } = options
-    for (const key in rest) throw invalidArgument('options', key, 'an option of volumes (name, labels)')
+    const { name, labels = {}, size, ...rest } = options
+    for (const key in rest) throw invalidArgument('options', key, 'an option of volumes (name, labels, size)')
     if (typeof labels !== 'object' || labels === null) throw invalidArgument('labels', labels, 'an object')
     await owner()
     const anonymous = name === undefined
-    return new Volume(await makeVolume(anonymous ? newId() : checkVolumeName(name, 'name'), labels, anonymous))
+    return new Volume(
+      await makeVolume({
+        name: anonymous ? newId() : checkVolumeName(name, 'name'),
+        labels,
+        anonymous,
+        size: size === undefined ? undefined : volumeSize(size, 'size'),
+      }),
+    )
   }
 
   static async get(name: string): Promise<Volume> {
@@ -91,6 +118,11 @@ export class Volume {
   /** Its content, as a directory of the host. */
   get path(): string {
     return contentOf(this.name)
+  }
+
+  inspect(): VolumeInspection {
+    const { name, path, labels, created, anonymous, size } = this
+    return { name, path, labels, created, anonymous, size, containers: containersWith(name) }
   }
 
   async usage(): Promise<VolumeUsage> {

@@ -53,6 +53,7 @@ const HEADERS = { '/usr/include/zlib.h': 'zlib1g-dev', '/usr/include/zstd.h': 'l
 /** For the virtual machines of test/vm: that of this machine's architecture, and of arm64 elsewhere. */
 const MACHINE = {
   mke2fs: 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
   depmod: 'kmod',
   cpio: 'cpio',
 }

@@ -14,6 +14,7 @@
 #include "binding/process.h"
 #include "binding/promise.h"
 #include "core/lock.h"
+#include "core/quota.h"
 #include "core/shortage.h"
 #include "core/steps.h"
 #include "core/watchdog.h"
@@ -59,6 +60,20 @@ Napi::Value lock(const Napi::CallbackInfo& info) {
   bool exclusive = info[1].ToBoolean(), wait = info[2].ToBoolean();
   return promise(info.Env(), Threads::slow(),
                  [path = text(info[0]), exclusive, wait] { return lock_file(path, exclusive, wait); });
+}
+
+// (directory, project, bytes, files)
+Napi::Value bound(const Napi::CallbackInfo& info) {
+  auto project = static_cast<uint32_t>(number(info[1]));
+  const QuotaBounds bounds = {static_cast<uint64_t>(number(info[2])), static_cast<uint64_t>(number(info[3]))};
+  return promise(info.Env(), Threads::slow(),
+                 [directory = text(info[0]), project, bounds] { return bound_directory(directory, project, bounds); });
+}
+
+Napi::Value forget(const Napi::CallbackInfo& info) {
+  auto project = static_cast<uint32_t>(number(info[1]));
+  return promise(info.Env(), Threads::slow(),
+                 [directory = text(info[0]), project] { return forget_project(directory, project); });
 }
 
 Napi::Value make_pipe(const Napi::CallbackInfo& info) {
@@ -112,6 +127,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("restrictDevices", Napi::Function::New(env, restrict, "restrictDevices"));
   exports.Set("watch", Napi::Function::New(env, watch, "watch"));
   exports.Set("lock", Napi::Function::New(env, lock, "lock"));
+  exports.Set("boundDirectory", Napi::Function::New(env, bound, "boundDirectory"));
+  exports.Set("forgetProject", Napi::Function::New(env, forget, "forgetProject"));
   exports.Set("pipe", Napi::Function::New(env, make_pipe, "pipe"));
   exports.Set("closeFd", Napi::Function::New(env, close_fd, "closeFd"));
   exports.Set("resize", Napi::Function::New(env, resize, "resize"));

@@ -1,19 +1,12 @@
 /** `caisson images`, `tag`, `rmi`, `save`, `load`, `prune`: what is in the store. */
 import { CaissonError, Image, type ImageFilter } from '../index.js'
+import { ago } from './ago.js'
 import type { Command } from './command.js'
-import { type Flag, type Flags, parseBoolean } from './flags.js'
+import { type Flags, parseBoolean } from './flags.js'
+import { EXITS, FILTER, fillIn } from './listing.js'
 import { bytes } from './progress.js'
 import { table } from './table.js'
 import { usageError } from './usage.js'
-
-const FILTER: Flag = {
-  name: 'filter',
-  short: 'f',
-  kind: 'list',
-  value: 'name=value',
-  help: 'Only what fits; as docker',
-}
-const EXITS = 'Exits with 0, or with 1 when it failed.'
 
 export const imagesCommand: Command = {
   summary: 'List images',
@@ -76,9 +69,9 @@ async function formatted(images: Image[], id: (image: Image) => string, format: 
   for (const image of images)
     for (const name of image.tags.length > 0 ? image.tags : ['<none>:<none>']) {
       const fields = await fieldsOf(image, name, id(image))
-      rows.push(filled(template, (field) => fields[field]).split('\\t'))
+      rows.push(fillIn(template, fields).split('\\t'))
     }
-  if (heading) return table(filled(template, (field) => HEADINGS[field]).split('\\t'), rows)
+  if (heading) return table(fillIn(template, HEADINGS).split('\\t'), rows)
   return rows.map((row) => `${row.join('\t')}\n`).join('')
 }
 
@@ -102,33 +95,9 @@ async function fieldsOf(image: Image, name: string, id: string): Promise<Record<
     ID: id,
     Digest: image.digest ?? '<none>',
     CreatedAt: created?.toISOString() ?? '',
-    CreatedSince: created ? `${ago(Date.now() - created.getTime())} ago` : '',
+    CreatedSince: created ? `${ago(created)} ago` : '',
     Size: bytes(image.size ?? 0),
   }
-}
-
-function filled(template: string, value: (field: string) => string | undefined): string {
-  return template.replace(/\{\{\s*\.?([^}]*?)\s*\}\}/g, (_, field: string) => {
-    const text = Object.hasOwn(HEADINGS, field) ? value(field) : undefined
-    if (text !== undefined) return text
-    throw usageError(`images: --format has no {{.${field}}}`, `There are: ${Object.keys(HEADINGS).join(', ')}.`)
-  })
-}
-
-/** In the largest unit of which there are two. */
-function ago(milliseconds: number): string {
-  const seconds = Math.max(Math.floor(milliseconds / 1000), 0)
-  const units: Array<[string, number]> = [
-    ['year', 365 * 86_400],
-    ['month', 30 * 86_400],
-    ['week', 7 * 86_400],
-    ['day', 86_400],
-    ['hour', 3600],
-    ['minute', 60],
-  ]
-  const [name, length] = units.find(([, length]) => seconds >= 2 * length) ?? ['second', 1]
-  const count = Math.floor(seconds / length)
-  return `${count} ${name}${count === 1 ? '' : 's'}`
 }
 
 /** `--filter dangling=true --filter label=a=b`, as docker's. */

@@ -50,10 +50,7 @@ const KINDS: Record<Kind, (name: string) => Promise<object>> = {
   container: async (name) => (await Container.get(name)).inspect(),
   image: async (name) => (await Image.get(name)).inspect(),
   network: async (name) => (await Network.get(name)).inspect(),
-  volume: async (name) => {
-    const { name: own, path, labels } = await Volume.get(name)
-    return { name: own, path, labels }
-  },
+  volume: async (name) => (await Volume.get(name)).inspect(),
 }
 
 export const inspectCommand: Command = {

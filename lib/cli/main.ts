@@ -23,6 +23,9 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   prune: async () => (await import('./images.js')).pruneCommand,
   login: async () => (await import('./login.js')).loginCommand,
   logout: async () => (await import('./login.js')).logoutCommand,
+  ps: async () => (await import('./ps.js')).psCommand,
+  network: async () => (await import('./network.js')).networkCommand,
+  volume: async () => (await import('./volume.js')).volumeCommand,
   doctor: async () => (await import('./doctor.js')).doctorCommand,
 }
 

@@ -305,6 +305,10 @@ export interface Addon {
   watch(list: string[]): Promise<void>
   /** The descriptor that holds the lock (flock(2)), or -1 when another process has it and we do not wait. */
   lock(path: string, exclusive: boolean, wait: boolean): Promise<number>
+  /** An empty directory becomes that of a project, whose bounds in bytes and files are the file system's to hold (addon/core/quota.h). */
+  boundDirectory(directory: string, project: number, bytes: number, files: number): Promise<void>
+  /** `directory`: any of the file system. */
+  forgetProject(directory: string, project: number): Promise<void>
   /** [read end, write end], or a failure. Synchronous and instant. */
   pipe(): [number, number] | NativeFailure
   closeFd(fd: number): void

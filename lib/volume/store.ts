@@ -10,6 +10,8 @@ import { removeTree } from '../layer/tree.js'
 import { addon, type NativeFailure } from '../native/addon.js'
 import { errorFromFailure } from '../native/failure.js'
 import { roots } from '../util/roots.js'
+import { parseSize, type Size } from '../util/units.js'
+import { boundDirectory, forgetProject } from './quota.js'
 
 export interface VolumeDefinition {
   name: string
@@ -17,12 +19,24 @@ export interface VolumeDefinition {
   created: string
   /** Nobody gave it a name. */
   anonymous: boolean
+  /** What it may hold, in bytes, and the project that the file system bounds by that. */
+  quota?: { bytes: number; project: number }
+}
+
+/** Of a volume that is to be there. */
+export interface WantedVolume {
+  name: string
+  labels?: Record<string, string>
+  anonymous?: boolean
+  /** Bytes. */
+  size?: number
 }
 
 const volumes = () => path.join(roots().data, 'volumes')
 const directoryOf = (name: string) => path.join(volumes(), name)
 export const contentOf = (name: string) => path.join(directoryOf(name), 'data')
-const descriptionOf = (name: string) => path.join(directoryOf(name), 'volume.json')
+const DESCRIPTION = 'volume.json'
+const descriptionOf = (name: string) => path.join(directoryOf(name), DESCRIPTION)
 
 export function checkVolumeName(name: unknown, option: string): string {
   if (typeof name === 'string' && /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}$/.test(name)) return name
@@ -33,9 +47,19 @@ export function checkVolumeName(name: unknown, option: string): string {
   )
 }
 
+export function volumeSize(size: Size, option: string): number {
+  const bytes = parseSize(size, option)
+  if (bytes === 0) throw invalidArgument(option, size, 'more than nothing')
+  return bytes
+}
+
 /** One that is being made or removed has no description. */
 export async function readVolume(name: string): Promise<VolumeDefinition | undefined> {
-  const text = await readFile(descriptionOf(name), 'utf8').catch(() => undefined)
+  return readDescription(descriptionOf(name))
+}
+
+async function readDescription(file: string): Promise<VolumeDefinition | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => undefined)
   return text === undefined ? undefined : (JSON.parse(text) as VolumeDefinition)
 }
 
@@ -44,25 +68,23 @@ export async function readVolumes(): Promise<VolumeDefinition[]> {
   return (await Promise.all(names.map(readVolume))).filter((each) => each !== undefined)
 }
 
-/** Gives the one that is there, as Docker does; labels are those that it was made with. */
-export async function makeVolume(
-  name: string,
-  labels: Record<string, string>,
-  anonymous = false,
-): Promise<VolumeDefinition> {
+/** Gives the one that is there, as Docker does; labels are those that it was made with, and so must be the size. */
+export async function makeVolume(wanted: WantedVolume): Promise<VolumeDefinition> {
+  const { name, labels = {}, anonymous = false, size } = wanted
   const there = await readVolume(name)
-  if (there) return there
+  if (there) return ofSize(there, size)
   await mkdir(volumes(), { recursive: true, mode: 0o711 })
   const lock = await lockAll()
   try {
     const meanwhile = await readVolume(name)
-    if (meanwhile) return meanwhile
+    if (meanwhile) return ofSize(meanwhile, size)
     // What a crash has left half made.
     await removeTree(directoryOf(name))
     // Only we may pass: a volume may hold set-id programs.
     await mkdir(directoryOf(name), { mode: 0o700 })
     await mkdir(contentOf(name), { mode: 0o755 })
-    const definition = { name, labels: { ...labels }, created: new Date().toISOString(), anonymous }
+    const definition: VolumeDefinition = { name, labels: { ...labels }, created: new Date().toISOString(), anonymous }
+    if (size !== undefined) definition.quota = { bytes: size, project: await boundContent(name, size) }
     const beside = `${descriptionOf(name)}.${randomBytes(4).toString('hex')}`
     await writeFile(beside, `${JSON.stringify(definition, null, 2)}\n`)
     await rename(beside, descriptionOf(name))
@@ -70,6 +92,26 @@ export async function makeVolume(
   } finally {
     addon().closeFd(lock)
   }
+}
+
+async function boundContent(name: string, size: number): Promise<number> {
+  try {
+    return await boundDirectory(contentOf(name), size, `volume ${name}`)
+  } catch (error) {
+    await removeTree(directoryOf(name))
+    throw error
+  }
+}
+
+/** A bound that was asked for is never left out. */
+function ofSize(there: VolumeDefinition, size: number | undefined): VolumeDefinition {
+  const has = there.quota?.bytes
+  if (size === undefined || size === has) return there
+  throw new CaissonError(
+    'ERR_CAISSON_NAME_IN_USE',
+    `there is a volume ${there.name} already, ${has === undefined ? 'without a size' : `of ${has} bytes`}`,
+    { stage: 'volume', hint: 'Leave the size out to take it as it is, remove it, or choose another name.' },
+  )
 }
 
 async function lockAll(): Promise<number> {
@@ -113,10 +155,26 @@ export async function fillVolume(name: string, fill: (directory: string) => Prom
     for (const entry of there) await removeTree(path.join(content, entry))
     await writeFile(mark, '')
     await fill(content)
+    await checkFilled(name, content)
     await rm(mark)
   } finally {
     addon().closeFd(fd)
   }
+}
+
+/** ext4 bounds nobody who has CAP_SYS_RESOURCE, as we do. What is too much is begun anew by the next container. */
+async function checkFilled(name: string, content: string): Promise<void> {
+  const size = (await readVolume(name))?.quota?.bytes
+  if (size === undefined || (await usageOf(content)).bytes <= size) return
+  for (const entry of await readdir(content)) await removeTree(path.join(content, entry))
+  throw new CaissonError(
+    'ERR_CAISSON_RESOURCE_EXHAUSTED',
+    `volume ${name}: the image has more than ${size} bytes for it`,
+    {
+      stage: 'volume',
+      hint: 'Make it larger.',
+    },
+  )
 }
 
 /** false: somebody uses it. Out of the way first, in one step, so that a crash leaves none that is half there. */
@@ -127,7 +185,7 @@ export async function deleteVolume(name: string): Promise<boolean> {
   try {
     const away = path.join(volumes(), `.removed-${randomBytes(8).toString('hex')}`)
     await rename(directoryOf(name), away)
-    await removeTree(away)
+    await discard(away)
     return true
   } finally {
     addon().closeFd(fd)
@@ -137,7 +195,14 @@ export async function deleteVolume(name: string): Promise<boolean> {
 /** What removals that were cut short have left. */
 export async function sweepVolumes(): Promise<void> {
   for (const name of await readdir(volumes()).catch(() => []))
-    if (name.startsWith('.removed-')) await removeTree(path.join(volumes(), name))
+    if (name.startsWith('.removed-')) await discard(path.join(volumes(), name))
+}
+
+/** One that was moved out of the way, and the bounds of what it held. */
+async function discard(away: string): Promise<void> {
+  const definition = await readDescription(path.join(away, DESCRIPTION))
+  await removeTree(away)
+  if (definition?.quota) await forgetProject(volumes(), definition.quota.project)
 }
 
 export function volumeNotFound(name: string): CaissonError {

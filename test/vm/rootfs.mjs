@@ -21,7 +21,7 @@ import { copyEntry, makeExt4 } from './images.mjs'
 const PACKAGES = [
   'base-files bash bubblewrap busybox-static coreutils crun dash debianutils diffutils e2fsprogs findutils grep gzip',
   'hostname iproute2 iptables kmod libc-bin libcap2-bin mawk mount nftables passwd procps python3 runc sed strace',
-  'stress-ng tar uidmap util-linux xz-utils zstd',
+  'stress-ng tar uidmap util-linux xfsprogs xz-utils zstd',
 ].flatMap((line) => line.split(' '))
 const NEEDED = ['bash', 'busybox-static', 'coreutils', 'dash', 'kmod', 'mount', 'passwd', 'uidmap', 'util-linux']
 

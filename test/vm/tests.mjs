@@ -14,6 +14,7 @@ export const FILES = [
   'container',
   'pool',
   'isolation',
+  'volume-quota',
   'streams',
   'bundle',
   'bad-input',

@@ -12,6 +12,7 @@ import { type ExecResult, type Reason, signalNumber } from '../process/verdict.j
 import type { ContainerNetwork } from './attachments.js'
 import type { Health } from './health.js'
 import type { ContainerState, Life } from './life.js'
+import type { Recorded } from './registry.js'
 import type { HeldVolumes } from './volumes.js'
 
 export interface ContainerInspection {
@@ -142,6 +143,18 @@ export function inspection(container: Inspected, life: Life): ContainerInspectio
       legacy: assembled.cgroup.legacy.map(({ directory }) => directory),
     },
     log,
+  }
+}
+
+/** What others than the owner are told of its program (registry.ts). */
+export function recorded({ assembled, network }: Pick<Inspected, 'assembled' | 'network'>, life: Life): Recorded {
+  const { result, startedAt, finishedAt } = life
+  return {
+    command: assembled.workload.spec.process?.args ?? [],
+    ports: [...(network?.publications.ports ?? [])],
+    startedAt,
+    finishedAt,
+    exitCode: result && exitStatus(result),
   }
 }
 

@@ -1,7 +1,7 @@
 /** What a container is made of, before it is an object that does something; and the end of all that. */
 import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { invalidArgument } from '../../errors.js'
+import { CaissonError, invalidArgument } from '../../errors.js'
 import { removeTree } from '../../layer/tree.js'
 import type { ContainerOptions } from '../../options.js'
 import type { ImageConfig } from '../../spec/image.js'
@@ -57,7 +57,7 @@ export async function makeParts(
   checkContainerOptions(options)
   const holder = await owner()
   const id = newId()
-  const inMemory = options.storage === 'memory' || holder.isolation.tier === 'landlock'
+  const inMemory = liesInMemory(options) || holder.isolation.tier === 'landlock'
   const data = inMemory ? undefined : path.join(holder.data, 'containers', id)
   const run = path.join(holder.run, 'containers', id)
   const copied = data !== undefined && !(await layersOnDisk(holder))
@@ -103,6 +103,17 @@ export async function makeParts(
     for (const step of undo.reverse()) await step()
     throw error
   }
+}
+
+/** A bound is a tmpfs's: on disk whoever mounts the layer writes to it, and is bound by no quota of ext4's. */
+function liesInMemory({ storage, limits }: ContainerOptions): boolean {
+  const bounded = limits?.disk !== undefined
+  if (storage === 'disk' && bounded)
+    throw new CaissonError('ERR_CAISSON_LIMIT_UNAVAILABLE', 'limits.disk bounds a writable layer in memory alone', {
+      stage: 'options',
+      hint: "Leave storage: 'disk' out, or keep what may grow in a volume with a size.",
+    })
+  return storage === 'memory' || (storage === undefined && bounded)
 }
 
 const onDisk = new WeakMap<Owner, Promise<boolean>>()

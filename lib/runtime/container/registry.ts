@@ -3,6 +3,7 @@ import { link, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'n
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon } from '../../native/addon.js'
+import type { PublishedPort } from '../../network/ports.js'
 import { randomName } from '../../util/ids.js'
 import { checkNames, type Names } from '../../util/option-names.js'
 import { roots } from '../../util/roots.js'
@@ -19,6 +20,14 @@ export interface ContainerInfo {
   pid: number | null
   labels: Record<string, string>
   created: Date
+  /** The program with its arguments. */
+  command: readonly string[]
+  /** While it runs. */
+  ports: readonly PublishedPort[]
+  startedAt?: Date
+  finishedAt?: Date
+  /** Of the last run; 128 and the signal for one that was killed. */
+  exitCode?: number
   /** Process that holds it. */
   owner: number
 }
@@ -28,10 +37,14 @@ const STATE = 'state.json'
 type Lasting = Pick<ContainerInfo, 'id' | 'name' | 'image' | 'imageId'> & { run: string }
 type Changing = Pick<ContainerInfo, 'state' | 'pid' | 'created'> & { labels: Readonly<Record<string, string>> }
 
+/** Of its program. */
+export type Recorded = Pick<ContainerInfo, 'command' | 'ports' | 'startedAt' | 'finishedAt' | 'exitCode'>
+
 /** Tells others of a container. Beside its place, then renamed: readers see the old state or the new one. */
 export async function recordState(
   { id, name, image, imageId, run }: Lasting,
   { state, pid, labels, created }: Changing,
+  program: Recorded,
 ): Promise<void> {
   const info: ContainerInfo = {
     id,
@@ -42,6 +55,7 @@ export async function recordState(
     pid,
     labels: { ...labels },
     created,
+    ...program,
     owner: process.pid,
   }
   const file = path.join(run, STATE)
@@ -60,7 +74,9 @@ export async function readStates(): Promise<ContainerInfo[]> {
       const text = await readFile(path.join(directory, id, STATE), 'utf8').catch(() => undefined)
       if (text === undefined) continue
       const info = JSON.parse(text) as ContainerInfo
-      list.push({ ...info, created: new Date(info.created) })
+      const time = (text: Date | undefined) => (text === undefined ? undefined : new Date(text))
+      const [startedAt, finishedAt] = [time(info.startedAt), time(info.finishedAt)]
+      list.push({ ...info, created: new Date(info.created), startedAt, finishedAt })
     }
   }
   return list

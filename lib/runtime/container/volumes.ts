@@ -6,7 +6,15 @@ import { addon } from '../../native/addon.js'
 import type { ContainerOptions, Mount } from '../../options.js'
 import { newId } from '../../util/ids.js'
 import { insidePath } from '../../util/paths.js'
-import { checkVolumeName, contentOf, deleteVolume, fillVolume, makeVolume, useVolume } from '../../volume/store.js'
+import {
+  checkVolumeName,
+  contentOf,
+  deleteVolume,
+  fillVolume,
+  makeVolume,
+  useVolume,
+  volumeSize,
+} from '../../volume/store.js'
 import { assemble, type ImageRoot } from '../options/assemble.js'
 import { ownNamespaces } from '../options/choose-namespaces.js'
 import type { Owner } from '../process/owner.js'
@@ -17,6 +25,8 @@ import type { FileStatus } from './fs.js'
 /** A mount of a volume's directory, with the ids of the container on disk, whichever user namespace it gets. */
 export interface VolumeMount extends Mount {
   volume: string
+  /** Its size is bounded by the project that its files belong to. */
+  bounded: boolean
 }
 
 export interface HeldVolumes {
@@ -55,17 +65,19 @@ export async function takeVolumes(
         converted.push(mount)
         continue
       }
-      const { readOnly, source } = mount
-      for (const key of ['size', 'propagation', 'idmap'] as const)
+      const { readOnly, source, size } = mount
+      for (const key of ['propagation', 'idmap'] as const)
         if (mount[key] !== undefined) throw invalidArgument(`mounts[${i}].${key}`, mount[key], 'possible for a volume')
       const target = insidePath(mount.target, `mounts[${i}].target`)
       const anonymous = source === undefined
       const name = anonymous ? newId() : checkVolumeName(source, `mounts[${i}].source`)
-      await makeVolume(name, {}, anonymous)
+      const bytes = size === undefined ? undefined : volumeSize(size, `mounts[${i}].size`)
+      const { quota } = await makeVolume({ name, anonymous, size: bytes })
       names.push({ name, target, anonymous })
       held.push(await useVolume(name))
       await fill(name, target, image, owner)
-      const volume: VolumeMount = { type: 'bind', source: contentOf(name), target, readOnly, volume: name }
+      const bind = { type: 'bind' as const, source: contentOf(name), target, readOnly }
+      const volume: VolumeMount = { ...bind, volume: name, bounded: quota !== undefined }
       converted.push(volume)
     }
     holders.set(id, new Set(names.map(({ name }) => name)))

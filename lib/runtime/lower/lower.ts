@@ -207,6 +207,8 @@ export function prepareProgram(
 
   const capabilities = process.capabilities ?? {}
   const filter = () => {
+    // First, as a profile of the caller's may forbid to load another.
+    if (workload.projectFilter) addSeccomp(plan, workload.projectFilter, 0)
     if (workload.filter && !filtered) addSeccomp(plan, workload.filter, workload.filterFlags ?? 0)
   }
   // Without it only CAP_SYS_ADMIN may load a filter or Landlock.

@@ -6,7 +6,9 @@ import { type CgroupPlan, planCgroup } from '../../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../../cgroup/settings.js'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { checkDnsWords, formatResolvConf } from '../../network/resolv-conf.js'
-import type { ContainerOptions } from '../../options.js'
+import type { ContainerOptions, Mount } from '../../options.js'
+import { architecture } from '../../seccomp/arch.js'
+import { projectFilter } from '../../seccomp/project.js'
 import { DEVICE_RULES } from '../../spec/defaults.js'
 import type { ImageConfig } from '../../spec/image.js'
 import type { RuntimeSpec, SpecDeviceRule, SpecProcess } from '../../spec/runtime.js'
@@ -93,6 +95,9 @@ export function assemble(input: AssembleInput): Assembled {
   // Who has no such limit to give bounds the number of its users instead (setrlimit(2), RLIMIT_NPROC).
   if (namespaces.inside && settings.pidsMax === undefined) boundProcesses(program)
   const seccomp = chooseSeccomp(options.security ?? {}, program.capabilities?.bounding ?? [])
+  // Whoever is in another container's namespace of mounts or processes gets at what that has mounted.
+  const guest = seccomp !== undefined && join.some(({ type }) => type === 'mnt' || type === 'pid')
+  const keepsProjects = holdsQuota(options.mounts) || guest
 
   const spec: RuntimeSpec = {
     ociVersion: '1.0.2',
@@ -135,6 +140,7 @@ export function assemble(input: AssembleInput): Assembled {
       etc: etcFiles(hostname, options, network),
       thrownAway: !kept,
       init: options.init ?? false,
+      projectFilter: keepsProjects && !userns ? projectFilter(architecture()) : undefined,
       filter: seccomp?.filter,
       filterFlags: seccomp?.flags,
       usualFilter: seccomp?.usual,
@@ -159,6 +165,11 @@ export function assemble(input: AssembleInput): Assembled {
       network,
     },
   }
+}
+
+/** Of a mount of a volume (container/volumes.ts). */
+function holdsQuota(mounts: readonly Mount[] = []): boolean {
+  return mounts.some((mount) => 'bounded' in mount && mount.bounded === true && !mount.readOnly)
 }
 
 /** How device access is enforced. */

@@ -115,6 +115,8 @@ export interface Workload {
     landlock: Landlock
     filter: Uint8Array
   }
+  /** The filter that keeps files in their project (seccomp/project.ts). */
+  projectFilter?: Uint8Array
   /** The compiled seccomp filter. */
   filter?: Uint8Array
   /** SECCOMP_FILTER_FLAG_* to load it with. */

@@ -125,7 +125,7 @@ describe('volumes', () => {
     const wrong = [
       { source: '../x' },
       { source: '/abs' },
-      { size: '1m' },
+      { size: '1 lot' },
       { propagation: 'shared' },
       { target: 'relative' },
     ]

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -39,6 +40,9 @@ describe('caisson', () => {
     'history',
     'inspect',
     'prune',
+    'ps',
+    'network',
+    'volume',
     'login',
     'logout',
     'doctor',
@@ -69,6 +73,101 @@ describe('caisson', () => {
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
     expect(stderr).toBe('caisson: there is no command "rum"\nhint: See caisson --help.\n')
     expect(caisson(['rum'], { env: { NODE_DEBUG: 'caisson' } }).stderr).toMatch(/\n\s+at /)
+  })
+})
+
+describe('networks, volumes and containers', () => {
+  const root = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
+  const here = (...args: string[]) => caisson(args, { env: { CAISSON_ROOT: root } })
+  const columns = (line: string | undefined) => (line ?? '').split(/ {3,}/)
+  afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+  test('networks are made, listed, looked at and removed', () => {
+    const subnets = ['--subnet', '10.231.7.0/24', '--subnet', 'fd00:231:7::/64', '--gateway', '10.231.7.9']
+    const made = here('network', 'create', 'back', '--internal', '--label', 'tier=back', ...subnets)
+    expect(made).toEqual({ status: 0, stdout: expect.stringMatching(/^[0-9a-f]{64}\n$/), stderr: '' })
+    const id = made.stdout.trim()
+    expect(here('network', 'create', 'front').status).toBe(0)
+    const [heading, first, second] = here('network', 'ls').stdout.split('\n').map(columns)
+    expect(heading).toEqual(['NETWORK ID', 'NAME', 'DRIVER', 'SCOPE'])
+    expect([first, second?.[1]]).toEqual([[id.slice(0, 12), 'back', 'bridge', 'local'], 'front'])
+    expect(here('network', 'ls', '-q', '--no-trunc', '--filter', 'label=tier=back').stdout).toBe(`${id}\n`)
+    expect(here('network', 'list', '--format', '{{.Name}} {{.Internal}}').stdout).toBe('back true\nfront false\n')
+    const [inspected] = JSON.parse(here('network', 'inspect', id.slice(0, 8)).stdout)
+    expect(inspected).toMatchObject({
+      name: 'back',
+      internal: true,
+      ipv4: { subnet: '10.231.7.0/24', gateway: '10.231.7.9' },
+      ipv6: { subnet: 'fd00:231:7::/64' },
+      labels: { tier: 'back' },
+    })
+    expect(here('network', 'create', 'back')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('back already'),
+    })
+    const removed = here('network', 'rm', 'nothing', 'back')
+    expect(removed).toEqual({ status: 1, stdout: 'back\n', stderr: 'caisson: there is no network "nothing"\n' })
+    expect(here('network', 'rm', '--force', 'back').status).toBe(0)
+    expect(here('network', 'prune', '--force').stdout).toBe('Deleted Networks:\nfront\n')
+    expect(here('network', 'ls', '--quiet').stdout).toBe('')
+  })
+
+  test('volumes are made, listed, looked at and removed', () => {
+    expect(here('volume', 'create', '--label', 'of=me', 'kept').stdout).toBe('kept\n')
+    expect(here('volume', 'create').stdout).toMatch(/^[0-9a-f]{64}\n$/)
+    writeFileSync(path.join(root, 'volumes/kept/data/file'), 'x'.repeat(10_000))
+    const [heading, ...rows] = here('volume', 'ls').stdout.trim().split('\n').map(columns)
+    expect(heading).toEqual(['DRIVER', 'VOLUME NAME'])
+    expect(rows).toContainEqual(['local', 'kept'])
+    expect(rows.length).toBe(2)
+    expect(here('volume', 'ls', '-q', '--filter', 'anonymous=false').stdout).toBe('kept\n')
+    const [kept] = JSON.parse(here('volume', 'inspect', 'kept').stdout)
+    expect(kept).toMatchObject({ name: 'kept', path: path.join(root, 'volumes/kept/data'), labels: { of: 'me' } })
+    expect(JSON.parse(here('inspect', '--type', 'volume', 'kept').stdout)).toEqual([kept])
+    expect(here('volume', 'create', '--opt', 'colour=red', 'red').stderr).toContain('there is no option colour')
+    expect(here('volume', 'prune').stdout).toMatch(/^Deleted Volumes:\n[0-9a-f]{64}\n\nTotal reclaimed space: /)
+    // Blocks of the file, and of its directory where the file system counts those.
+    const pruned = /^Deleted Volumes:\nkept\n\nTotal reclaimed space: 1[26]\.\dkB\n$/
+    expect(here('volume', 'prune', '--all').stdout).toMatch(pruned)
+    expect(here('volume', 'rm', 'kept')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'caisson: there is no volume "kept"\n',
+    })
+    expect(here('volume', 'rm', '-f', 'kept').status).toBe(0)
+  })
+
+  test('containers of other processes are listed', async () => {
+    const running = spawn(process.execPath, [cli, 'run', '--name', 'one', '--label', 'a=b', 'host', 'sleep', '60'], {
+      env: { ...process.env, CAISSON_ROOT: root, NODE_DEBUG: '' },
+      stdio: 'ignore',
+    })
+    try {
+      for (let i = 0; i < 100 && here('ps', '-q').stdout === ''; i++) await new Promise((done) => setTimeout(done, 50))
+      const [heading, row, ...more] = here('ps').stdout.trim().split('\n').map(columns)
+      expect(heading).toEqual(['CONTAINER ID', 'IMAGE', 'COMMAND', 'CREATED', 'STATUS', 'PORTS', 'NAMES'])
+      expect(row?.slice(1, 3)).toEqual(['host', '"sleep 60"'])
+      expect(row?.[4]).toMatch(/^Up (Less than a|\d+) seconds?$/)
+      expect([row?.at(-1), more]).toEqual(['one', []])
+      expect(here('ps', '--filter', 'label=a=c', '-q').stdout).toBe('')
+      expect(here('ps', '--filter', 'status=exited', '-q').stdout).toBe('')
+      expect(here('ps', '-l', '--format', '{{.Names}} {{.State}}').stdout).toBe('one running\n')
+      expect(here('ps', '--filter', 'colour=red')).toMatchObject({ status: 1, stdout: '' })
+    } finally {
+      // The first process of a container ends by no other signal of its own accord.
+      running.kill('SIGKILL')
+      await once(running, 'exit')
+    }
+    // Its watchdog has the last word.
+    for (let i = 0; i < 100 && here('ps', '-aq').stdout !== ''; i++) await new Promise((done) => setTimeout(done, 50))
+    expect(here('ps', '--all', '--quiet').stdout).toBe('')
+  })
+
+  test('what is no command of them is an error that names those that are', () => {
+    const hint = 'hint: There are: create, ls, inspect, rm, prune.\n'
+    expect(here('network', 'paint').stderr).toBe(`caisson: network: there is no command "paint"\n${hint}`)
+    expect(here('volume').stderr).toBe(`caisson: volume: a command is missing\n${hint}`)
+    expect(here('volume', 'rm', '--help').stdout).toMatch(/^Usage: caisson volume rm /)
   })
 })
 

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { cgroupHost } from '../../../lib/cgroup/host.js'
-import { Image, run } from '../../../lib/index.js'
+import { Container, Image, run } from '../../../lib/index.js'
 import { settle } from '../../support/leftovers.js'
 
 const legacy = cgroupHost().legacy.some(({ controllers }) => controllers.includes('cpuset'))
@@ -181,6 +181,18 @@ describe('limits and verdicts', () => {
     )
     expect(result.stderr).toMatch(/No space left/)
     expect(Number(result.stdout)).toBeLessThan(9_000_000)
+  })
+
+  test('size of the writable layer of a container that is kept', async () => {
+    await using container = await Container.create(image, { limits: { disk: '8m' }, command: ['sleep', '60'] })
+    await container.start()
+    const { exitCode, stderr } = await container.exec(['sh', '-c', 'head -c 20000000 /dev/zero > /big'])
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: expect.stringContaining('No space left') })
+    expect((await container.fs.stat('/big')).size).toBeLessThan(9_000_000)
+    const unavailable = { code: 'ERR_CAISSON_LIMIT_UNAVAILABLE', stage: 'options' }
+    await expect(container.update({ limits: { disk: '16m' } })).rejects.toMatchObject(unavailable)
+    const onDisk = Container.create(image, { limits: { disk: '8m' }, storage: 'disk' })
+    await expect(onDisk).rejects.toMatchObject(unavailable)
   })
 
   test('resource limits', async () => {

@@ -1,0 +1,143 @@
+/** `caisson volume`: data that outlives containers. */
+import { Volume } from '../index.js'
+import type { Command } from './command.js'
+import {
+  EXITS,
+  FILTER,
+  FORCE,
+  FORMS,
+  filterOf,
+  forEachName,
+  labelOf,
+  labelsOf,
+  printList,
+  type Row,
+} from './listing.js'
+import { bytes } from './progress.js'
+import { commandOf, noWords, someWords } from './subcommands.js'
+import { usageError } from './usage.js'
+
+const create: Command = {
+  summary: 'Make a volume',
+  usage: 'create [FLAGS] [NAME]',
+  description: 'Makes a volume; one of that name that is there is as good. Without a name it gets a random one.',
+  flags: [
+    { name: 'driver', short: 'd', kind: 'text', help: 'local; there is no other' },
+    { name: 'label', kind: 'list', value: 'name=value', help: 'A label' },
+    { name: 'opt', short: 'o', kind: 'list', value: 'size=1g', help: 'Bytes that it may hold' },
+  ],
+  exits: EXITS,
+
+  async run(flags, [name, ...more]) {
+    noWords(more, 'volume create')
+    const driver = flags.text('driver') ?? 'local'
+    if (driver !== 'local') throw usageError(`volume create: there is no driver ${driver}`, 'There is: local.')
+    const { size, ...unknown } = Object.assign({}, ...(flags.list('opt') ?? []).map((text) => labelOf(text, '--opt')))
+    for (const option in unknown)
+      throw usageError(
+        `volume create: there is no option ${option}`,
+        'There is: size=1g. A tmpfs is a mount (--tmpfs).',
+      )
+    const volume = await Volume.create({ name, labels: labelsOf(flags), size })
+    process.stdout.write(`${volume.name}\n`)
+    return 0
+  },
+}
+
+const ls: Command = {
+  summary: 'List volumes',
+  usage: 'ls [FLAGS]',
+  description: 'Lists the volumes that there are.',
+  flags: [FILTER, ...FORMS],
+  exits: EXITS,
+
+  async run(flags, rest) {
+    noWords(rest, 'volume ls')
+    const rows = (await Volume.list(filterOf(flags, ['anonymous']))).map(({ name, path, labels, created }): Row => {
+      const fields = {
+        Driver: 'local',
+        Name: name,
+        Scope: 'local',
+        Mountpoint: path,
+        CreatedAt: created.toISOString(),
+        Labels: Object.entries(labels)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(','),
+      }
+      return { id: name, fields, json: fields }
+    })
+    printList(
+      flags,
+      [
+        ['DRIVER', 'Driver'],
+        ['VOLUME NAME', 'Name'],
+      ],
+      rows,
+    )
+    return 0
+  },
+}
+
+const inspect: Command = {
+  summary: 'Print all that is known of volumes',
+  usage: 'inspect VOLUME...',
+  description: 'Prints a JSON array with what is known of each.',
+  flags: [],
+  exits: EXITS,
+
+  async run(_flags, rest) {
+    const found: object[] = []
+    for (const name of someWords(rest, 'volume inspect')) found.push((await Volume.get(name)).inspect())
+    process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
+    return 0
+  },
+}
+
+const rm: Command = {
+  summary: 'Remove volumes, with what they hold',
+  usage: 'rm [FLAGS] VOLUME...',
+  description: 'Removes volumes that no container has, with what they hold.',
+  flags: [{ ...FORCE, help: 'Ones that are not there are no error' }],
+  exits: EXITS,
+
+  run: (flags, rest) =>
+    forEachName(someWords(rest, 'volume rm'), async (name) => {
+      const volume = await Volume.get(name).catch((error) => {
+        if (flags.boolean('force') && error.code === 'ERR_CAISSON_VOLUME_NOT_FOUND') return undefined
+        throw error
+      })
+      await volume?.remove()
+    }),
+}
+
+const prune: Command = {
+  summary: 'Remove volumes that no container has',
+  usage: 'prune [FLAGS]',
+  description: 'Removes volumes without a name that no container has; with --all, or a filter, those with names, too.',
+  flags: [
+    { name: 'all', short: 'a', kind: 'boolean', help: 'Those with names, too' },
+    { ...FILTER, short: undefined },
+    FORCE,
+  ],
+  exits: EXITS,
+
+  async run(flags, rest) {
+    noWords(rest, 'volume prune')
+    const filter = filterOf(flags, ['anonymous'])
+    const wanted = flags.boolean('all') ? { labels: {}, ...filter } : filter
+    const sizes = new Map<string, number>()
+    for (const volume of await Volume.list(wanted)) sizes.set(volume.name, (await volume.usage()).bytes)
+    const removed = await Volume.prune(wanted)
+    if (removed.length > 0) process.stdout.write(`Deleted Volumes:\n${removed.join('\n')}\n\n`)
+    const freed = removed.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
+    process.stdout.write(`Total reclaimed space: ${bytes(freed)}\n`)
+    return 0
+  },
+}
+
+export const volumeCommand = commandOf(
+  'volume',
+  'Make, list and remove volumes',
+  { create, ls, inspect, rm, prune },
+  { list: 'ls', remove: 'rm' },
+)
