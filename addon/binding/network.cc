@@ -225,9 +225,21 @@ void unpublish_port(const Napi::CallbackInfo& info) { Publication::end(*info[0].
 
 Napi::Object network_of(Napi::Env env, Place& place);
 
+std::shared_ptr<Agent> agent_of(Napi::Value value) {
+  return *value.As<Napi::External<std::shared_ptr<Agent>>>().Data();
+}
+
 // (agent): the same functions for networks that are where that agent is.
 Napi::Value beside(const Napi::CallbackInfo& info) {
-  return network_of(info.Env(), Place::beside(*info[0].As<Napi::External<std::shared_ptr<Agent>>>().Data()));
+  return network_of(info.Env(), Place::beside(agent_of(info[0])));
+}
+
+// Off the main thread: a call to the agent before may be under way.
+Napi::Value renew(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::slow(), [place = static_cast<Place*>(info.Data()), agent = agent_of(info[0])]() -> Result<> {
+    place->renew(agent);
+    return Nothing{};
+  });
 }
 
 Napi::Object network_of(Napi::Env env, Place& place) {
@@ -245,6 +257,7 @@ Napi::Object network_of(Napi::Env env, Place& place) {
   set("changeResolver", change_resolver);
   set("endResolver", end_resolver);
   set("beside", beside);
+  set("renew", renew);
   export_captive(network);
   return network;
 }

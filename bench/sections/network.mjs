@@ -1,5 +1,5 @@
 // Bridge networks against dockerd's: in a network namespace of their own, so that the machine's stays as it is.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Container, compose, Image, Network, run } from 'caisson'
@@ -47,6 +47,7 @@ export async function bench({ directory, rootfs, rounds }) {
     )
     compare('docker run -p, a published port', start.ours, start.docker, 0.03)
     await throughput(image, client, path.join(rootfs, 'bin/stream'))
+    await outward(image, path.join(rootfs, 'bin/stream'))
     await lookups(image, client)
     await projects(image, docker, timer, directory)
   } finally {
@@ -92,6 +93,27 @@ async function throughput(image, client, program) {
     await ours.remove({ force: true })
     await network.remove()
     client('rm', '-f', theirs)
+  }
+}
+
+/** What an egress policy costs, which has every byte pass through this process. Against no network of its own at all. */
+async function outward(image, program) {
+  const sink = spawn(program, ['sink', '5001'], { stdio: 'inherit' })
+  const egress = ({ protocol }) => (protocol === 'dns' ? 'deny' : { rewrite: '127.0.0.1:5001' })
+  const to = (address, options) =>
+    run(image, ['/bin/stream', ...send(address, 5001)], { throwOnError: true, ...options })
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const samples = await interleave(
+      {
+        policy: () => timed(() => to('203.0.113.1', { egress })),
+        plain: () => timed(() => to('127.0.0.1', { network: 'host' })),
+      },
+      { rounds: 5, warmup: 1 },
+    )
+    compare("2 GB by an egress policy, against the host's loopback", samples.policy, samples.plain, 3.3)
+  } finally {
+    sink.kill()
   }
 }
 

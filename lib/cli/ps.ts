@@ -21,7 +21,8 @@ const STATES: Record<string, ContainerInfo['state']> = {
 export const psCommand: Command = {
   summary: 'List containers',
   usage: 'ps [FLAGS]',
-  description: 'Lists the containers that run, whichever process has them.',
+  description:
+    'Lists the containers that run, whichever process has them; what run() and caisson run do is none of them.',
   flags: [
     { name: 'all', short: 'a', kind: 'boolean', help: 'Those that do not run, too' },
     FILTER,
@@ -64,7 +65,8 @@ function rowOf(info: ContainerInfo, whole: boolean): Row {
   const id = whole ? info.id : info.id.slice(0, 12)
   const fields = {
     ID: id,
-    Image: info.image,
+    // One without a name has its digest.
+    Image: whole ? info.image : info.image.replace(/^sha256:([0-9a-f]{12})[0-9a-f]+$/, '$1'),
     Command: commandOf(info.command, whole),
     RunningFor: `${ago(info.created)} ago`,
     Status: statusOf(info),

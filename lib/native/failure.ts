@@ -316,7 +316,7 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
         errno === EPERM
           ? 'Bridge networks need CAP_NET_ADMIN over the network namespace of this process.'
           : errno === ECONNRESET
-            ? "The process that held this user's networks was killed, and they are gone: end this program, and start it anew."
+            ? "The process that makes sockets in this user's networks was killed meanwhile; another one takes its place: do it again."
             : 'The kernel needs bridges and veth (CONFIG_BRIDGE, CONFIG_VETH); see the message, and "ip link" for what is there.',
     }),
   ],

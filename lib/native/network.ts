@@ -82,6 +82,8 @@ export interface NativeCaptiveSettings {
 export interface NativeNetwork {
   /** Of where an agent is that waits in AGENT (addon/init/agent.h). The agent must not be closed. */
   beside(agent: NativeAgent): NativeNetwork
+  /** Of a place beside: another agent in the same network namespace, as the one before has ended. */
+  renew(agent: NativeAgent): Promise<void>
   /** Gives the one that is there its addresses, and makes it if there is none. */
   makeBridge(bridge: NativeBridge): Promise<void>
   /** None of that name is no error. */

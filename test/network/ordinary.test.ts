@@ -306,29 +306,63 @@ while True:
     expect(findings.find(({ id }) => id === 'network.user-mode')).toMatchObject({ state: 'ok' })
   })
 
-  it('without the process that holds them the error says so, and what is there can be removed', async () => {
+  it('the process that makes sockets in them is replaced when it is killed, and nothing of them is lost', async () => {
     const child = program(
-      `import { Container, Image, run } from './dist/index.js'
+      `import { Container, Image, Network, run } from './dist/index.js'
        import { readdirSync, readFileSync } from 'node:fs'
        const image = await Image.host()
-       const container = await Container.create(image, { network: 'bridge', command: ['sleep', '60'], ports: [{ container: 80 }] })
-       await container.start()
+       const network = await Network.create({ name: 'lasting' })
+       const listen = ${JSON.stringify(SERVER('hello', 80, 'AF_INET6'))}
+       const web = await Container.create(image, { name: 'web', network, command: listen, ports: [{ container: 80 }] })
+       await web.start()
+       const { port } = web.port(80)
        const read = (pid, name) => { try { return readFileSync('/proc/' + pid + '/' + name, 'utf8') } catch { return '' } }
-       const mine = readdirSync('/proc').filter((pid) => new RegExp('^PPid:\\\\s*' + process.pid + '$', 'm').test(read(pid, 'status')))
-       const [agent] = mine.filter((pid) => read(pid, 'cmdline').startsWith('caisson-init\\0run'))
-       process.kill(Number(agent), 'SIGKILL')
-       while (read(agent, 'status').includes('State:\\tS')) {}
-       const error = await run(image, ['true'], { network: 'bridge' }).catch((error) => error)
-       await container.remove({ force: true })
-       console.log(JSON.stringify({ code: error.code, hint: error.hint, state: container.state }))`,
+       const mine = () => readdirSync('/proc').filter((pid) => new RegExp('^PPid:\\\\s*' + process.pid + '$', 'm').test(read(pid, 'status')))
+       const agents = () => mine().filter((pid) => read(pid, 'cmdline').startsWith('caisson-init\\0run'))
+       const programs = () => mine().filter((pid) => /pasta|passt/.test(read(pid, 'comm')))
+       const end = (pid) => {
+         process.kill(Number(pid), 'SIGKILL')
+         while (/^State:\\t[^ZX]/m.test(read(pid, 'status'))) {}
+       }
+       const inside = async (...urls) => {
+         const script = urls.map((url) => 'curl -s -m 5 ' + url + ' || printf none; echo').join(';')
+         return (await run(image, ['sh', '-c', script], { network })).stdout.trim().split('\\n').filter((line) => line !== '')
+       }
+       const published = () => fetch('http://127.0.0.1:' + port).then((answer) => answer.text(), () => 'none')
+       const soon = async (work) => { let seen; for (let i = 0; i < 100 && (seen = await work()) === 'none'; i++) await new Promise((done) => setTimeout(done, 50)); return seen }
+       const seen = { before: [await soon(published), await inside('web')] }
+       const [first] = agents()
+       await new Promise((done) => setTimeout(done, 1100))
+       end(first)
+       seen.next = await inside('web', '${THERE}:9000')
+       seen.published = await published()
+       // Nobody asks: it is there again all the same. One that has hardly lived waits for somebody.
+       await new Promise((done) => setTimeout(done, 1100))
+       end(agents()[0])
+       await new Promise((done) => setTimeout(done, 200))
+       seen.unasked = await soon(published)
+       end(agents()[0])
+       for (const pid of programs()) end(pid)
+       seen.both = await inside('web', '${THERE}:9000')
+       seen.agents = agents().length
+       const other = await Network.create({ internal: true })
+       seen.other = (await run(image, ['ls', '/sys/class/net'], { network: other })).stdout
+       await web.remove({ force: true })
+       await network.remove()
+       console.log(JSON.stringify(seen))`,
       ['pasta'],
     )
+    const there = `world ::ffff:${HERE}`
     expect(JSON.parse(await output(child))).toEqual({
-      code: 'ERR_CAISSON_NETWORK',
-      hint: expect.stringContaining('was killed'),
-      state: 'removed',
+      before: [expect.stringContaining('hello'), [expect.stringContaining('hello')]],
+      next: [expect.stringContaining('hello'), there],
+      published: expect.stringContaining('hello'),
+      unasked: expect.stringContaining('hello'),
+      both: [expect.stringContaining('hello'), there],
+      agents: 1,
+      other: 'eth0\nlo\n',
     })
-  })
+  }, 60_000)
 
   it('slirp4netns serves where pasta is missing', async () => {
     const child = program(

@@ -29,6 +29,8 @@ class Host final : public Place {
     return caisson::visit(netns, [&] { return work(*this); });
   }
 
+  void renew(std::shared_ptr<Agent>) override {}
+
   Firewall& firewall() override { return firewall_; }
 
  private:
@@ -98,6 +100,11 @@ class Beside final : public Place {
     // Whoever asked next would get sockets of a container.
     if (!agent_.go(-1)) agent_.end();
     return result;
+  }
+
+  void renew(std::shared_ptr<Agent> agent) override {
+    std::lock_guard lock(mutex_);
+    agent_ = Asked(std::move(agent));
   }
 
   Firewall& firewall() override { return firewall_; }

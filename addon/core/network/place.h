@@ -32,6 +32,8 @@ class Place : public Sockets {
   static Place& host();
   // Lives as long as this process.
   static Place& beside(std::shared_ptr<Agent> agent);
+  // Of a place beside us: the agent has ended, and this one is in the same namespace.
+  virtual void renew(std::shared_ptr<Agent> agent) = 0;
 
   // Work inside another network namespace; others wait meanwhile.
   virtual Result<> visit(int netns, const std::function<Result<>(Sockets&)>& work) = 0;

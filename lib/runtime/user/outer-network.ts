@@ -2,28 +2,50 @@
  * Networks of an ordinary user: a network namespace that belongs to the user namespace of its containers. An agent in it
  * makes sockets for us, by which the same bridges, rules and published ports are made in it as root makes on the host; and
  * a program of user-mode networking connects it with the world when a network leads there. Nothing but processes and
- * descriptors of this owner holds it, so it ends with the owner.
+ * descriptors of this owner holds it, so it ends with the owner; and not before, if the agent is killed.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { CaissonError } from '../../errors.js'
 import { addon, type NativeAgent } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
+import type { NativeNetwork } from '../../native/network.js'
 import { networksAreBeside } from '../../network/place.js'
 import type { ContainerOptions } from '../../options.js'
 import { awake } from '../../util/awake.js'
 import { becomeRootIn, openHostProc } from '../lower/namespaces.js'
 import { Plan } from '../lower/plan.js'
 import { NAMESPACES } from '../options/workload.js'
+import { duplicate } from '../process/namespaces.js'
 import type { Owner } from '../process/owner.js'
 import { Running } from '../process/running.js'
+import { pidOf, settled } from './alive.js'
 import type { Ordinary } from './ordinary.js'
 import { UserMode } from './user-mode.js'
 
-let current: Promise<void> | undefined
+/** Milliseconds. */
+const LIVED_MS = 1000
 
-/** Made at first use, and there until this process ends. */
-export function makeOuterNetwork({ run, ordinary }: Owner & { ordinary: Ordinary }): Promise<void> {
-  current ??= make(run, ordinary).catch((error) => {
+/** The namespace, and the agent that is in it just now. */
+interface Outer {
+  netns: number
+  calls: NativeNetwork
+  agent: Running
+  pid: number
+}
+
+type User = Owner & { ordinary: Ordinary }
+
+let current: Promise<Outer> | undefined
+let made: Outer | undefined
+
+/** Made at first use, and there until this process ends. An agent that was killed is replaced. */
+export async function makeOuterNetwork(user: User): Promise<void> {
+  const { agent } = await obtain(user)
+  if (await settled(agent)) await obtain(user)
+}
+
+function obtain(user: User): Promise<Outer> {
+  current ??= (made ? renew(made, user) : make(user)).catch((error) => {
     current = undefined
     throw error
   })
@@ -41,23 +63,51 @@ export function checkOuterNetwork({ security, namespaces }: ContainerOptions, { 
   })
 }
 
-async function make(run: string, { user }: Ordinary): Promise<void> {
+async function make(user: User): Promise<Outer> {
   const plan = new Plan()
-  becomeRootIn(user, plan, 'network')
+  becomeRootIn(user.ordinary.user, plan, 'network')
   plan.add('UNSHARE', 'network', { numbers: [NAMESPACES.net.flag] })
   const proc = openHostProc(plan)
   const set = (path: string) => plan.add('SYSCTL', 'network: forwarding', { numbers: [proc], strings: [path, '1'] })
   set('net/ipv4/ip_forward')
   if (existsSync('/proc/sys/net/ipv6')) set('net/ipv6/conf/all/forwarding')
   plan.add('LOOPBACK', 'network')
-  plan.add('PARENT_DEATH', 'network')
-  plan.add('AGENT', 'network')
   const { running, agent } = await startAgent(plan)
-  const userMode = new UserMode(pidOf(running), run)
-  networksAreBeside({ calls: addon().network.beside(agent), run, reachWorld: () => userMode.reach() })
+  const pid = pidOf(running)
+  const { fd: netns } = await addon().openNamespace(`/proc/${pid}/ns/net`)
+  const outer = { netns, calls: addon().network.beside(agent), agent: running, pid }
+  const userMode = new UserMode(() => outer.pid, user.run)
+  networksAreBeside({ calls: outer.calls, run: user.run, reachWorld: () => userMode.reach() })
+  made = outer
+  replaceAtEnd(outer, user)
+  return outer
 }
 
+/** Bridges, rules and what is published are in the namespace, which our descriptor holds: they are as they were. */
+async function renew(outer: Outer, user: User): Promise<Outer> {
+  const plan = new Plan()
+  becomeRootIn(user.ordinary.user, plan, 'network')
+  plan.add('SETNS', 'network', { numbers: [plan.inherit(duplicate(outer.netns)), NAMESPACES.net.flag] })
+  const { running, agent } = await startAgent(plan)
+  await outer.calls.renew(agent)
+  Object.assign(outer, { agent: running, pid: pidOf(running) })
+  replaceAtEnd(outer, user)
+  return outer
+}
+
+/** At once, as published ports need it, unless it hardly lived: then by whoever needs it next. */
+function replaceAtEnd({ agent }: Outer, user: User): void {
+  const started = Date.now()
+  void agent.ended.then(() => {
+    current = undefined
+    if (Date.now() - started > LIVED_MS) obtain(user).catch(() => undefined)
+  })
+}
+
+/** `plan`: up to where the agent is to be. */
 async function startAgent(plan: Plan): Promise<{ running: Running; agent: NativeAgent }> {
+  plan.add('PARENT_DEATH', 'network')
+  plan.add('AGENT', 'network')
   let running!: Running
   const ready = new Promise<NativeAgent | undefined>((resolve) => {
     const request = {
@@ -74,15 +124,4 @@ async function startAgent(plan: Plan): Promise<{ running: Running; agent: Native
   if (agent) return { running, agent }
   const { failure } = await awake(running.ended)
   throw errorFromFailure(failure ?? { stage: 'network', syscall: '', errno: 104, path: '', record: -1 }, plan.notes)
-}
-
-/** proc_pid_fdinfo(5) */
-function pidOf(running: Running): number {
-  const fd = running.pidfd()
-  try {
-    const text = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
-    return Number(/^Pid:\s*(\d+)$/m.exec(text)?.[1])
-  } finally {
-    addon().closeFd(fd)
-  }
 }

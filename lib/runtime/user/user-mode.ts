@@ -15,6 +15,7 @@ import { Plan } from '../lower/plan.js'
 import { execute } from '../lower/program.js'
 import { Running } from '../process/running.js'
 import { makePipe } from '../process/streams.js'
+import { settled } from './alive.js'
 
 const USER_MODE_PROGRAMS = ['pasta', 'slirp4netns'] as const
 type ProgramName = (typeof USER_MODE_PROGRAMS)[number]
@@ -64,19 +65,23 @@ function may(file: string, mode: number): boolean {
   }
 }
 
-/** For one network namespace: that of the process `pid`, which must stay. `run`: a directory for files that pass. */
+/** For one network namespace: that of the process that has the number `pid()`. `run`: a directory for files that pass. */
 export class UserMode {
-  readonly #pid: number
+  readonly #pid: () => number
   readonly #run: string
   #program: Promise<Running> | undefined
 
-  constructor(pid: number, run: string) {
+  constructor(pid: () => number, run: string) {
     this.#pid = pid
     this.#run = run
   }
 
   /** Starts the program unless it runs. When it ends, the next call starts it anew. */
   async reach(): Promise<void> {
+    if (await settled(await this.#obtain())) await this.#obtain()
+  }
+
+  #obtain(): Promise<Running> {
     this.#program ??= this.#start().then(
       (running) => {
         void running.ended.then(() => {
@@ -89,7 +94,7 @@ export class UserMode {
         throw error
       },
     )
-    await this.#program
+    return this.#program
   }
 
   async #start(): Promise<Running> {
@@ -110,7 +115,7 @@ export class UserMode {
     const none = ['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none', '--no-map-gw']
     const quiet = ['--foreground', '--quiet', '--no-dhcp', '--no-dhcpv6', '--no-ra']
     const device = ['-I', DEVICE, '-a', own, '-n', String(prefix), '-g', router, '-a', own6, '-g', router6]
-    const args = [file, ...quiet, ...none, ...device, '--config-net', '--pid', pidFile, String(this.#pid)]
+    const args = [file, ...quiet, ...none, ...device, '--config-net', '--pid', pidFile, String(this.#pid())]
     // It writes that when all is set up.
     return this.#execute(args, new Plan(), 'pasta', () => existsSync(pidFile) && readFileSync(pidFile).length > 0)
   }
@@ -128,7 +133,7 @@ export class UserMode {
     const safe = ['--disable-host-loopback', '--disable-dns', '--enable-sandbox', '--enable-seccomp']
     const where = ['--configure', '--cidr', SLIRP_NETWORK, '--netns-type', 'pid']
     const told = ['--ready-fd', String(readyFd), '--exit-fd', String(exitFd)]
-    const args = [file, ...safe, ...where, ...told, String(this.#pid), DEVICE]
+    const args = [file, ...safe, ...where, ...told, String(this.#pid()), DEVICE]
     try {
       const running = await this.#execute(args, plan, 'slirp4netns', () => isReady)
       // It ends when that is closed: by us, or with us.
