@@ -18,7 +18,7 @@ import { fullTag, type NamedImage, namedIn } from './image/names.js'
 import type { Pruned, PruneFilter } from './image/remove.js'
 import type { SavedImage, SaveOptions } from './image/save.js'
 import { readStored, type StoredImage } from './image/stored.js'
-import type { PullOptions, TransferOptions } from './image/transfer.js'
+import type { PullOptions, PushedImage, PushOptions } from './image/transfer.js'
 import type { UnpackOptions } from './image/unpack.js'
 import { usersAmong, warnOfDamage } from './image/users.js'
 import type { ArchiveSource } from './runtime/container/archive.js'
@@ -239,8 +239,8 @@ export class Image {
     this.#tags = describe.familiar(named?.names ?? [name])
   }
 
-  /** Sends it to a registry, under `ref` or its own name. What the registry has is not sent. */
-  async push(ref?: string, options: TransferOptions = {}): Promise<void> {
+  /** Sends it to a registry, under `ref` or its own name, and gives its digest there. What the registry has is not sent. */
+  async push(ref?: string, options: PushOptions = {}): Promise<PushedImage> {
     const name = ref ?? this.#place.foundBy ?? this.#tags[0]
     if (name === undefined)
       throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'push: the image has no name', {
@@ -248,7 +248,7 @@ export class Image {
         hint: 'Say under which it is pushed: image.push("registry.example/app:1").',
       })
     const { pushImage } = await import('./image/transfer.js')
-    await pushImage((await imageRoots()).store, name, await this.stored(), options)
+    return pushImage((await imageRoots()).store, name, await this.stored(), options)
   }
 
   /**

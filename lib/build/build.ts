@@ -74,8 +74,7 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
     steps: new Steps(tell),
   })
   const built = await executor.run(stop)
-  const compression = options.compression ?? (options.push ? 'gzip' : 'none')
-  const descriptor = await finishImage(space, plan, built, compression)
+  const descriptor = await finishImage(space, plan, built, options.compression ?? 'none')
   const [first, ...others] = [options.tag ?? []].flat()
   const image = await Image.made(descriptor, first)
   for (const tag of others) await image.tag(tag)
@@ -130,11 +129,16 @@ async function beginContext(space: Workspace, options: BuildOptions) {
 async function push(
   image: Image,
   tags: readonly string[],
-  { auth, signal }: BuildOptions,
+  { auth, signal, compression }: BuildOptions,
   tell: (event: BuildEvent) => void,
 ): Promise<void> {
   for (const tag of tags)
-    await image.push(tag, { auth, signal, onProgress: (event) => tell({ type: 'transfer', image: tag, event }) })
+    await image.push(tag, {
+      auth,
+      signal,
+      compression,
+      onProgress: (event) => tell({ type: 'transfer', image: tag, event }),
+    })
 }
 
 function argumentsOf(args: BuildOptions['args'] = {}): Record<string, string> {

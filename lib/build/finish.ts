@@ -1,9 +1,9 @@
 /** The image that a build comes to: configuration and manifest over layers that are there. */
+import { compressLayer } from '../image/compress.js'
 import { writeDocument, writeManifest } from '../image/write-manifest.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import type { HistoryEntry, ImageDocument } from '../spec/image.js'
 import { MEDIA_TYPES, ociType } from '../spec/media-types.js'
-import { compress } from './compress.js'
 import type { BuildPlan } from './dockerfile/plan-types.js'
 import type { BuiltStage } from './executor.js'
 import type { Stack } from './layers.js'
@@ -54,9 +54,12 @@ function timeOf(made: BuiltStage['made'], epoch: number | undefined): string {
   return times.at(-1) ?? new Date().toISOString()
 }
 
-async function compressed(space: Workspace, stack: Stack): Promise<Descriptor[]> {
+async function compressed({ roots, lease, signal }: Workspace, stack: Stack): Promise<Descriptor[]> {
+  const compressing = { store: roots.store, lease, signal }
   const layers: Descriptor[] = []
   for (const { descriptor } of stack)
-    layers.push(descriptor.mediaType === MEDIA_TYPES.ociLayer ? await compress(space, descriptor) : descriptor)
+    layers.push(
+      descriptor.mediaType === MEDIA_TYPES.ociLayer ? await compressLayer(compressing, descriptor) : descriptor,
+    )
   return layers
 }

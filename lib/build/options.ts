@@ -100,7 +100,10 @@ export interface BuildOptions {
   cacheTo?: CacheTarget | readonly CacheTarget[]
   /** Credentials for fetching and sending. */
   auth?: Auth
-  /** How layers are kept: plain ones (default) are quick to make, gzip ones are small. With `push`, gzip. */
+  /**
+   * How layers are kept: plain ones (default) are quick to make, gzip ones are small. With `push`, gzip ones are sent unless
+   * this says `none`.
+   */
   compression?: 'none' | 'gzip'
   onProgress?: (event: BuildEvent) => void
   signal?: AbortSignal

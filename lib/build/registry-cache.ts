@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
+import { compressLayer } from '../image/compress.js'
 import { writeDocument, writeManifest } from '../image/write-manifest.js'
 import { DEFAULT_LIMITS } from '../layer/options.js'
 import { parseReference, type Reference } from '../reference/parse.js'
@@ -19,7 +20,6 @@ import { parseDocument } from '../spec/json.js'
 import { LAYERS_MAX, parseManifest } from '../spec/manifest.js'
 import { MEDIA_TYPES } from '../spec/media-types.js'
 import type { CacheRecord } from './cache.js'
-import { compress } from './compress.js'
 import { copyError } from './tree.js'
 import type { Workspace } from './workspace.js'
 
@@ -123,7 +123,9 @@ export async function exportCache(
     }
     if (blobs.size === LAYERS_MAX) break
     const { digest, size } = record.layer
-    const blob = blobs.get(digest) ?? (await compress(space, { mediaType: MEDIA_TYPES.ociLayer, digest, size }))
+    const blob =
+      blobs.get(digest) ??
+      (await compressLayer({ store, lease, signal }, { mediaType: MEDIA_TYPES.ociLayer, digest, size }))
     blobs.set(digest, blob)
     exported.push({ key, record, blob })
   }

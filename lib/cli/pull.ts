@@ -39,7 +39,8 @@ that docker login or podman login has kept.`,
 export const pushCommand: Command = {
   summary: 'Send an image to a registry',
   usage: 'push [FLAGS] NAME[:TAG]',
-  description: 'Sends an image to the registry in its name, and prints its digest. What the registry has is not sent.',
+  description:
+    'Sends an image to the registry in its name, and prints the digest it has there. What the registry has is not sent.',
   flags: [QUIET],
   exits: EXITS,
 
@@ -47,11 +48,13 @@ export const pushCommand: Command = {
     const image = await Image.get(onlyOne(rest, 'push'))
     const progress = showProgress(process.stderr, flags.boolean('quiet') ?? false)
     try {
-      await image.push(undefined, { onProgress: progress.tell })
-    } finally {
+      const { digest } = await image.push(undefined, { onProgress: progress.tell })
       progress.end()
+      process.stdout.write(`${digest}\n`)
+    } catch (error) {
+      progress.end()
+      throw error
     }
-    process.stdout.write(`${image.digest}\n`)
     return 0
   },
 }

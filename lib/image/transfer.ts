@@ -18,6 +18,7 @@ import type { Store } from '../store/store.js'
 import { checkNames, type Names } from '../util/option-names.js'
 import { namedImages } from './list.js'
 import { namedIn } from './names.js'
+import { compressedForPush } from './push-compressed.js'
 import type { ImageRoots } from './rootfs.js'
 import { readStored, type StoredImage } from './stored.js'
 
@@ -29,12 +30,26 @@ export interface TransferOptions {
   signal?: AbortSignal
 }
 
+export interface PushOptions extends TransferOptions {
+  /**
+   * How layers are sent that lie plain in the store, as those of builds do: `gzip` (default), as docker push does; the
+   * image has another digest in the registry then. With `none` everything is sent as it is.
+   */
+  compression?: 'gzip' | 'none'
+}
+
+export interface PushedImage {
+  /** By which the registry has it. */
+  digest: string
+}
+
 export interface PullOptions extends TransferOptions {
   /** As `linux/arm64`. Default: this machine's. */
   platform?: string
 }
 
 const TRANSFER: Names<TransferOptions> = { auth: true, onProgress: true, signal: true }
+const PUSH: Names<PushOptions> = { ...TRANSFER, compression: true }
 const PULL: Names<PullOptions> = { ...TRANSFER, platform: true }
 
 /** Before anybody is asked: credentials that are misspelt would be missing. */
@@ -115,19 +130,26 @@ export async function pushImage(
   store: Store,
   ref: string,
   image: StoredImage,
-  options: TransferOptions = {},
-): Promise<void> {
-  checkNames(options, TRANSFER, '')
+  options: PushOptions = {},
+): Promise<PushedImage> {
+  checkNames(options, PUSH, '')
   checkTransfer(options)
-  const { auth, onProgress, signal } = options
+  const { auth, onProgress, signal, compression = 'gzip' } = options
+  if (!['gzip', 'none'].includes(compression)) throw invalidArgument('compression', compression, 'gzip or none')
   const lease = await store.lease()
   try {
     const root = (await isWhole(store, image.root)) ? image.root : image.descriptor
     await lease.add({ digest: root.digest, mediaType: root.mediaType })
+    // Of an index the digests are somebody else's. Where nothing can be written, nothing can be compressed.
+    const mayCompress = compression === 'gzip' && !isIndex(root.mediaType) && !lease.readOnly
+    const compressed = mayCompress ? await compressedForPush({ store, lease, signal }, image) : undefined
+    const sent = compressed ?? { store, root }
     const reference = parseReference(ref)
-    const mountFrom = await repositoriesWith(store, reference)
-    const transfer = { onProgress, signal, mountFrom: (digest: string) => mountFrom.get(digest) }
-    await withClient(auth, (client) => pushFrom(store, client, reference, root, transfer))
+    const repositories = await repositoriesWith(store, reference)
+    const mountFrom = (digest: string) => repositories.get(compressed?.plain.get(digest)?.digest ?? digest)
+    const transfer = { onProgress, signal, mountFrom }
+    await withClient(auth, (client) => pushFrom(sent.store, client, reference, sent.root, transfer))
+    return { digest: sent.root.digest }
   } finally {
     await lease.release()
   }

@@ -22,7 +22,7 @@ export class Lease {
   readonly #file: string
   readonly #entries = new Map<string, Leased>()
   /** The store is on a file system that is mounted read-only. */
-  readonly #readOnly: boolean
+  readonly readOnly: boolean
   #lock: Lock | undefined
   readonly #fresh: Leased[] = []
   #adding: Promise<void> | undefined
@@ -33,7 +33,7 @@ export class Lease {
     this.#layout = layout
     this.#file = file
     this.#lock = lock
-    this.#readOnly = lock === undefined
+    this.readOnly = lock === undefined
   }
 
   static async create(layout: Layout): Promise<Lease> {
@@ -97,7 +97,7 @@ export class Lease {
   }
 
   async #write(write: () => Promise<void>): Promise<void> {
-    if (this.#readOnly) return
+    if (this.readOnly) return
     if (!this.#lock)
       throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'store: the lease was released', { stage: 'store' })
     try {
