@@ -326,6 +326,12 @@ export class Image {
     return Image.#ofStored(stored, name === undefined ? [] : [name], name)
   }
 
+  /** Internal: of a manifest or an index in the store, which may have no name. */
+  static async ofDescriptor(descriptor: Descriptor, platform: string): Promise<Image> {
+    const { store } = await imageRoots()
+    return Image.#ofStored(await readStored(store, descriptor, parsePlatform(platform)), [])
+  }
+
   static async #find(ref: string, platform: Platform | undefined): Promise<Image | undefined> {
     const { store } = await imageRoots()
     const found = await findImage(store, ref)

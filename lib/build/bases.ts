@@ -2,8 +2,7 @@
 
 import type { StoredImage } from '../image/stored.js'
 import { Image } from '../image.js'
-import type { DirectoryContext } from './contexts.js'
-import { openNamed } from './contexts.js'
+import { type DirectoryContext, type GivenImage, openNamed } from './contexts.js'
 import type { WantedImage } from './dockerfile/plan.js'
 import type { BaseImage } from './dockerfile/plan-types.js'
 import { formatPlatform, type Platform } from './dockerfile/platform.js'
@@ -21,7 +20,7 @@ export class Bases {
   readonly #space: Workspace
   readonly #options: BuildOptions
   readonly #images = new Map<string, Promise<FoundBase>>()
-  readonly #named = new Map<string, Promise<DirectoryContext | { image: string | Image }>>()
+  readonly #named = new Map<string, Promise<DirectoryContext | { image: GivenImage }>>()
 
   constructor(space: Workspace, options: BuildOptions) {
     this.#space = space
@@ -35,7 +34,7 @@ export class Bases {
     return 'image' in named ? (await this.image(named.image, wanted.platform)).base : undefined
   }
 
-  named(name: string): Promise<DirectoryContext | { image: string | Image }> {
+  named(name: string): Promise<DirectoryContext | { image: GivenImage }> {
     let found = this.#named.get(name)
     if (!found) {
       const given = this.#options.contexts?.[name] as string | Image
@@ -45,8 +44,8 @@ export class Bases {
     return found
   }
 
-  image(image: string | Image, platform: Platform): Promise<FoundBase> {
-    const key = `${typeof image === 'string' ? image : image.id} ${formatPlatform(platform)}`
+  image(image: GivenImage, platform: Platform): Promise<FoundBase> {
+    const key = `${nameOf(image)} ${formatPlatform(platform)}`
     let found = this.#images.get(key)
     if (!found) {
       found = this.#find(image, platform)
@@ -55,16 +54,14 @@ export class Bases {
     return found
   }
 
-  async #find(image: string | Image, platform: Platform): Promise<FoundBase> {
+  async #find(image: GivenImage, platform: Platform): Promise<FoundBase> {
     const { pull, auth, onProgress } = this.#options
     const { signal, lease } = this.#space
     const policy = pull === true ? 'always' : pull === false || pull === undefined ? 'missing' : pull
     const found = await this.#fetch(image, formatPlatform(platform), policy, {
       auth,
       signal,
-      onProgress:
-        onProgress &&
-        ((event) => onProgress({ type: 'transfer', image: typeof image === 'string' ? image : image.id, event })),
+      onProgress: onProgress && ((event) => onProgress({ type: 'transfer', image: nameOf(image), event })),
     })
     const stored = await found.stored()
     await lease.add({ digest: stored.descriptor.digest, mediaType: stored.descriptor.mediaType })
@@ -87,12 +84,13 @@ export class Bases {
   }
 
   async #fetch(
-    image: string | Image,
+    image: GivenImage,
     platform: string,
     policy: 'missing' | 'always' | 'never',
     options: Parameters<typeof Image.pull>[1],
   ): Promise<Image> {
-    if (typeof image !== 'string') return image
+    if (image instanceof Image) return image
+    if (typeof image !== 'string') return Image.ofDescriptor(image.layout, platform)
     if (policy === 'always') return Image.pull(image, { ...options, platform })
     try {
       return await Image.resolve(image, { pull: 'never', platform })
@@ -101,6 +99,11 @@ export class Bases {
       return Image.pull(image, { ...options, platform })
     }
   }
+}
+
+function nameOf(image: GivenImage): string {
+  if (typeof image === 'string') return image
+  return image instanceof Image ? image.id : image.layout.digest
 }
 
 /** Programs take a history that tells of fewer layers than there are for damage: those of others get an entry each. */

@@ -3,6 +3,7 @@ import { open, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
+import type { Descriptor } from '../spec/descriptor.js'
 import { DOCKERFILE_MAX, readContextFile, readIgnored } from './context-file.js'
 import { parseGitAddress } from './dockerfile/git-source.js'
 import type { Downloaded } from './download.js'
@@ -160,13 +161,27 @@ async function findDockerfile(root: string | undefined, given: BuildOptions['doc
   })
 }
 
+/** As buildx has it. No tag has a slash, so a colon in the path is none. */
+const OCI_LAYOUT = /^oci-layout:\/\/(.+?)(?::([\w.-]+))?(?:@([a-z0-9]+:[0-9a-f]+))?$/s
+
+/** An image in place of a context: by its name, itself, or as it was brought from a layout. */
+export type GivenImage = string | Image | { layout: Descriptor }
+
 /** A context by name, opened when it is needed first. */
 export async function openNamed(
   space: Workspace,
   name: string,
   given: string | Image,
-): Promise<DirectoryContext | { image: string | Image }> {
+): Promise<DirectoryContext | { image: GivenImage }> {
   if (given instanceof Image) return { image: given }
+  const [, place, tag, digest] = OCI_LAYOUT.exec(given) ?? []
+  if (place !== undefined) {
+    const { readLayoutImage } = await import('../image/load-oci.js')
+    const { roots, lease, signal } = space
+    return {
+      image: { layout: await readLayoutImage(roots.store, lease, path.resolve(place), { tag, digest }, signal) },
+    }
+  }
   const [, reference] = /^docker-image:\/\/(.+)$/.exec(given) ?? []
   if (reference !== undefined) return { image: reference }
   const root = await placeOf(space, given, `contexts.${name}`)

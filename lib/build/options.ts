@@ -80,7 +80,10 @@ export interface BuildOptions {
   secrets?: Record<string, SecretSource>
   /** Sockets of agents by id; `default` is the one that is meant without an id. true: SSH_AUTH_SOCK. */
   ssh?: boolean | Record<string, string>
-  /** Other contexts by name: a directory, a git repository, an http address of an archive, `docker-image://NAME`, or an image. */
+  /**
+   * Other contexts by name: a directory, a git repository, an http address of an archive, `docker-image://NAME`,
+   * `oci-layout://DIRECTORY[:TAG][@DIGEST]`, or an image.
+   */
   contexts?: Record<string, string | Image>
   /** What hostile Dockerfiles may not have unless the caller says so. */
   allow?: ReadonlyArray<'network.host' | 'security.insecure'>

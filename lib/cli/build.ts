@@ -16,7 +16,7 @@ const FLAGS: Flag[] = [
     name: 'build-context',
     kind: 'list',
     value: 'name=place',
-    help: 'Another context: a directory, an address, docker-image://NAME',
+    help: 'Another context: a directory, an address, docker-image://NAME, oci-layout://DIRECTORY',
   },
   { name: 'cache-from', kind: 'list', value: 'type=registry,ref=R', help: 'A cache of earlier builds' },
   {

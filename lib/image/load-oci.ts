@@ -40,8 +40,7 @@ export async function layoutImages(
   documents: LayoutDocuments,
   bring: Bring = ({ digest }) => store.has(digest),
 ): Promise<NamedImage[]> {
-  const version = parseDocument(documents.layout, 'oci-layout').imageLayoutVersion
-  if (version !== '1.0.0') throw archiveError(`it is an OCI layout of version ${JSON.stringify(version)}, not 1.0.0`)
+  checkVersion(documents.layout)
   const images = new Map<string, NamedImage>()
   for (const entry of parseIndex(documents.index).manifests) {
     if (!isIndex(entry.mediaType) && !isManifest(entry.mediaType)) continue
@@ -58,6 +57,11 @@ export async function layoutImages(
   }
   if (documents.docker) await nameAsDocker(store, documents.docker, [...images.values()])
   return [...images.values()]
+}
+
+function checkVersion(layout: Buffer): void {
+  const version = parseDocument(layout, 'oci-layout').imageLayoutVersion
+  if (version !== '1.0.0') throw archiveError(`it is an OCI layout of version ${JSON.stringify(version)}, not 1.0.0`)
 }
 
 /** Everything that a manifest needs; of an index, what is there. Whether it is an image, or has one. */
@@ -105,6 +109,49 @@ export async function readLayoutDirectory(
   directory: string,
   signal?: AbortSignal,
 ): Promise<NamedImage[]> {
+  return layoutImages(store, await readDocuments(directory), bringer(store, lease, directory, signal))
+}
+
+/** Which image of a layout; without either the only one, or the one that is called latest. */
+export interface LayoutChoice {
+  tag?: string
+  digest?: string
+}
+
+/** Brings one image of such a directory to the store, which has no name there. */
+export async function readLayoutImage(
+  store: Store,
+  lease: Lease,
+  directory: string,
+  choice: LayoutChoice,
+  signal?: AbortSignal,
+): Promise<Descriptor> {
+  const { layout, index } = await readDocuments(directory)
+  checkVersion(layout)
+  const { mediaType, digest, size } = chooseEntry(parseIndex(index).manifests, choice, directory)
+  const found = { mediaType, digest, size }
+  if (await follow(store, found, bringer(store, lease, directory, signal), 0)) return found
+  throw archiveError(`${digest} is named in index.json, and is not there`)
+}
+
+function chooseEntry(manifests: readonly Descriptor[], { tag, digest }: LayoutChoice, directory: string): Descriptor {
+  const images = manifests.filter(({ mediaType }) => isIndex(mediaType) || isManifest(mediaType))
+  const nameOf = ({ annotations }: Descriptor) => annotations?.[NAME_KEY] ?? ''
+  const called = (wanted: string) => (image: Descriptor) =>
+    nameOf(image) === wanted || nameOf(image).endsWith(`:${wanted}`)
+  const fitting = images.filter(
+    (image) =>
+      (digest === undefined || image.digest === digest) &&
+      (tag === undefined ? digest !== undefined || images.length === 1 || called('latest')(image) : called(tag)(image)),
+  )
+  const [first] = fitting
+  if (first && fitting.every((image) => image.digest === first.digest)) return first
+  const what = first ? 'several such images' : 'no such image'
+  const there = images.slice(0, 20).map((image) => JSON.stringify(nameOf(image) || image.digest))
+  throw archiveError(`${directory} has ${what}`, `Add :TAG or @DIGEST to its path. There are: ${there.join(', ')}.`)
+}
+
+async function readDocuments(directory: string): Promise<LayoutDocuments> {
   const document = async (name: string) => {
     const handle = await openPlain(path.join(directory, name), name)
     try {
@@ -115,12 +162,19 @@ export async function readLayoutDirectory(
       await handle.close()
     }
   }
-  const bring: Bring = async ({ digest, size }) => {
+  return { layout: await document('oci-layout'), index: await document('index.json') }
+}
+
+function bringer(store: Store, lease: Lease, directory: string, signal: AbortSignal | undefined): Bring {
+  return async ({ digest, size }) => {
     checkAborted(signal, 'load')
     const { algorithm, encoded } = parseDigest(digest)
     const name = path.join('blobs', algorithm, encoded)
     const handle = await openPlain(path.join(directory, name), name).catch(() => undefined)
-    if (!handle) return store.has(digest)
+    if (!handle) {
+      await lease.add({ digest })
+      return store.has(digest)
+    }
     try {
       await storeAs(
         store,
@@ -133,7 +187,6 @@ export async function readLayoutDirectory(
       await handle.close()
     }
   }
-  return layoutImages(store, { layout: await document('oci-layout'), index: await document('index.json') }, bring)
 }
 
 async function openPlain(file: string, name: string) {
