@@ -55,6 +55,10 @@ async function bundleProgram(): Promise<void> {
     // Code from a cache cannot import, but it can require modules of either kind.
     supported: { 'dynamic-import': false },
     define: { ...define, 'import.meta.url': ADDRESS },
+    // A third less to read at each start. Errors tell where they come from by stage and cause.
+    minifyIdentifiers: true,
+    banner: { js: `(function(require,__filename){${script.banner?.js}` },
+    footer: { js: '})' },
   })
   const program = createHash('sha256').update(readFileSync('dist/program.cjs')).digest('hex')
   const named = { CAISSON_PROGRAM: JSON.stringify(program) }

@@ -29,6 +29,7 @@ export class Bases {
 
   /** For the planner; undefined: a context that is no image. */
   async resolve(wanted: WantedImage): Promise<BaseImage | undefined> {
+    await this.#space.open()
     if (wanted.kind === 'image') return (await this.image(wanted.name, wanted.platform)).base
     const named = await this.named(wanted.name)
     return 'image' in named ? (await this.image(named.image, wanted.platform)).base : undefined
@@ -65,7 +66,7 @@ export class Bases {
     })
     const stored = await found.stored()
     await lease.add({ digest: stored.descriptor.digest, mediaType: stored.descriptor.mediaType })
-    const { document, manifest, descriptor } = stored
+    const { document, manifest } = stored
     const stack = manifest.layers.map((layer, index) => ({
       descriptor: layer,
       diffId: document.rootfs.diff_ids[index] as string,
@@ -78,7 +79,7 @@ export class Bases {
       ...(author ? { author } : {}),
       config,
       history: withLayers(history, stack.length),
-      digest: descriptor.digest,
+      digest: manifest.config.digest,
     }
     return { stored, stack, base }
   }

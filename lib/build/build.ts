@@ -95,11 +95,10 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
 
 /** What is to be done; nothing of it is done yet. */
 async function planned(space: Workspace, options: BuildOptions) {
-  const opening = beginContext(space, options)
-  // Neither goes on behind the back of the other's failure.
-  await Promise.allSettled([opening, space.open()])
-  await space.open()
-  const { context, dockerfile } = await opening
+  // Images are looked for when the store is open; until then the file is read.
+  const store = space.open()
+  store.catch(() => undefined)
+  const { context, dockerfile } = await beginContext(space, options)
   const bases = new Bases(space, options)
   const plan = await planBuild(
     dockerfile.text,
@@ -115,6 +114,7 @@ async function planned(space: Workspace, options: BuildOptions) {
     },
     (wanted) => bases.resolve(wanted),
   )
+  await store
   return { plan, bases, context, dockerfile }
 }
 

@@ -1,6 +1,6 @@
 /** The image that a build comes to: configuration and manifest over layers that are there. */
 import { compressLayer } from '../image/compress.js'
-import { writeDocument, writeManifest } from '../image/write-manifest.js'
+import { writeImage } from '../image/write-manifest.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import type { HistoryEntry, ImageDocument } from '../spec/image.js'
 import { MEDIA_TYPES, ociType } from '../spec/media-types.js'
@@ -36,13 +36,11 @@ export async function finishImage(
     rootfs: { type: 'layers', diff_ids: stack.map(({ diffId }) => diffId) },
     history,
   }
-  const { store } = space.roots
-  const descriptor = await writeDocument(store, space.lease, MEDIA_TYPES.ociConfig, document)
   const layers = compression === 'gzip' ? await compressed(space, stack) : stack.map((layer) => layer.descriptor)
-  return writeManifest(
-    store,
+  return writeImage(
+    space.roots.store,
     space.lease,
-    descriptor,
+    document,
     layers.map((layer) => ({ ...layer, mediaType: ociType(layer.mediaType) })),
   )
 }

@@ -15,11 +15,11 @@ declare const CAISSON_PROGRAM: string
 
 const directory = path.dirname(fileURLToPath(import.meta.url))
 const file = path.join(directory, 'program.cjs')
-// It holds nothing but ASCII, and one byte for each character is what V8 reads fastest.
+// It is a function of `require` and `__filename`, and nothing but ASCII: one byte for each character is what V8 reads fastest.
 const source = readFileSync(file, 'latin1')
 const command = (process.argv[2] ?? 'help').replace(/^--/, '')
 const kept = new KeptCode(path.dirname(directory), command, `${CAISSON_PROGRAM} ${process.version} ${process.arch}`)
-const script = new Script(`(function (require, __filename) {${source}\n})`, {
+const script = new Script(source, {
   filename: file,
   cachedData: kept.read(),
 })

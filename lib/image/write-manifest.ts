@@ -12,10 +12,28 @@ export async function writeDocument(
   mediaType: string,
   document: object,
 ): Promise<Descriptor> {
+  const { descriptor, bytes } = described(mediaType, document)
+  await store.write(descriptor, bytes, { lease })
+  return descriptor
+}
+
+/** The same of an image's configuration and manifest, at the same time. */
+export async function writeImage(
+  store: Store,
+  lease: Lease,
+  document: object,
+  layers: readonly Descriptor[],
+): Promise<Descriptor> {
+  const config = described(MEDIA_TYPES.ociConfig, document)
+  const manifest = writeManifest(store, lease, config.descriptor, layers)
+  await Promise.all([store.write(config.descriptor, config.bytes, { lease }), manifest])
+  return manifest
+}
+
+function described(mediaType: string, document: object): { descriptor: Descriptor; bytes: Buffer } {
   const bytes = Buffer.from(JSON.stringify(document))
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-  await store.write({ digest }, bytes, { lease })
-  return { mediaType, digest, size: bytes.length }
+  return { descriptor: { mediaType, digest, size: bytes.length }, bytes }
 }
 
 /** The manifest of an image; the same parts give the same bytes. */

@@ -22,7 +22,7 @@ import type { Sweeper } from '../store/collect.js'
 import { storeError } from '../store/failure.js'
 import { isMissing, isReadOnly, syncDirectory } from '../store/files.js'
 import { type Lock, takeLock, tryLock } from '../store/lock.js'
-import { makeDirectories } from '../util/directories.js'
+import { areDirectories, makeDirectories } from '../util/directories.js'
 
 /** How layers are unpacked; those of one form cannot be used as those of another. */
 export interface SnapshotForm {
@@ -82,10 +82,13 @@ export class Snapshots {
   }
 
   async #makeDirectories(): Promise<void> {
-    // Passed through by a root that was mapped for it; each layer is closed by itself.
-    await makeDirectories(this.#directory, 0o711)
-    for (const inner of ['new', 'locks']) await makeDirectories(path.join(this.#directory, inner), 0o700)
-    await makeDirectories(this.empty, 0o755)
+    const own = ['new', 'locks'].map((inner) => path.join(this.#directory, inner))
+    if (!(await areDirectories([...own, this.empty]))) {
+      // Passed through by a root that was mapped for it; each layer is closed by itself.
+      await makeDirectories(this.#directory, 0o711)
+      for (const inner of own) await makeDirectories(inner, 0o700)
+      await makeDirectories(this.empty, 0o755)
+    }
     // What containers see of it is its mode, and that has nothing to do with our umask.
     if (((await stat(this.empty)).mode & 0o7777) !== 0o755) await chmod(this.empty, 0o755)
   }

@@ -15,7 +15,7 @@ import { access, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parseDigest } from '../spec/digest.js'
 import { parseDocument } from '../spec/json.js'
-import { makeDirectories } from '../util/directories.js'
+import { areDirectories, makeDirectories } from '../util/directories.js'
 import { damaged } from './failure.js'
 import { isMissing, isReadOnly, writeWhole } from './files.js'
 import { withLock } from './lock.js'
@@ -62,11 +62,12 @@ export class Layout {
   }
 
   async #makeDirectories(): Promise<void> {
+    const below = [path.join(this.directory, 'blobs/sha256'), this.ingest, this.leases, this.trash, this.records]
+    if (await areDirectories(below)) return
     // Others may pass through (a root may have been mapped for them); what images hold is for nobody else to read.
     await makeDirectories(this.directory, 0o711)
     const make = (inner: string) => makeDirectories(inner, 0o700)
     await Promise.all([path.join(this.directory, 'blobs'), path.dirname(this.ingest)].map(make))
-    const below = [path.join(this.directory, 'blobs/sha256'), this.ingest, this.leases, this.trash, this.records]
     await Promise.all(below.map(make))
   }
 

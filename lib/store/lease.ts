@@ -3,9 +3,10 @@
  * process dies, however it does, the kernel opens the lock, and the next collection takes the file for what it is.
  */
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { appendFile, readdir, truncate } from 'node:fs/promises'
+import { ftruncate, readFileSync, write } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { CaissonError } from '../errors.js'
 import { parseDigest } from '../spec/digest.js'
 import { storeError } from './failure.js'
@@ -13,13 +14,15 @@ import { isMissing, isReadOnly } from './files.js'
 import type { Layout } from './layout.js'
 import { type Lock, takeLock, tryLock, withLock } from './lock.js'
 
+const writeTo = promisify(write)
+const truncate = promisify(ftruncate)
+
 /** Content; with the media type of a manifest or an index, all that it leads to as well. Or an unpacked layer. */
 export type Leased = { digest: string; mediaType?: string } | { snapshot: string }
 
 export class Lease {
   readonly id: string
   readonly #layout: Layout
-  readonly #file: string
   readonly #entries = new Map<string, Leased>()
   /** The store is on a file system that is mounted read-only. */
   readonly readOnly: boolean
@@ -27,11 +30,12 @@ export class Lease {
   readonly #fresh: Leased[] = []
   #adding: Promise<void> | undefined
   #last: Promise<void> = Promise.resolve()
+  /** Bytes of the file. */
+  #size = 0
 
-  private constructor(layout: Layout, id: string, file: string, lock: Lock | undefined) {
+  private constructor(layout: Layout, id: string, lock: Lock | undefined) {
     this.id = id
     this.#layout = layout
-    this.#file = file
     this.#lock = lock
     this.readOnly = lock === undefined
   }
@@ -40,10 +44,10 @@ export class Lease {
     const id = `${process.pid}-${randomBytes(8).toString('hex')}`
     const file = path.join(layout.leases, id)
     try {
-      return new Lease(layout, id, file, await takeLock(file, { exclusive: true }))
+      return new Lease(layout, id, await takeLock(file, { exclusive: true }))
     } catch (error) {
       // Nothing is collected there.
-      if (isReadOnly(error)) return new Lease(layout, id, file, undefined)
+      if (isReadOnly(error)) return new Lease(layout, id, undefined)
       throw storeError(error, 'a lease cannot be made')
     }
   }
@@ -61,7 +65,7 @@ export class Lease {
     this.#adding ??= this.#afterOthers(async () => {
       const added = this.#fresh.splice(0)
       this.#adding = undefined
-      await this.#write(() => appendFile(this.#file, added.map((entry) => line('+', entry)).join('')))
+      await this.#write((fd) => this.#append(fd, added.map((entry) => line('+', entry)).join('')))
       for (const entry of added) this.#entries.set(keyOf(entry), entry)
     })
     await this.#adding
@@ -73,8 +77,8 @@ export class Lease {
       const held = entries.filter((entry) => this.#entries.delete(keyOf(entry)))
       if (held.length === 0) return
       const empty = this.#entries.size === 0
-      await this.#write(() =>
-        empty ? truncate(this.#file) : appendFile(this.#file, held.map((entry) => line('-', entry)).join('')),
+      await this.#write((fd) =>
+        empty ? this.#clear(fd) : this.#append(fd, held.map((entry) => line('-', entry)).join('')),
       )
     })
   }
@@ -83,7 +87,8 @@ export class Lease {
     const lock = this.#lock
     if (!lock) return
     this.#lock = undefined
-    await lock.remove()
+    // What is being written still needs the descriptor.
+    await this.#afterOthers(() => lock.remove())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -96,12 +101,26 @@ export class Lease {
     return done
   }
 
-  async #write(write: () => Promise<void>): Promise<void> {
+  /** Behind what is there, also when a full disk cut that off. */
+  async #append(fd: number, text: string): Promise<void> {
+    for (let rest = Buffer.from(text); rest.length > 0; ) {
+      const { bytesWritten } = await writeTo(fd, rest, 0, rest.length, this.#size)
+      this.#size += bytesWritten
+      rest = rest.subarray(bytesWritten)
+    }
+  }
+
+  async #clear(fd: number): Promise<void> {
+    await truncate(fd)
+    this.#size = 0
+  }
+
+  async #write(write: (fd: number) => Promise<void>): Promise<void> {
     if (this.readOnly) return
-    if (!this.#lock)
-      throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'store: the lease was released', { stage: 'store' })
+    const lock = this.#lock
+    if (!lock) throw new CaissonError('ERR_CAISSON_INVALID_STATE', 'store: the lease was released', { stage: 'store' })
     try {
-      await withLock(this.#layout.collectLock, false, write)
+      await withLock(this.#layout.collectLock, false, () => write(lock.fd))
     } catch (error) {
       throw storeError(error, 'the lease cannot be written')
     }

@@ -5,6 +5,12 @@
 import { mkdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 
+/** Whether all of them are there. To be asked first, as it is mostly so: each mkdir that fails takes longer than all of this. */
+export async function areDirectories(directories: readonly string[]): Promise<boolean> {
+  const found = await Promise.all(directories.map((directory) => stat(directory).catch(() => undefined)))
+  return found.every((status) => status?.isDirectory())
+}
+
 /** What is there already stays as it is; `mode` is for all that are made. Errors are those of mkdir(2). */
 export async function makeDirectories(directory: string, mode: number): Promise<void> {
   try {

@@ -139,7 +139,7 @@ export interface StagePlan {
   name: string
   span: Span
   base: Source
-  /** The digest of a base that is an image. */
+  /** The id of a base that is an image. */
   baseDigest?: string
   platform: Platform
   steps: Step[]
