@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { PushStore } from '../registry/push.js'
 import { together } from '../registry/together.js'
 import type { Descriptor } from '../spec/descriptor.js'
-import { isForeignLayer, layerCompression, ociType } from '../spec/media-types.js'
+import { MEDIA_TYPES, ociType } from '../spec/media-types.js'
 import { type Compressing, compressLayer, knownCompressed } from './compress.js'
 import type { StoredImage } from './stored.js'
 import { writeManifest } from './write-manifest.js'
@@ -41,7 +41,7 @@ export async function compressedForPush(
   return { root, store: new LazyStore(compressing, sources), plain: sources }
 }
 
-const isPlain = ({ mediaType }: Descriptor) => layerCompression(mediaType) === 'none' && !isForeignLayer(mediaType)
+const isPlain = ({ mediaType }: Descriptor) => ociType(mediaType) === MEDIA_TYPES.ociLayer
 
 class LazyStore implements PushStore {
   readonly #compressing: Compressing
