@@ -19,6 +19,8 @@ ino_t mark_of(pid_t pid) {
 }
 
 bool kill_marked(ino_t mark) {
+  // Never ours, with all that is in it.
+  if (mark == mark_of(getpid())) return false;
   std::unique_ptr<DIR, int (*)(DIR*)> processes(opendir("/proc"), closedir);
   bool any = false;
   while (dirent* entry = processes ? readdir(processes.get()) : nullptr) {

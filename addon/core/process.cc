@@ -28,6 +28,10 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr auto SETUP_LIMIT = milliseconds(60'000);
+// Of a program that is to run for a shorter time, in a container whose programs can stop it on its way in.
+constexpr auto ENTRY_LIMIT = milliseconds(5'000);
+// Nor does who is stopped there keep a place that others wait for.
+constexpr auto GATE_LIMIT = milliseconds(100);
 constexpr auto REFILL_LATER = milliseconds(5);
 }  // namespace
 
@@ -151,7 +155,7 @@ Result<> Process::spawn_init(const std::array<Fd, 3>& stdio) {
     return failed("process", "socketpair");
   control_.fd.reset(ends[0]);
   Fd theirs(ends[1]);
-  // Who was born in another pid namespace knows itself by another number.
+  // Who was born in another pid namespace knows itself by another number; and there not everybody is believed.
   int on = 1;
   if (options_.born_outside && setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
     return failed("process", "setsockopt", "SO_PASSCRED");
@@ -242,7 +246,12 @@ void Process::attach() {
   attach_streams();
   if (oom_.fd && !oom_.start(EPOLLIN)) give_up("epoll_ctl", errno);
   watch_exit();
-  timers_.push_back(Supervisor::shared().at(Supervisor::Clock::now() + SETUP_LIMIT, [this] {
+  auto now = Supervisor::Clock::now();
+  auto limit = SETUP_LIMIT;
+  if (options_.born_outside && options_.limits.wall_ms > 0)
+    limit = milliseconds(std::clamp(static_cast<int64_t>(options_.limits.wall_ms), ENTRY_LIMIT.count(), SETUP_LIMIT.count()));
+  timers_.push_back(Supervisor::shared().at(now + GATE_LIMIT, [this] { leave_gate(); }));
+  timers_.push_back(Supervisor::shared().at(now + limit, [this] {
     if (!started_ && !parked_) kill_now(Cause::Stopped);
   }));
   if (!options_.born_outside)

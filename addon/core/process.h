@@ -200,6 +200,8 @@ class Process : public std::enable_shared_from_this<Process> {
   void leave_gate();
   void kill_now(Cause cause);
   void kill_all();
+  // There is another process.
+  void on_process(const message& what, pid_t sender, std::vector<Fd> fds);
   // A process that went ahead has made way for another.
   void follow(pid_t pid, Fd pidfd, bool attended);
   void reap_untold();

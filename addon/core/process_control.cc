@@ -10,6 +10,7 @@
 #include "core/message.h"
 #include "core/process.h"
 #include "core/spawn.h"
+#include "core/sys.h"
 
 namespace caisson {
 
@@ -81,22 +82,35 @@ void Process::read_control() {
         listener_->console(std::move(fds[0]));
         break;
       case MESSAGE_CHILD:
-      case MESSAGE_PROCESS: {
-        auto pid = what.value != 0 ? static_cast<pid_t>(what.value) : sender;
-        followed_ = true;
-        if (!fds.empty()) {
-          follow(pid, std::move(fds[0]), what.type == MESSAGE_CHILD);
-        } else {
-          give_up("recvmsg", EMFILE);
-          ::kill(pid, SIGKILL);
-          if (what.type == MESSAGE_PROCESS) reap_later(pid, 0);
-        }
+      case MESSAGE_PROCESS:
+        on_process(what, sender, std::move(fds));
         break;
-      }
       default:
         break;
     }
   }
+}
+
+// Among the processes of a container a number is believed from the one that we made, which none of them has in its sight;
+// of others the kernel says who they are. One that may trace what enters (CAP_SYS_PTRACE) can take its socket, and say
+// anything.
+void Process::on_process(const message& what, pid_t sender, std::vector<Fd> fds) {
+  if (options_.born_outside && what.value != 0 && sender != pid_) return;
+  const pid_t pid = what.value != 0 ? static_cast<pid_t>(what.value) : sender;
+  const bool attended = what.type == MESSAGE_CHILD;
+  followed_ = true;
+  if (!fds.empty()) return follow(pid, std::move(fds[0]), attended);
+  if (!attended) {
+    give_up("recvmsg", EMFILE);
+    ::kill(pid, SIGKILL);
+    return reap_later(pid, 0);
+  }
+  // Who attends to it ends it, as its parent, and then itself: that one is not killed.
+  report_.failure = failed("process", "recvmsg", "", EMFILE);
+  given_up_ = true;
+  if (report_.cause == Cause::None) report_.cause = Cause::Stopped;
+  cgroup_kill(options_.cgroup);
+  sys::pidfd_send_signal(exit_.fd.get(), SIGTERM);
 }
 
 void Process::follow(pid_t pid, Fd pidfd, bool attended) {
@@ -128,6 +142,8 @@ void Process::follow(pid_t pid, Fd pidfd, bool attended) {
 
 // The first process was killed after it had made the next one, which is a child of ours, and before it told of that.
 void Process::reap_untold() {
+  // Only for a pid namespace of its own, into which nobody sees: others could have written down any number.
+  if (options_.born_outside) return;
   plan_header header = {};
   if (followed_ || !plan_ || pread(plan_.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return;
   if (pid_t child = child_not_told(header); child > 0) reap_later(child, 0);

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <system_error>
@@ -14,8 +15,10 @@ namespace caisson {
 
 namespace {
 
-// Work that waits for an event of a source is done after this at the latest: it sets the timer for its absence.
 constexpr auto LONGEST_SLEEP = std::chrono::milliseconds(60'000);
+// Work that waits for an event of a source is done after this many nanoseconds at the latest: it sets the timers for the
+// event's absence.
+constexpr long LATE = 100'000'000;
 
 }  // namespace
 
@@ -32,6 +35,8 @@ Supervisor& Supervisor::traffic() {
 Supervisor::Supervisor() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!epoll_ || !wake_) throw std::system_error(errno, std::generic_category(), "epoll");
   add(wake_.get(), EPOLLIN, nullptr);
+  late_.fd.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (late_.fd && !add(late_.fd.get(), EPOLLIN, &late_)) late_.fd.reset();
   start_thread([this] { run(); });
 }
 
@@ -55,6 +60,10 @@ bool Supervisor::add_with(int fd, uint32_t events, Source* source, std::function
   std::lock_guard lock(mutex_);
   if (!add(fd, events, source)) return false;
   posted_.push_back(std::move(work));
+  if (std::exchange(late_.set, true)) return true;
+  const itimerspec soon = {{}, {0, LATE}};
+  const uint64_t now = 1;
+  if (timerfd_settime(late_.fd.get(), 0, &soon, nullptr) < 0) (void)!write(wake_.get(), &now, sizeof now);
   return true;
 }
 
@@ -78,11 +87,12 @@ Supervisor::Timer Supervisor::at(Clock::time_point when, std::function<void()> w
 
 void Supervisor::cancel(const Timer& timer) { timers_.erase(timer); }
 
-void Supervisor::run_posted() {
+void Supervisor::run_posted(bool late) {
   std::vector<std::function<void()>> work;
   {
     std::lock_guard lock(mutex_);
     woken_ = false;
+    if (late || !late_.fd) late_.set = false;
     work.swap(posted_);
   }
   for (auto& item : work) item();
@@ -115,9 +125,12 @@ void Supervisor::run() {
     removed_.clear();
     // Before the work is taken: whoever posts more after that writes again.
     uint64_t ignored;
-    for (int i = 0; i < count; i++)
+    bool late = false;
+    for (int i = 0; i < count; i++) {
       if (events[i].data.ptr == nullptr) (void)!read(wake_.get(), &ignored, sizeof ignored);
-    run_posted();
+      if (events[i].data.ptr == &late_) late = read(late_.fd.get(), &ignored, sizeof ignored) > 0;
+    }
+    run_posted(late);
     for (int i = 0; i < count; i++) {
       auto* source = static_cast<Source*>(events[i].data.ptr);
       if (source != nullptr && std::find(removed_.begin(), removed_.end(), source) == removed_.end())

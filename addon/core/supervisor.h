@@ -40,7 +40,8 @@ class Supervisor {
   void post(std::function<void()> work);
   // The same before the next event that comes, and wakes nobody: at the latest after a minute.
   void post_quietly(std::function<void()> work);
-  // Adds a source; `work` is run before its first event, and wakes nobody for itself. False with errno set: it is not run.
+  // Adds a source; `work` is run before its first event, and wakes nobody for itself unless none comes for some time.
+  // False with errno set: it is not run.
   bool add_with(int fd, uint32_t events, Source* source, std::function<void()> work);
 
   // The rest: on the supervisor's thread only.
@@ -53,15 +54,23 @@ class Supervisor {
   void stay_awake(Clock::duration time);
 
  private:
+  // Wakes for work that no event came for.
+  struct Late final : Source {
+    Fd fd;
+    bool set = false;
+    void ready(uint32_t) override {}
+  };
+
   Supervisor();
   void run();
-  void run_posted();
+  void run_posted(bool late);
   int wait(epoll_event* events, int size, std::chrono::milliseconds timeout);
 
   Fd epoll_, wake_;
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;
   bool woken_ = false;
+  Late late_;
   std::map<Timer, std::function<void()>> timers_;
   uint64_t next_timer_ = 0;
   Clock::time_point awake_until_;

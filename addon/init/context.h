@@ -103,6 +103,9 @@ int users_add_group(struct context *c, const char *name);
 long process_make(struct context *c, const char *what, u64 flags, u64 exit_signal, int *pidfd, int cgroup,
                   u32 *number);
 
+/* confine.c: no right over files, none by execution, and no system call but these. Before the capabilities are dropped. */
+void confine(const u16 *calls, u32 count);
+
 /* reap.c: waits for the process that FORK made, and ends as it does */
 _Noreturn void attend(struct context *c, long child);
 /* Likewise, and with the child everything ends that it has started, at the latest with the owner. */

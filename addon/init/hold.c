@@ -18,6 +18,8 @@ struct signal_action {
 
 int op_hold(struct context *c, const struct operation *op) {
   enum { SIGNAL_KILL = 9, SIGNAL_CHILD = 17 };
+  static const u16 calls[] = {__NR_capset,  __NR_prctl, __NR_close_range, __NR_sendmsg,
+                              __NR_recvmsg, __NR_close, __NR_exit_group};
   struct signal_action ignore = {.handler = (void *)1 /* SIG_IGN */};
   struct message message = {.type = MESSAGE_READY};
   /* Orphans of the namespace become our children; the kernel reaps those of a parent that ignores SIGCHLD. */
@@ -37,6 +39,7 @@ int op_hold(struct context *c, const struct operation *op) {
     if (r >= 0) r = tried(c, "setresgid", "0", SYS(setresgid, 0, 0, 0));
     if (r >= 0) r = tried(c, "setresuid", "0", SYS(setresuid, 0, 0, 0));
   }
+  if (r >= 0) confine(calls, sizeof calls / sizeof *calls);
   if (r >= 0) r = tried(c, "capset", "", SYS(capset, &header, none));
   if (r >= 0) r = tried(c, "prctl", "PR_SET_PDEATHSIG", SYS(prctl, PR_SET_PDEATHSIG, SIGNAL_KILL, 0, 0, 0));
   if (r < 0) return (int)r;

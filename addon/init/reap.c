@@ -12,13 +12,14 @@ static void block_all(void) {
   SYS(rt_sigprocmask, 0 /* SIG_BLOCK */, &set, NULL, sizeof set);
 }
 
+static void take_name(void) { SYS(prctl, PR_SET_NAME, "caisson-init", 0, 0, 0); }
+
 /* No right but to send signals to programs of any user; then nothing open, which those see who wait for it. */
 static void settle(void) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct rights[2];
   memset(rights, 0, sizeof rights);
   rights[0].effective = rights[0].permitted = 1u << CAP_KILL;
-  SYS(prctl, PR_SET_NAME, "caisson-init", 0, 0, 0);
   if (SYS(capset, &header, rights) < 0) {
     memset(rights, 0, sizeof rights);
     SYS(capset, &header, rights);
@@ -42,6 +43,9 @@ static long next_signal_within(const i64 *time) {
 
 /* PID 1: forwards signals, collects orphans, ends with the program's status. */
 static _Noreturn void reap(long child) {
+  static const u16 calls[] = {__NR_capset, __NR_close_range, __NR_rt_sigtimedwait, __NR_wait4, __NR_kill, __NR_exit_group};
+  take_name();
+  confine(calls, sizeof calls / sizeof *calls);
   settle();
   for (;;) {
     long signal = next_signal();
@@ -98,6 +102,7 @@ _Noreturn void attend(struct context *c, long child) {
   block_all();
   SYS(prctl, PR_SET_PDEATHSIG, SIGNAL_TERMINATE, 0, 0, 0);
   if (control_owner_gone(c)) SYS(kill, child, SIGNAL_KILL);
+  take_name();
   settle();
   for (;;) {
     long signal = next_signal();
@@ -131,6 +136,7 @@ _Noreturn void guard(struct context *c, long child) {
   block_all();
   SYS(prctl, PR_SET_PDEATHSIG, SIGNAL_TERMINATE, 0, 0, 0);
   if (control_owner_gone(c)) ending = 1;
+  take_name();
   settle();
   for (;;) {
     /* The group keeps its number as long as one of its processes is not reaped, which those left here are not. */

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static struct control *control;
@@ -62,6 +63,9 @@ static int fails(const char *name, void *caller) {
   CALL(int, socket, (int domain, int type, int protocol), (domain, type, protocol))                                    \
   CALL(int, epoll_create1, (int flags), (flags))                                                                       \
   CALL(int, epoll_ctl, (int epoll, int op, int fd, struct epoll_event *event), (epoll, op, fd, event))                 \
+  CALL(int, timerfd_create, (int clock, int flags), (clock, flags))                                                    \
+  CALL(int, timerfd_settime, (int fd, int flags, const struct itimerspec *to, struct itimerspec *was),                 \
+       (fd, flags, to, was))                                                                                           \
   CALL(int, dup3, (int fd, int to, int flags), (fd, to, flags))                                                        \
   CALL(int, mkdir, (const char *path, mode_t mode), (path, mode))                                                      \
   CALL(int, mkdirat, (int at, const char *path, mode_t mode), (at, path, mode))                                        \

@@ -1,0 +1,137 @@
+/**
+ * Processes of ours that a program of a container can get hold of: those that enter, which it may stop, and with
+ * CAP_SYS_PTRACE trace; and those that stay in its sight. Whatever it makes them do concerns nobody but itself.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { availableParallelism } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Container, type CreateOptions, run } from '../../lib/index.js'
+import { begun, hostImage, python } from '../support/attack.js'
+import { isRoot, testIf } from '../support/needs.js'
+
+const TRACING: CreateOptions = { security: { capabilities: { add: ['SYS_PTRACE'] } } }
+
+async function started(options: CreateOptions): Promise<Container> {
+  const container = await Container.create(await hostImage(), { command: ['sleep', '1000'], ...options })
+  await container.start()
+  return container
+}
+
+/** `each(pid)` for every process that is born in the container, at once; until it gives true. */
+const LIE_IN_WAIT = `
+def following(): return int(open("/proc/loadavg").read().split()[-1]) + 1
+def lie_in_wait(call_on, each):
+    pid, tries = following(), 0
+    print("waiting")
+    while True:
+        tries += 1
+        found = call_on(pid)
+        if found >= 0:
+            if each(pid, found): return
+            pid += 1
+        if tries % 500 == 0:
+            if os.path.exists("/stop"): return
+            pid = following()
+`
+
+test('one that is stopped on its way in keeps nobody else waiting, and us not for long', async () => {
+  await using container = await started({})
+  const guest = container.exec(python(`${LIE_IN_WAIT}lie_in_wait(lambda pid: call("kill", pid, 19), lambda *_: False)`))
+  await begun(guest)
+  // As many as may be on their way at a time (addon/core/gate.h).
+  const places = Math.max(2, 2 * availableParallelism())
+  const entering: Array<Promise<unknown>> = []
+  let stopped = 0
+  for (let i = 0; i < 40 * places && stopped < places; i++) {
+    const entry = container.exec(['true'], { timeout: 100 }).catch((error) => error)
+    entering.push(entry)
+    if ((await Promise.race([entry, sleep(300, 'stopped')])) === 'stopped') stopped++
+  }
+  expect(stopped).toBe(places)
+  const before = performance.now()
+  await run(await hostImage(), ['true'])
+  expect(performance.now() - before).toBeLessThan(10_000)
+  // A program that may run for 100 ms is not waited for as long as one that enters at leisure.
+  const ends = await Promise.all(entering)
+  expect(performance.now() - before).toBeLessThan(20_000)
+  expect(ends).toContainEqual(expect.objectContaining({ code: 'ERR_CAISSON_TIMEOUT' }))
+}, 60_000)
+
+/** MESSAGE_CHILD of addon/init/plan.h: that there is another process, by its number and without a descriptor. */
+const tellOf = (pid: number | undefined) => `
+import socket, struct
+def tell(pid, pidfd):
+    fd = call("pidfd_getfd", pidfd, 3, 0)
+    os.close(pidfd)
+    if fd < 0: return False
+    with socket.socket(fileno=fd) as control:
+        try: control.sendmsg([struct.pack("=IiII24s216s", 4, 0, 0, ${pid}, b"", b"")])
+        except OSError: return False
+    print("told")
+    return True
+lie_in_wait(lambda pid: call("pidfd_open", pid, 0), tell)`
+
+testIf(!isRoot && 'what enters an ordinary user’s container is out of reach for those in it')(
+  'the socket of one that enters ends no process by a number that is sent',
+  async () => {
+    const victim = spawn('sleep', ['1000'])
+    const ended = once(victim, 'exit')
+    await using container = await started(TRACING)
+    const guest = container.exec(python(LIE_IN_WAIT + tellOf(victim.pid)))
+    await begun(guest)
+    let over = false
+    void guest.then(() => {
+      over = true
+    })
+    for (let i = 0; i < 2000 && !over; i++) await container.exec(['true'], { timeout: 5000 }).catch(() => undefined)
+    // It is sent; a number alone ends nobody.
+    expect((await guest).stdout).toContain('told')
+    expect(await container.exec(['true'])).toMatchObject({ exitCode: 0 })
+    expect([victim.exitCode, victim.signalCode]).toEqual([null, null])
+    victim.kill()
+    await ended
+  },
+)
+
+/** Makes PID 1 execute /taken, by writing the call into its registers (ptrace(2)). */
+const TAKE_PID_1 = `
+import struct, time
+NAMES = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs"
+class Registers(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in NAMES.split()]
+registers = Registers()
+POKE, GET, SET, ATTACH, DETACH, WALL = 5, 12, 13, 16, 17, 0x40000000
+print(word(call("ptrace", ATTACH, 1, 0, 0)))
+try:
+    os.waitpid(1, WALL)
+    call("ptrace", GET, 1, 0, ctypes.byref(registers))
+    at = (registers.rsp - 4096) & ~15
+    for i, value in enumerate([struct.unpack("Q", b"/taken\\0\\0")[0], at, 0]): call("ptrace", POKE, 1, at + 8 * i, value)
+    registers.rip -= 2
+    registers.orig_rax = 2 ** 64 - 1
+    registers.rax, registers.rdi, registers.rsi, registers.rdx = NR["execve"], at, at + 8, at + 16
+    call("ptrace", SET, 1, 0, ctypes.byref(registers))
+    call("ptrace", DETACH, 1, 0, 0)
+except ChildProcessError: pass
+time.sleep(0.3)
+print(open("/result").read().strip() if os.path.exists("/result") else "nothing")`
+
+const TAKEN = '#!/bin/sh\nsed -n "s/^CapEff:.//p" /proc/self/status > /result\nexec sleep 1000\n'
+
+testIf(process.arch !== 'x64' && 'it writes the registers of x64')(
+  'the first process that is ours executes nothing for whoever traces it',
+  async () => {
+    const take = async (options: CreateOptions) => {
+      await using container = await started({ files: { '/taken': { content: TAKEN, mode: 0o755 } }, ...options })
+      const { stdout, stderr } = await container.exec(python(TAKE_PID_1))
+      expect(stderr).toBe('')
+      expect(await container.exec(['true'])).toMatchObject({ exitCode: 0 })
+      return stdout.trim().split('\n').at(-1)
+    }
+    expect(await take({ init: true })).toBe('nothing')
+    expect(await take({ init: true, ...TRACING })).toBe('nothing')
+    // Any other goes on as what it was told to.
+    expect(await take({ security: { privileged: true } })).toMatch(/^[0-9a-f]*[1-9a-f][0-9a-f]*$/)
+  },
+)
