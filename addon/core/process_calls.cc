@@ -125,7 +125,7 @@ bool Process::may_be_unheard(const Rest& rest) const {
   return kept_together && soon && !rest.own_streams && limits.quiet && limits.wall_ms <= 0 && limits.cpu_ms <= 0;
 }
 
-// Of its execution, now or when it comes.
+// From now on its execution tells of itself, also when it was before.
 void Process::hear() {
   std::lock_guard lock(control_mutex_);
   their_end_.reset();

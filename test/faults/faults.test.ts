@@ -1,7 +1,8 @@
 /**
  * Every system call of the init program, and every call of the addon to the C library, fails in turn while a program is
- * run, one is executed in a container, and a container is made, used and removed. Each time: it goes on as if nothing had
- * been, or it is an error that names the step and the call; the process can go on; and nothing is left.
+ * run, one is executed in a container, one is given to a pool, and a container is made, used and removed. Each time: it
+ * goes on as if nothing had been, or it is an error that names the step and the call; the process can go on; and nothing
+ * is left.
  *
  * CAISSON_FAULTS=all: with five errors for each call instead of one, and no call left out.
  */

@@ -22,7 +22,7 @@ export interface ExecResult {
   stderrBytes: Buffer
   /** Output was cut at `maxOutput`. */
   truncated: boolean
-  /** From the program's first instruction to its end. */
+  /** From the program's first instruction to its end; in a pool, perhaps from some tenths of a millisecond before. */
   durationMs: number
   usage: Usage
   /** What went through the egress policy of a run that has one. */
