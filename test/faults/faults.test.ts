@@ -126,7 +126,7 @@ const OPERATIONS = [
   ['room', 1],
   ['exec', 1],
   ['ahead', 1],
-  ['pool', 5],
+  ['pool', 3],
   ['life', 5],
   ['egress', 1],
 ] as const
