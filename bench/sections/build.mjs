@@ -74,6 +74,7 @@ export async function bench({ directory, rootfs, rounds }) {
       words.push('--ulimit', 'nproc=1024:1024', '-t', 'out', context)
       await against('podman build', timer, few, context, ours, words, [0.33, 0.1])
     } else note('podman: not here')
+    await inside(few, context)
     await parallel(few)
   } finally {
     timer.close()
@@ -101,6 +102,16 @@ async function against(name, timer, few, context, ours, theirs, [cold, cached, c
     return timer.run(words)
   }
   await run('  one file changed, last step only', change, changed, few)
+}
+
+/** Without the start of a process. */
+async function inside(few, context) {
+  writeFileSync(path.join(context, 'Dockerfile'), dockerfile(number++))
+  const samples = await interleave(
+    { ours: () => timed(() => Image.build({ context, network: 'none', tag: 'out' })) },
+    { rounds: few * 2, warmup: 3 },
+  )
+  figure('fully cached, Image.build in a process that runs', median(samples.ours), 'ms')
 }
 
 async function parallel(few) {
