@@ -1,10 +1,27 @@
 /** The store on disk, looked at as a whole. */
+import { namedImages } from './image/list.js'
+import { imageRoots } from './runtime/image/roots.js'
 import { verifySnapshots } from './snapshot/verify.js'
-import { Store } from './store/store.js'
+import { type Amount, type ContentUsage, Store } from './store/store.js'
 import type { StoreReport } from './store/verify.js'
 
 export interface VerifyStoreOptions {
   signal?: AbortSignal
+}
+
+/** What images take on the disk. Layers that several images have are counted once. */
+export interface StoreUsage extends ContentUsage {
+  /** Images, with and without names. */
+  images: number
+  /** Unpacked layers, for users as this one. */
+  layers: Amount
+}
+
+/** Nothing is read but sizes. What Image.prune() would remove is in it. */
+export async function storeUsage(): Promise<StoreUsage> {
+  const { store, snapshots } = await imageRoots()
+  const images = await namedImages(store)
+  return { images: images.length, ...(await store.usage()), layers: await snapshots.usage() }
 }
 
 /**

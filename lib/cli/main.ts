@@ -21,6 +21,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   history: async () => (await import('./inspect.js')).historyCommand,
   inspect: async () => (await import('./inspect.js')).inspectCommand,
   prune: async () => (await import('./images.js')).pruneCommand,
+  df: async () => (await import('./df.js')).dfCommand,
   login: async () => (await import('./login.js')).loginCommand,
   logout: async () => (await import('./login.js')).logoutCommand,
   ps: async () => (await import('./ps.js')).psCommand,

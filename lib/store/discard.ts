@@ -17,7 +17,8 @@ export async function discardDamaged(layout: Layout, blobs: Blobs, digest: strin
       await rm(layout.blob(digest))
       return true
     } finally {
-      lock.release()
+      // An empty file would stay, as if a download had been interrupted.
+      await lock.remove()
     }
   } catch (error) {
     throw storeError(error, `${digest} cannot be looked at`)

@@ -2,7 +2,8 @@
  * The store: content by digest, names of images, leases, and the collection of what nobody needs. Any number of
  * processes may use one at the same time.
  */
-import type { FileHandle } from 'node:fs/promises'
+import { type FileHandle, readdir, stat } from 'node:fs/promises'
+import path from 'node:path'
 import type { Descriptor } from '../spec/descriptor.js'
 import { roots } from '../util/roots.js'
 import { type BlobStat, Blobs } from './blobs.js'
@@ -27,9 +28,17 @@ export interface IngestOptions {
   repair?: boolean
 }
 
-/** Bytes on disk. */
-export interface StoreUsage {
-  blobs: { count: number; bytes: number }
+export interface Amount {
+  count: number
+  bytes: number
+}
+
+/** What lies on the disk. */
+export interface ContentUsage {
+  /** Manifests, configurations, and layers as they came. */
+  blobs: Amount
+  /** Under way, or interrupted. */
+  downloads: Amount
 }
 
 export class Store {
@@ -138,10 +147,18 @@ export class Store {
     }
   }
 
-  async usage(): Promise<StoreUsage> {
+  async usage(): Promise<ContentUsage> {
     let bytes = 0
     const digests = await this.#blobs.list()
     for (const digest of digests) bytes += (await this.stat(digest))?.size ?? 0
-    return { blobs: { count: digests.length, bytes } }
+    const downloads = { count: 0, bytes: 0 }
+    for (const name of await readdir(this.#layout.ingest).catch((): string[] => [])) {
+      // One may end meanwhile.
+      const status = await stat(path.join(this.#layout.ingest, name)).catch(() => undefined)
+      if (!status) continue
+      downloads.count++
+      downloads.bytes += status.size
+    }
+    return { blobs: { count: digests.length, bytes }, downloads }
   }
 }

@@ -1,7 +1,7 @@
 /** Images in the store: names, lists, removal, what containers of them get, and images of containers. */
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { type CaissonError, Container, Image, run, verifyStore, Wait } from '../../../lib/index.js'
+import { type CaissonError, Container, Image, run, storeUsage, verifyStore, Wait } from '../../../lib/index.js'
 import { imageRoots } from '../../../lib/runtime/image/roots.js'
 import { busyboxImage, folder, noBusybox, tar } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
@@ -181,6 +181,13 @@ describe('an image in the store', () => {
     expect(image.layers).toHaveLength(2)
     expect((await run(image, ['ls', '/etc'])).stdout).not.toContain('group')
     expect((await run(image, ['cat', '/new/file'])).stdout).toBe('new')
+    const { images, blobs, downloads } = await storeUsage()
+    const manifest = (await (await imageRoots()).store.stat(image.digest as string))?.size as number
+    expect({ images, blobs, downloads }).toEqual({
+      images: 1,
+      blobs: { count: 4, bytes: (image.size as number) + manifest },
+      downloads: { count: 0, bytes: 0 },
+    })
   })
 
   withBusybox('pull: never takes what is here and nothing else', async () => {

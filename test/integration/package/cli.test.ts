@@ -43,6 +43,7 @@ describe('caisson', () => {
     'ps',
     'network',
     'volume',
+    'df',
     'login',
     'logout',
     'doctor',
@@ -214,6 +215,14 @@ describe('images', () => {
     })
     expect(here('rmi', '-f', 'nobody').status).toBe(0)
     expect(here('load', '-q', '-i', file).stdout).toBe('box:1\n')
+    const { images, blobs, downloads, volumes } = JSON.parse(here('df', '--json').stdout)
+    expect({ images, downloads, volumes }).toEqual({
+      images: 1,
+      downloads: { count: 0, bytes: 0 },
+      volumes: { count: 0, bytes: 0 },
+    })
+    expect([blobs.count >= 3, blobs.bytes > 0]).toEqual([true, true])
+    expect(here('df').stdout).toMatch(/^TYPE +TOTAL +SIZE\nImages, as they came +1 +\S+B\n/)
     expect(here('prune', '-f').stdout).toBe('Total reclaimed space: 0B\n')
     expect(here('prune', '-a', '--build-cache').stdout).toMatch(/^box:1\nteam\/box:2\nTotal reclaimed space: /)
   })
