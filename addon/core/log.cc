@@ -64,8 +64,13 @@ void Log::flush() {
       written_ = 0;
     }
   }
-  // One write a batch: a reader never sees half a record but at the very end, and waits for the rest there.
-  if (file_ && write(file_.get(), pending_.data(), pending_.size()) > 0) written_ += pending_.size();
+  // One write a batch: a reader never sees half a record but at the very end, and waits for the rest there. On a full disk
+  // none comes: then it is taken away, or the program's words that follow would be taken for a record's head.
+  ssize_t n = file_ ? write(file_.get(), pending_.data(), pending_.size()) : -1;
+  if (n == static_cast<ssize_t>(pending_.size()))
+    written_ += pending_.size();
+  else if (n > 0)
+    (void)!ftruncate(file_.get(), static_cast<off_t>(written_));
   pending_.clear();
 }
 

@@ -1,7 +1,11 @@
 // The pieces alone: hashes against known values and against each other, decoders against the libraries of others.
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <random>
 
@@ -11,6 +15,8 @@
 #include "core/hash/hasher.h"
 #include "core/hash/sha256.h"
 #include "core/hash/xxhash64.h"
+#include "core/log.h"
+#include "core/sys.h"
 #include "core/tar/reader.h"
 #include "core/tar/writer.h"
 #include "test/bytes.h"
@@ -109,11 +115,42 @@ void archives() {
   CHECK(!fault);
 }
 
+// A program fills the disk, and then makes room again: its words must not be taken for the head of a record.
+void logs_on_a_full_disk() {
+  char directory[] = "/tmp/caisson-pieces-XXXXXX";
+  if (!mkdtemp(directory)) return CHECK(!"mkdtemp");
+  const std::string path = std::string(directory) + "/log", line = std::string(99, 'x') + "\n";
+  rlimit before;
+  getrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, SIG_IGN);
+  Log log(path, 1 << 20);
+  CHECK(log.open());
+  // Two records and a half.
+  const rlimit full = {(sizeof(LogRecord) + line.size()) * 5 / 2, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &full);
+  for (int i = 0; i < 4; i++) log.add(0, line.data(), line.size());
+  setrlimit(RLIMIT_FSIZE, &before);
+  log.add(1, line.data(), line.size());
+  const std::string written = sys::read_file(path, 1 << 20);
+  size_t at = 0;
+  int records = 0;
+  for (; at + sizeof(LogRecord) <= written.size(); records++) {
+    LogRecord record;
+    memcpy(&record, written.data() + at, sizeof record);
+    CHECK(record.length == line.size() && record.stream == (records < 2 ? 1 : 2));
+    at += sizeof record + line.size();
+  }
+  CHECK(records == 3 && at == written.size());
+  unlink(path.c_str());
+  rmdir(directory);
+}
+
 }  // namespace
 
 int main() {
   hashes();
   decoders();
   archives();
+  logs_on_a_full_disk();
   return check::result();
 }
