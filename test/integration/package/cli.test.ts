@@ -141,7 +141,7 @@ describe('networks, volumes and containers', () => {
   test('containers of other processes are listed', async () => {
     const program = `const { Container, Image } = require(${JSON.stringify(path.resolve('dist/index.cjs'))})
       Image.host().then(async (image) => {
-        const options = { name: 'one', labels: { a: 'b' }, network: 'none', command: ['sleep', '60'] }
+        const options = { name: 'one', labels: { a: 'b' }, storage: 'memory', command: ['sleep', '60'] }
         await (await Container.create(image, options)).start()
       })`
     const env = { ...process.env, CAISSON_ROOT: root, NODE_DEBUG: '' }
