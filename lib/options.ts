@@ -159,7 +159,9 @@ export interface ContainerOptions {
   egress?: EgressOption
   pull?: 'missing' | 'always' | 'never'
   platform?: string
+  /** Of a kept container: of what `run()` starts nobody asks for its health. */
   healthcheck?: HealthcheckOptions | false
+  /** Of a kept container: `run()` ends with its program, and takes 'no' alone. */
   restart?: RestartPolicy
   /** Of a kept container: its program waits for input that never comes, instead of finding its end at once. */
   stdinOpen?: boolean

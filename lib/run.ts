@@ -37,6 +37,11 @@ async function launch(
   const options = withTerminalSize(given, request)
   if (command !== undefined && !Array.isArray(command)) throw invalidArgument('command', command, 'an array of strings')
   checkContainerOptions(options)
+  if (options.restart !== undefined && options.restart !== 'no')
+    throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'restart: run() ends with its program', {
+      stage: 'options',
+      hint: 'Container.create() makes what is started again.',
+    })
   const holder = await owner()
   checkTier(holder.isolation, options.security?.require)
   const root = await (await Image.resolve(image, options)).rootfs(options.signal)

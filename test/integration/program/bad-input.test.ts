@@ -56,6 +56,11 @@ describe('bad input is a coded error or the right result', () => {
     expect(await run(image, ['true', long.slice(1)])).toMatchObject({ exitCode: 0 })
   })
 
+  test('what ends with its program is not started again', async () => {
+    await fails(run(image, ['false'], { restart: 'always' }), 'ERR_CAISSON_INVALID_ARGUMENT')
+    expect(await run(image, ['false'], { restart: 'no' })).toMatchObject({ exitCode: 1 })
+  })
+
   test('users are numbers where the files that name them are hidden', async () => {
     const security = { maskedPaths: ['/etc/passwd', '/etc/group'] }
     const show = ['sh', '-c', 'id -u; id -g; echo $HOME; wc -c < /etc/passwd']
