@@ -83,7 +83,7 @@ function sanitized(name, sanitize, load, long) {
     ...process.env,
     ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0:exitcode=66',
     UBSAN_OPTIONS: 'print_stacktrace=1',
-    TSAN_OPTIONS: `exitcode=66:suppressions=${path.join(root, 'addon/test/tsan.supp')}`,
+    TSAN_OPTIONS: 'exitcode=66',
   }
   return PROGRAMS.map((program) => ({
     name: `${name}: ${program}`,

@@ -27,9 +27,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr auto SETUP_LIMIT = milliseconds(60'000);
+constexpr milliseconds SETUP_LIMIT(60'000);
 // Of a program that is to run for a shorter time, in a container whose programs can stop it on its way in.
-constexpr auto ENTRY_LIMIT = milliseconds(5'000);
+constexpr milliseconds ENTRY_LIMIT(5'000);
 // Nor does who is stopped there keep a place that others wait for.
 constexpr auto GATE_LIMIT = milliseconds(100);
 constexpr auto REFILL_LATER = milliseconds(5);
@@ -249,7 +249,7 @@ void Process::attach() {
   auto now = Supervisor::Clock::now();
   auto limit = SETUP_LIMIT;
   if (options_.born_outside && options_.limits.wall_ms > 0)
-    limit = milliseconds(std::clamp(static_cast<int64_t>(options_.limits.wall_ms), ENTRY_LIMIT.count(), SETUP_LIMIT.count()));
+    limit = std::clamp(milliseconds(static_cast<int64_t>(options_.limits.wall_ms)), ENTRY_LIMIT, SETUP_LIMIT);
   timers_.push_back(Supervisor::shared().at(now + GATE_LIMIT, [this] { leave_gate(); }));
   timers_.push_back(Supervisor::shared().at(now + limit, [this] {
     if (!started_ && !parked_) kill_now(Cause::Stopped);

@@ -100,11 +100,11 @@ void fail(Child* child, const char* name) {
   _exit(125);
 }
 
-// Runs between clone and exec in the memory of the suspended parent thread: system calls only. The descriptor table is
-// a copy of our own, so it may be rearranged.
+// Runs between clone and exec in the memory of the suspended parent thread: system calls only, and none of a sanitizer's
+// own, which would take the descriptor table for ours. That is a copy, so it may be rearranged.
 [[noreturn]] __attribute__((noinline)) void become_init(Child* child) {
   // Signals stay blocked until the exec, which resets their handlers (as CLONE_CLEAR_SIGHAND does).
-  if (child->procs >= 0 && write(child->procs, "0", 1) < 0) fail(child, "write");
+  if (child->procs >= 0 && syscall(SYS_write, child->procs, "0", 1) < 0) fail(child, "write");
   // Out of the way of the targets 0..count-1, wherever a source lies among them.
   int moved[SPAWN_FDS_MAX];
   for (int i = 0; i < child->count; i++) {
@@ -116,7 +116,7 @@ void fail(Child* child, const char* name) {
   int init = child->init;
   if (init < child->count && (init = fcntl(init, F_DUPFD_CLOEXEC, SPAWN_FDS_MAX)) < 0) fail(child, "fcntl");
   for (int i = 0; i < child->count; i++)
-    if (dup3(moved[i], i, 0) < 0) fail(child, "dup3");
+    if (syscall(SYS_dup3, moved[i], i, 0) < 0) fail(child, "dup3");
   // Whatever else is open, by whomever and with whatever flags, ends with the exec (CVE-2024-21626).
   if (syscall(SYS_close_range, child->count, ~0U, CLOSE_RANGE_CLOEXEC) < 0) fail(child, "close_range");
   syscall(SYS_execveat, init, "", child->arguments, child->environment, AT_EMPTY_PATH);

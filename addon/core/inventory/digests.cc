@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
+#include <unordered_map>
 
 #include "core/bytes.h"
 #include "core/fault.h"
@@ -188,11 +190,14 @@ void DigestBook::load() {
     memcpy(record.digest.data(), at + IDENTITY, record.digest.size());
     known_.push_back(record);
   }
-  if (!std::ranges::is_sorted(known_, {}, &Record::identity)) known_.clear();
+  // Not std::ranges: the C++ library of musl's builds has no algorithms of it yet.
+  if (!std::is_sorted(known_.begin(), known_.end(), [](const auto& a, const auto& b) { return a.identity < b.identity; }))
+    known_.clear();
 }
 
 const Sha256::Digest* DigestBook::find(const FileIdentity& identity) const {
-  const auto known = std::ranges::lower_bound(known_, identity, {}, &Record::identity);
+  const auto known = std::lower_bound(known_.begin(), known_.end(), identity,
+                                      [](const Record& each, const FileIdentity& wanted) { return each.identity < wanted; });
   if (known != known_.end() && known->identity == identity) return &known->digest;
   const auto added = added_.find(identity);
   return added == added_.end() ? nullptr : &added->second;
