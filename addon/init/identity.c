@@ -93,6 +93,8 @@ int op_bounding(struct context *c, const struct operation *op) {
 }
 
 int op_credentials(struct context *c, const struct operation *op) {
+  /* For the kernel it stands for "as it is", which is root. */
+  if (c->uid == ~0u || c->gid == ~0u) return (int)tried(c, "setresuid", "4294967295", -E_RANGE);
   long r = c->uid ? tried(c, "prctl", "PR_SET_KEEPCAPS", SYS(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0)) : 0;
   if (r >= 0 && !c->no_groups) {
     r = tried(c, "setgroups", "", SYS(setgroups, c->groups, c->group));

@@ -79,6 +79,7 @@ enum {
   E_INVAL = 22,
   E_FBIG = 27,
   E_ROFS = 30,
+  E_RANGE = 34,
   E_NAMETOOLONG = 36,
   E_NOSYS = 38,
   E_LOOP = 40,

@@ -15,6 +15,19 @@ struct reader {
   char buffer[4096];
 };
 
+/*
+ * An id: whatever is written as a number is one, with a sign too. One that no user can have is an error, and never looked
+ * for as a name, which a line of the image may have. NOT_AN_ID: it is a name.
+ */
+enum { NOT_AN_ID = -1 };
+static i64 id_of(struct context *c, const char *what, const char *text) {
+  const char *digits = text + (*text == '-' || *text == '+'), *at = digits;
+  while (*at >= '0' && *at <= '9') at++;
+  if (*at || at == digits) return NOT_AN_ID;
+  i64 id = text_parse(text, ID_LIMIT);
+  return id < 0 ? tried(c, what, text, -E_RANGE) : id;
+}
+
 /* Next byte, or -1 at the end, or another negative errno. */
 static int next(struct reader *r) {
   if (r->at == r->filled) {
@@ -155,8 +168,9 @@ static int scan_groups(struct context *c, const char *name, i64 wanted, const ch
 
 int users_add_group(struct context *c, const char *name) {
   u32 gid;
-  i64 number = text_parse(name, ID_LIMIT);
+  i64 number = id_of(c, "group", name);
   if (number >= 0) return add_group(c, (u32)number);
+  if (number != NOT_AN_ID) return (int)number;
   int r = scan_groups(c, name, -1, NULL, &gid);
   if (r < 0) return r;
   if (r == 0) return (int)tried(c, "group", name, -E_NOENT);
@@ -180,7 +194,8 @@ int users_lookup(struct context *c, const char *spec, u32 uid, u32 gid) {
   c->groups = 0;
   text_copy(c->home, sizeof c->home, "/");
 
-  i64 number = *name ? text_parse(name, ID_LIMIT) : (i64)uid;
+  i64 number = *name ? id_of(c, "user", name) : (i64)uid;
+  if (number < 0 && number != NOT_AN_ID) return (int)number;
   int r = find_user(c, number < 0 ? name : NULL, number, &found);
   if (r < 0) return r;
   if (r) {
@@ -194,7 +209,8 @@ int users_lookup(struct context *c, const char *spec, u32 uid, u32 gid) {
   }
 
   if (group && *group) {
-    i64 group_number = text_parse(group, ID_LIMIT);
+    i64 group_number = id_of(c, "group", group);
+    if (group_number < 0 && group_number != NOT_AN_ID) return (int)group_number;
     u32 group_found;
     int g = scan_groups(c, group_number < 0 ? group : NULL, group_number, NULL, &group_found);
     if (g < 0) return g;

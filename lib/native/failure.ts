@@ -233,7 +233,9 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
             code: 'ERR_CAISSON_USER_NOT_FOUND',
             hint: `Add ${path} to the image's /etc/passwd or /etc/group, or give a number.`,
           }
-        : { code: 'ERR_CAISSON_PERMISSION', hint: 'The id may not be mapped in this user namespace.' },
+        : errno === ERANGE
+          ? { code: 'ERR_CAISSON_INVALID_ARGUMENT', hint: `${path} is no id: those go from 0 to 2147483647.` }
+          : { code: 'ERR_CAISSON_PERMISSION', hint: 'The id may not be mapped in this user namespace.' },
   ],
   [
     /^mounts|^image|^writable layer/,

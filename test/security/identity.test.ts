@@ -154,6 +154,20 @@ describe.each(WAYS)('a program that %s starts', (_name, way) => {
     ] as const)
       expect((await look({ user, files })).get('ids')).toBe(ids)
   })
+
+  test('is nobody by a number that no user can have, whatever a line has for a name', async () => {
+    const numbers = ['2147483648', '4294967295', '9223372036854775808', '-42', '+0']
+    const files = {
+      '/etc/passwd': numbers.map((number) => `${number}:x:0:0::/:/bin/sh\n`).join(''),
+      '/etc/group': numbers.map((number) => `${number}:x:0:\n`).join(''),
+    }
+    const refused = { code: 'ERR_CAISSON_INVALID_ARGUMENT' }
+    for (const number of numbers) {
+      await expect(look({ user: number, files })).rejects.toMatchObject(refused)
+      await expect(look({ user: `1:${number}`, files })).rejects.toMatchObject(refused)
+      await expect(look({ user: '1', groups: [number], files })).rejects.toMatchObject(refused)
+    }
+  })
 })
 
 describe('the same look', () => {
