@@ -5,10 +5,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <map>
 #include <memory>
 #include <string_view>
+#include <vector>
 
+#include "core/fd.h"
 #include "core/sys.h"
 
 namespace caisson {
@@ -30,22 +35,45 @@ void walk(const std::string& path, int depth, const Visit& visit) {
   visit(path);
 }
 
-// Where the kernel has no cgroup.kill: read the members and kill them, once. False when there was none.
-bool kill_members(const std::string& path) {
+// Descriptors that are held at a time.
+constexpr size_t BATCH = 64;
+
+std::vector<pid_t> members(const std::string& path) {
   std::string pids;
   walk(path, 0, [&](const std::string& directory) { pids += sys::read_file(directory + "/cgroup.procs"); });
+  std::vector<pid_t> found;
   const char* at = pids.data();
   const char* end = at + pids.size();
-  bool any = false;
   while (at < end) {
     pid_t pid = 0;
     auto [next, error] = std::from_chars(at, end, pid);
-    if (error != std::errc() || pid <= 0) break;
-    kill(pid, SIGKILL);
-    any = true;
+    if (error != std::errc()) break;
+    // 0: of a pid namespace that is none of ours.
+    if (pid > 0) found.push_back(pid);
     at = next + 1;
   }
-  return any;
+  return found;
+}
+
+// Where the kernel has no cgroup.kill: read the members and kill them, once. False when there was none. A number may by
+// now be somebody else's, as programs that fork fast use them up: whom a descriptor was opened for is killed when the list,
+// read after that, still has the number.
+bool kill_members(const std::string& path) {
+  std::vector<pid_t> listed = members(path);
+  for (size_t at = 0; at < listed.size(); at += BATCH) {
+    std::map<pid_t, Fd> held;
+    for (size_t i = at; i < std::min(at + BATCH, listed.size()); i++) {
+      Fd pidfd(sys::pidfd_open(listed[i]));
+      if (pidfd)
+        held.emplace(listed[i], std::move(pidfd));
+      else if (errno == EMFILE || errno == ENFILE)
+        kill(listed[i], SIGKILL);  // better by its number than not at all
+    }
+    if (held.empty()) continue;
+    for (pid_t pid : members(path))
+      if (auto found = held.find(pid); found != held.end()) sys::pidfd_send_signal(found->second.get(), SIGKILL);
+  }
+  return !listed.empty();
 }
 
 // Frozen first, so that a fork bomb cannot outrun the list; a frozen task of cgroup v1 ignores SIGKILL until it is

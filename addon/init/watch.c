@@ -31,21 +31,64 @@ static void write_file(int directory, const char *name, const char *text) {
   SYS(close, fd);
 }
 
-/* Kills the members that cgroup.procs lists. Without cgroup.kill (v1, or before Linux 5.14) only this is left. */
-static void kill_members(int directory) {
+enum { SIGNAL_KILL = 9, BATCH = 64 };
+
+/* A list of process ids, while it is read. */
+struct members {
+  long fd, at, filled;
   char buffer[4096];
-  long fd = SYS(openat, directory, "cgroup.procs", O_RDONLY | O_CLOEXEC), n;
-  if (fd < 0) return;
+};
+
+static int members_open(struct members *list, int directory) {
+  list->at = list->filled = 0;
+  list->fd = SYS(openat, directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+  return list->fd >= 0;
+}
+
+/* The next one; 0 at the end. */
+static i64 members_next(struct members *list) {
   i64 pid = 0;
-  while ((n = SYS(read, fd, buffer, sizeof buffer)) > 0)
-    for (long i = 0; i < n; i++)
-      if (buffer[i] >= '0' && buffer[i] <= '9')
-        pid = pid * 10 + (buffer[i] - '0');
-      else if (pid > 0) {
-        SYS(kill, pid, 9);
-        pid = 0;
-      }
-  SYS(close, fd);
+  for (;;) {
+    if (list->at == list->filled) {
+      list->at = list->filled = 0;
+      long n = SYS(read, list->fd, list->buffer, sizeof list->buffer);
+      if (n <= 0) return pid;
+      list->filled = n;
+    }
+    char digit = list->buffer[list->at++];
+    if (digit >= '0' && digit <= '9')
+      pid = pid * 10 + (digit - '0');
+    else if (pid > 0)
+      return pid;
+  }
+}
+
+/*
+ * Kills the members that cgroup.procs lists. Without cgroup.kill (v1, or before Linux 5.14) only this is left. A number
+ * may be somebody else's by now: whom a descriptor was opened for is killed when the list, read after that, still has it.
+ */
+static void kill_members(int directory) {
+  struct members list, again;
+  i64 number[BATCH], pid;
+  int held[BATCH];
+  u32 count;
+  if (!members_open(&list, directory)) return;
+  do {
+    for (count = 0; count < BATCH && (pid = members_next(&list)) > 0;) {
+      long fd = SYS(pidfd_open, pid, 0);
+      if (fd < 0) continue;
+      number[count] = pid;
+      held[count++] = (int)fd;
+    }
+    if (count && members_open(&again, directory)) {
+      while ((pid = members_next(&again)) > 0)
+        for (u32 i = 0; i < count; i++)
+          if (number[i] == pid) SYS(pidfd_send_signal, held[i], SIGNAL_KILL, NULL, 0);
+      SYS(close, again.fd);
+    }
+    for (u32 i = 0; i < count; i++) SYS(close, held[i]);
+  } while (count == BATCH);
+  SYS(close, list.fd);
 }
 
 /* Calls itself for every subdirectory, then removes `directory` by name from `above`. 0 when it is gone. */
@@ -77,7 +120,7 @@ static void pause_ms(i64 milliseconds) {
   SYS(nanosleep, &time, NULL);
 }
 
-enum { GUARDED_MAX = 65536, SIGNAL_KILL = 9 };
+enum { GUARDED_MAX = 65536 };
 
 struct guarded {
   u32 count;
@@ -144,7 +187,10 @@ _Noreturn void watch(void) {
     if (poll[1].revents && !take(&c, all)) poll[1].fd = -1;
   }
   while (poll[1].fd >= 0 && poll_now(poll + 1, 1) > 0 && take(&c, all)) continue;
-  for (u32 i = 0; i < all->count; i++) SYS(pidfd_send_signal, all->poll[i].fd, SIGNAL_KILL, NULL, 0);
+  for (u32 i = 0; i < all->count; i++) {
+    SYS(pidfd_send_signal, all->poll[i].fd, SIGNAL_KILL, NULL, 0);
+    SYS(close, all->poll[i].fd);
+  }
 
   int left = 1;
   for (int attempt = 0; left && attempt < ATTEMPTS; attempt++) {

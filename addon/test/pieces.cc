@@ -1,6 +1,9 @@
 // The pieces alone: hashes against known values and against each other, decoders against the libraries of others.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -9,8 +12,10 @@
 #include <cstring>
 #include <random>
 
+#include "core/cgroup.h"
 #include "core/compress/decode.h"
 #include "core/fault.h"
+#include "core/fd.h"
 #include "core/hash/crc32.h"
 #include "core/hash/hasher.h"
 #include "core/hash/sha256.h"
@@ -145,6 +150,36 @@ void logs_on_a_full_disk() {
   rmdir(directory);
 }
 
+// A list of a cgroup that has the number of a process once, and not any more when it is read again: as where that ended,
+// and the number is another's by now.
+void only_members_are_killed() {
+  char directory[] = "/tmp/caisson-pieces-XXXXXX";
+  if (!mkdtemp(directory)) return CHECK(!"mkdtemp");
+  const std::string list = std::string(directory) + "/cgroup.procs";
+  CgroupPaths group;
+  group.legacy = {directory};
+  pid_t child = fork();
+  if (child == 0)
+    for (;;) pause();
+  const std::string line = std::to_string(child) + "\n";
+  CHECK(mkfifo(list.c_str(), 0600) == 0);
+  {
+    Fd fifo(open(list.c_str(), O_RDWR | O_CLOEXEC));
+    CHECK(write(fifo.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size()));
+    CHECK(cgroup_kill(group));
+  }
+  usleep(20'000);
+  int status = 0;
+  CHECK(waitpid(child, &status, WNOHANG) == 0);
+  unlink(list.c_str());
+  Fd file(open(list.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  CHECK(write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size()));
+  CHECK(cgroup_kill(group));
+  CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  unlink(list.c_str());
+  rmdir(directory);
+}
+
 }  // namespace
 
 int main() {
@@ -152,5 +187,6 @@ int main() {
   decoders();
   archives();
   logs_on_a_full_disk();
+  only_members_are_killed();
   return check::result();
 }
