@@ -61,6 +61,8 @@ void Process::read_control() {
         listener_->synchronising(pid_);
         break;
       case MESSAGE_READY:
+        // Nobody waits for what has a bound of its own; it must not get rid of that.
+        if (options_.born_outside && options_.limits.wall_ms > 0) break;
         parked_ = true;
         leave_gate();
         listener_->ready();

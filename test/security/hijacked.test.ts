@@ -94,6 +94,43 @@ testIf(!isRoot && 'what enters an ordinary user’s container is out of reach fo
   },
 )
 
+/** MESSAGE_READY of addon/init/plan.h: that it waits for a plan, as those do that nobody hurries; then it is stopped. */
+const FORGE_READY = `
+import socket, struct
+def forge(pid, pidfd):
+    fd = call("pidfd_getfd", pidfd, 3, 0)
+    os.close(pidfd)
+    if fd < 0: return False
+    with socket.socket(fileno=fd) as control:
+        try: control.sendmsg([struct.pack("=IiII24s216s", 6, 0, 0, 0, b"", b"")])
+        except OSError: return False
+    call("kill", pid, 19)
+    print("told")
+    return True
+lie_in_wait(lambda pid: call("pidfd_open", pid, 0), forge)`
+
+testIf(!isRoot && 'what enters an ordinary user’s container is out of reach for those in it')(
+  'who says for one that enters that it waits does not rid it of its time',
+  async () => {
+    await using container = await started(TRACING)
+    const guest = container.exec(python(LIE_IN_WAIT + FORGE_READY))
+    await begun(guest)
+    let over = false
+    void guest.then(() => {
+      over = true
+    })
+    const entries: Array<Promise<unknown>> = []
+    for (let i = 0; i < 2000 && !over; i++) {
+      const entry = container.exec(['true'], { timeout: 100 }).catch((error) => error)
+      entries.push(entry)
+      await Promise.race([entry, sleep(200)])
+    }
+    expect((await guest).stdout).toContain('told')
+    expect(await Promise.race([Promise.all(entries), sleep(20_000, 'stopped')])).not.toBe('stopped')
+  },
+  120_000,
+)
+
 /** Makes PID 1 execute /taken, by writing the call into its registers (ptrace(2)). */
 const TAKE_PID_1 = `
 import struct, time
