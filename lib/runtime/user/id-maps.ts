@@ -30,23 +30,27 @@ export interface DefaultMaps extends IdMapPair {
 }
 
 /**
- * Root: one range of 65536 ids, granted in /etc/subuid or from 100000 on. Anybody else: itself as root, and what the
+ * Root: one range of 65536 ids, granted in /etc/subuid or, from 100000 on, to nobody. Anybody else: itself as root, and what the
  * files grant from id 1 on, as far as somebody may map it: newuidmap, or we ourselves.
  */
 export function defaultIdMaps(): DefaultMaps {
   const user = account()
   const subuids = readSubIds('/etc/subuid')
   if (privileged()) {
-    const range = (grants: readonly Grant[]) => [
-      {
-        containerID: 0,
-        hostID: grantsOf(grants, user).find(({ count }) => count >= RANGE)?.first ?? FIRST,
-        size: RANGE,
-      },
-    ]
-    return { uidMap: range(subuids), gidMap: range(readSubIds('/etc/subgid')) }
+    return { uidMap: rangeOfRoot(user, subuids), gidMap: rangeOfRoot(user, readSubIds('/etc/subgid')) }
   }
   return ordinaryIdMaps(user, subuids, readSubIds('/etc/subgid'), cannotMap(user))
+}
+
+/** A range that is granted, or the first that nobody else is: whose ids they are may end the processes of a container. */
+export function rangeOfRoot(user: User, grants: readonly Grant[]): IdMapping[] {
+  let first = grantsOf(grants, user).find(({ count }) => count >= RANGE)?.first
+  if (first === undefined) {
+    first = FIRST
+    for (const other of [...grants].sort((a, b) => a.first - b.first))
+      if (other.first < first + RANGE && first < other.first + other.count) first = other.first + other.count
+  }
+  return [{ containerID: 0, hostID: first, size: RANGE }]
 }
 
 /** `refusal`: why nobody may map more than the user itself. */
@@ -141,7 +145,10 @@ export function checkIdMap(map: unknown, option: string): IdMapping[] {
   if (!Array.isArray(map) || map.length === 0 || map.length > LINES_MAX) throw invalidArgument(option, map, wanted)
   const id = (value: unknown) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < ID_MAX
   for (const { containerID, hostID, size } of map as IdMapping[])
-    if (!id(containerID) || !id(hostID) || !id(size) || size < 1 || Math.max(containerID, hostID) + size > ID_MAX)
+    if (
+      !(id(containerID) && id(hostID) && Number.isInteger(size) && size >= 1) ||
+      Math.max(containerID, hostID) + size > ID_MAX
+    )
       throw invalidArgument(option, { containerID, hostID, size }, wanted)
   for (const side of ['containerID', 'hostID'] as const) {
     const sorted = [...(map as IdMapping[])].sort((a, b) => a[side] - b[side])

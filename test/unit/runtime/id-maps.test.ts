@@ -1,5 +1,12 @@
 import fc from 'fast-check'
-import { checkIdMap, hostId, idMapText, ordinaryIdMaps, parseIdMap } from '../../../lib/runtime/user/id-maps.js'
+import {
+  checkIdMap,
+  hostId,
+  idMapText,
+  ordinaryIdMaps,
+  parseIdMap,
+  rangeOfRoot,
+} from '../../../lib/runtime/user/id-maps.js'
 import { grantsOf, ownGrants, parseSubIds } from '../../../lib/runtime/user/sub-ids.js'
 
 describe('/etc/subuid', () => {
@@ -85,6 +92,19 @@ describe('/etc/subuid', () => {
     const grants = parseSubIds('ada:165536:65536\n1000:300000:10\nbob:1:1\nada:9:0\n')
     expect(grantsOf(grants, { username: 'ada', uid: 1000 }).map(({ first }) => first)).toEqual([165536, 300000])
     expect(grantsOf(grants, { username: 'eve', uid: 7 })).toEqual([])
+  })
+})
+
+describe('the range of root’s containers', () => {
+  const root = { username: 'root', uid: 0 }
+  test.each([
+    ['nothing', '', 100000],
+    ['a range of its own', 'ada:100000:65536\nroot:500000:65536', 500000],
+    ['ranges of others, who could otherwise end what runs there', 'bob:165536:65536\nada:100000:65536', 231072],
+    ['a part of one that another has', 'ada:120000:1', 120001],
+    ['ranges of others beside it', 'ada:99990:10\nbob:165536:10', 100000],
+  ])('with %s', (_, grants, hostID) => {
+    expect(rangeOfRoot(root, parseSubIds(grants))).toEqual([{ containerID: 0, hostID, size: 65536 }])
   })
 })
 
