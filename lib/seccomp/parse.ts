@@ -4,6 +4,7 @@
  * fields that nobody defines are passed over.
  */
 import { CaissonError, invalidArgument } from '../errors.js'
+import { lookalike } from '../spec/json.js'
 import {
   type Action,
   ALLOW,
@@ -50,6 +51,13 @@ const ARCHITECTURES = new Set(
 const FLAGS = new Set(['TSYNC', 'LOG', 'SPEC_ALLOW'].map((name) => `SECCOMP_FILTER_FLAG_${name}`))
 
 type Fields = Readonly<Record<string, unknown>>
+
+/** Go's programs take a name in other letters for the same: here a rule or its conditions would be passed over. */
+const NAMES = [
+  ...['defaultAction', 'defaultErrnoRet', 'archMap', 'architectures', 'flags', 'syscalls'],
+  ...['name', 'names', 'action', 'errnoRet', 'args', 'includes', 'excludes'],
+  ...['index', 'value', 'valueTwo', 'op', 'caps', 'arches', 'minKernel'],
+]
 
 /**
  * A profile in Docker's format, or in OCI's. `option` is the name of the value in errors.
@@ -168,6 +176,8 @@ function optional<T>(value: unknown, at: string, read: (value: unknown, at: stri
 
 function object(value: unknown, at: string): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidArgument(at, value, 'an object')
+  const [key, name] = lookalike(value, NAMES) ?? []
+  if (key !== undefined) throw invalidArgument(at, key, `a name that cannot be taken for ${name}`)
   return value as Fields
 }
 

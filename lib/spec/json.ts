@@ -95,8 +95,8 @@ function folded(name: string): string {
 }
 const foldedNames = new WeakMap<readonly string[], Map<string, string>>()
 
-/** Refuses keys that a decoder which does not look at case would take for one of `names`. */
-export function checkNames(object: Json, names: readonly string[], what: string): void {
+/** A key that a decoder which does not look at case would take for one of `names`, and that name. */
+export function lookalike(object: object, names: readonly string[]): [key: string, name: string] | undefined {
   let known = foldedNames.get(names)
   if (!known) {
     known = new Map(names.map((name) => [folded(name), name]))
@@ -104,7 +104,14 @@ export function checkNames(object: Json, names: readonly string[], what: string)
   }
   for (const key of Object.keys(object)) {
     const name = known.get(folded(key))
-    if (name !== undefined && name !== key)
-      throw documentError(what, `the key ${JSON.stringify(key.slice(0, 100))} could be taken for ${name}`)
+    if (name !== undefined && name !== key) return [key, name]
   }
+  return undefined
+}
+
+/** Refuses such keys. */
+export function checkNames(object: Json, names: readonly string[], what: string): void {
+  const [key, name] = lookalike(object, names) ?? []
+  if (key !== undefined)
+    throw documentError(what, `the key ${JSON.stringify(key.slice(0, 100))} could be taken for ${name}`)
 }

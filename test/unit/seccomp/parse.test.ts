@@ -165,3 +165,13 @@ describe('profiles', () => {
     },
   )
 })
+
+test.each([
+  ['a list of rules', { defaultAction: 'SCMP_ACT_ALLOW', Syscalls: [{ names: ['mount'], action: 'SCMP_ACT_ERRNO' }] }],
+  ['conditions', withRule({ Args: [{ index: 0, value: 1, op: 'SCMP_CMP_EQ' }] })],
+  ['what a rule is not there for', withRule({ excludeS: { caps: ['CAP_BPF'] } })],
+  ['the second value', withArgument({ valuetwo: 1 })],
+  ['capabilities', withRule({ includes: { Caps: ['CAP_BPF'] } })],
+])('%s in other letters, which Docker would take for it, is not passed over', (_, profile) => {
+  expect(() => parseDockerProfile(profile)).toThrow(expect.objectContaining({ code: INVALID }))
+})
