@@ -90,7 +90,7 @@ export async function takeVolumes(
 
 /** Content of images is not trusted: a place that cannot be a mount's is left out. */
 function declared(image: ImageRoot, options: ContainerOptions): Mount[] {
-  const taken = new Set((options.mounts ?? []).map(({ target }) => target))
+  const taken = new Set((options.mounts ?? []).map(({ target }, i) => insidePath(target, `mounts[${i}].target`)))
   return Object.keys(image.config.Volumes ?? {}).flatMap((target): Mount[] => {
     if (!target.startsWith('/') || target.split('/').includes('..') || target.includes('\0')) return []
     const plain = insidePath(target, 'VOLUME')

@@ -5,6 +5,7 @@
 import { addon } from '../../native/addon.js'
 import type { ContainerOptions } from '../../options.js'
 import type { SpecMount } from '../../spec/runtime.js'
+import { insidePath } from '../../util/paths.js'
 import { createNamespace, type NamespaceHandle } from '../process/namespaces.js'
 import { checkIdMap, type IdMapPair } from '../user/id-maps.js'
 
@@ -22,7 +23,7 @@ export function mapsOfOptions({ mounts = [] }: Pick<ContainerOptions, 'mounts'>)
   for (const [index, { type, target, idmap }] of mounts.entries()) {
     if (idmap === undefined || idmap === true || type !== 'bind') continue
     const option = `mounts[${index}].idmap`
-    maps.set(target, {
+    maps.set(insidePath(target, `mounts[${index}].target`), {
       uidMap: checkIdMap(idmap.uidMap, `${option}.uidMap`),
       gidMap: checkIdMap(idmap.gidMap, `${option}.gidMap`),
     })

@@ -42,6 +42,14 @@ asRoot('files show the mapped owners, and new ones get the owners on disk that m
   expect([made.uid, made.gid]).toEqual([5007, 5008])
 })
 
+asRoot('the place may be written in another way', async () => {
+  for (const target of ['/data/', '//data', '/./data']) {
+    const mounts = [bind(files(), { target })]
+    const { stdout } = await run(await Image.host(), ['stat', '-c', '%u', '/data/second'], { mounts })
+    expect(stdout).toBe('1\n')
+  }
+})
+
 asRoot('an id without a place on disk owns nothing there', async () => {
   const script = 'touch /data/x 2>&1 || stat -c "%u" /data/first'
   const { stdout } = await run(await Image.host(), ['sh', '-c', script], { mounts: [bind(files())], user: '200:200' })

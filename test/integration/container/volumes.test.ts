@@ -1,6 +1,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Container, Image, Network, run, Volume } from '../../../lib/index.js'
@@ -26,6 +36,21 @@ describe('volumes', () => {
   afterAll(async () => {
     for (const volume of await Volume.list()) if (volume.name.includes(`-${process.pid}`)) await volume.remove()
     rmSync(directory, { recursive: true, force: true })
+  })
+
+  test('that an image declares are not put over what the caller mounts there, however that is written', async () => {
+    const [source, root] = [path.join(directory, 'callers'), path.join(directory, 'declaring')]
+    mkdirSync(source)
+    writeFileSync(path.join(source, 'mine'), 'x')
+    mkdirSync(path.join(root, 'bin'), { recursive: true })
+    cpSync('/bin/busybox', path.join(root, 'bin/busybox'))
+    const declaring = await Image.fromRootfs(root, { Volumes: { '/srv/data': {} } } as never)
+    for (const target of ['/srv/data', '/srv/data/', '//srv/data']) {
+      const mounts = [{ type: 'bind' as const, source, target }]
+      await using container = await Container.create(declaring, { mounts, command: ['busybox', 'ls', '/srv/data'] })
+      await container.start()
+      expect((await container.wait()).stdout).toBe('mine\n')
+    }
   })
 
   test('keep what was written, for the next container and for several at once', async () => {
