@@ -31,6 +31,8 @@ export const LOG_LEAST = 16 * 1024
 
 const HEADER = 16
 const CHUNK = 64 * 1024
+/** Bytes of a record: a line is cut when it has 1 MiB, by what came last. More is none, whatever else wrote there. */
+const RECORD_MAX = 2 * 1024 * 1024
 /** Milliseconds between looks at a log that is followed. */
 const POLL = 20
 
@@ -46,6 +48,8 @@ export function checkLogOptions({ tail, since, ...options }: LogOptions): LogRan
   if (Number.isNaN(time)) throw invalidArgument('since', since, 'a time, or how long ago, as 10m')
   return { ...options, tail: tail === 'all' ? undefined : tail, since: time }
 }
+
+const NOTHING = { bytesRead: 0 }
 
 interface LogRange {
   tail?: number
@@ -101,6 +105,7 @@ class LogReader {
   #started = false
   #position = 0
   #rest: Buffer = Buffer.alloc(0)
+  #damaged = false
   /** Nothing more is there now. */
   dry = false
   caughtUp = false
@@ -117,11 +122,12 @@ class LogReader {
       return []
     }
     const buffer = Buffer.allocUnsafe(CHUNK)
-    const { bytesRead } = await this.#file.read(buffer, 0, CHUNK, this.#position)
+    const { bytesRead } = this.#damaged ? NOTHING : await this.#file.read(buffer, 0, CHUNK, this.#position)
     if (bytesRead === 0) {
       if (await this.#replaced()) {
         await this.close()
         this.#rest = Buffer.alloc(0)
+        this.#damaged = false
       } else this.dry = true
       return []
     }
@@ -155,6 +161,12 @@ class LogReader {
     let at = 0
     while (all.length - at >= HEADER) {
       const length = all.readUInt32LE(at)
+      if (length > RECORD_MAX) {
+        // Where the next one begins nobody can tell: of this file no more is read.
+        this.#damaged = true
+        this.#rest = Buffer.alloc(0)
+        return entries
+      }
       if (all.length - at < HEADER + length) break
       const stream = all[at + 4] === 1 ? 'stdout' : 'stderr'
       const time = new Date(Number(all.readBigUInt64LE(at + 8) / 1000n) / 1000)
