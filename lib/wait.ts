@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Container } from './container.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { aborted } from './util/abort.js'
-import { type Duration, parseDuration } from './util/units.js'
+import { type Duration, parseDuration, TIMER_MAX } from './util/units.js'
 
 export interface WaitOptions {
   /** Default 60 s. */
@@ -132,7 +132,7 @@ export async function waitFor(container: Container, wait: Wait, options: WaitOpt
   const { timeout, signal: caller } = { ...wait.options, ...options }
   const limit = parseDuration(timeout ?? TIMEOUT, 'timeout')
   const controller = new AbortController()
-  const timer = setTimeout(() => controller.abort(), limit)
+  const timer = setTimeout(() => controller.abort(), Math.min(limit, TIMER_MAX))
   const giveUp = () => controller.abort()
   caller?.addEventListener('abort', giveUp, { once: true })
   let last: unknown

@@ -24,6 +24,9 @@ export function parseSize(value: Size, option: string): number {
   return bytes
 }
 
+/** Milliseconds that a timer can count; one for longer rings at once. */
+export const TIMER_MAX = 2 ** 31 - 1
+
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/
 const PART = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g
 const MILLISECONDS: Record<string, number> = {

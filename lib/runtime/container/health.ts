@@ -2,7 +2,7 @@
 import { invalidArgument } from '../../errors.js'
 import type { HealthcheckOptions } from '../../options.js'
 import type { HealthConfig } from '../../spec/image.js'
-import { parseDuration } from '../../util/units.js'
+import { parseDuration, TIMER_MAX } from '../../util/units.js'
 
 export type Health = 'none' | 'starting' | 'healthy' | 'unhealthy'
 
@@ -29,7 +29,8 @@ export function healthPlan(
   if (options === undefined) {
     const command = commandOf(image?.Test ?? [])
     if (!image || !command) return undefined
-    const time = (value: number | undefined, otherwise: number) => (value ? value / NANOSECONDS : otherwise)
+    const time = (value: number | undefined, otherwise: number) =>
+      value ? Math.min(value / NANOSECONDS, TIMER_MAX) : otherwise
     return {
       command,
       interval: time(image.Interval, DEFAULTS.interval),
@@ -45,7 +46,9 @@ export function healthPlan(
   if (!Number.isInteger(retries) || retries < 1)
     throw invalidArgument('healthcheck.retries', retries, 'an integer from 1')
   const time = (name: 'interval' | 'timeout' | 'startPeriod' | 'startInterval') =>
-    options[name] === undefined ? DEFAULTS[name] : parseDuration(options[name], `healthcheck.${name}`)
+    options[name] === undefined
+      ? DEFAULTS[name]
+      : Math.min(parseDuration(options[name], `healthcheck.${name}`), TIMER_MAX)
   return {
     command,
     interval: time('interval'),

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { CaissonError } from '../../errors.js'
 import type { RuntimeSpec, SpecHook } from '../../spec/runtime.js'
+import { TIMER_MAX } from '../../util/units.js'
 
 export type HookStatus = 'creating' | 'created' | 'running' | 'stopped'
 
@@ -74,7 +75,9 @@ function runHook(hook: SpecHook, name: string, state: string): Promise<void> {
     // How much of the state a hook reads is its own affair.
     child.stdin.on('error', () => undefined)
     child.stdin.end(state)
-    const late = hook.timeout ? setTimeout(() => child.kill('SIGKILL'), hook.timeout * 1000) : undefined
+    const late = hook.timeout
+      ? setTimeout(() => child.kill('SIGKILL'), Math.min(hook.timeout * 1000, TIMER_MAX))
+      : undefined
     const failed = (why: string) =>
       new CaissonError('ERR_CAISSON_HOOK', `${name} hook ${hook.path}: ${why}`, {
         stage: `hooks: ${name}`,

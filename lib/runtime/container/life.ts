@@ -6,6 +6,7 @@ import { errorFromFailure, type Note } from '../../native/failure.js'
 import type { RestartPolicy } from '../../options.js'
 import { checkAborted, unlessAborted } from '../../util/abort.js'
 import { deferred } from '../../util/deferred.js'
+import { TIMER_MAX } from '../../util/units.js'
 import { type Lowered, lower } from '../lower/lower.js'
 import type { Assembled } from '../options/assemble.js'
 import type { Running } from '../process/running.js'
@@ -275,7 +276,7 @@ export class Life {
     if (!running) return
     running.signal(this.#options.stopSignal)
     const controller = new AbortController()
-    const timer = sleep(graceMs, true, { signal: controller.signal }).catch(() => false)
+    const timer = sleep(Math.min(graceMs, TIMER_MAX), true, { signal: controller.signal }).catch(() => false)
     const late = await Promise.race([timer, running.ended.then(() => false)])
     controller.abort()
     if (late) running.kill('stopped')

@@ -44,7 +44,7 @@ export function signalNumber(signal: string | number): number | undefined {
   const upper = signal.toUpperCase()
   if (/^\d+$/.test(upper)) return signalNumber(Number(upper))
   const realtime = /^(?:SIG)?RT(MIN|MAX)([+-]\d+)?$/.exec(upper)
-  if (realtime) return (realtime[1] === 'MIN' ? 34 : 64) + Number(realtime[2] ?? 0)
+  if (realtime) return signalNumber((realtime[1] === 'MIN' ? 34 : 64) + Number(realtime[2] ?? 0))
   return constants.signals[(upper.startsWith('SIG') ? upper : `SIG${upper}`) as NodeJS.Signals]
 }
 
