@@ -15,6 +15,8 @@ import { type Choice, type ChosenNamespaces, openNamespaces, withMountMaps } fro
 import { seccompOfSpec } from '../options/seccomp.js'
 import { NAMESPACES, type NamespaceType, type Workload } from '../options/workload.js'
 import type { Owner } from '../process/owner.js'
+import { checkIdMap } from '../user/id-maps.js'
+import { bundleError, checkBundle, checkSysctls } from './check.js'
 
 const SIZE_MAX = 16 * 1024 * 1024
 
@@ -30,6 +32,7 @@ export interface LoadedBundle {
 export async function loadBundle(directory: string, id: string, owner: Owner): Promise<LoadedBundle> {
   const bundle = path.resolve(directory)
   const spec = await readConfig(bundle)
+  checkBundle(spec)
   const root = path.resolve(bundle, spec.root?.path ?? '')
   if (!statSync(root, { throwIfNoEntry: false })?.isDirectory())
     throw bundleError(
@@ -38,6 +41,29 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
     )
   const settings = settingsFromSpec(spec.linux?.resources)
   const namespaces = await withMountMaps(mapsOfSpec(spec.mounts), () => bundleNamespaces(spec))
+  try {
+    return {
+      spec,
+      namespaces,
+      settings,
+      hooks: new Hooks(spec, id, bundle),
+      ...assemble(spec, root, namespaces, settings, id, owner),
+    }
+  } catch (error) {
+    namespaces.close()
+    throw error
+  }
+}
+
+function assemble(
+  spec: RuntimeSpec,
+  root: string,
+  namespaces: ChosenNamespaces,
+  settings: Settings,
+  id: string,
+  owner: Owner,
+): Pick<LoadedBundle, 'cgroup' | 'workload'> {
+  checkSysctls(spec, namespaces)
   const ownCgroups = (spec.linux?.namespaces ?? []).some((each) => each.type === 'cgroup' && !each.path)
   const userns = namespaces.idMaps !== undefined
   // The default devices are always allowed, as the other runtimes do.
@@ -46,11 +72,7 @@ export async function loadBundle(directory: string, id: string, owner: Owner): P
   const seccomp = seccompOfSpec(spec.linux?.seccomp, spec.process?.capabilities?.bounding ?? [])
   const cgroup = planCgroup(owner.cgroups, id, settings, { kept: true })
   return {
-    spec,
-    settings,
     cgroup,
-    namespaces,
-    hooks: new Hooks(spec, id, bundle),
     workload: {
       spec,
       rootfs: { kind: 'directory', path: root },
@@ -106,15 +128,17 @@ async function bundleNamespaces({ linux }: RuntimeSpec): Promise<ChosenNamespace
     const type = types.find((each) => NAMESPACES[each].spec === namespace.type)
     if (type) choices.set(type, namespace.path ? { path: namespace.path } : 'private')
   }
-  const maps = { uidMap: linux?.uidMappings ?? [], gidMap: linux?.gidMappings ?? [] }
+  const { uidMappings = [], gidMappings = [] } = linux ?? {}
   try {
-    return await openNamespaces(choices, maps.uidMap.length > 0 ? maps : undefined)
+    const given = uidMappings.length + gidMappings.length > 0
+    const maps = { uidMap: uidMappings, gidMap: gidMappings }
+    if (given && choices.get('user') === 'private') {
+      checkIdMap(uidMappings, 'linux.uidMappings')
+      checkIdMap(gidMappings, 'linux.gidMappings')
+    }
+    return await openNamespaces(choices, given ? maps : undefined)
   } catch (error) {
     if (!(error instanceof CaissonError)) throw error
     throw bundleError(`namespaces: ${error.message}`, error.hint)
   }
-}
-
-function bundleError(message: string, hint: string): CaissonError {
-  return new CaissonError('ERR_CAISSON_BUNDLE', message, { stage: 'bundle', hint })
 }

@@ -82,7 +82,7 @@ export function addDevice(plan: Plan, workload: Workload, device: SpecDevice, ba
     flags: OPTIONAL,
     numbers: [
       base,
-      FILE_TYPES[device.type] | (device.fileMode ?? 0o666),
+      FILE_TYPES[device.type] | ((device.fileMode ?? 0o666) & 0o7777),
       makeDevice(device.major ?? 0, device.minor ?? 0),
       ownerOf(workload, device.uid, device.gid),
     ],

@@ -67,6 +67,11 @@ const SYSCTLS: Array<[pattern: RegExp, namespace: NamespaceType]> = [
   [/^kernel\.ns_last_pid$/, 'pid'],
 ]
 
+/** Of which namespace a kernel parameter is; undefined: of the machine. `name` with dots. */
+export function sysctlNamespace(name: string): NamespaceType | undefined {
+  return SYSCTLS.find(([pattern]) => pattern.test(name))?.[1]
+}
+
 function sysctls(
   asked: Record<string, string> | undefined,
   own: ReadonlySet<NamespaceType>,
@@ -84,7 +89,7 @@ function sysctls(
       throw invalidArgument('sysctls', given, 'a name such as net.core.somaxconn')
     if (typeof value !== 'string' && typeof value !== 'number')
       throw invalidArgument(`sysctls.${name}`, value, 'a string')
-    const namespace = SYSCTLS.find(([pattern]) => pattern.test(name))?.[1]
+    const namespace = sysctlNamespace(name)
     if (!namespace || !own.has(namespace))
       throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `sysctls: ${name} is not private to the container`, {
         stage: 'options',
