@@ -248,6 +248,7 @@ class Process : public std::enable_shared_from_this<Process> {
   bool unheard_ = false;   // nobody wakes up when it is executed
   bool told_ = false;      // its end, but it is not all gone yet
   bool followed_ = false;  // the first process has told of another
+  bool terminal_ = false;  // it has sent one
   bool given_up_ = false;  // killed because it could not be watched
   Cause pending_ = Cause::None;       // asked for before there was a process
   std::vector<int> early_signals_;    // sent before it was the program, if there was a process already or not

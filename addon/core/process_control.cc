@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 #include "core/message.h"
@@ -73,6 +74,8 @@ void Process::read_control() {
           give_up("recvmsg", EMFILE);
           break;
         }
+        // Nothing else is a terminal for whoever gets it.
+        if (std::exchange(terminal_, true) || !isatty(fds[0].get())) break;
         if (log_) {
           if (fcntl(fds[0].get(), F_SETFL, O_NONBLOCK | O_RDWR) < 0) {
             give_up("fcntl", errno);
@@ -95,9 +98,11 @@ void Process::read_control() {
 
 // Among the processes of a container a number is believed from the one that we made, which none of them has in its sight;
 // of others the kernel says who they are. One that may trace what enters (CAP_SYS_PTRACE) can take its socket, and say
-// anything.
+// anything; or, when it is the one that is followed by now, be made to. Nor is anybody waited for there who is said to have
+// made way: the one that we made stays.
 void Process::on_process(const message& what, pid_t sender, std::vector<Fd> fds) {
-  if (options_.born_outside && what.value != 0 && sender != pid_) return;
+  if (options_.born_outside && what.type == MESSAGE_PROCESS) return;
+  if (options_.born_outside && what.value != 0 && (sender != pid_ || program_)) return;
   const pid_t pid = what.value != 0 ? static_cast<pid_t>(what.value) : sender;
   const bool attended = what.type == MESSAGE_CHILD;
   followed_ = true;

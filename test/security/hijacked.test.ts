@@ -94,42 +94,52 @@ testIf(!isRoot && 'what enters an ordinary user’s container is out of reach fo
   },
 )
 
-/** MESSAGE_READY of addon/init/plan.h: that it waits for a plan, as those do that nobody hurries; then it is stopped. */
-const FORGE_READY = `
+/** Messages of addon/init/plan.h, by the socket of one that is stopped on its way in: `what`, and a descriptor beside it. */
+const forge = (type: number, descriptor: string) => `
 import socket, struct
 def forge(pid, pidfd):
+    call("kill", pid, 19)
     fd = call("pidfd_getfd", pidfd, 3, 0)
     os.close(pidfd)
-    if fd < 0: return False
+    if fd < 0: return call("kill", pid, 18) > 0
+    beside = ${descriptor}
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", beside))] if beside >= 0 else []
     with socket.socket(fileno=fd) as control:
-        try: control.sendmsg([struct.pack("=IiII24s216s", 6, 0, 0, 0, b"", b"")])
-        except OSError: return False
-    call("kill", pid, 19)
+        try: control.sendmsg([struct.pack("=IiII24s216s", ${type}, 0, 0, 0, b"", b"")], rights)
+        except OSError: return call("kill", pid, 18) > 0
     print("told")
     return True
 lie_in_wait(lambda pid: call("pidfd_open", pid, 0), forge)`
 
-testIf(!isRoot && 'what enters an ordinary user’s container is out of reach for those in it')(
-  'who says for one that enters that it waits does not rid it of its time',
-  async () => {
-    await using container = await started(TRACING)
-    const guest = container.exec(python(LIE_IN_WAIT + FORGE_READY))
-    await begun(guest)
-    let over = false
-    void guest.then(() => {
-      over = true
-    })
-    const entries: Array<Promise<unknown>> = []
-    for (let i = 0; i < 2000 && !over; i++) {
-      const entry = container.exec(['true'], { timeout: 100 }).catch((error) => error)
-      entries.push(entry)
-      await Promise.race([entry, sleep(200)])
-    }
-    expect((await guest).stdout).toContain('told')
-    expect(await Promise.race([Promise.all(entries), sleep(20_000, 'stopped')])).not.toBe('stopped')
-  },
-  120_000,
-)
+const SAID: Array<[string, number, string]> = [
+  ['that it waits for a plan, as those do that nobody hurries', 6, '-1'],
+  ['that it has made way for another', 3, 'call("pidfd_open", os.getpid(), 0)'],
+  ['that a file is its terminal', 5, 'os.open("/dev/null", os.O_RDWR)'],
+  ['that it has a terminal, for which nobody has asked', 5, 'os.openpty()[0]'],
+]
+for (const [what, type, descriptor] of SAID)
+  testIf(!isRoot && 'what enters an ordinary user’s container is out of reach for those in it')(
+    `who says for one that enters ${what}, keeps nobody waiting and ends nothing of ours`,
+    async () => {
+      await using container = await started(TRACING)
+      const guest = container.exec(python(LIE_IN_WAIT + forge(type, descriptor)))
+      await begun(guest)
+      let over = false
+      void guest.then(() => {
+        over = true
+      })
+      const entries: Array<Promise<unknown>> = []
+      for (let i = 0; i < 500 && !over; i++) {
+        const entry = container.exec(['true'], { timeout: 100 }).catch((error) => error)
+        entries.push(entry)
+        await Promise.race([entry, sleep(200)])
+      }
+      expect(await Promise.race([run(await hostImage(), ['true']), sleep(20_000)])).toMatchObject({ exitCode: 0 })
+      expect((await guest).stdout).toContain('told')
+      expect(await Promise.race([Promise.all(entries), sleep(20_000, 'stopped')])).not.toBe('stopped')
+    },
+    120_000,
+  )
 
 /** Makes PID 1 execute /taken, by writing the call into its registers (ptrace(2)). */
 const TAKE_PID_1 = `

@@ -135,6 +135,11 @@ export class ProgramStreams {
 
   /** A terminal's master arrives when the program is about to start; streams asked for before wait for it. */
   attachConsole(fd: number): void {
+    // Who enters a container may be made to send one by those in it.
+    if (!this.#terminal) {
+      addon().closeFd(fd)
+      return
+    }
     const tally = this.#tallies.get('stdout') ?? this.#tally('stdout')
     const console = new TerminalStream(fd, tally)
     console.on('error', () => undefined)

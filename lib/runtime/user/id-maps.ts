@@ -30,8 +30,8 @@ export interface DefaultMaps extends IdMapPair {
 }
 
 /**
- * Root: one range of 65536 ids, granted in /etc/subuid or, from 100000 on, to nobody. Anybody else: itself as root, and what the
- * files grant from id 1 on, as far as somebody may map it: newuidmap, or we ourselves.
+ * Root: one range of 65536 ids, granted in /etc/subuid or, from 100000 on, to nobody. Anybody else: itself as root, and
+ * what the files grant from id 1 on, as far as somebody may map it: newuidmap, or we ourselves.
  */
 export function defaultIdMaps(): DefaultMaps {
   const user = account()
@@ -47,7 +47,7 @@ export function rangeOfRoot(user: User, grants: readonly Grant[]): IdMapping[] {
   let first = grantsOf(grants, user).find(({ count }) => count >= RANGE)?.first
   if (first === undefined) {
     first = FIRST
-    for (const other of [...grants].sort((a, b) => a.first - b.first))
+    for (const other of grants.filter(({ count }) => count > 0).sort((a, b) => a.first - b.first))
       if (other.first < first + RANGE && first < other.first + other.count) first = other.first + other.count
   }
   return [{ containerID: 0, hostID: first, size: RANGE }]
