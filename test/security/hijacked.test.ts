@@ -134,9 +134,11 @@ for (const [what, type, descriptor] of SAID)
         entries.push(entry)
         await Promise.race([entry, sleep(200)])
       }
-      expect(await Promise.race([run(await hostImage(), ['true']), sleep(20_000)])).toMatchObject({ exitCode: 0 })
+      expect(
+        await Promise.race([run(await hostImage(), ['true']), sleep(20_000, 'stopped', { ref: false })]),
+      ).toMatchObject({ exitCode: 0 })
       expect((await guest).stdout).toContain('told')
-      expect(await Promise.race([Promise.all(entries), sleep(20_000, 'stopped')])).not.toBe('stopped')
+      expect(await Promise.race([Promise.all(entries), sleep(20_000, 'stopped', { ref: false })])).not.toBe('stopped')
     },
     120_000,
   )
