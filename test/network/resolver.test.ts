@@ -148,6 +148,27 @@ print(got.count(b'\\3web'))
     expect({ stdout, stderr }).toEqual({ stdout: '0\nTrue\n2\n', stderr: '' })
   })
 
+  it('who asks by TCP and reads no answers is not read any more: they would pile up in our memory', async () => {
+    const code = `
+import socket, threading
+good = b'\\x12\\x34\\x01\\x00\\x00\\x01' + b'\\0' * 6 + b'\\3web\\0\\0\\xff\\0\\1'
+asked = (b'\\0' + bytes([len(good)]) + good) * 1000
+s = socket.create_connection(('127.0.0.11', 53)); s.settimeout(2)
+sent = 0
+try:
+    while sent < 128 << 20: sent += s.send(asked[sent % len(asked):])
+    print('all was taken')
+except OSError as error: print(type(error).__name__)
+t = socket.create_connection(('127.0.0.11', 53), timeout=5)
+threading.Thread(target=lambda: t.sendall(asked * 20), daemon=True).start()
+got, answer = 0, 2 + len(good) + 12 + 4 + 12 + 16
+while got < 20000 * answer: got += len(t.recv(1 << 20))
+print('answered')
+`
+    const { stdout, stderr } = await run(image, ['python3', '-c', code], { network, timeout: 28_000 })
+    expect({ stdout, stderr }).toEqual({ stdout: 'TimeoutError\nanswered\n', stderr: '' })
+  })
+
   it('what was asked before is as it is now: others of that name come and go', async () => {
     const ask = async () => (await web.exec(['dig', '+short', 'brief'])).stdout.split('\n').filter(Boolean).sort()
     const make = (name: string) =>

@@ -24,6 +24,10 @@ constexpr int TURN = 64;
 // Who asks again that soon after an answer most likely asks once more: for another kind, or the next name of a search.
 constexpr auto BURST = std::chrono::microseconds(200), NEXT_QUESTION = std::chrono::microseconds(50);
 constexpr size_t MESSAGE_MAX = 65535;
+// Of one connection, that its client has not read yet; with more nothing is read of it.
+constexpr size_t ANSWERS_MAX = 64 << 10;
+// Rounds of reading and answering, until the others have had their turn.
+constexpr int ROUNDS = 4;
 // Names below it are ours alone.
 constexpr std::string_view OWN_DOMAIN = "caisson.internal";
 
@@ -78,6 +82,7 @@ class Caller final : public Supervisor::Source {
 
  private:
   void work();
+  bool pass_on();
   bool read_from(const Fd& fd, std::string* into, size_t limit, bool* ended);
   bool write_to(const Fd& fd, std::string* from);
   void next_question();
@@ -89,7 +94,7 @@ class Caller final : public Supervisor::Source {
   std::string in_, out_, query_, asking_, answer_;
   size_t next_ = 0;
   bool ended_ = false;
-  Supervisor::Timer timer_;
+  Supervisor::Timer timer_, turn_;
 };
 
 class Server final : public Resolver, public Supervisor::Source {
@@ -258,6 +263,7 @@ Caller::~Caller() {
   for (const Fd* fd : {&client_, &upstream_})
     if (*fd) loop().remove(fd->get(), this);
   loop().cancel(timer_);
+  loop().cancel(turn_);
 }
 
 void Caller::close() { server_->done(this); }
@@ -285,13 +291,13 @@ bool Caller::write_to(const Fd& fd, std::string* from) {
   return true;
 }
 
-// The length of a message in front of it, or nothing while it is not whole.
-std::optional<std::string> take_message(std::string* bytes) {
-  if (bytes->size() < 2) return std::nullopt;
-  size_t length = static_cast<uint8_t>((*bytes)[0]) << 8 | static_cast<uint8_t>((*bytes)[1]);
-  if (bytes->size() < length + 2) return std::nullopt;
-  std::string message = bytes->substr(2, length);
-  bytes->erase(0, length + 2);
+// The message at `at`, behind its length, and what lies behind it; nothing while it is not whole.
+std::optional<std::string> take_message(const std::string& bytes, size_t* at) {
+  if (bytes.size() - *at < 2) return std::nullopt;
+  size_t length = static_cast<uint8_t>(bytes[*at]) << 8 | static_cast<uint8_t>(bytes[*at + 1]);
+  if (bytes.size() - *at < length + 2) return std::nullopt;
+  std::string message = bytes.substr(*at + 2, length);
+  *at += length + 2;
   return message;
 }
 
@@ -301,13 +307,14 @@ std::string with_length(const std::string& message) {
 }
 
 void Caller::next_question() {
-  while (query_.empty()) {
-    auto query = take_message(&in_);
-    if (!query) return;
+  size_t at = 0;
+  while (query_.empty() && out_.size() < ANSWERS_MAX) {
+    auto query = take_message(in_, &at);
+    if (!query) break;
     std::string answer;
     if (server_->own_answer(*query, &answer)) {
       // Not a question: nothing that comes behind it can be trusted to be one.
-      if (answer.empty()) ended_ = true, in_.clear();
+      if (answer.empty()) ended_ = true, at = in_.size();
       else out_ += with_length(answer);
       continue;
     }
@@ -315,6 +322,7 @@ void Caller::next_question() {
     next_ = 0;
     if (!call_server()) ended_ = true, query_.clear();
   }
+  in_.erase(0, at);
 }
 
 bool Caller::call_server() {
@@ -337,31 +345,47 @@ bool Caller::call_server() {
 void Caller::ready(uint32_t) { work(); }
 
 void Caller::work() {
-  bool gone = false;
-  if (!read_from(client_, &in_, MESSAGE_MAX + 2, &ended_)) return close();
-  if (upstream_) {
-    sockaddr_storage peer;
-    socklen_t size = sizeof peer;
-    int error = 0;
-    socklen_t error_size = sizeof error;
-    getsockopt(upstream_.get(), SOL_SOCKET, SO_ERROR, &error, &error_size);
-    bool connected = getpeername(upstream_.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0;
-    if (error != 0) gone = true;
-    else if (connected && (!write_to(upstream_, &asking_) || !read_from(upstream_, &answer_, MESSAGE_MAX + 2, &gone)))
-      gone = true;
-    if (auto answer = take_message(&answer_)) {
-      uint16_t id = parse_query(query_)->id;
-      if (answers_query(*answer, query_, id)) out_ += with_length(*answer);
-      query_.clear();
-      loop().remove(upstream_.get(), this);
-      upstream_.reset();
-    } else if (gone && !call_server()) {
-      return close();
+  for (int round = 0; round < ROUNDS; round++) {
+    if (!ended_ && !read_from(client_, &in_, MESSAGE_MAX + 2, &ended_)) return close();
+    if (upstream_ && !pass_on()) return close();
+    const size_t held = in_.size();
+    next_question();
+    const bool moved = in_.size() != held || !out_.empty();
+    if (!write_to(client_, &out_)) return close();
+    // With answers waiting, or a question out, an event says when to go on; else there may be more to read.
+    if (!moved || !out_.empty() || !query_.empty()) {
+      if (ended_ && out_.empty() && query_.empty()) close();
+      return;
     }
   }
-  next_question();
-  if (!write_to(client_, &out_)) return close();
-  if (ended_ && out_.empty() && query_.empty()) close();
+  loop().cancel(turn_);
+  turn_ = loop().at(Supervisor::Clock::now(), [this] {
+    turn_ = {};
+    work();
+  });
+}
+
+// To the server that was called, and back. false: no server is left.
+bool Caller::pass_on() {
+  sockaddr_storage peer;
+  socklen_t size = sizeof peer;
+  int error = 0;
+  socklen_t error_size = sizeof error;
+  bool gone = false;
+  getsockopt(upstream_.get(), SOL_SOCKET, SO_ERROR, &error, &error_size);
+  bool connected = getpeername(upstream_.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+  if (error != 0) gone = true;
+  else if (connected && (!write_to(upstream_, &asking_) || !read_from(upstream_, &answer_, MESSAGE_MAX + 2, &gone)))
+    gone = true;
+  size_t at = 0;
+  auto answer = take_message(answer_, &at);
+  if (!answer) return !gone || call_server();
+  uint16_t id = parse_query(query_)->id;
+  if (answers_query(*answer, query_, id)) out_ += with_length(*answer);
+  query_.clear();
+  loop().remove(upstream_.get(), this);
+  upstream_.reset();
+  return true;
 }
 
 }  // namespace
