@@ -3,7 +3,10 @@
 
 #include "context.h"
 
+#include <asm/statfs.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <linux/stat.h>
 
 static struct agent_request request;
@@ -23,6 +26,24 @@ static int reopen(int fd, u64 flags) {
   return (int)SYS(openat, self_fds, number, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }
 
+static i64 is_of_proc(int fd) {
+  struct statfs status;
+  i64 r = SYS(fstatfs, fd, &status);
+  return r < 0 ? r : (u64)status.f_type == PROC_SUPER_MAGIC;
+}
+
+/*
+ * What a file of /proc lets be done depends on who does it: by a link to one, a guest would have the owner raise its
+ * priority, keep it from the OOM killer or read the kernel's log for it. Whoever means one names it.
+ */
+static int find_to_open(const char *path, u64 nofollow) {
+  int found = resolve_open(-1, path, O_PATH | nofollow, 0, 0);
+  i64 kernels = found < 0 ? 0 : is_of_proc(found);
+  if (kernels == 0) return found;
+  SYS(close, found);
+  return kernels < 0 ? (int)kernels : resolve_open(-1, path, O_PATH | nofollow, 0, RESOLVE_NO_SYMLINKS);
+}
+
 /*
  * Only regular files and directories are ever opened for reading or writing: a device or FIFO that the guest made is
  * looked at by O_PATH alone, because opening one has effects, and this process may open what the guest may not.
@@ -37,7 +58,7 @@ static int open_file(const char *path, u64 flags, u64 mode) {
     }
   }
   u64 nofollow = flags & O_NOFOLLOW;
-  int found = resolve_open(-1, path, O_PATH | nofollow, 0, 0);
+  int found = find_to_open(path, nofollow);
   if (found < 0) return found;
   i64 type = mode_of(found);
   int result = type < 0                                  ? (int)type

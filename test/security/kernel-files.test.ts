@@ -7,6 +7,7 @@ import { attack, begun, hostImage, python } from '../support/attack.js'
 import { hostileRoot, naively } from '../support/naive.js'
 import { isRoot, testIf } from '../support/needs.js'
 import { removeScratch } from '../support/tree.js'
+import { until } from '../support/until.js'
 
 afterAll(removeScratch)
 
@@ -54,6 +55,32 @@ describe('what is written for the kernel (CVE-2025-52881)', () => {
     await using container = await Container.create(await hostImage(), { command: ['sleep', '1000'], oomScoreAdj: 500 })
     await container.start()
     expect((await container.exec(python(look))).stdout.trim()).toBe('500')
+  })
+})
+
+describe('container.fs, through a link of the guest’s to a file of /proc, which asks who writes and reads', () => {
+  test('neither writes nor reads; by its own name it does both', async () => {
+    await using container = await Container.create(await hostImage(), {
+      command: ['sh', '-c', 'ln -s /proc/1/oom_score_adj /input; ln -s /proc/1 /work; exec sleep 1000'],
+      oomScoreAdj: 500,
+    })
+    const { fs } = container
+    await container.start()
+    await until(() =>
+      fs.lstat('/work').then(
+        () => true,
+        () => false,
+      ),
+    )
+    const score = '/proc/1/oom_score_adj'
+    const link = { code: 'ERR_CAISSON_FILE', cause: { code: 'ELOOP' } }
+    for (const path of ['/input', '/work/oom_score_adj']) {
+      await expect(fs.writeFile(path, '600')).rejects.toMatchObject(link)
+      await expect(fs.readFile(path)).rejects.toMatchObject(link)
+    }
+    expect(await fs.readFile(score, 'utf8')).toBe('500\n')
+    await fs.writeFile(score, '600')
+    expect((await container.exec(['cat', score])).stdout).toBe('600\n')
   })
 })
 
