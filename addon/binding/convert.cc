@@ -49,6 +49,7 @@ std::vector<Step> steps(const Napi::Value& value) {
       if (value.IsString()) step.text = text(value);
     step.stage = text_or(object, "stage", "prepare");
     step.lenient = truth(object, "lenient");
+    step.closed = truth(object, "closed");
     step.late = truth(object, "late");
     result.push_back(std::move(step));
   }

@@ -15,7 +15,7 @@ bool perform(const Step& step, const char** syscall) {
   switch (step.kind) {
     case Step::Kind::MakeDirectory:
       *syscall = "mkdir";
-      return mkdir(step.path.c_str(), 0755) == 0 || (step.lenient && errno == EEXIST);
+      return mkdir(step.path.c_str(), step.closed ? 0700 : 0755) == 0 || (step.lenient && errno == EEXIST);
     case Step::Kind::Write:
       *syscall = "write";
       return sys::write_file(step.path, step.text) || (step.lenient && errno == ENOENT);

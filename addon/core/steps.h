@@ -23,6 +23,8 @@ struct Step {
   std::string stage;
   // MakeDirectory, Symlink: it may be there. Write: the file may be missing.
   bool lenient = false;
+  // MakeDirectory: nobody else may pass.
+  bool closed = false;
   // Done when the process is there, while its init program is at work.
   bool late = false;
 };

@@ -147,7 +147,8 @@ async function cacheDirectory(
   sources: MountSources,
 ): Promise<{ directory: string; lock: Lock }> {
   const top = path.join(roots().data, 'cache-mounts')
-  await mkdir(top, { recursive: true, mode: 0o711 })
+  // Only we may pass: what commands leave there may be set-id programs.
+  await mkdir(top, { recursive: true, mode: 0o700 })
   const name = createHash('sha256').update(mount.id).digest('hex')
   const { lock, at } = await lockCache(space, path.join(top, name), mount.sharing)
   try {
@@ -181,7 +182,7 @@ async function fillCache(
   sources: MountSources,
 ): Promise<void> {
   const beside = await space.path()
-  await mkdir(beside, { mode: 0o711 })
+  await mkdir(beside, { mode: 0o700 })
   const { uid = 0, gid = 0, mode = 0o755 } = mount
   if (mount.source.kind === 'scratch') await place(space, beside, { kind: 'directory', mode, uid, gid })
   else await rename(await sources.materialise(mount), path.join(beside, 'content'))

@@ -76,7 +76,8 @@ export class Workspace implements AsyncDisposable {
     this.#directory ??= this.owner().then(async ({ data }) => {
       const directory = path.join(data, 'builds', this.#name)
       await mkdir(path.dirname(directory), { recursive: true, mode: 0o711 })
-      await mkdir(directory, { mode: 0o711 })
+      // Only we may pass: what commands write may be set-id programs.
+      await mkdir(directory, { mode: 0o700 })
       return directory
     })
     return this.#directory

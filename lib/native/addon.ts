@@ -34,6 +34,8 @@ export interface NativeStep {
   target?: string
   stage?: string
   lenient?: boolean
+  /** For a directory: nobody else may pass. */
+  closed?: boolean
   /** Done when the process is there; it waits in its plan until all of them are (SYNC, `awaitsSteps`). */
   late?: boolean
 }

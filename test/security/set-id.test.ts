@@ -1,13 +1,19 @@
 /** Files that make whoever executes them somebody else. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, cpSync, statSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { chmodSync, chownSync, cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Container, Image, type RunOptions, run, type SecurityOptions } from '../../lib/index.js'
+import { removeTree } from '../../lib/layer/tree.js'
+import { owner } from '../../lib/runtime/process/owner.js'
+import { roots } from '../../lib/util/roots.js'
 import { archive } from '../support/archive.js'
 import { hostImage } from '../support/attack.js'
+import { busyboxLayer, noBusybox } from '../support/busybox-image.js'
 import { isRoot, testIf } from '../support/needs.js'
 import { compileProgram } from '../support/program.js'
 import { removeScratch, scratch } from '../support/tree.js'
+import { until } from '../support/until.js'
 
 afterAll(removeScratch)
 const whoami = compileProgram('whoami')
@@ -46,6 +52,9 @@ describe('a set-id program', () => {
 })
 
 describe('files of images and containers on the host', () => {
+  const other = { uid: 65534, gid: 65534 }
+  const reaches = (at: string) => spawnSync('stat', [at], other).status === 0
+
   testIf(!isRoot && 'others are needed to reach for them')(
     'cannot be executed by its other users: a set-id one would make them root (CVE-2021-41103)',
     async () => {
@@ -53,7 +62,6 @@ describe('files of images and containers on the host', () => {
       const image = await Image.fromRootfs(tar)
       const unpacked = path.join((await image.rootfs()).lower[0] as string, 'who')
       expect(statSync(unpacked).mode & 0o7777).toBe(0o6755)
-      const other = { uid: 65534, gid: 65534 }
       expect(spawnSync(unpacked, other).error).toMatchObject({ code: 'EACCES' })
       // The file itself is dangerous: in the open it does what it says.
       const open = scratch()
@@ -62,6 +70,53 @@ describe('files of images and containers on the host', () => {
       chownSync(path.join(open, 'who'), 0, 0)
       chmodSync(path.join(open, 'who'), 0o6755)
       expect(execFileSync(path.join(open, 'who'), other).toString()).toMatch(/^uid 0 gid 0/)
+    },
+  )
+
+  testIf(!isRoot && 'others are needed to reach for them')(
+    'of a container that is kept, too, and of what it was made of, where passwords are',
+    async () => {
+      await using container = await Container.create(await hostImage(), {
+        command: ['sleep', '1000'],
+        env: { PASSWORD: 'hidden' },
+        files,
+      })
+      await container.start()
+      const { data, run } = await owner()
+      const written = path.join(data, 'containers', container.id, 'upper/who')
+      const configuration = path.join(run, 'containers', container.id, 'config.json')
+      expect(statSync(written).mode & 0o7777).toBe(0o6755)
+      expect(readFileSync(configuration, 'utf8')).toContain('hidden')
+      // Whoever sees the container's process knows the names of both.
+      expect(readFileSync(`/proc/${container.pid}/cgroup`, 'utf8')).toContain(container.id)
+      expect(spawnSync(written, other).error).toMatchObject({ code: 'EACCES' })
+      expect(reaches(configuration)).toBe(false)
+    },
+  )
+
+  testIf(noBusybox || (!isRoot && 'others are needed to reach for them'))(
+    'of a build and of its caches, whose names follow from their ids',
+    async () => {
+      const image = await Image.fromRootfs(busyboxLayer())
+      const context = scratch()
+      writeFileSync(path.join(context, 'who'), whoami)
+      const take = '--mount=type=bind,target=/w --mount=type=cache,id=set-id,target=/c'
+      const text = `FROM base\nRUN ${take} cat /w/who > /c/who; busybox chmod 6755 /c/who; sleep 1\n`
+      const building = Image.build({
+        dockerfile: { text },
+        context,
+        contexts: { base: image },
+        network: 'none',
+        noCache: true,
+      })
+      const builds = path.join((await owner()).data, 'builds')
+      await until(() => existsSync(builds) && readdirSync(builds).length > 0)
+      expect(readdirSync(builds).filter((name) => reaches(path.join(builds, name, '.')))).toEqual([])
+      await building
+      const cache = path.join(roots().data, 'cache-mounts', createHash('sha256').update('set-id').digest('hex'))
+      expect(statSync(path.join(cache, 'content/who')).mode & 0o7777).toBe(0o6755)
+      expect(spawnSync(path.join(cache, 'content/who'), other).error).toMatchObject({ code: 'EACCES' })
+      await removeTree(cache)
     },
   )
 })

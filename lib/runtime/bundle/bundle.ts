@@ -35,6 +35,8 @@ export async function writeBundle({ directory, data, assembled, image }: BundleI
   const steps: NativeStep[] = []
   if (data) {
     steps.push(...parents(data).map(make))
+    // A program may have written set-id files to it.
+    for (const at of [path.dirname(data), data]) steps.push({ ...make(at), closed: true })
     for (const name of ['upper', 'work', 'root', 'bundle']) steps.push(make(path.join(data, name)))
   }
   for (const name of ['upper', 'work']) steps.push(make(path.join(layers, name)))
@@ -80,9 +82,8 @@ function toJson(spec: RuntimeSpec): string {
 
 /** The directories of owner, containers and container, as far as they may be missing. */
 function parents(data: string): string[] {
-  const containers = path.dirname(data)
-  const owner = path.dirname(containers)
-  return [path.dirname(owner), owner, containers, data]
+  const owner = path.dirname(path.dirname(data))
+  return [path.dirname(owner), owner]
 }
 
 /** Separators of overlay's options. */

@@ -83,7 +83,8 @@ export async function makeParts(
     })
     undo.push(() => rm(run, { recursive: true, force: true }))
     if (data) undo.push(() => removeTree(data))
-    await mkdir(run, { recursive: true, mode: 0o711 })
+    // Its configuration has the environment.
+    await mkdir(run, { recursive: true, mode: 0o700 })
     // A sandbox is nothing that another runtime could make.
     if (!assembled.workload.sandbox) await writeBundle({ directory: run, data, assembled, image: root })
     const more = {
@@ -138,7 +139,7 @@ export async function partsOfBundle(directory: string): Promise<Parts> {
   const id = newId()
   const { spec, hooks, namespaces, ...assembled } = await loadBundle(directory, id, holder)
   const run = path.join(holder.run, 'containers', id)
-  await mkdir(run, { recursive: true, mode: 0o711 })
+  await mkdir(run, { recursive: true, mode: 0o700 })
   return {
     id,
     name: id.slice(0, 12),
