@@ -4,6 +4,7 @@ import { stringify } from 'yaml'
 import type { ProjectConfig } from '../index.js'
 import { type Subcommand, servicesIn } from './compose-command.js'
 import { boolean, text } from './flags.js'
+import { harmless } from './harmless.js'
 import { usageError } from './usage.js'
 
 /** Of which a line each can be printed instead. */
@@ -22,7 +23,7 @@ export const configCommand: Subcommand = {
     const format = flags.text('format') ?? 'yaml'
     if (format !== 'yaml' && format !== 'json')
       throw usageError(`--format: ${JSON.stringify(format)} is not known`, 'Write yaml or json.')
-    for (const warning of project.warnings) process.stderr.write(`caisson: ${warning}\n`)
+    for (const warning of project.warnings) process.stderr.write(harmless(`caisson: ${warning}\n`))
     const config = project.config({ services: servicesIn(project, words) })
     if (flags.boolean('quiet')) return 0
     const list = LISTS.find((name) => flags.boolean(name))

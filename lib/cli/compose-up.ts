@@ -4,6 +4,7 @@ import { buildProgress } from './build-progress.js'
 import { type Subcommand, servicesIn, timeoutOf } from './compose-command.js'
 import { LogPrinter } from './compose-log.js'
 import { boolean, type Flags, list, text } from './flags.js'
+import { harmless } from './harmless.js'
 import { usageError } from './usage.js'
 import { parseNumber } from './values.js'
 
@@ -73,7 +74,7 @@ async function up(project: Project, flags: Flags, services: readonly string[]): 
       `--exit-code-from: there is no service ${JSON.stringify(code)}`,
       `There are ${project.services.join(', ')}.`,
     )
-  for (const warning of project.warnings) process.stderr.write(`caisson: ${warning}\n`)
+  for (const warning of project.warnings) process.stderr.write(harmless(`caisson: ${warning}\n`))
   const abort = new AbortController()
   let asked = 0
   let ending: Promise<void> | undefined

@@ -3,6 +3,7 @@ import { debuglog } from 'node:util'
 import { CaissonError } from '../errors.js'
 import type { Command } from './command.js'
 import { describeFlags, type Flag, parseFlags, parseMixedFlags } from './flags.js'
+import { harmless } from './harmless.js'
 import { usageError } from './usage.js'
 import { version } from './version.js'
 
@@ -84,7 +85,8 @@ function print(text: string): number {
 function complain(error: Error): void {
   const debug = debuglog('caisson')
   const hint = error instanceof CaissonError ? error.hint : ''
-  process.stderr.write(`caisson: ${error.message}\n${hint ? `hint: ${hint}\n` : ''}`)
+  // Errors quote what programs printed, and what servers answered.
+  process.stderr.write(harmless(`caisson: ${error.message}\n${hint ? `hint: ${hint}\n` : ''}`))
   if (debug.enabled) process.stderr.write(`${error.stack}\n`)
 }
 

@@ -204,6 +204,15 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
     ])
   })
 
+  withBusybox('prints an error with what the command said, and nothing that a terminal would obey', () => {
+    const input = `FROM box:1\nRUN printf '\\033]0;owned\\007\\033[2Jsaid\\n'; exit 3\n`
+    const { status, stderr } = build(['--progress', 'plain', '-'], { input })
+    expect(status).toBe(1)
+    expect(stderr.slice(stderr.indexOf('caisson: '))).toContain('said')
+    expect(stderr).not.toContain('\u001b')
+    expect(stderr).not.toContain('\u0007')
+  })
+
   inTerminal('draws steps in a terminal', async () => {
     const context = contextOf({ Dockerfile: 'FROM box:1\nRUN sleep 0.3; echo slow\n' })
     const words = [process.execPath, cli, 'build', '--network', 'none', '--no-cache', context].join(' ')
