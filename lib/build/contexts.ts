@@ -90,7 +90,8 @@ async function downloaded(space: Workspace, address: string): Promise<Downloaded
 /** A directory of this machine for one, for a repository, or for an archive at an address. */
 async function placeOf(space: Workspace, given: string, option: string): Promise<string> {
   const git = gitAddress(given)
-  if (git) return (await checkedOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false })).directory
+  if (git)
+    return (await checkedOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false }, 'caller')).directory
   if (isAddress(given)) return unpack(space, (await downloaded(space, given)).file)
   return directoryAt(given, option)
 }

@@ -96,10 +96,11 @@ export async function fetchSource(
   space: Workspace,
   source: CopySource & { kind: 'http' | 'git' },
   step: CopyStep,
+  ssh: ReadonlyMap<string, string>,
 ): Promise<FetchedSource> {
   if (source.kind === 'git') {
     const { checkOut } = await import('./git.js')
-    const { directory, commit } = await checkOut(space, source)
+    const { directory, commit } = await checkOut(space, source, { agent: ssh.get('default') })
     const tree = await space.take(directory, [])
     const all: PathSource = { kind: 'path', path: '/', required: true, unpack: false }
     return { group: pathGroup(tree, [all], step, { whole: step.sources.length === 1 }), digest: commit }

@@ -206,11 +206,11 @@ export class Executor {
   }
 
   async #prepareCopy(step: CopyStep): Promise<Keyed> {
-    const { space, plan } = this.#input
+    const { space, plan, ssh } = this.#input
     const paths = step.sources.filter((source): source is CopySource & { kind: 'path' } => source.kind === 'path')
     const digests = await this.#digests(step, paths)
     const fetched = await Promise.all(
-      step.sources.map((source) => (source.kind === 'path' ? undefined : fetchSource(space, source, step))),
+      step.sources.map((source) => (source.kind === 'path' ? undefined : fetchSource(space, source, step, ssh))),
     )
     let next = 0
     const sources = fetched.map((each) => each?.digest ?? (digests[next++] as string))

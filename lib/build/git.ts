@@ -19,10 +19,32 @@ const ENV = {
 }
 /** Of the caller's variables for git, those about how to reach a server. One like GIT_DIR, as in a hook, means his repository. */
 const ACCESS = /^GIT_(?:SSH|SSH_COMMAND|SSH_VARIANT|ASKPASS|SSL_.*|PROXY_.*|CURL_VERBOSE|TRACE.*)$/
-const environment = () => ({
-  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_') || ACCESS.test(name))),
-  ...ENV,
-})
+/** Of these, those that show who the caller is to nobody. */
+const PUBLIC_ACCESS = /^GIT_(?:SSL_(?:CAINFO|CAPATH|NO_VERIFY)|PROXY_.*|CURL_VERBOSE|TRACE.*)$/
+
+/** Whoever wrote the Dockerfile is to fetch nothing with the keys and passwords of who builds it, but with the agent that is lent. */
+const SSH = ['BatchMode=yes', 'IdentityFile=none', 'GSSAPIAuthentication=no', 'PKCS11Provider=none']
+
+/** `caller`: as whoever builds. `agent`: as nobody, or whom the socket of an SSH agent knows. */
+export type GitAccess = 'caller' | { agent: string | undefined }
+
+function environment(access: GitAccess, home: string): NodeJS.ProcessEnv {
+  const own = (pattern: RegExp) =>
+    Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_') || pattern.test(name)))
+  if (access === 'caller') return { ...own(ACCESS), ...ENV }
+  const { SSH_AUTH_SOCK: _, SSH_ASKPASS: __, XDG_CONFIG_HOME: ___, ...others } = own(PUBLIC_ACCESS)
+  const { agent } = access
+  const options = [...SSH, `IdentityAgent=${agent === undefined ? 'none' : 'SSH_AUTH_SOCK'}`]
+  return {
+    ...others,
+    ...ENV,
+    // Where .netrc would be.
+    HOME: home,
+    GIT_SSH_COMMAND: ['ssh', '-F', 'none', ...options.map((option) => `-o ${option}`)].join(' '),
+    GIT_SSH_VARIANT: 'ssh',
+    ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
+  }
+}
 const SAFE = ['-c', 'core.hooksPath=/dev/null', '-c', 'core.fsmonitor=false', '-c', 'safe.directory=*']
 
 export interface CheckedOut {
@@ -33,12 +55,14 @@ export interface CheckedOut {
 export async function checkOut(
   space: Workspace,
   { remote, ref, subdirectory, submodules, keepGitDir, checksum }: CopySource & { kind: 'git' },
+  access: GitAccess,
 ): Promise<CheckedOut> {
   const directory = await space.path()
   await mkdir(directory)
+  const env = environment(access, path.dirname(directory))
   const git = async (...args: string[]) => {
     try {
-      const options = { cwd: directory, env: environment(), signal: space.signal, maxBuffer: 16 << 20 }
+      const options = { cwd: directory, env, signal: space.signal, maxBuffer: 16 << 20 }
       return (await execute('git', [...SAFE, ...args], options)).stdout.trim()
     } catch (error) {
       throw gitError(remote, error as NodeJS.ErrnoException & { stderr?: string })

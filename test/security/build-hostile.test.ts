@@ -1,6 +1,15 @@
 /** Dockerfiles and stages that attack the machine that builds them, and builds that are ended at any moment. */
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { Container, Image, verifyStore } from '../../lib/index.js'
 import { owner } from '../../lib/runtime/process/owner.js'
@@ -11,6 +20,7 @@ import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
 const withBusybox = testIf(noBusybox)
+const withGit = testIf(noBusybox || (!findProgram('git') && 'no git'))
 const asRoot = testIf(noBusybox || (!isRoot && 'only root mounts a disk'))
 const busybox = findProgram('busybox')
 const victim = scratch()
@@ -40,6 +50,41 @@ afterEach(async () => {
 })
 
 describe('a hostile Dockerfile', () => {
+  withGit('fetches nothing with the keys and passwords of who builds it, but with the agent that is lent', async () => {
+    const programs = scratch()
+    const log = path.join(programs, 'log')
+    const told = 'agent=$SSH_AUTH_SOCK home=$HOME askpass=$SSH_ASKPASS$GIT_ASKPASS'
+    writeFileSync(path.join(programs, 'ssh'), `#!/bin/sh\necho "$@ ${told}" >> ${log}\nexit 1\n`, { mode: 0o755 })
+    const own = {
+      PATH: `${programs}:${process.env.PATH}`,
+      HOME: '/mine/home',
+      SSH_AUTH_SOCK: '/mine/agent',
+      SSH_ASKPASS: '/mine/askpass',
+      GIT_ASKPASS: '/mine/askpass',
+      GIT_SSH_COMMAND: 'ssh -i /mine/key',
+    }
+    const before = Object.keys(own).map((name) => [name, process.env[name]] as const)
+    const asked = async (work: Promise<unknown>) => {
+      rmSync(log, { force: true })
+      await failure(work)
+      return readFileSync(log, 'utf8')
+    }
+    Object.assign(process.env, own)
+    try {
+      const address = 'git@example.invalid:x/y.git'
+      expect(await asked(Image.build({ context: address }))).toMatch(/-i \/mine\/key.* agent=\/mine\/agent/)
+      const theirs = await asked(build(`ADD ${address} /y\n`))
+      expect(theirs).toMatch(/-F none .*IdentityFile=none .*IdentityAgent=none .*agent= /)
+      expect(theirs).not.toContain('/mine')
+      const lent = await asked(build(`ADD ${address} /y\n`, { ssh: { default: '/lent' } }))
+      expect(lent).toMatch(/IdentityFile=none .*IdentityAgent=SSH_AUTH_SOCK .*agent=\/lent /)
+    } finally {
+      for (const [name, value] of before)
+        if (value === undefined) delete process.env[name]
+        else process.env[name] = value
+    }
+  })
+
   withBusybox('cannot have a cache mount lead to the host (CVE-2024-23651)', async () => {
     const text = (command: string) => `RUN --mount=type=cache,id=race,source=/tree,from=evil,target=/c ${command}
 `
