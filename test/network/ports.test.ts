@@ -111,6 +111,34 @@ describe('published ports', () => {
     }
   })
 
+  it('are not all that a process has descriptors for: others connect until they wait, and it goes on', async () => {
+    const code = `const { Container, Image, run } = require('caisson')
+      void (async () => {
+        const image = await Image.host()
+        const command = ['python3', '-m', 'http.server', '80']
+        const web = await Container.create(image, { network: 'bridge', command, ports: [{ container: 80 }] })
+        await web.start()
+        console.log(web.port(80).port)
+        process.stdin.on('data', async () => console.log((await run(image, ['echo', 'goes on'])).stdout.trim()))
+      })()`
+    const words = ['--nofile=300:300', process.execPath, '-e', code]
+    const owner = spawn('prlimit', words, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const said = async () => String((await once(owner.stdout, 'data'))[0]).trim()
+    const port = Number(await said())
+    try {
+      const clients = Array.from({ length: 120 }, () => createConnection(port, '127.0.0.1'))
+      for (const client of clients) client.on('error', () => undefined)
+      await Promise.all(clients.map((client) => once(client, 'connect')))
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      owner.stdin.write('run')
+      expect(await said()).toBe('goes on')
+      for (const client of clients) client.destroy()
+      await answered(`http://127.0.0.1:${port}/`)
+    } finally {
+      owner.kill('SIGKILL')
+    }
+  })
+
   it('a holder outside of caisson is named', async () => {
     const holder = createServer().listen(8099, '127.0.0.1')
     await once(holder, 'listening')

@@ -1,6 +1,8 @@
 // UDP: each client gets a socket of its own towards the container, so that answers find back; those that are idle go.
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
@@ -15,6 +17,13 @@ constexpr size_t DATAGRAM = 64 << 10, CLIENTS_MAX = 4096;
 constexpr int TURN = 256;
 // As connection tracking keeps an answered stream of datagrams (nf_conntrack_udp_timeout_stream).
 constexpr auto IDLE = std::chrono::seconds(120), SWEEP = std::chrono::seconds(10);
+
+// Each has a descriptor, of which this process needs others.
+size_t most_clients() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1;
+  return std::clamp<size_t>(limit.rlim_cur / 8, 1, CLIENTS_MAX);
+}
 
 // The address of ours that a client wrote to: its answer comes from there.
 using Control = std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))>;
@@ -100,7 +109,7 @@ class DatagramRelay final : public Publication,
   Client* find(const SocketAddress& from) {
     std::string key = from.key();
     if (auto found = clients_.find(key); found != clients_.end()) return found->second.get();
-    if (clients_.size() >= CLIENTS_MAX) drop_oldest();
+    if (clients_.size() >= most_clients()) drop_oldest();
     auto fd = place_.socket(to_.family(), SOCK_DGRAM | SOCK_NONBLOCK);
     if (!fd || connect(fd->get(), to_.get(), to_.size) < 0) return nullptr;
     auto client = std::make_unique<Client>(this, std::move(*fd), from);

@@ -2,8 +2,11 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <set>
+#include <utility>
 
 #include "core/network/publisher.h"
 
@@ -15,6 +18,18 @@ constexpr size_t CHUNK = 1 << 20, PIPE = 1 << 20;
 // Of one connection, until the others have had their turn.
 constexpr size_t TURN = 8 << 20;
 constexpr auto OUT_OF_DESCRIPTORS = std::chrono::milliseconds(50);
+// Of one connection: two sockets, and two pipes.
+constexpr size_t DESCRIPTORS = 6;
+
+// Whoever connects takes no more than half of the descriptors that this process may have.
+size_t most_connections() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 0;
+  return std::max<size_t>(limit.rlim_cur / 2 / DESCRIPTORS, 1);
+}
+
+// Of all ports; on the thread of the traffic.
+size_t connections_open = 0;
 
 class Connection;
 
@@ -31,8 +46,11 @@ class StreamRelay final : public Publication, public Supervisor::Source, public 
   Place& place;
 
  private:
+  void wait();
+
   Fd listener_;
   SocketAddress to_;
+  bool waiting_ = false;
   std::set<Connection*> connections_;
 };
 
@@ -137,9 +155,12 @@ class Connection final : public Supervisor::Source {
  private:
   Connection(StreamRelay* relay, Fd client, Fd server)
       : relay_(relay), client_(std::move(client)), server_(std::move(server)) {
+    connections_open++;
     there_.from = back_.to = client_.get();
     there_.to = back_.from = server_.get();
   }
+
+  ~Connection() { connections_open--; }
 
   bool watch() {
     watched_ = true;
@@ -157,17 +178,24 @@ class Connection final : public Supervisor::Source {
 
 void StreamRelay::ready(uint32_t) {
   while (listener_) {
+    if (connections_open >= most_connections()) return wait();
     Fd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!client) {
       if (errno == ECONNABORTED || errno == EINTR) continue;
       if (errno == EAGAIN) return;
-      // Out of descriptors or memory: the clients wait in the queue.
-      Supervisor::traffic().at(Supervisor::Clock::now() + OUT_OF_DESCRIPTORS,
-                               [self = shared_from_this()] { self->ready(0); });
-      return;
+      return wait();  // out of descriptors or memory
     }
     if (auto* connection = Connection::open(this, std::move(client), to_)) connections_.insert(connection);
   }
+}
+
+// The clients wait in the queue.
+void StreamRelay::wait() {
+  if (std::exchange(waiting_, true)) return;
+  Supervisor::traffic().at(Supervisor::Clock::now() + OUT_OF_DESCRIPTORS, [self = shared_from_this()] {
+    self->waiting_ = false;
+    self->ready(0);
+  });
 }
 
 void StreamRelay::stop() {
