@@ -9,12 +9,15 @@ import { type ArchiveMember, archiveError } from './archive-reader.js'
 export interface Members {
   /** Documents: small files at the top. */
   documents: Map<string, Buffer>
+  /** Bytes of these: they are in memory. */
+  documentBytes: number
   /** Everything else is in the store already. */
   stored: Map<string, Stored>
   links: Map<string, string>
 }
 
 const DOCUMENTS_MAX = 2000
+const DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
 const DOCUMENT = /^(?:oci-layout|repositories|[\w.-]+\.json)$/
 /** Links to links: docker makes one step. */
 const HOPS_MAX = 8
@@ -28,6 +31,9 @@ export async function takeMember(store: Store, lease: Lease, members: Members, m
   }
   if (DOCUMENT.test(name) && size <= DOCUMENT_BOUNDS.bytes) {
     if (members.documents.size === DOCUMENTS_MAX) throw archiveError(`it has more than ${DOCUMENTS_MAX} documents`)
+    members.documentBytes += size
+    if (members.documentBytes > DOCUMENT_BYTES_MAX)
+      throw archiveError(`it has documents of more than ${DOCUMENT_BYTES_MAX} bytes`)
     const parts: Buffer[] = []
     for await (const part of content) parts.push(part)
     members.documents.set(name, Buffer.concat(parts))

@@ -59,7 +59,7 @@ async function fromArchive(
   scratch: () => Promise<string>,
   signal: AbortSignal | undefined,
 ): Promise<NamedImage[]> {
-  const members: Members = { documents: new Map(), stored: new Map(), links: new Map() }
+  const members: Members = { documents: new Map(), documentBytes: 0, stored: new Map(), links: new Map() }
   const take = (member: ArchiveMember) => takeMember(store, lease, members, member)
   const { compression, chunks } = await peeked(chunksOf(source))
   if (compression === 'zstd') await readUnpacked(await scratch(), chunks, take, signal)

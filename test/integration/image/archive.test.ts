@@ -292,6 +292,13 @@ describe('an archive of the old form', () => {
       'ERR_CAISSON_IMAGE_ARCHIVE',
     ],
     ['with a member twice', { again: { name: './aaa/layer.tar', data: 'x' } }, 'ERR_CAISSON_IMAGE_ARCHIVE'],
+    [
+      'with documents of more bytes than memory is for',
+      Object.fromEntries(
+        Array.from({ length: 17 }, (_, i) => [`d${i}`, { name: `d${i}.json`, data: Buffer.alloc(4 << 20) }]),
+      ),
+      'ERR_CAISSON_IMAGE_ARCHIVE',
+    ],
     ['with a device', { device: { name: 'dev', type: '3', major: 1, minor: 3 } }, 'ERR_CAISSON_IMAGE_ARCHIVE'],
     ['without a manifest', { manifest: undefined }, 'ERR_CAISSON_IMAGE_ARCHIVE'],
     [
