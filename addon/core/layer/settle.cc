@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
 
 #include "core/fault.h"
@@ -41,12 +44,27 @@ class Settler {
     // A later member of the layer has taken the name.
     struct stat there;
     if (files_.status(directory.get(), name.c_str(), &there) == 0) return;
-    copy(path, target, *below, directory.get(), name.c_str());
+    if (!link_to_copy(below->status, directory.get(), name.c_str())) {
+      copy(path, target, *below, directory.get(), name.c_str());
+      copies_[{below->status.st_dev, below->status.st_ino}] = path;
+    }
     const timespec times[2] = {before.st_mtim, before.st_mtim};
     if (int error = files_.set_times(directory.get(), "", times); error < 0) fail(path, "utimensat", error);
   }
 
  private:
+  // Names of one file stay that: a layer of nothing but links would fill the disk with copies. false: it was not copied.
+  bool link_to_copy(const struct stat& below, int directory, const char* name) {
+    auto first = copies_.find({below.st_dev, below.st_ino});
+    if (first == copies_.end()) return false;
+    const auto [parent, base] = split_path(first->second);
+    Fd there = open(root_, std::string(parent), O_PATH | O_DIRECTORY);
+    // Some file systems allow a file few names.
+    const int error = files_.make_link(there.get(), std::string(base).c_str(), directory, name);
+    if (error < 0 && error != -EMLINK) fail(name, "linkat", error);
+    return error == 0;
+  }
+
   Fd open(int root, const std::string& path, int flags) {
     int fd = files_.open_plain(root, path.empty() ? "." : path.c_str(), flags);
     if (fd < 0) fail(path, "openat2", fd);
@@ -104,7 +122,7 @@ class Settler {
       fd = files_.open(directory, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
       if (fd < 0) fail(path, "openat", fd);
       Fd to(fd);
-      copy_data(path, from.get(), to.get());
+      copy_data(path, from.get(), to.get(), below.status.st_size);
       copy_metadata(path, from.get(), to.get(), below.status);
       return;
     }
@@ -113,25 +131,42 @@ class Settler {
     files_.set_times(directory, name, times);
   }
 
-  static void copy_data(const std::string& path, int from, int to) {
-    constexpr size_t SIZE = 256 << 10;
+  // Holes stay holes: what is nothing in the layer below would take its whole size here.
+  static void copy_data(const std::string& path, int from, int to, off_t size) {
+    constexpr off_t SIZE = 256 << 10;
     auto buffer = std::make_unique<char[]>(SIZE);
-    for (;;) {
-      ssize_t size = read(from, buffer.get(), SIZE);
-      if (size == 0) return;
-      if (size < 0 && errno == EINTR) continue;
-      if (size < 0) fail(path, "read", -errno);
-      for (ssize_t done = 0, n; done < size; done += n)
-        if ((n = write(to, buffer.get() + done, static_cast<size_t>(size - done))) < 0) {
-          if (errno != EINTR) fail(path, "write", -errno);
-          n = 0;
-        }
+    for (off_t at = 0; at < size;) {
+      off_t data = lseek(from, at, SEEK_DATA);
+      if (data < 0 && errno == ENXIO) break;
+      if (data < 0) data = at;
+      off_t hole = lseek(from, data, SEEK_HOLE);
+      if (hole < 0) hole = size;
+      for (at = data; at < hole;) {
+        const ssize_t n = pread(from, buffer.get(), static_cast<size_t>(std::min(SIZE, hole - at)), at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) fail(path, "read", -errno);
+        if (n == 0) fail(path, "read", -EIO);
+        write_all(path, to, buffer.get(), static_cast<size_t>(n), at);
+        at += n;
+      }
+    }
+    if (ftruncate(to, size) < 0) fail(path, "ftruncate", -errno);
+  }
+
+  static void write_all(const std::string& path, int to, const char* bytes, size_t size, off_t at) {
+    for (size_t done = 0; done < size;) {
+      const ssize_t n = pwrite(to, bytes + done, size - done, at + static_cast<off_t>(done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fail(path, "write", -errno);
+      done += static_cast<size_t>(n);
     }
   }
 
   FileSystem& files_;
   const int root_;
   Lowers lowers_;
+  // By what they are copies of.
+  std::map<std::pair<dev_t, ino_t>, std::string> copies_;
 };
 
 }  // namespace

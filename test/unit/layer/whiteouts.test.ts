@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync, readlinkSync } from 'node:fs'
+import { lstatSync, readFileSync, readlinkSync, truncateSync } from 'node:fs'
 import path from 'node:path'
 import { settleLayer } from '../../../lib/layer/tree.js'
 import { apply } from '../../support/apply.js'
@@ -173,6 +173,22 @@ describe('a layer that stands alone', () => {
     expect(seen('copy')).toBe('640 300')
     expect(readFileSync(path.join(upper, 'copy'), 'utf8')).toBe('root')
     expect(readlinkSync(path.join(upper, 'copy-of-link'))).toBe('passwd')
+  })
+
+  test('has one copy of a file that it links to by many names, and its holes', async () => {
+    const [lower, upper] = [scratch(), scratch()] as [string, string]
+    await apply(lower, archive({ name: 'file' }, { name: 'again', type: '1', link: 'file' }), { whiteouts: 'overlay' })
+    const size = 1024 ** 3
+    truncateSync(path.join(lower, 'file'), size)
+    const names = ['file', 'again', 'file'].map((link, i): Member => ({ name: `d/link${i}`, type: '1', link }))
+    const { unsettled } = await apply(upper, archive({ name: 'd/', type: '5', mtime: 7 }, ...names), {
+      whiteouts: 'overlay',
+    })
+    await settleLayer({ directory: upper, lowers: [lower], unsettled })
+    const [first, ...others] = names.map(({ name }) => lstatSync(path.join(upper, String(name))))
+    expect(others.map(({ ino }) => ino)).toEqual([first?.ino, first?.ino])
+    expect([first?.size, first?.nlink, Number(first?.blocks) < 100]).toEqual([size, 3, true])
+    expect(lstatSync(path.join(upper, 'd')).mtimeMs).toBe(7000)
   })
 
   test('cannot link to what no layer has, or what one has deleted', async () => {
