@@ -11,6 +11,7 @@
 #include <linux/stat.h>
 
 enum { COPY_DEPTH = 256, NAMES_MAX = 4096, VALUE_MAX = 4096, REMOVE_DIRECTORY = 0x200, LINK_MAX = 4096 };
+enum { FROM_START = 0, NEXT_DATA = 3, NEXT_HOLE = 4 }; /* whence of lseek(2) */
 
 struct entry {
   u64 inode;
@@ -53,13 +54,30 @@ static int take_over(struct context *c, int directory, const char *name, const s
   return (int)r;
 }
 
-static int copy_file(struct context *c, int source, int to, const char *name) {
+/* Holes stay holes: a small layer may have files of any size. */
+static long copy_data(int source, int target, i64 size) {
+  for (i64 at = 0; at < size;) {
+    i64 data = SYS(lseek, source, at, NEXT_DATA);
+    if (data == -E_NXIO) break;
+    if (data < 0) data = at;
+    i64 hole = SYS(lseek, source, data, NEXT_HOLE);
+    if (hole < 0) hole = size;
+    long n = SYS(lseek, target, data, FROM_START);
+    for (at = data; n >= 0 && at < hole;) {
+      n = SYS(sendfile, target, source, &at, hole - at);
+      if (n == 0) n = -E_IO;
+    }
+    if (n < 0) return n;
+  }
+  return SYS(ftruncate, target, size);
+}
+
+static int copy_file(struct context *c, int source, int to, const char *name, i64 size) {
   int target = (int)tried(c, "openat", name,
                           SYS(openat, to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (target < 0) return target;
-  long n;
-  while ((n = SYS(sendfile, target, source, NULL, 1 << 30)) > 0) continue;
-  if (n == 0) copy_attributes(source, target);
+  long n = copy_data(source, target, size);
+  if (n >= 0) copy_attributes(source, target);
   SYS(close, target);
   return (int)tried(c, "sendfile", name, n);
 }
@@ -109,7 +127,7 @@ static int copy_entry(struct context *c, int from, int to, const char *name, int
   if (SYS(statx, to, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &below) >= 0 &&
       (type != S_IFDIR || (below.stx_mode & S_IFMT) != S_IFDIR))
     remove_tree(to, name);
-  if (type == S_IFREG) r = copy_file(c, source, to, name);
+  if (type == S_IFREG) r = copy_file(c, source, to, name, (i64)status.stx_size);
   else if (type == S_IFDIR) r = copy_directory(c, source, to, name, depth);
   else if (type == S_IFLNK) r = copy_link(c, from, to, name);
   else if (type == S_IFIFO) r = (int)tried(c, "mknodat", name, SYS(mknodat, to, name, S_IFIFO | 0600, 0));

@@ -66,6 +66,8 @@ enum {
   E_PERM = 1,
   E_NOENT = 2,
   E_INTR = 4,
+  E_IO = 5,
+  E_NXIO = 6,
   E_2BIG = 7,
   E_NOEXEC = 8,
   E_CHILD = 10,

@@ -204,7 +204,7 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
     ])
   })
 
-  withBusybox('prints an error with what the command said, and nothing that a terminal would obey', () => {
+  withBusybox('prints an error with what the command said, and nothing that a terminal would obey', async () => {
     const input = `FROM box:1\nRUN printf '\\033]0;owned\\007\\033[2Jsaid\\n'; exit 3\n`
     const { status, stderr } = build(['--progress', 'plain', '-'], { input })
     expect(status).toBe(1)

@@ -280,14 +280,15 @@ describe('where the kernel mounts no new /proc and /sys, as parts of them are hi
   )
 })
 
+/** The kernel stacks two: an image on one of one can have no other above it, and a writable layer lies on none. */
+const overlays = (count: number) =>
+  prepared(
+    `mount -t tmpfs none /mnt && cd /mnt && mkdir 0 && chmod 777 0 && for i in ${Array.from({ length: count }, (_, i) => i + 1).join(' ')}; do
+      mkdir u$i w$i $i; chmod 777 u$i; mount -t overlay o -o lowerdir=$((i-1)),upperdir=u$i,workdir=w$i $i || exit 125; done
+    export CAISSON_ROOT=$PWD/${count}/root`,
+  )
+
 describe('where overlay is refused', () => {
-  /** The kernel stacks two: an image on one of one can have no other above it, and a writable layer lies on none. */
-  const overlays = (count: number) =>
-    prepared(
-      `mount -t tmpfs none /mnt && cd /mnt && mkdir 0 && chmod 777 0 && for i in ${Array.from({ length: count }, (_, i) => i + 1).join(' ')}; do
-        mkdir u$i w$i $i; chmod 777 u$i; mount -t overlay o -o lowerdir=$((i-1)),upperdir=u$i,workdir=w$i $i || exit 125; done
-      export CAISSON_ROOT=$PWD/${count}/root`,
-    )
   const script = (storage: string) =>
     `${SEE}
     await using container = await Container.create(image, { command: ['sleep', '1000'], storage: '${storage}', limits: LIMITS })
@@ -331,6 +332,24 @@ describe('where overlay is refused', () => {
         expect(seen.bounded).toBeLessThanOrEqual(1024 * 1024)
       }
     })
+})
+
+const withBusybox = testIf(!isRoot ? 'only root may' : !findProgram('busybox') && 'no busybox (apt: busybox-static)')
+withBusybox('where overlay is refused a file of an image that is one large hole takes no memory', async () => {
+  const seen = await within<string>(
+    `import { copyFileSync, mkdirSync, mkdtempSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+    const root = mkdtempSync('/mnt/root-')
+    mkdirSync(root + '/bin')
+    copyFileSync('${findProgram('busybox')}', root + '/bin/busybox')
+    symlinkSync('busybox', root + '/bin/sh')
+    writeFileSync(root + '/file', 'begins')
+    truncateSync(root + '/file', 2 ** 28)
+    const script = 'busybox stat -c "%s %b" /file; busybox head -c 6 /file'
+    show((await run(await Image.fromRootfs(root), ['/bin/sh', '-c', script])).stdout)`,
+    { outer: overlays(2), env: { CAISSON_ROOT: undefined } },
+  )
+  const [size, blocks, begins] = seen.split(/\s/)
+  expect([Number(size), Number(blocks) < 100, begins]).toEqual([2 ** 28, true, 'begins'])
 })
 
 describe('where namespaces are to be had', () => {
