@@ -3,7 +3,8 @@
  * that nobody removes it meanwhile; a lock ends with its process.
  */
 import { randomBytes } from 'node:crypto'
-import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { constants, type Stats } from 'node:fs'
+import { lstat, mkdir, open, readdir, readFile, readlink, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
@@ -212,21 +213,40 @@ export function volumeNotFound(name: string): CaissonError {
   })
 }
 
-/** Bytes on disk of all below a directory, a file with several names once. */
+/** Bytes on disk of all below a directory, a file with several names once. A container may exchange what is there meanwhile. */
 export async function usageOf(directory: string): Promise<{ bytes: number; files: number }> {
   const seen = new Set<string>()
   const usage = { bytes: 0, files: 0 }
-  for (const left = [directory]; left.length > 0; ) {
+  const top = await realpath(directory).catch(() => directory)
+  for (const left = [top]; left.length > 0; ) {
     const at = left.pop() as string
-    for (const entry of await readdir(at, { withFileTypes: true }).catch(() => [])) {
-      const file = path.join(at, entry.name)
-      if (entry.isDirectory()) left.push(file)
-      const status = await lstat(file).catch(() => undefined)
-      if (!status || (status.nlink > 1 && !status.isDirectory() && seen.has(`${status.dev}:${status.ino}`))) continue
+    for (const { name, status } of await membersOf(at)) {
+      if (status.isDirectory()) left.push(path.join(at, name))
+      if (status.nlink > 1 && !status.isDirectory() && seen.has(`${status.dev}:${status.ino}`)) continue
       seen.add(`${status.dev}:${status.ino}`)
       usage.bytes += status.blocks * 512
       if (!status.isDirectory()) usage.files++
     }
   }
   return usage
+}
+
+/** None of what is no directory, or is reached through a link that was put on the way. */
+async function membersOf(at: string): Promise<Array<{ name: string; status: Stats }>> {
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+  const handle = await open(at, flags).catch(() => undefined)
+  if (!handle) return []
+  try {
+    const here = `/proc/self/fd/${handle.fd}`
+    if ((await readlink(here)) !== at) return []
+    const names = await readdir(here).catch(() => [])
+    const found: Array<{ name: string; status: Stats }> = []
+    for (const name of names) {
+      const status = await lstat(path.join(here, name)).catch(() => undefined)
+      if (status) found.push({ name, status })
+    }
+    return found
+  } finally {
+    await handle.close()
+  }
 }

@@ -1,8 +1,8 @@
 /** A guest that swaps a directory for a link while its files are read and written from outside (CVE-2018-15664). */
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { Container } from '../../lib/index.js'
+import { Container, Volume } from '../../lib/index.js'
 import { hostImage } from '../support/attack.js'
 import { compileProgram } from '../support/program.js'
 import { look, removeScratch, scratch } from '../support/tree.js'
@@ -58,4 +58,25 @@ describe('container.fs, while the guest swaps what lies on the way', () => {
     expect(tally.done).toBeGreaterThan(0)
     expect(tally.refused).toBeGreaterThan(0)
   })
+})
+
+test('the usage of a volume counts nothing outside, while a container swaps what lies in it', async () => {
+  const outside = scratch()
+  writeFileSync(path.join(outside, 'file'), Buffer.alloc(8 << 20, 'x'))
+  const volume = await Volume.create()
+  try {
+    await using container = await Container.create(await hostImage(), {
+      command: ['/swap', '/v', 'a', 'b'],
+      files: { '/swap': { content: compileProgram('swap'), mode: 0o755 } },
+      mounts: [{ type: 'volume', source: volume.name, target: '/v' }],
+    })
+    mkdirSync(path.join(volume.path, 'a'))
+    symlinkSync(outside, path.join(volume.path, 'b'))
+    await container.start()
+    let most = 0
+    for (let round = 0; round < 500; round++) most = Math.max(most, (await volume.usage()).bytes)
+    expect(most).toBeLessThan(1 << 20)
+  } finally {
+    await volume.remove()
+  }
 })
