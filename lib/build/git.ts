@@ -26,7 +26,7 @@ const PUBLIC_ACCESS = /^GIT_(?:SSL_(?:CAINFO|CAPATH|NO_VERIFY)|PROXY_.*|CURL_VER
 const SSH = ['BatchMode=yes', 'IdentityFile=none', 'GSSAPIAuthentication=no', 'PKCS11Provider=none']
 
 /** `caller`: as whoever builds. `agent`: as nobody, or whom the socket of an SSH agent knows. */
-export type GitAccess = 'caller' | { agent: string | undefined }
+type GitAccess = 'caller' | { agent: string | undefined }
 
 function environment(access: GitAccess, home: string): NodeJS.ProcessEnv {
   const own = (pattern: RegExp) =>
