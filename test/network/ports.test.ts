@@ -112,20 +112,22 @@ describe('published ports', () => {
   })
 
   it('are not all that a process has descriptors for: others connect until they wait, and it goes on', async () => {
+    const many = await Network.create({ name: 'many' })
     const code = `const { Container, Image, run } = require('caisson')
       void (async () => {
         const image = await Image.host()
         const command = ['python3', '-m', 'http.server', '80']
-        const web = await Container.create(image, { network: 'bridge', command, ports: [{ container: 80 }] })
+        const web = await Container.create(image, { network: 'many', command, ports: [{ container: 80 }] })
         await web.start()
         console.log(web.port(80).port)
         process.stdin.on('data', async () => console.log((await run(image, ['echo', 'goes on'])).stdout.trim()))
       })()`
     const words = ['--nofile=300:300', process.execPath, '-e', code]
-    const owner = spawn('prlimit', words, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const owner = spawn('prlimit', words, { stdio: ['pipe', 'pipe', 'inherit'], env: process.env })
     const said = async () => String((await once(owner.stdout, 'data'))[0]).trim()
     const port = Number(await said())
     try {
+      await answered(`http://127.0.0.1:${port}/`)
       const clients = Array.from({ length: 120 }, () => createConnection(port, '127.0.0.1'))
       for (const client of clients) client.on('error', () => undefined)
       await Promise.all(clients.map((client) => once(client, 'connect')))
@@ -136,6 +138,13 @@ describe('published ports', () => {
       await answered(`http://127.0.0.1:${port}/`)
     } finally {
       owner.kill('SIGKILL')
+      await once(owner, 'exit')
+      await until(() =>
+        many.remove().then(
+          () => true,
+          () => false,
+        ),
+      )
     }
   })
 

@@ -111,7 +111,7 @@ describe('files of images and containers on the host', () => {
       })
       const builds = path.join((await owner()).data, 'builds')
       await until(() => existsSync(builds) && readdirSync(builds).length > 0)
-      expect(readdirSync(builds).filter((name) => reaches(path.join(builds, name, '.')))).toEqual([])
+      expect(readdirSync(builds).filter((name) => reaches(`${path.join(builds, name)}/.`))).toEqual([])
       await building
       const cache = path.join(roots().data, 'cache-mounts', createHash('sha256').update('set-id').digest('hex'))
       expect(statSync(path.join(cache, 'content/who')).mode & 0o7777).toBe(0o6755)
