@@ -32,7 +32,7 @@ export interface NetworkOptions {
   mtu?: number
   /**
    * The kernel passes TCP over IPv4 on in pieces of up to 512 kB instead of 64 (BIG TCP, Linux 6.3), which makes streams
-   * between containers more than twice as fast. A stream to the outside is cut by the processor, not by the card: false
+   * between containers much faster. A stream to the outside is cut by the processor, not by the card: false
    * is better for servers that send several Gbit/s out of this machine. Default true.
    */
   bigTcp?: boolean

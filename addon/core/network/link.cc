@@ -21,8 +21,8 @@ namespace {
 constexpr char STAGE[] = "network";
 // IF_OPER_UP of linux/if.h, which does not go together with net/if.h.
 constexpr uint8_t OPERATING = 6;
-// The kernel passes TCP on in pieces of up to this many bytes, instead of 64 kB: a stream between containers costs less
-// than half. It cuts them for a device that cannot take them; before Linux 6.3 it does not know these attributes.
+// The kernel passes TCP on in pieces of up to this many bytes, instead of 64 kB: a stream between containers costs much
+// less. It cuts them for a device that cannot take them; before Linux 6.3 it does not know these attributes.
 constexpr uint32_t BIG_TCP_SIZE = 8 * 65535;
 constexpr int GSO_IPV4_MAX_SIZE = 63, GRO_IPV4_MAX_SIZE = 64;  // IFLA_* of newer headers
 constexpr std::chrono::microseconds CARRIER_PATIENCE(200'000), CARRIER_INTERVAL(500);
