@@ -61,20 +61,20 @@ describe('what is written for the kernel (CVE-2025-52881)', () => {
 describe('container.fs, through a link of the guest’s to a file of /proc, which asks who writes and reads', () => {
   test('neither writes nor reads; by its own name it does both', async () => {
     await using container = await Container.create(await hostImage(), {
-      command: ['sh', '-c', 'ln -s /proc/1/oom_score_adj /input; ln -s /proc/1 /work; exec sleep 1000'],
+      command: ['sh', '-c', 'ln -s /proc/1/oom_score_adj /input; ln -s /proc/1 /desk; exec sleep 1000'],
       oomScoreAdj: 500,
     })
     const { fs } = container
     await container.start()
     await until(() =>
-      fs.lstat('/work').then(
+      fs.lstat('/desk').then(
         () => true,
         () => false,
       ),
     )
     const score = '/proc/1/oom_score_adj'
     const link = { code: 'ERR_CAISSON_FILE', cause: { code: 'ELOOP' } }
-    for (const path of ['/input', '/work/oom_score_adj']) {
+    for (const path of ['/input', '/desk/oom_score_adj']) {
       await expect(fs.writeFile(path, '600')).rejects.toMatchObject(link)
       await expect(fs.readFile(path)).rejects.toMatchObject(link)
     }

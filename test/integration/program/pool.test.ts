@@ -115,10 +115,10 @@ describe('Pool', () => {
   })
 
   test('a read-only root takes files where it can be written to', async () => {
-    await using pool = new Pool(image, { size: 1, readOnly: true, mounts: [{ type: 'tmpfs', target: '/work' }] })
-    const result = await pool.run(['sh', '-c', 'cat file; touch /work/more; touch /etc/more'], {
-      files: { '/work/file': 'text' },
-      workdir: '/work',
+    await using pool = new Pool(image, { size: 1, readOnly: true, mounts: [{ type: 'tmpfs', target: '/desk' }] })
+    const result = await pool.run(['sh', '-c', 'cat file; touch /desk/more; touch /etc/more'], {
+      files: { '/desk/file': 'text' },
+      workdir: '/desk',
     })
     expect(result).toMatchObject({ stdout: 'text', stderr: expect.stringContaining('/etc/more') })
   })
