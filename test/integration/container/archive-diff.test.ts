@@ -74,6 +74,7 @@ describe('diff', () => {
       ociVersion: '1.0.2',
       root: { path: 'rootfs' },
       process: { args: ['/x'], cwd: '/', user: { uid: 0, gid: 0 } },
+      linux: { namespaces: [{ type: 'mount' }] },
     }
     writeFileSync(path.join(bundle, 'config.json'), JSON.stringify(config))
     await using container = await Container.fromBundle(bundle)
