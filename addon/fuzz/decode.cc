@@ -44,7 +44,8 @@ std::optional<std::string> with_zstd(const std::string& packed) {
     ZSTD_outBuffer out = {block, sizeof block, 0};
     status = ZSTD_decompressStream(stream, &out, &in);
     plain.append(block, out.pos);
-    if (ZSTD_isError(status) || (in.pos == in.size && out.pos < out.size)) break;
+    // A further call with nothing left would begin another frame and ask for its header.
+    if (ZSTD_isError(status) || (in.pos == in.size && (status == 0 || out.pos < out.size))) break;
   }
   ZSTD_freeDStream(stream);
   if (status != 0 || in.pos < in.size) return std::nullopt;
