@@ -40,26 +40,27 @@ class TextOutput : public caisson::Output {
   static constexpr size_t BLOCK = 4096, MAX = 8 << 20;
   TextOutput() { turn(); }
   void turn() override {
-    if (block_) {
-      text_.append(block_.get() + HISTORY, block_.get() + (reinterpret_cast<char*>(at) - block_.get()));
-      if (text_.size() > MAX) caisson::over_limit("enough");
-    }
     auto fresh = std::make_unique<char[]>(HISTORY + BLOCK + SLACK);
     if (block_) {
-      char* end_of_old = reinterpret_cast<char*>(at);
-      size_t history = std::min<size_t>(HISTORY, static_cast<size_t>(end_of_old - block_.get()));
-      std::copy_n(end_of_old - history, history, fresh.get() + HISTORY - history);
+      text_.append(written(), at);
+      size_t history = std::min<size_t>(HISTORY, static_cast<size_t>(at - bytes()));
+      std::copy_n(at - history, history, fresh.get() + HISTORY - history);
     }
     block_ = std::move(fresh);
-    at = reinterpret_cast<uint8_t*>(block_.get()) + HISTORY;
+    at = written();
     end = at + BLOCK;
+    if (text_.size() > MAX) caisson::over_limit("enough");
   }
+  // After a fault as well, that of the bound included.
   std::string take() {
-    turn();
+    text_.append(written(), at);
     return std::move(text_);
   }
 
  private:
+  uint8_t* bytes() const { return reinterpret_cast<uint8_t*>(block_.get()); }
+  uint8_t* written() const { return bytes() + HISTORY; }
+
   std::unique_ptr<char[]> block_;
   std::string text_;
 };
