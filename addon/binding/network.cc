@@ -2,6 +2,7 @@
 
 #include "binding/captive.h"
 #include "binding/convert.h"
+#include "binding/passage.h"
 #include "binding/promise.h"
 #include "core/netns.h"
 #include "core/network/firewall.h"
@@ -259,6 +260,7 @@ Napi::Object network_of(Napi::Env env, Place& place) {
   set("beside", beside);
   set("renew", renew);
   export_captive(network);
+  export_passages(network);
   return network;
 }
 

@@ -96,7 +96,7 @@ async function throughput(image, client, program) {
   }
 }
 
-/** What an egress policy costs, which has every byte pass through this process. Against no network of its own at all. */
+/** What an egress policy costs, which has a relay between. Against no network of its own at all. */
 async function outward(image, program) {
   const sink = spawn(program, ['sink', '5001'], { stdio: 'inherit' })
   const egress = ({ protocol }) => (protocol === 'dns' ? 'deny' : { rewrite: '127.0.0.1:5001' })

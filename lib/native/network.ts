@@ -60,6 +60,12 @@ export interface NativePublication {
   port: number
 }
 
+declare const passage: unique symbol
+/** Two connections that are one (addon/core/network/passage.h). */
+export interface NativePassage {
+  readonly [passage]: true
+}
+
 /** Descriptors; -1: there is no IPv6. */
 export interface NativeCaptiveSockets {
   routes: number
@@ -119,6 +125,16 @@ export interface NativeNetwork {
   capture(sockets: NativeCaptiveSockets, settings: NativeCaptiveSettings): Promise<number>
   /** Nobody may share the port of a datagram socket. Gives the failure, if it is one. */
   keepPort(fd: number): NativeFailure | undefined
+  /**
+   * Each of two connected sockets gets what the other says; they stay the caller's, to be closed. `gone`: its end. Nothing
+   * where there are not enough descriptors.
+   */
+  passOn(inside: number, outside: number, gone: () => void): NativePassage | undefined
+  /** Bytes from the inside and to it. */
+  passed(passage: NativePassage): [number, number]
+  /** Nobody is left inside: what was said there is passed on, and that is the end. */
+  drain(passage: NativePassage): void
+  breakOff(passage: NativePassage): void
   changeResolver(resolver: NativeResolver, settings: NativeResolverSettings): void
   endResolver(resolver: NativeResolver): void
 }

@@ -22,6 +22,8 @@ export async function dial(addresses: readonly string[], port: number, signal: A
 function attempt(address: string, port: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: address, port, allowHalfOpen: true, noDelay: true })
+    // Who gets it reads it, from the first byte.
+    socket.pause()
     const end = (error: Error) => {
       socket.destroy()
       settle(() => reject(error))

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { dial } from './dial.js'
 import type { NameTable } from './names.js'
 import type { Decision, EgressPolicy } from './policy.js'
-import { join } from './relay.js'
+import { join, type Relay } from './relay.js'
 import type { EgressEvent, EgressReason, EgressRequest, EgressUsage } from './request.js'
 import type { Upstream } from './upstream.js'
 
@@ -39,7 +39,7 @@ export class Gate {
   readonly #options: GateOptions
   readonly #servers: Server[] = []
   readonly #open = new Map<Socket, Promise<void>>()
-  readonly #outside = new Set<Socket>()
+  readonly #relays = new Set<Relay>()
   readonly #ended = new AbortController()
 
   constructor(options: GateOptions) {
@@ -103,23 +103,25 @@ export class Gate {
     usage.open++
     const { remoteAddress = '', remotePort } = outside
     tell({ ...request, verdict: decision.verdict, to: `${bracketed(remoteAddress)}:${remotePort}` })
-    outside.once('finish', () => this.#finished(outside))
-    this.#outside.add(outside)
-    await join(inside, outside, {
-      sent: (bytes) => {
-        usage.sentBytes += bytes
-      },
-      received: (bytes) => {
-        usage.receivedBytes += bytes
-      },
-    })
-    this.#outside.delete(outside)
+    const relay = join(inside, outside)
+    this.#relays.add(relay)
+    await relay.done
+    this.#relays.delete(relay)
+    const { sent, received } = relay.passed()
+    usage.sentBytes += sent
+    usage.receivedBytes += received
     usage.open--
   }
 
-  /** Nobody is left inside to hear an answer; what it said has been passed on. */
-  #finished(outside: Socket): void {
-    if (this.#ended.signal.aborted && outside.writableFinished) outside.destroy()
+  /** Bytes of connections that are open, which `usage` does not have yet. */
+  passing(): { sent: number; received: number } {
+    const sum = { sent: 0, received: 0 }
+    for (const relay of this.#relays) {
+      const { sent, received } = relay.passed()
+      sum.sent += sent
+      sum.received += received
+    }
+    return sum
   }
 
   /** Addresses to dial. A name is looked up once, and what was judged is what is dialled. */
@@ -146,7 +148,7 @@ export class Gate {
     await new Promise((resolve) => setImmediate(resolve))
     for (const server of this.#servers.splice(0)) server.close()
     this.#ended.abort()
-    for (const outside of this.#outside) this.#finished(outside)
+    for (const relay of this.#relays) relay.drain()
     const left = [...this.#open]
     if (left.length === 0) return
     const timer = new AbortController()
@@ -154,6 +156,9 @@ export class Gate {
     await Promise.race([Promise.all(left.map(([, work]) => work)), late])
     timer.abort()
     for (const [inside] of left) inside.resetAndDestroy()
+    const broken = [...this.#relays]
+    for (const relay of broken) relay.breakOff()
+    await Promise.all(broken.map(({ done }) => done))
   }
 }
 

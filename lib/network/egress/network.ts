@@ -43,11 +43,11 @@ export class EgressNetwork {
   /** Of bridges there are none. */
   readonly endpoints: [] = []
   readonly publications: { readonly ports: [] } = { ports: [] }
-  readonly usage: EgressUsage = { connections: 0, open: 0, denied: 0, sentBytes: 0, receivedBytes: 0 }
   /** The namespace of the present run, until its process is there. */
   fd = -1
   /** Who is told of decisions, beside diagnostics_channel `caisson:egress`. */
   listener: ((event: EgressEvent) => void) | undefined
+  readonly #usage: EgressUsage = { connections: 0, open: 0, denied: 0, sentBytes: 0, receivedBytes: 0 }
   readonly #policy: EgressPolicy
   readonly #container: EgressRequest['container']
   readonly #servers: string[]
@@ -62,6 +62,13 @@ export class EgressNetwork {
     this.#container = Object.freeze({ ...container })
     this.#servers = dns.map((server, i) => checkServer(server, `dns[${i}]`))
     this.#words = { search, options }
+  }
+
+  /** At this moment. */
+  get usage(): EgressUsage {
+    const { sent, received } = this.#gate?.passing() ?? { sent: 0, received: 0 }
+    const { sentBytes, receivedBytes, ...counts } = this.#usage
+    return { ...counts, sentBytes: sentBytes + sent, receivedBytes: receivedBytes + received }
   }
 
   /** Lines of /etc/hosts. */
@@ -86,7 +93,7 @@ export class EgressNetwork {
       const upstream = new Upstream(this.#servers)
       this.#upstream = upstream
       const tell = (event: EgressEvent) => this.#tell(event)
-      const common = { policy: this.#policy, container: this.#container, names, upstream, usage: this.usage, tell }
+      const common = { policy: this.#policy, container: this.#container, names, upstream, usage: this.#usage, tell }
       this.#gate = new Gate(common)
       const listeners = ipv6 ? [streams4, streams6] : [streams4]
       // From here on they are closed by who listens on them.
@@ -124,7 +131,7 @@ export class EgressNetwork {
     const request: EgressRequest = { protocol: 'dns', host, container: this.#container }
     const { verdict, reason, error } = await this.#policy.ask(request)
     if (verdict === 'deny') {
-      this.usage.denied++
+      this.#usage.denied++
       this.#tell({ ...request, verdict, reason, ...(error === undefined ? {} : { error }) })
       return 'none'
     }
