@@ -1,8 +1,8 @@
 /** `caisson network`: networks that stay until they are removed. */
 import { Network } from '../index.js'
 import type { Command } from './command.js'
-import { EXITS, FILTER, FORCE, FORMS, filterOf, forEachName, labelsOf, printList, type Row } from './listing.js'
-import { commandOf, noWords, someWords } from './subcommands.js'
+import { EXITS, FILTER, FORCE, FORMS, filterOf, labelsOf, printList, type Row } from './listing.js'
+import { commandOf, commandsOfKept, noWords, someWords } from './subcommands.js'
 import { usageError } from './usage.js'
 import { parseNumber } from './values.js'
 
@@ -86,37 +86,12 @@ const ls: Command = {
   },
 }
 
-const inspect: Command = {
-  summary: 'Print all that is known of networks',
-  usage: 'inspect NETWORK...',
-  description: 'Prints a JSON array with what is known of each.',
-  flags: [],
-  exits: EXITS,
-
-  async run(_flags, rest) {
-    const found: object[] = []
-    for (const name of someWords(rest, 'network inspect')) found.push(await (await Network.get(name)).inspect())
-    process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
-    return 0
-  },
-}
-
-const rm: Command = {
-  summary: 'Remove networks',
-  usage: 'rm NETWORK...',
-  description: 'Removes networks that no container is on.',
-  flags: [{ ...FORCE, help: 'Ones that are not there are no error' }],
-  exits: EXITS,
-
-  run: (flags, rest) =>
-    forEachName(someWords(rest, 'network rm'), async (name) => {
-      const network = await Network.get(name).catch((error) => {
-        if (flags.boolean('force') && error.code === 'ERR_CAISSON_NETWORK_NOT_FOUND') return undefined
-        throw error
-      })
-      await network?.remove()
-    }),
-}
+const { inspect, rm } = commandsOfKept({
+  kind: 'network',
+  get: (name) => Network.get(name),
+  notFound: 'ERR_CAISSON_NETWORK_NOT_FOUND',
+  removal: { summary: 'Remove networks', description: 'Removes networks that no container is on.' },
+})
 
 const prune: Command = {
   summary: 'Remove networks that no process uses',

@@ -1,6 +1,8 @@
 /** Commands of commands, as `caisson network ls`. */
+import type { ErrorCode } from '../errors.js'
 import type { Command } from './command.js'
 import { describeFlags, type Flag, parseMixedFlags } from './flags.js'
+import { EXITS, FORCE, forEachName } from './listing.js'
 import { usageError } from './usage.js'
 
 const HELP: Flag = { name: 'help', kind: 'boolean', help: 'Print this' }
@@ -49,4 +51,51 @@ export function noWords(rest: readonly string[], command: string): void {
 export function someWords(rest: readonly string[], command: string): readonly string[] {
   if (rest.length > 0) return rest
   throw usageError(`${command}: there is no name`, `See caisson ${command} --help.`)
+}
+
+/** Things that stay until they are removed, and have names. */
+export interface Kept {
+  /** What they are called, as `network`. */
+  kind: string
+  get(name: string): Promise<{ inspect(): object | Promise<object>; remove(): Promise<unknown> }>
+  /** Of `get`, where there is none of the name. */
+  notFound: ErrorCode
+  /** What `rm` says of itself. */
+  removal: Pick<Command, 'summary' | 'description'>
+}
+
+/** The commands `inspect` and `rm` of what has names. */
+export function commandsOfKept({ kind, get, notFound, removal }: Kept): { inspect: Command; rm: Command } {
+  const names = `${kind.toUpperCase()}...`
+  return {
+    inspect: {
+      summary: `Print all that is known of ${kind}s`,
+      usage: `inspect ${names}`,
+      description: 'Prints a JSON array with what is known of each.',
+      flags: [],
+      exits: EXITS,
+
+      async run(_flags, rest) {
+        const found: object[] = []
+        for (const name of someWords(rest, `${kind} inspect`)) found.push(await (await get(name)).inspect())
+        process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
+        return 0
+      },
+    },
+    rm: {
+      ...removal,
+      usage: `rm [FLAGS] ${names}`,
+      flags: [{ ...FORCE, help: 'Ones that are not there are no error' }],
+      exits: EXITS,
+
+      run: (flags, rest) =>
+        forEachName(someWords(rest, `${kind} rm`), async (name) => {
+          const found = await get(name).catch((error) => {
+            if (flags.boolean('force') && error.code === notFound) return undefined
+            throw error
+          })
+          await found?.remove()
+        }),
+    },
+  }
 }

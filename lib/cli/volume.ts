@@ -1,20 +1,9 @@
 /** `caisson volume`: data that outlives containers. */
 import { Volume } from '../index.js'
 import type { Command } from './command.js'
-import {
-  EXITS,
-  FILTER,
-  FORCE,
-  FORMS,
-  filterOf,
-  forEachName,
-  labelOf,
-  labelsOf,
-  printList,
-  type Row,
-} from './listing.js'
+import { EXITS, FILTER, FORCE, FORMS, filterOf, labelOf, labelsOf, printList, type Row } from './listing.js'
 import { bytes } from './progress.js'
-import { commandOf, noWords, someWords } from './subcommands.js'
+import { commandOf, commandsOfKept, noWords } from './subcommands.js'
 import { usageError } from './usage.js'
 
 const create: Command = {
@@ -78,37 +67,15 @@ const ls: Command = {
   },
 }
 
-const inspect: Command = {
-  summary: 'Print all that is known of volumes',
-  usage: 'inspect VOLUME...',
-  description: 'Prints a JSON array with what is known of each.',
-  flags: [],
-  exits: EXITS,
-
-  async run(_flags, rest) {
-    const found: object[] = []
-    for (const name of someWords(rest, 'volume inspect')) found.push((await Volume.get(name)).inspect())
-    process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
-    return 0
+const { inspect, rm } = commandsOfKept({
+  kind: 'volume',
+  get: (name) => Volume.get(name),
+  notFound: 'ERR_CAISSON_VOLUME_NOT_FOUND',
+  removal: {
+    summary: 'Remove volumes, with what they hold',
+    description: 'Removes volumes that no container has, with what they hold.',
   },
-}
-
-const rm: Command = {
-  summary: 'Remove volumes, with what they hold',
-  usage: 'rm [FLAGS] VOLUME...',
-  description: 'Removes volumes that no container has, with what they hold.',
-  flags: [{ ...FORCE, help: 'Ones that are not there are no error' }],
-  exits: EXITS,
-
-  run: (flags, rest) =>
-    forEachName(someWords(rest, 'volume rm'), async (name) => {
-      const volume = await Volume.get(name).catch((error) => {
-        if (flags.boolean('force') && error.code === 'ERR_CAISSON_VOLUME_NOT_FOUND') return undefined
-        throw error
-      })
-      await volume?.remove()
-    }),
-}
+})
 
 const prune: Command = {
   summary: 'Remove volumes that no container has',
