@@ -3,16 +3,13 @@ import { Lan, noLan, shell } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+Lan.forTests()
 
 describe('what networks refuse', () => {
   let image: Image
   beforeAll(async () => {
-    if (noLan) return
-    await lan.start()
-    image = await Image.host()
+    if (!noLan) image = await Image.host()
   })
-  afterAll(() => (noLan ? undefined : lan.stop()))
 
   it('options that mean nothing', async () => {
     const wrong: Array<[object, string]> = [

@@ -7,7 +7,7 @@ import { testIf } from '../support/needs.js'
 
 const [major, minor] = os.release().split('.').map(Number) as [number, number]
 const it = testIf(noLan || (major * 1000 + minor < 6003 && 'BIG TCP over IPv4 came with Linux 6.3'))
-const lan = new Lan()
+const lan = Lan.forTests()
 
 const BYTES = 256 * 1024 * 1024
 /** Prints the digest of what one client sends. */
@@ -43,12 +43,7 @@ const LISTENING = 'grep -q :1B58 /proc/net/tcp'
 describe('streams between containers', () => {
   let image: Image
   beforeAll(async () => {
-    if (noLan) return
-    await lan.start()
-    image = await Image.host()
-  })
-  afterAll(() => {
-    if (!noLan) lan.stop()
+    if (!noLan) image = await Image.host()
   })
 
   /** The mean size of a piece; what arrived is what was sent. */

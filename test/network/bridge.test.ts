@@ -3,7 +3,7 @@ import { attempt, HERE, Lan, noLan, SERVER, shell, THERE, until } from '../suppo
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+const lan = Lan.forTests()
 const sh = (script: string) => ['sh', '-c', script]
 const get = (url: string) => sh(`curl -s -g -m 3 ${url} || echo failed`)
 
@@ -12,7 +12,6 @@ describe('bridge networks', () => {
   let backend: Network
   beforeAll(async () => {
     if (noLan) return
-    await lan.start()
     lan.background('there', SERVER('world', 9000))
     image = await Image.host()
     backend = await Network.create({ name: 'backend', ipv6: true, labels: { tier: 'back' } })
@@ -21,7 +20,6 @@ describe('bridge networks', () => {
     if (noLan) return
     await backend.remove()
     await (await Network.get('bridge')).remove()
-    lan.stop()
   })
 
   const serve = async (options: Parameters<typeof Container.create>[1]) => {

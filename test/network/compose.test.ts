@@ -12,7 +12,7 @@ import { storeImage } from '../support/store-images.js'
 
 const missing = noLan || noBusybox
 const it = testIf(missing)
-const lan = new Lan()
+const lan = Lan.forTests(missing)
 const directory = mkdtempSync(path.join(tmpdir(), 'caisson-compose-'))
 const CLI = path.resolve(__dirname, '../../dist/cli.cjs')
 const SERVE = (text: string) => `["sh", "-c", "while :; do echo ${text} | busybox nc -l -p 80; done"]`
@@ -38,14 +38,9 @@ async function nothingLeft(): Promise<void> {
 
 describe('a project', () => {
   beforeAll(async () => {
-    if (missing) return
-    await lan.start()
-    await storeImage((await imageRoots()).store, busyboxImage(), 'docker.io/library/box:latest')
+    if (!missing) await storeImage((await imageRoots()).store, busyboxImage(), 'docker.io/library/box:latest')
   })
-  afterAll(() => {
-    rmSync(directory, { recursive: true })
-    if (!missing) lan.stop()
-  })
+  afterAll(() => rmSync(directory, { recursive: true }))
   afterEach(async () => {
     if (!missing) await nothingLeft()
   })

@@ -8,7 +8,7 @@ import { testIf } from '../support/needs.js'
 import { storeImage } from '../support/store-images.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+const lan = Lan.forTests()
 
 /** A name server that answers everything, as somebody's who wants to hear what is in the names. */
 const LISTENER = `
@@ -22,7 +22,6 @@ describe('an egress policy on a network', () => {
   let image: Image
   beforeAll(async () => {
     if (noLan) return
-    await lan.start()
     for (const [where, text] of [
       ['here', 'host'],
       ['there', 'neighbour'],
@@ -37,7 +36,6 @@ describe('an egress policy on a network', () => {
     )
     await until(() => attempt(`curl -s 'http://[${THERE6}]:8080/'`) !== undefined)
   })
-  afterAll(() => lan.stop())
 
   const fetch = async (url: string, options: RunOptions) => {
     const { stdout } = await run(image, ['curl', '-s', '-m', '5', url], options)

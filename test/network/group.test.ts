@@ -3,18 +3,13 @@ import { attempt, Lan, noLan, SERVER, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+Lan.forTests()
 const SLEEP = ['sleep', '1000']
 
 describe('a group', () => {
   let image: Image
   beforeAll(async () => {
-    if (noLan) return
-    await lan.start()
-    image = await Image.host()
-  })
-  afterAll(() => {
-    if (!noLan) lan.stop()
+    if (!noLan) image = await Image.host()
   })
   afterEach(async () => {
     if (!noLan) expect(await Container.list()).toEqual([])

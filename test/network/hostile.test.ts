@@ -4,7 +4,7 @@ import { HERE, Lan, noLan, SERVER, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+Lan.forTests()
 
 /** `frame()` and what it is made of; the attacker knows its victims' and the gateway's addresses. */
 const FORGE = `
@@ -42,7 +42,6 @@ describe('hostile neighbours on a network', () => {
   let address: string
   beforeAll(async () => {
     if (noLan) return
-    await lan.start()
     image = await Image.host()
     network = await Network.create({ ipv6: true })
     victim = await Container.create(image, { network, command: LISTEN })
@@ -54,7 +53,6 @@ describe('hostile neighbours on a network', () => {
     if (noLan) return
     await victim.remove({ force: true })
     await network.remove()
-    lan.stop()
   })
 
   const heard = async () => {

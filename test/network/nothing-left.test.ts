@@ -5,7 +5,7 @@ import { attempt, Lan, noLan, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+Lan.forTests()
 /** A fifth of the others: each has two bridges to itself. */
 const ROUNDS = Math.ceil(Number(process.env.CAISSON_KILL_ROUNDS ?? 80) / 5)
 
@@ -28,10 +28,8 @@ for (;;) {
 
 describe('when the owner of networks is killed', () => {
   const children: ChildProcess[] = []
-  beforeAll(async () => (noLan ? undefined : await lan.start()))
   afterAll(() => {
     for (const child of children) child.kill('SIGKILL')
-    if (!noLan) lan.stop()
   })
 
   const load = () => {

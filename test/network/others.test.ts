@@ -11,7 +11,7 @@ import { findProgram, testIf } from '../support/needs.js'
 
 const missing = noLan || noDocker || noBusybox || (!findProgram('podman') && 'no podman')
 const it = testIf(missing)
-const lan = new Lan()
+const lan = Lan.forTests(missing)
 
 /** Rules that are not ours, without what they have counted. */
 function othersRules(): string {
@@ -39,7 +39,6 @@ describe('beside dockerd and podman', () => {
 
   beforeAll(async () => {
     if (missing) return
-    await lan.start()
     shell('mount --make-rprivate /; mount -t tmpfs tmpfs /run/netns 2>/dev/null || true')
     for (const name of ['bin', 'www']) mkdirSync(path.join(root, name), { recursive: true })
     copyFileSync('/bin/busybox', path.join(root, 'bin/busybox'))
@@ -60,7 +59,6 @@ describe('beside dockerd and podman', () => {
     podman('rm', '-f', '-t', '0', 'two')
     await dockerd.docker('rm', '-f', 'one')
     await dockerd[Symbol.asyncDispose]()
-    lan.stop()
     rmSync(directory, { recursive: true, force: true })
   }, 60_000)
 

@@ -6,7 +6,7 @@ import { attempt, HERE, HERE6, Lan, noLan, SERVER, shell, THERE, until } from '.
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+const lan = Lan.forTests()
 const sh = (script: string) => ['sh', '-c', script]
 
 const ECHO_UDP = [
@@ -28,14 +28,12 @@ describe('published ports', () => {
   let network: Network
   beforeAll(async () => {
     if (noLan) return
-    await lan.start()
     image = await Image.host()
     network = await Network.create()
   })
   afterAll(async () => {
     if (noLan) return
     await network.remove()
-    lan.stop()
   })
 
   const serve = async (options: Parameters<typeof Container.create>[1]) => {

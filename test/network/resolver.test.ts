@@ -8,7 +8,7 @@ import { attempt, Lan, noLan, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+const lan = Lan.forTests()
 const sh = (script: string) => ['sh', '-c', script]
 
 /** A name server of the host, as systemd-resolved's stub is: on a loopback address, UDP and TCP. */
@@ -45,7 +45,6 @@ describe('names', () => {
   let web: Container
   beforeAll(async () => {
     if (noLan) return
-    await lan.start()
     const conf = path.join(directory, 'resolv.conf')
     writeFileSync(conf, 'nameserver 127.0.0.53\nsearch corp.test\n')
     shell(`mount --make-rprivate /; mount --bind ${conf} /etc/resolv.conf`)
@@ -63,7 +62,6 @@ describe('names', () => {
     await network.remove()
     shell('umount /etc/resolv.conf')
     rmSync(directory, { recursive: true })
-    lan.stop()
   })
 
   const dig = async (question: string, options: Parameters<typeof run>[2] = { network }) =>

@@ -49,9 +49,18 @@ export function attempt(command: string): string | undefined {
 }
 
 export class Lan {
-  readonly root = mkdtempSync(path.join(tmpdir(), 'caisson-lan-'))
+  /** What the tests have on disk: CAISSON_ROOT. */
+  root = ''
   readonly #children: ChildProcess[] = []
   #neighbour = 0
+
+  /** For the tests of a file, there before their own preparations and until they have tidied up. `missing`: why they cannot run. */
+  static forTests(missing: string | false = noLan): Lan {
+    const lan = new Lan()
+    beforeAll(async () => (missing ? undefined : await lan.#start()))
+    afterAll(() => (missing ? undefined : lan.#stop()))
+    return lan
+  }
 
   /** As the neighbour; see `shell` and `attempt`. */
   from = (command: string): string => shell(this.#enter(command))
@@ -70,7 +79,8 @@ export class Lan {
     return child
   }
 
-  async start(): Promise<void> {
+  async #start(): Promise<void> {
+    this.root = mkdtempSync(path.join(tmpdir(), 'caisson-lan-'))
     process.env.CAISSON_ROOT = this.root
     this.#neighbour = this.background('here', ['unshare', '--net', 'sleep', '600']).pid as number
     await until(() => readlinkSync(`/proc/${this.#neighbour}/ns/net`) !== readlinkSync('/proc/self/ns/net'))
@@ -83,7 +93,7 @@ export class Lan {
     shell(`ip route add default via ${THERE}`)
   }
 
-  stop(): void {
+  #stop(): void {
     for (const child of this.#children) child.kill('SIGKILL')
     attempt('ip link delete up0; nft delete table ip filter')
     // Of networks that this process would keep until its end; the next file is another machine.
