@@ -2,7 +2,7 @@
 import type { Descriptor } from './descriptor.js'
 import { readDescriptor } from './descriptor-parse.js'
 import { Fields } from './fields.js'
-import { checkNames, DOCUMENT_BOUNDS, documentError, type JsonBounds, parseDocument } from './json.js'
+import { DOCUMENT_BOUNDS, documentError, type JsonBounds, parseDocument } from './json.js'
 import { documentType } from './manifest-type.js'
 
 export interface IndexDocument {
@@ -17,18 +17,6 @@ export interface IndexDocument {
 /** Entries of one index. */
 const MANIFESTS_MAX = 4096
 
-const NAMES = [
-  'schemaVersion',
-  'mediaType',
-  'artifactType',
-  'manifests',
-  'layers',
-  'config',
-  'fsLayers',
-  'subject',
-  'annotations',
-] as const
-
 /**
  * Throws ERR_CAISSON_MANIFEST.
  *
@@ -41,7 +29,6 @@ export function parseIndex(
 ): IndexDocument {
   const what = 'index'
   const document = parseDocument(bytes, what, bounds)
-  checkNames(document, NAMES, what)
   const mediaType = documentType(document, 'index', what, expected)
   const fields = new Fields(document, what)
   const manifests = fields.objects('manifests') ?? fields.fail('manifests', 'a list of descriptors')

@@ -4,8 +4,21 @@
  */
 import { isMediaType } from './descriptor-parse.js'
 import { Fields } from './fields.js'
-import { documentError, type Json } from './json.js'
+import { checkNames, documentError, type Json } from './json.js'
 import { isIndex, isManifest, MEDIA_TYPES } from './media-types.js'
+
+/** Of documents of both kinds. */
+const NAMES = [
+  'schemaVersion',
+  'mediaType',
+  'artifactType',
+  'manifests',
+  'layers',
+  'config',
+  'fsLayers',
+  'subject',
+  'annotations',
+] as const
 
 /** What only the other kind has, and documents of schema 1. */
 const FOREIGN_KEYS = {
@@ -19,6 +32,7 @@ const FOREIGN_KEYS = {
  * @param expected of the descriptor or the Content-Type that led here; without, the document's own.
  */
 export function documentType(document: Json, kind: 'manifest' | 'index', what: string, expected?: string): string {
+  checkNames(document, NAMES, what)
   const fields = new Fields(document, what)
   if (fields.count('schemaVersion') !== 2) {
     const old = document.schemaVersion === 1 || 'fsLayers' in document

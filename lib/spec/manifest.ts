@@ -3,7 +3,7 @@ import { CaissonError } from '../errors.js'
 import type { Descriptor } from './descriptor.js'
 import { readDescriptor } from './descriptor-parse.js'
 import { Fields } from './fields.js'
-import { checkNames, documentError, parseDocument } from './json.js'
+import { documentError, parseDocument } from './json.js'
 import { documentType } from './manifest-type.js'
 import { isConfig, isForeignLayer, isLayer } from './media-types.js'
 
@@ -22,18 +22,6 @@ export interface Manifest {
 /** As many as overlay can put on each other (OVL_MAX_STACK of the kernel). */
 export const LAYERS_MAX = 500
 
-const NAMES = [
-  'schemaVersion',
-  'mediaType',
-  'artifactType',
-  'config',
-  'layers',
-  'manifests',
-  'fsLayers',
-  'subject',
-  'annotations',
-] as const
-
 /**
  * Throws ERR_CAISSON_MANIFEST.
  *
@@ -42,7 +30,6 @@ const NAMES = [
 export function parseManifest(bytes: Uint8Array, expected?: string): Manifest {
   const what = 'manifest'
   const document = parseDocument(bytes, what)
-  checkNames(document, NAMES, what)
   const mediaType = documentType(document, 'manifest', what, expected)
   const fields = new Fields(document, what)
   const config = fields.object('config') ?? fields.fail('config', 'a descriptor')
