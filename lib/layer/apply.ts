@@ -64,26 +64,7 @@ export interface ApplyOptions {
 /** What only the layers below can settle: see settleLayer(). */
 export type Unsettled = readonly string[]
 
-export interface AppliedLayer {
-  compression: Compression
-  /** Of the bytes as they came, `sha256:...`; empty when not asked for. */
-  digest: string
-  /** Of the plain archive; empty when not asked for. */
-  diffId: string
-  /** Bytes as they came, and when decompressed. */
-  size: number
-  plainSize: number
-  /** Members, and directories made for them. */
-  entries: number
-  /** Bytes of all files. */
-  unpackedBytes: number
-  /** Attributes that were left out: not allowed in layers, or unknown to the file system. */
-  xattrsDropped: number
-  devicesSkipped: number
-  /** The layer hides all layers below it. Overlay has no mark for this on a root: leave those out of the mount. */
-  opaqueRoot: boolean
-  unsettled: Unsettled
-}
+export type AppliedLayer = NativeApplied
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/
 

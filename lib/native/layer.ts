@@ -53,16 +53,23 @@ export interface NativeApply {
 
 export interface NativeApplied {
   compression: 'none' | 'gzip' | 'zstd'
+  /** Of the bytes as they came, `sha256:...`; empty when not asked for. */
   digest: string
+  /** Of the plain archive; empty when not asked for. */
   diffId: string
+  /** Bytes as they came, and when decompressed. */
   size: number
   plainSize: number
+  /** Members, and directories made for them. */
   entries: number
+  /** Bytes of all files. */
   unpackedBytes: number
+  /** Attributes that were left out: not allowed in layers, or unknown to the file system. */
   xattrsDropped: number
   devicesSkipped: number
+  /** The layer hides all layers below it. Overlay has no mark for this on a root: leave those out of the mount. */
   opaqueRoot: boolean
-  /** Paths and targets in turn. */
+  /** What only the layers below can settle: paths and targets in turn. */
   unsettled: string[]
 }
 
