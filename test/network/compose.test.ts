@@ -23,6 +23,11 @@ async function project(text: string, options: object = {}): Promise<Project> {
   writeFileSync(file, text)
   return compose(file, { projectName: 'p', env: {}, ...options })
 }
+/** `caisson compose up` of it. */
+const spawnUp = () => {
+  const words = ['compose', '-f', path.join(directory, 'compose.yaml'), '-p', 'p', 'up']
+  return spawn(process.execPath, [CLI, ...words], { env: process.env })
+}
 const states = async (each: Project) => Object.fromEntries((await each.ps()).map(({ name, state }) => [name, state]))
 const read = async (each: Project, options: object = {}) => {
   const lines: string[] = []
@@ -300,11 +305,7 @@ services:
 services:
   a: {image: box, command: [sh, -c, "echo one; trap 'echo bye; exit 0' TERM; sleep 1000 & wait"]}
 `)
-    const child = spawn(
-      process.execPath,
-      [CLI, 'compose', '-f', path.join(directory, 'compose.yaml'), '-p', 'p', 'up'],
-      { env: process.env },
-    )
+    const child = spawnUp()
     let out = ''
     child.stdout.on('data', (chunk) => (out += chunk))
     child.stderr.on('data', (chunk) => (out += chunk))
@@ -328,11 +329,7 @@ services:
   b: {image: box, command: ${SERVE('b')}, depends_on: [a], ports: ["8081:80"], stop_grace_period: 0s}
 `)
     for (const signal of ['SIGINT', 'SIGKILL'] as const) {
-      const child = spawn(
-        process.execPath,
-        [CLI, 'compose', '-f', path.join(directory, 'compose.yaml'), '-p', 'p', 'up'],
-        { env: process.env },
-      )
+      const child = spawnUp()
       let out = ''
       child.stdout.on('data', (chunk) => (out += chunk))
       const ended = once(child, 'exit')
