@@ -1,19 +1,14 @@
 /**
- * The native addon: the only place that loads it, and the types of all that it exports.
- *
- * It is loaded at first use, so that the package can be imported on any system.
+ * The native addon, with the types of all that it exports. It is loaded at first use, so that the package can be imported
+ * on any system.
  */
-import { closeSync, existsSync, openSync, readSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import path from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { CaissonError } from '../errors.js'
 import type { NativeBlob } from './blob.js'
 import type { NativeInventories } from './inventory.js'
 import type { NativeLayer } from './layer.js'
+import { loadAddon } from './load.js'
 import type { NativeNetwork } from './network.js'
 
-/** A failure inside the addon; `runtime/failure.ts` makes an Error of it. */
+/** A failure inside the addon; `failure.ts` makes an Error of it. */
 export interface NativeFailure {
   stage: string
   syscall: string
@@ -336,67 +331,6 @@ let loaded: Addon | undefined
 
 /** The addon; a coded error where it cannot be had. */
 export function addon(): Addon {
-  loaded ??= load()
+  loaded ??= loadAddon() as Addon
   return loaded
-}
-
-/** glibc or musl: the header of Node's own report says which C library it runs on. */
-/** By the loader that this program names: process.report knows too, and takes 20 ms to say so. */
-function libc(): string {
-  const beginning = Buffer.alloc(4096)
-  const fd = openSync('/proc/self/exe', 'r')
-  try {
-    readSync(fd, beginning, 0, beginning.length, 0)
-  } finally {
-    closeSync(fd)
-  }
-  return beginning.includes('/ld-musl-') ? 'musl' : 'glibc'
-}
-
-function load(): Addon {
-  if (process.platform !== 'linux')
-    throw new CaissonError(
-      'ERR_CAISSON_UNSUPPORTED_PLATFORM',
-      `caisson runs containers on Linux, not on ${process.platform}`,
-      {
-        stage: 'load',
-        hint: 'Run the program on Linux: a server, a virtual machine, or WSL 2.',
-      },
-    )
-  const root = packageRoot()
-  const names = [
-    `addon/build/Release/caisson.node`,
-    `prebuilds/${process.platform}-${process.arch}-${libc()}/caisson.node`,
-  ].map((name) => path.join(root, name))
-  const found = names.find((name) => existsSync(name))
-  if (!found)
-    throw new CaissonError(
-      'ERR_CAISSON_UNSUPPORTED_PLATFORM',
-      `caisson has no addon for ${process.platform}-${process.arch} with ${libc()}`,
-      {
-        stage: 'load',
-        hint: `In a clone of caisson run "npm run build:addon"; an installed package should hold ${names[1]}.`,
-      },
-    )
-  try {
-    return createRequire(path.join(root, 'package.json'))(found) as Addon
-  } catch (error) {
-    throw new CaissonError(
-      'ERR_CAISSON_UNSUPPORTED_PLATFORM',
-      `caisson's addon cannot be loaded: ${(error as Error).message}`,
-      {
-        stage: 'load',
-        hint: `Rebuild it for this machine ("npm run build:addon"), or check that ${found} is for ${process.arch} and ${libc()}.`,
-        cause: error as Error,
-      },
-    )
-  }
-}
-
-/** The directory with our package.json, from lib/native (sources) or dist (bundled). */
-export function packageRoot(): string {
-  let directory = path.dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(path.join(directory, 'package.json')) && directory !== path.dirname(directory))
-    directory = path.dirname(directory)
-  return directory
 }

@@ -1,7 +1,7 @@
 /** The builder's side of the thread that reads files. */
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { packageRoot } from '../../native/addon.js'
+import { packageRoot } from '../../native/load.js'
 import type { FileFault, FileTasks } from './entry.js'
 import { fileError, stopped } from './failure.js'
 

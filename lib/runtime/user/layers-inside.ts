@@ -8,7 +8,6 @@ import { Socket } from 'node:net'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import type { LayerLine, LayerTask } from '../../layer/worker.js'
-import { packageRoot } from '../../native/addon.js'
 import type {
   NativeFault,
   NativeIdRanges,
@@ -17,6 +16,7 @@ import type {
   NativeRunning,
   NativeWork,
 } from '../../native/layer.js'
+import { packageRoot } from '../../native/load.js'
 import type { IdMapping } from '../../spec/runtime.js'
 import { awake } from '../../util/awake.js'
 import { becomeRootIn } from '../lower/namespaces.js'

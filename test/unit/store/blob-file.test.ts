@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { packageRoot } from '../../../lib/native/addon.js'
+import { packageRoot } from '../../../lib/native/load.js'
 import { BlobFile, digestOfFile } from '../../../lib/store/blob-file.js'
 import { removeScratch, scratch } from '../../support/tree.js'
 
