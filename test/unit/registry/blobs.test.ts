@@ -1,9 +1,9 @@
 /** Blobs from servers that misbehave. Those that behave are in integration/registry. */
 import { randomBytes } from 'node:crypto'
-import { MemoryTarget } from '../../../lib/registry/content.js'
 import type { RegistryClientOptions } from '../../../lib/registry/options.js'
 import { MEDIA_TYPES } from '../../../lib/spec/media-types.js'
 import { answerWith, describeBytes, makeImage, referenceTo } from '../../support/images.js'
+import { MemoryTarget } from '../../support/memory-target.js'
 import { client, codeOf } from '../../support/quick-client.js'
 import { type Handler, serve } from '../../support/servers.js'
 
