@@ -6,7 +6,7 @@ import { CaissonError } from '../errors.js'
 import type { ExecResult, Execution } from '../execution.js'
 import type { ExecOptions } from '../options.js'
 import { notUp } from './change.js'
-import { framesOf, KIND, sendFrame } from './frames.js'
+import { framesOf, KIND, sendFrame, taken } from './frames.js'
 import type { Running } from './running.js'
 
 export interface ProjectExecOptions extends Pick<ExecOptions, 'env' | 'user' | 'workdir' | 'tty'> {
@@ -119,18 +119,6 @@ async function obey({ stdin, kill, resize }: ProjectExecution, socket: Socket): 
     else if (data.length === 0) stdin.end()
     else if (!stdin.write(data)) await taken(stdin)
   }
-}
-
-/** Resolves when it takes more, or nothing any more. */
-function taken(to: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    if (to.destroyed || !to.writableNeedDrain) return resolve()
-    const leave = () => {
-      to.off('drain', leave).off('close', leave).off('error', leave)
-      resolve()
-    }
-    to.on('drain', leave).on('close', leave).on('error', leave)
-  })
 }
 
 /** In the process at the other end of `connection`. */

@@ -1,5 +1,6 @@
 /** Pieces of several kinds over one connection: a byte says which, four how many bytes follow (big-endian), then these. */
 import type { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
 
 export const KIND = { stdin: 0, resize: 1, signal: 2, stdout: 3, stderr: 4, ended: 5, failed: 6 } as const
 type Kind = (typeof KIND)[keyof typeof KIND]
@@ -23,18 +24,20 @@ export async function sendFrame(socket: Socket, kind: Kind, data: string | Uint8
     head.writeUInt8(kind)
     head.writeUInt32BE(part.length, 1)
     if (socket.destroyed) return
-    if (!socket.write(Buffer.concat([head, part]))) await drained(socket)
+    if (!socket.write(Buffer.concat([head, part]))) await taken(socket)
     at += LARGEST
   } while (at < bytes.length)
 }
 
-function drained(socket: Socket): Promise<void> {
+/** Resolves when it takes more, or nothing any more. */
+export function taken(to: Writable): Promise<void> {
   return new Promise((resolve) => {
+    if (to.destroyed || !to.writableNeedDrain) return resolve()
     const leave = () => {
-      socket.off('drain', leave).off('close', leave)
+      to.off('drain', leave).off('close', leave).off('error', leave)
       resolve()
     }
-    socket.on('drain', leave).on('close', leave)
+    to.on('drain', leave).on('close', leave).on('error', leave)
   })
 }
 

@@ -5,9 +5,9 @@ import { enabledServices, type ProjectModel, type ServiceModel } from '../compos
 import type { PullOptions } from '../image/transfer.js'
 import { Image } from '../image.js'
 import type { TransferEvent } from '../registry/progress.js'
-import { awake } from '../util/awake.js'
 import { contentOf } from './files.js'
 import type { Loaded } from './load.js'
+import { allOf } from './turns.js'
 
 export interface ImageChoice {
   /** Build also what is here. */
@@ -63,12 +63,6 @@ function chosen(
 ): ServiceModel[] {
   if (services) return services.map((name) => model.services.get(name) as ServiceModel)
   return [...enabledServices(model, profiles).values()]
-}
-
-async function allOf(works: ReadonlyArray<Promise<unknown>>): Promise<void> {
-  const results = await awake(Promise.allSettled(works))
-  const failed = results.find((result) => result.status === 'rejected')
-  if (failed) throw failed.reason
 }
 
 /** Of each service by its name; one build for all that build the same. */

@@ -29,7 +29,12 @@ async function inTurn(
     begun.set(replica, done)
     return done
   }
-  const results = await awake(Promise.allSettled(replicas.map((replica) => begin(replica, []))))
+  await allOf(replicas.map((replica) => begin(replica, [])))
+}
+
+/** All are tried, and the first error is given. */
+export async function allOf(works: ReadonlyArray<Promise<unknown>>): Promise<void> {
+  const results = await awake(Promise.allSettled(works))
   const failed = results.find((result) => result.status === 'rejected')
   if (failed) throw failed.reason
 }
