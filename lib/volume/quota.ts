@@ -1,6 +1,6 @@
 /**
- * Bounds of directories that the file system holds: quotas of projects, which ext4, XFS and F2FS have when they are
- * mounted so. Where they cannot be had, an error says what is missing, and how it comes there.
+ * Bounds of directories that the file system holds: quotas of projects, which ext4 and XFS have when they are mounted
+ * so. Where they cannot be had, an error says what is missing, and how it comes there.
  */
 import { randomInt } from 'node:crypto'
 import { readFile, realpath } from 'node:fs/promises'

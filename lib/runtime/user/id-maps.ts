@@ -42,7 +42,7 @@ export function defaultIdMaps(): DefaultMaps {
   return ordinaryIdMaps(user, subuids, readSubIds('/etc/subgid'), cannotMap(user))
 }
 
-/** A range that is granted, or the first that nobody else is: whose ids they are may end the processes of a container. */
+/** A range that is granted, or the first that nobody else has: whose ids they are may end the processes of a container. */
 export function rangeOfRoot(user: User, grants: readonly Grant[]): IdMapping[] {
   let first = grantsOf(grants, user).find(({ count }) => count >= RANGE)?.first
   if (first === undefined) {
