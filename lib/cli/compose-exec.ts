@@ -1,11 +1,11 @@
 /** `caisson compose exec`: a program in a container of a service, with this process's standard streams. */
 import type { ProjectExecution } from '../index.js'
 import { type Subcommand, servicesIn } from './compose-command.js'
-import { boolean, type Flags, list, text } from './flags.js'
+import { boolean, list, text } from './flags.js'
 import { exitCodeOf, forwardSignals } from './run.js'
 import { attachTerminal, terminalSize } from './terminal.js'
 import { usageError } from './usage.js'
-import { parseEnv, parseNumber } from './values.js'
+import { parseNumber, setVariables } from './values.js'
 
 export const execCommand: Subcommand = {
   summary: 'Run a program in a running container of a service',
@@ -27,7 +27,7 @@ export const execCommand: Subcommand = {
     const interactive = flags.boolean('interactive') ?? true
     const index = flags.text('index')
     const execution = project.exec(service, command, {
-      env: environmentOf(flags),
+      env: setVariables(flags.list('env')),
       user: flags.text('user'),
       workdir: flags.text('workdir'),
       index: index === undefined ? undefined : parseNumber(index, '--index', true),
@@ -36,11 +36,6 @@ export const execCommand: Subcommand = {
     })
     return follow(execution, { tty, interactive })
   },
-}
-
-function environmentOf(flags: Flags): Record<string, string> {
-  const pairs = (flags.list('env') ?? []).map((each) => parseEnv(each))
-  return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined))
 }
 
 async function follow(

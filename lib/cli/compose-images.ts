@@ -3,7 +3,7 @@ import { buildProgress, QUIET as QUIET_BUILD } from './build-progress.js'
 import { type Subcommand, servicesIn } from './compose-command.js'
 import { boolean, list, text } from './flags.js'
 import { showProgress } from './progress.js'
-import { parseEnv } from './values.js'
+import { setVariables } from './values.js'
 
 const QUIET = boolean('quiet', 'Print no progress', 'q')
 
@@ -33,15 +33,10 @@ export const buildCommand: Subcommand = {
     QUIET,
   ],
   async run(project, flags, words) {
-    const args = Object.fromEntries(
-      (flags.list('build-arg') ?? [])
-        .map((each) => parseEnv(each))
-        .filter((pair): pair is [string, string] => pair[1] !== undefined),
-    )
     const progress = flags.boolean('quiet') ? QUIET_BUILD : buildProgress(process.stderr, flags.text('progress'))
     try {
       await project.build({
-        args,
+        args: setVariables(flags.list('build-arg')),
         services: servicesIn(project, words),
         noCache: flags.boolean('no-cache'),
         pull: flags.boolean('pull'),

@@ -80,6 +80,13 @@ export function labelsOf(flags: Flags): Record<string, string> {
   return Object.assign({}, ...(flags.list('label') ?? []).map((text) => labelOf(text, '--label')))
 }
 
+/** As docker's lists have them. */
+export function labelText(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',')
+}
+
 /** Does it to each, and prints the names of those that it could be done to: one that it cannot be done to keeps it from no other. */
 export async function forEachName(names: readonly string[], work: (name: string) => Promise<void>): Promise<number> {
   let failed = false

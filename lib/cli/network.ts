@@ -1,7 +1,7 @@
 /** `caisson network`: networks that stay until they are removed. */
 import { Network } from '../index.js'
 import type { Command } from './command.js'
-import { EXITS, FILTER, FORCE, FORMS, filterOf, labelsOf, printList, type Row } from './listing.js'
+import { EXITS, FILTER, FORCE, FORMS, filterOf, labelsOf, labelText, printList, type Row } from './listing.js'
 import { commandOf, commandsOfKept, noWords, someWords } from './subcommands.js'
 import { usageError } from './usage.js'
 import { parseNumber } from './values.js'
@@ -66,9 +66,7 @@ const ls: Command = {
         Internal: String(definition.internal),
         IPv6: String(definition.ipv6 !== undefined),
         CreatedAt: definition.created,
-        Labels: Object.entries(labels)
-          .map(([key, value]) => `${key}=${value}`)
-          .join(','),
+        Labels: labelText(labels),
       }
       return { id, fields, json: fields }
     })

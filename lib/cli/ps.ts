@@ -1,10 +1,9 @@
 /** `caisson ps`: containers of all processes of this user. */
-
 import { Container, type ContainerInfo } from '../index.js'
 import { ago } from './ago.js'
 import type { Command } from './command.js'
 import { harmless } from './harmless.js'
-import { EXITS, FILTER, FORMS, filterOf, printList, type Row } from './listing.js'
+import { EXITS, FILTER, FORMS, filterOf, labelText, printList, type Row } from './listing.js'
 import { noWords } from './subcommands.js'
 import { usageError } from './usage.js'
 import { parseNumber } from './values.js'
@@ -74,9 +73,7 @@ function rowOf(info: ContainerInfo, whole: boolean): Row {
     Names: info.name,
     State: info.state,
     CreatedAt: info.created.toISOString(),
-    Labels: Object.entries(info.labels)
-      .map(([key, value]) => `${key}=${value}`)
-      .join(','),
+    Labels: labelText(info.labels),
   }
   return { id, fields, json: fields }
 }

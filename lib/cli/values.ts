@@ -14,6 +14,12 @@ export function parseEnv(text: string, own: Variables = process.env): [name: str
   return equals < 0 ? [text, own[text]] : [text.slice(0, equals), text.slice(equals + 1)]
 }
 
+/** `--env A=1 --env B`: those that have a value, here or in the caller's environment. */
+export function setVariables(given: readonly string[] = []): Record<string, string> {
+  const pairs = given.map((each) => parseEnv(each))
+  return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined))
+}
+
 /** Lines as for --env; `#` begins a comment line, and nothing is quoted. */
 export function parseEnvFile(text: string, own: Variables = process.env): Array<[string, string | undefined]> {
   return text

@@ -1,7 +1,7 @@
 /** `caisson volume`: data that outlives containers. */
 import { Volume } from '../index.js'
 import type { Command } from './command.js'
-import { EXITS, FILTER, FORCE, FORMS, filterOf, labelOf, labelsOf, printList, type Row } from './listing.js'
+import { EXITS, FILTER, FORCE, FORMS, filterOf, labelOf, labelsOf, labelText, printList, type Row } from './listing.js'
 import { bytes } from './progress.js'
 import { commandOf, commandsOfKept, noWords } from './subcommands.js'
 import { usageError } from './usage.js'
@@ -49,9 +49,7 @@ const ls: Command = {
         Scope: 'local',
         Mountpoint: path,
         CreatedAt: created.toISOString(),
-        Labels: Object.entries(labels)
-          .map(([key, value]) => `${key}=${value}`)
-          .join(','),
+        Labels: labelText(labels),
       }
       return { id: name, fields, json: fields }
     })
