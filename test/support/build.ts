@@ -4,7 +4,7 @@ import path from 'node:path'
 import { type BuildEvent, type BuildOptions, type CaissonError, Image, run } from '../../lib/index.js'
 import { removeTree } from '../../lib/layer/tree.js'
 import { imageRoots } from '../../lib/runtime/image/roots.js'
-import { busyboxLayer, folder, tar } from './busybox-image.js'
+import { busyboxLayer, folder, noBusybox, tar } from './busybox-image.js'
 import { makeImage, storeImage } from './store-images.js'
 import { removeScratch, scratch } from './tree.js'
 
@@ -19,6 +19,15 @@ export async function storeBox(): Promise<void> {
     makeImage([busyboxLayer(), layer], { Cmd: ['/bin/sh'] }),
     'docker.io/library/box:1',
   )
+}
+
+/** For the tests of a file: a store of their own, with `box:1` where there is a busybox. */
+export function boxForTests(): void {
+  process.env.CAISSON_ROOT = scratch()
+  beforeAll(async () => {
+    if (!noBusybox) await storeBox()
+  })
+  afterAll(removeBuilds)
 }
 
 /** A directory with these files; a name that ends in a slash is a directory. */

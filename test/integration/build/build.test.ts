@@ -1,24 +1,18 @@
 /** Builds of Dockerfiles: steps, and what they leave. */
-
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { Container, Image, run, verifyStore } from '../../../lib/index.js'
-import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests, build, contextOf, failure, inside } from '../../support/build.js'
 import { folder, noBusybox, tar } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
 import { digestOf } from '../../support/store-images.js'
 import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const withBusybox = testIf(noBusybox)
-
-beforeAll(async () => {
-  if (!noBusybox) await storeBox()
-})
-afterAll(removeBuilds)
 
 describe('a build', () => {
   withBusybox('of a context becomes an image that runs', async () => {

@@ -2,18 +2,12 @@
 import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Image, verifyStore } from '../../../lib/index.js'
-import { build, contextOf, inside, removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests, build, contextOf, inside } from '../../support/build.js'
 import { noBusybox } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
-import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const withBusybox = testIf(noBusybox)
-
-beforeAll(async () => {
-  if (!noBusybox) await storeBox()
-})
-afterAll(removeBuilds)
 
 const short = (steps: readonly string[]) => steps.map((step) => step.replace(/^(\w+).*: /, '$1 '))
 

@@ -4,22 +4,17 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { Image } from '../../../lib/index.js'
-import { contextOf, inside, removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests, contextOf, inside } from '../../support/build.js'
 import { noBusybox, tar } from '../../support/busybox-image.js'
 import { noRegistry, startRegistry } from '../../support/docker-registry.js'
 import { findProgram, testIf } from '../../support/needs.js'
 import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const cli = path.resolve('dist/cli.cjs')
 const withBusybox = testIf(noBusybox)
 const withRegistry = testIf(noBusybox || noRegistry)
 const inTerminal = testIf(noBusybox || (!findProgram('script') && 'script, of util-linux'))
-
-beforeAll(async () => {
-  if (!noBusybox) await storeBox()
-})
-afterAll(removeBuilds)
 
 /** Without a network unless the flags say so. */
 function build(args: string[], { input, env, cwd }: { input?: string | Buffer; env?: object; cwd?: string } = {}) {

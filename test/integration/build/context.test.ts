@@ -5,19 +5,13 @@ import { chmodSync, mkdirSync, renameSync, statSync, utimesSync, writeFileSync }
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { Image } from '../../../lib/index.js'
-import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests, build, contextOf, failure, inside } from '../../support/build.js'
 import { folder, noBusybox, tar } from '../../support/busybox-image.js'
 import { isRoot, testIf } from '../../support/needs.js'
-import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const withBusybox = testIf(noBusybox)
 const asOrdinary = testIf(noBusybox || (isRoot && 'root reads everything'))
-
-beforeAll(async () => {
-  if (!noBusybox) await storeBox()
-})
-afterAll(removeBuilds)
 
 const ALL = 'FROM box:1\nCOPY . /all\n'
 const found = (image: Image) => inside(image, 'cd /all && find . | sort')

@@ -8,20 +8,15 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { Image } from '../../../lib/index.js'
-import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests, build, contextOf, failure, inside } from '../../support/build.js'
 import { noBusybox, tar } from '../../support/busybox-image.js'
 import { freePort } from '../../support/docker-registry.js'
 import { findProgram, testIf } from '../../support/needs.js'
 import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const withBusybox = testIf(noBusybox)
 const withGit = testIf(noBusybox || (!findProgram('git') && 'no git'))
-
-beforeAll(async () => {
-  if (!noBusybox) await storeBox()
-})
-afterAll(removeBuilds)
 
 const ALL = 'FROM box:1\nCOPY . /all\n'
 const found = (image: Image) => inside(image, 'cd /all && find . | sort')

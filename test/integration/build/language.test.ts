@@ -1,17 +1,11 @@
 /** The language as it is built: rows of files, a Dockerfile, and what is in the image then, as the reference has it. */
 import { type BuildOptions, Image } from '../../../lib/index.js'
-import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests, build, contextOf, failure, inside } from '../../support/build.js'
 import { noBusybox, tar } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
-import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const withBusybox = testIf(noBusybox)
-
-beforeAll(async () => {
-  if (!noBusybox) await storeBox()
-})
-afterAll(removeBuilds)
 
 interface Row {
   what: string

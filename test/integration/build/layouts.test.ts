@@ -3,18 +3,13 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Image } from '../../../lib/index.js'
-import { build, failure, inside, removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests, build, failure, inside } from '../../support/build.js'
 import { noBusybox } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
 import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const withBusybox = testIf(noBusybox)
-
-beforeAll(async () => {
-  if (!noBusybox) await storeBox()
-})
-afterAll(removeBuilds)
 
 describe('a build', () => {
   withBusybox('has images of an OCI layout by name', async () => {

@@ -4,18 +4,12 @@ import { symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { Image } from '../../../lib/index.js'
-import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests, build, contextOf, failure, inside } from '../../support/build.js'
 import { noBusybox } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
-import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const withBusybox = testIf(noBusybox)
-
-beforeAll(async () => {
-  if (!noBusybox) await storeBox()
-})
-afterAll(removeBuilds)
 
 const found = (image: Image) => inside(image, 'cd /all && find . | sort')
 
