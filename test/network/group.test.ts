@@ -16,7 +16,12 @@ describe('a group', () => {
   })
 
   const members = (health: string[] = ['true']): GroupOptions['containers'] => ({
-    server: { image, command: SERVER('inside'), healthcheck: { test: ['CMD', ...health], interval: 50, retries: 40 } },
+    server: {
+      image,
+      command: SERVER('inside'),
+      stopTimeout: '1s',
+      healthcheck: { test: ['CMD', ...health], interval: 50, retries: 40 },
+    },
     client: { image, command: SLEEP },
   })
 
