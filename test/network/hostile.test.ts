@@ -1,4 +1,5 @@
 /** Programs that forge frames, with the rights that containers have by default (CAP_NET_RAW) and with all over their network. */
+import { createSocket } from 'node:dgram'
 import { Container, Image, Network, run } from '../../lib/index.js'
 import { HERE, Lan, noLan, SERVER, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
@@ -133,6 +134,38 @@ udp(me, victim, b'after arp')
     expect(after).not.toMatch(/00:00:00:00:9/)
     // Nor the host itself.
     expect(shell('ip neigh')).not.toContain('02:00:00:00:00:9')
+  })
+
+  it('frames that bridges keep for themselves teach ours nothing: what is for a neighbour comes to no other', async () => {
+    // LLDP is for the bridge itself, and does not come by the rules about senders.
+    const taking = forge(`
+import time
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.sendto(b'hello', (victim, 9999)); time.sleep(0.2)
+[theirs] = [line.split()[3] for line in open('/proc/net/arp') if line.startswith(victim + ' ')]
+s.settimeout(0.002)
+taken, end = 0, time.time() + 3
+print('begun', flush=True)
+while time.time() < end:
+    for last in ('0e', '02', '03'):
+        s.send(B('01:80:c2:00:00:' + last) + B(theirs) + b'\\x88\\xcc' + b'x' * 60)
+    try: taken += b'for the victim' in s.recv(2000)
+    except TimeoutError: pass
+print(taken)
+`)
+    let over = false
+    const taken = taking.finally(() => {
+      over = true
+    })
+    const socket = createSocket('udp4')
+    let sent = 0
+    while (!over) {
+      socket.send(`for the victim ${sent++}`, 9999, address)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    socket.close()
+    expect(await taken).toBe('begun\n0\n')
+    await until(async () => (await heard()).join('\n').includes(`for the victim ${sent - 1}`))
+    expect((await heard()).join('\n').match(/for the victim/g)).toHaveLength(sent)
   })
 
   it('IPv6: no router is believed, and no address of another is claimed (CVE-2020-13401)', async () => {

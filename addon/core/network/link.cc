@@ -135,6 +135,10 @@ Result<> make_bridge(Netlink& socket, const Bridge& bridge) {
   // Ports forward from the first moment, and nobody is to be found by group messages that get lost.
   making.put32(IFLA_BR_FORWARD_DELAY, 0);
   making.put8(IFLA_BR_MCAST_SNOOPING, 0);
+  // Frames for bridges themselves (01:80:c2:00:00:0x) pass by the rules that look at senders, and would be learned from.
+  constexpr uint32_t NO_LINK_LOCAL_LEARNING = 1 << BR_BOOLOPT_NO_LL_LEARN;
+  const br_boolopt_multi options = {NO_LINK_LOCAL_LEARNING, NO_LINK_LOCAL_LEARNING};
+  making.put(IFLA_BR_MULTI_BOOLOPT, &options, sizeof options);
   making.close(data);
   making.close(info);
   making.end();
