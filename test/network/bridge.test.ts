@@ -1,5 +1,5 @@
 import { Container, Image, Network, run } from '../../lib/index.js'
-import { attempt, HERE, Lan, noLan, SERVER, shell, THERE, until } from '../support/lan.js'
+import { attempt, HERE, HERE6, Lan, noLan, SERVER, shell, THERE, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
@@ -194,4 +194,29 @@ describe('bridge networks', () => {
     // What rules said about them is gone too.
     await until(() => !shell('nft list ruleset').includes('cnp-'))
   }, 120_000)
+
+  it('internal networks do not lead to what containers of others publish', async () => {
+    await using web = await Container.create(image, {
+      network: backend,
+      ports: [{ container: 80, address: '*' }],
+      command: SERVER('published'),
+    })
+    await web.start()
+    // As on hosts of other containers.
+    shell('echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding')
+    const { port } = web.port(80)
+    await until(() => attempt(`curl -s ${HERE}:${port}`) !== undefined)
+    const reach = async (network: Network) => {
+      const { ipv4, ipv6 } = network.definition
+      const script = `for to in ${ipv4.gateway} '[${ipv6?.gateway}]' ${HERE} '[${HERE6}]'; do curl -g -s -m 1 "$to:${port}" >/dev/null && echo reached || echo none; done`
+      const routes = `ip route replace default via ${ipv4.gateway}; ip -6 route replace default via ${ipv6?.gateway}`
+      // With every right over its own network.
+      const security = { capabilities: { add: ['NET_ADMIN'] } }
+      return (await run(image, sh(`${routes}; ${script}`), { network, security })).stdout
+    }
+    await using inner = await Network.create({ internal: true, ipv6: true })
+    await using other = await Network.create({ ipv6: true })
+    expect(await reach(other)).toContain('reached')
+    expect(await reach(inner)).toBe('none\n'.repeat(4))
+  })
 })

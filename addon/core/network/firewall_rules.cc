@@ -97,13 +97,14 @@ void guard_forwarding(Batch& batch) {
   // Frames between ports of one bridge come by here where br_netfilter is loaded.
   within.meta(NFT_META_IIFNAME, KEY).meta(NFT_META_OIFNAME, KEY + 4).in(WITHIN, KEY);
   batch.rule("forward", within.verdict(NF_ACCEPT));
+  // Internal: not to what others publish either, which the host's address on the bridge would lead to.
+  from(inner, BRIDGES);
+  from(inner, OUTWARD, true);
+  batch.rule("forward", inner.verdict(NF_DROP));
   towards(published, BRIDGES);
   batch.rule("forward", translated(published).verdict(NF_ACCEPT));
   // Neither from one network to another nor from outside, by whoever routes to us.
   batch.rule("forward", towards(elsewhere, BRIDGES).verdict(NF_DROP));
-  from(inner, BRIDGES);
-  from(inner, OUTWARD, true);
-  batch.rule("forward", inner.verdict(NF_DROP));
   // The host has not become a router for its neighbours because our containers need one.
   batch.rule("forward", from(opened, OPENED).verdict(NF_DROP));
 }
