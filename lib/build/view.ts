@@ -14,6 +14,8 @@ import type { Workspace } from './workspace.js'
 
 /** As many links as the kernel follows. */
 const MOST_LINKS = 40
+/** Bytes of /etc/passwd and /etc/group. */
+const USERS_MAX = 4 * 1024 * 1024
 
 export interface Resolved {
   /** Absolute, without links on the way or at the end. */
@@ -95,7 +97,7 @@ export class StageView implements AsyncDisposable {
   }
 
   async #text(file: string): Promise<string> {
-    return (await this.#look(file)) ? this.#container.fs.readFile(file, 'utf8') : ''
+    return (await this.#look(file)) ? this.#container.fs.readFile(file, { encoding: 'utf8', maxBytes: USERS_MAX }) : ''
   }
 
   /** All that is at these paths and below them, and where links in it lead to. */

@@ -1,15 +1,16 @@
 /** Files of a container, in the shapes of node:fs/promises. Works while it runs and while it does not. */
-import { constants, fstat, readFile, writeFile } from 'node:fs'
+import { constants, fstat, read, writeFile } from 'node:fs'
 import { constants as system } from 'node:os'
 import { promisify } from 'node:util'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon, type NativeAnswer, type NativeFailure } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
 import { insidePath } from '../../util/paths.js'
+import { parseSize, type Size } from '../../util/units.js'
 import { fileMode, userId } from '../options/assemble.js'
 import type { AgentOperation } from './agent.js'
 
-const readDescriptor = promisify(readFile)
+const readDescriptor = promisify(read)
 const statDescriptor = promisify(fstat)
 const writeDescriptor = promisify(writeFile)
 
@@ -29,6 +30,11 @@ const FLAGS: Record<string, number> = {
   a: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
   ax: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_EXCL,
 }
+
+/** Bytes of a file that is read into memory. A guest makes one of any size by one call, whatever its own limits. */
+const READ_MAX = 64 * 1024 * 1024
+/** Bytes of memory for one that says nothing of its size. */
+const LEAST_READ = 4095
 
 /** What stat() gives: the numbers and questions of fs.Stats. */
 export class FileStatus {
@@ -150,22 +156,22 @@ export class ContainerFs {
     }
   }
 
-  readFile(path: string, options?: { encoding?: null } | null): Promise<Buffer>
-  readFile(path: string, options: BufferEncoding | { encoding: BufferEncoding }): Promise<string>
+  /** `maxBytes`: a larger file is an error. Default 64 MiB; getArchive() gives one of any size as a stream. */
+  readFile(path: string, options?: { encoding?: null; maxBytes?: Size } | null): Promise<Buffer>
+  readFile(path: string, options: BufferEncoding | { encoding: BufferEncoding; maxBytes?: Size }): Promise<string>
   async readFile(
     path: string,
-    options?: BufferEncoding | { encoding?: BufferEncoding | null } | null,
+    options?: BufferEncoding | { encoding?: BufferEncoding | null; maxBytes?: Size } | null,
   ): Promise<Buffer | string> {
-    const encoding = typeof options === 'string' ? options : options?.encoding
+    const { encoding, maxBytes } = typeof options === 'string' ? { encoding: options } : (options ?? {})
+    const most = maxBytes === undefined ? READ_MAX : parseSize(maxBytes, 'maxBytes')
     const { fd } = await this.#call('OPEN', [FLAGS.r as number, 0], insidePath(path, 'path'))
     try {
-      const content = await readDescriptor(fd)
-      // Node takes a directory for an empty file when it is given as a descriptor.
-      if (content.length === 0 && (await statDescriptor(fd)).isDirectory())
-        throw Object.assign(new Error(), { errno: -system.errno.EISDIR, syscall: 'read' })
+      const content = await contentOf(fd, most)
+      if (!content) throw tooLarge(path, most)
       return encoding ? content.toString(encoding) : content
     } catch (error) {
-      throw dataError(error as NodeJS.ErrnoException, path)
+      throw error instanceof CaissonError ? error : dataError(error as NodeJS.ErrnoException, path)
     } finally {
       // In a worker_thread fs warns of what it closes and has not opened.
       addon().closeFd(fd)
@@ -271,6 +277,28 @@ async function contentBytes(data: unknown, encoding: BufferEncoding): Promise<Ui
     parts.push(typeof part === 'string' ? Buffer.from(part, encoding) : part)
   }
   return Buffer.concat(parts)
+}
+
+/** undefined: it is longer. It may grow meanwhile, and files of the kernel say that they are empty. */
+async function contentOf(fd: number, most: number): Promise<Buffer | undefined> {
+  const { size } = await statDescriptor(fd)
+  if (size > most) return undefined
+  let bytes = Buffer.allocUnsafeSlow(Math.max(size, LEAST_READ) + 1)
+  for (let length = 0; ; ) {
+    const { bytesRead } = await readDescriptor(fd, bytes, length, bytes.length - length, null)
+    if (bytesRead === 0) return bytes.subarray(0, length)
+    length += bytesRead
+    if (length > most) return undefined
+    if (length === bytes.length) bytes = Buffer.concat([bytes], Math.min(2 * length, most + 1))
+  }
+}
+
+function tooLarge(path: string, most: number): CaissonError {
+  return new CaissonError('ERR_CAISSON_FILE', `files: ${path}: it has more than ${most} bytes`, {
+    stage: `files: ${path}`,
+    hint: 'Give maxBytes if the memory is there, or take it as a stream (getArchive).',
+    cause: { code: 'EFBIG', errno: -system.errno.EFBIG, syscall: 'read', path },
+  })
 }
 
 const CALLS: Partial<Record<AgentOperation, string>> = {

@@ -259,6 +259,9 @@ describe('Container', () => {
     expect(await code(fs.rm('/data/sub'))).toBe('EISDIR')
     expect(await code(fs.readFile('/data'))).toBe('EISDIR')
     expect(await code(fs.readFile('/data/none'))).toBe('ENOENT')
+    expect(await code(fs.readFile('/data/x', { maxBytes: 12 }))).toBe('EFBIG')
+    expect(await fs.readFile('/data/x', { maxBytes: 13 })).toEqual(Buffer.from('from a stream'))
+    expect(await code(fs.readFile('/data/x', { maxBytes: -1 }))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
     for (const wrong of [
       fs.writeFile('/data/y', 5 as never),
       fs.chmod('/data/x', 'u+x'),
