@@ -289,8 +289,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * A tar archive of a file or directory of it, which is named by the last part of the path, as GET
    * /containers/ID/archive of Docker. A link is packed as a link; with `/` behind the path the directory that it leads
    * to, with `/.` what is in that. A failure destroys the stream.
+   *
+   * @param options `fewHoles`: holes of files are zeros in an archive; more than 1 GiB of them is an error, for who keeps it.
    */
-  getArchive(path: string, options: { signal?: AbortSignal } = {}): Readable {
+  getArchive(path: string, options: { signal?: AbortSignal; fewHoles?: boolean } = {}): Readable {
     this.#mustExist('getArchive')
     return this.#archive.get(path, options)
   }

@@ -162,6 +162,7 @@ PackOptions pack_options(const Napi::Object& request) {
   options.subseconds = truth(request, "subseconds");
   options.latest = optional_number<int64_t>(request, "latest");
   options.bytes_max = limit(request, "maxBytes");
+  options.few_holes = truth(request, "fewHoles");
   return options;
 }
 

@@ -53,7 +53,7 @@ export function storeMembers(
 export function storeTree(space: Workspace, options: PackOptions): Promise<BuildLayer | undefined> {
   return stored(space, async (spool) => {
     const { packLayer } = await import('../layer/pack.js')
-    const { digest, size, entries } = await packLayer({ ...options, output: spool.fd })
+    const { digest, size, entries } = await packLayer({ fewHoles: true, ...options, output: spool.fd })
     return entries === 0 ? undefined : { digest, size }
   })
 }

@@ -136,7 +136,8 @@ export class StageView implements AsyncDisposable {
   async #archive(at: string): Promise<Entry[]> {
     const file = await this.#space.path()
     const { signal } = this.#space
-    await pipeline(this.#container.getArchive(at === '/' ? '/.' : at, { signal }), createWriteStream(file))
+    const archive = this.#container.getArchive(at === '/' ? '/.' : at, { signal, fewHoles: true })
+    await pipeline(archive, createWriteStream(file))
     const above = at === '/' ? '' : path.posix.dirname(at).slice(1)
     const found = await (await this.#space.files()).ask('index', { file })
     return found.map((entry) => ({ ...entry, path: above === '' ? entry.path : `${above}/${entry.path}` }))

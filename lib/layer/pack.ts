@@ -42,6 +42,11 @@ export interface PackOptions {
   latest?: Date
   /** Bytes of the archive. Default no limit. */
   maxBytes?: Size
+  /**
+   * Holes of files are zeros in an archive, and on the disk that it comes to: all of them together may have 1 GiB at most.
+   * Default any.
+   */
+  fewHoles?: boolean
   signal?: AbortSignal
 }
 
@@ -78,6 +83,7 @@ function nativeOptions(options: PackOptions): NativePack {
     ...(owner ?? {}),
     live: options.live,
     subseconds: options.subseconds,
+    fewHoles: options.fewHoles,
     ...(latest && { latest: Math.floor(latest.getTime() / 1000) }),
     ...(maxBytes === undefined ? {} : { maxBytes: parseSize(maxBytes, 'maxBytes') }),
   }

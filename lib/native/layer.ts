@@ -90,6 +90,7 @@ export interface NativePack {
   subseconds?: boolean
   latest?: number
   maxBytes?: number
+  fewHoles?: boolean
 }
 
 export interface NativePacked {

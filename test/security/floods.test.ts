@@ -77,7 +77,47 @@ except OSError as error: print(errno.errorcode[error.errno])`)
     ).toBe('done')
   })
 
-  test('files without content ends too', async () => {
+  test('holes of files, which take no room here, fills no disk when the container becomes an image', async () => {
+    await using container = await Container.create(await hostImage(), {
+      command: ['sleep', '1000'],
+      limits: { memory: '64m', disk: '8m' },
+    })
+    await container.start()
+    const made = await container.exec(
+      python('os.truncate(os.open("/tmp/x", 66), 3 << 30); print(os.stat("/tmp/x").st_blocks)'),
+    )
+    expect(made.stdout.trim()).toBe('0')
+    for (const work of [() => container.commit(), () => container.fork()])
+      await expect(work()).rejects.toMatchObject({
+        code: 'ERR_CAISSON_LAYER_LIMIT',
+        message: expect.stringContaining('tmp/x: files with holes'),
+      })
+    await container.fs.rm('/tmp/x')
+    await (await container.commit()).remove({ force: true })
+  })
+
+  test('files without content that this process reads takes none of its memory', async () => {
+    await using container = await Container.create(await hostImage(), {
+      command: ['sleep', '1000'],
+      limits: { memory: '64m', disk: '8m' },
+    })
+    await container.start()
+    await container.exec(python('os.truncate(os.open("/tmp/x", 66), (2 << 30) - 1)'))
+    const before = process.memoryUsage().rss
+    let most = 0
+    const timer = setInterval(() => {
+      most = Math.max(most, process.memoryUsage().rss - before)
+    }, 10)
+    const told = { code: 'ERR_CAISSON_FILE', cause: { code: 'EFBIG' } }
+    await expect(container.fs.readFile('/tmp/x')).rejects.toMatchObject(told)
+    await expect(container.fs.readFile('/tmp/x', 'utf8')).rejects.toMatchObject(told)
+    clearInterval(timer)
+    expect(most).toBeLessThan(256 << 20)
+    await container.exec(python('os.truncate("/tmp/x", 64 << 20)'))
+    expect(await container.fs.readFile('/tmp/x')).toHaveLength(64 << 20)
+  })
+
+  test('many files without content ends too', async () => {
     const limits = { memory: '24m', pids: 100, disk: '16m' }
     const result = await flood(until('os.close(os.open("/tmp/%d" % count, 65))', 2_000_000), {
       limits,

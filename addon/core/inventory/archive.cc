@@ -145,6 +145,7 @@ void InventoryArchive::add_item(uint32_t top, const std::string& top_name, const
 
 void InventoryArchive::add_bytes(uint32_t index) {
   const uint64_t size = inventory_.item(index).identity.size;
+  if (inventory_.item(index).hollow) inventory_.count_holes(index, inventory_.open(index).get(), holes_);
   copy_item(inventory_, index, UINT64_MAX,
             [this](const uint8_t* data, size_t count) { pipe_.output().write(data, count); }, stopped_);
   pipe_.output().write(ZEROS, (tar::BLOCK - size % tar::BLOCK) % tar::BLOCK);

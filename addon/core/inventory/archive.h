@@ -58,6 +58,7 @@ class InventoryArchive {
   const std::optional<int64_t> latest_;
   std::atomic<bool> stopped_ = false;
   Pipe pipe_{1, stopped_};
+  std::atomic<uint64_t> holes_ = 0;
   ArchiveResult result_;
 };
 

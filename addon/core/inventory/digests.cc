@@ -86,6 +86,7 @@ class Readers {
     const uint64_t size = item.identity.size;
     const bool keep = size <= KEPT_FILE && kept_.fetch_add(size) + size <= KEPT_ALL;
     Fd fd = inventory_.open(index);
+    inventory_.count_holes(index, fd.get(), holes_);
     Sha256 hash;
     for (uint64_t left = size; left > 0;) {
       const ssize_t got = ::read(fd.get(), buffer.data(), std::min<uint64_t>(buffer.size(), left));
@@ -104,7 +105,7 @@ class Readers {
   Inventory& inventory_;
   const std::vector<uint32_t>& files_;
   const std::atomic<bool>& cancelled_;
-  std::atomic<uint64_t> kept_ = 0;
+  std::atomic<uint64_t> kept_ = 0, holes_ = 0;
   std::atomic<bool> stopped_ = false;
 };
 

@@ -11,6 +11,7 @@
 #include "core/fault.h"
 #include "core/inventory/share.h"
 #include "core/layer/filesystem.h"
+#include "core/layer/holes.h"
 #include "core/layer/listing.h"
 
 namespace caisson {
@@ -125,6 +126,7 @@ std::optional<InventoryItem> Inventory::look(int directory, const char* name, co
   item.mode = status.st_mode;
   item.device = status.st_rdev;
   item.identity = identity_of(status);
+  item.hollow = is_hollow(status);
   if (S_ISLNK(status.st_mode)) {
     char target[PATH_MAX];
     const ssize_t size = files.read_link(directory, name, target, sizeof target);
@@ -180,6 +182,14 @@ Fd Inventory::open(uint32_t index) const {
   if (identity_of(status) != items_[index].identity)
     throw Fault{Fault::Kind::Refused, "it was changed during the build", path};
   return fd;
+}
+
+void Inventory::count_holes(uint32_t index, int fd, std::atomic<uint64_t>& holes) const {
+  if (!items_[index].hollow) return;
+  const uint64_t more = holes_in(fd, items_[index].identity.size);
+  if (holes.fetch_add(more) + more > HOLES_MAX)
+    throw Fault{Fault::Kind::Refused, "files with holes of more than 1 GiB, which would be zeros on the disk: leave it out",
+                path(index)};
 }
 
 void Inventory::forget_bytes() {

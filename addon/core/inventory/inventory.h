@@ -30,6 +30,7 @@ struct InventoryItem {
   uint32_t mode = 0;  // with its type
   uint64_t device = 0;  // that a device node stands for
   FileIdentity identity{};
+  bool hollow = false;  // a file that may have holes
   std::string target;  // of a symbolic link
   // Those in a directory, sorted by name as bytes.
   uint32_t first = 0, count = 0;
@@ -56,6 +57,8 @@ class Inventory {
 
   // The file, which must be the one that was looked at. Throws a Fault.
   Fd open(uint32_t index) const;
+  // Adds the holes of a file, which is open, to those of others: together they may have HOLES_MAX. Throws a Fault.
+  void count_holes(uint32_t index, int fd, std::atomic<uint64_t>& holes) const;
   // What was kept of files in memory.
   void forget_bytes();
 

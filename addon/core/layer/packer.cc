@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "core/fault.h"
+#include "core/layer/holes.h"
 #include "core/layer/listing.h"
 #include "core/layer/lowers.h"
 #include "core/layer/names.h"
@@ -245,12 +246,20 @@ bool Packer::add_file(int directory, const char* name, const struct stat& status
   }
   entry.type = tar::Type::File;
   entry.size = entry.stored = static_cast<uint64_t>(opened.st_size);
+  if (options_.few_holes && is_hollow(opened)) count_holes(fd, entry);
   read_xattrs(fd, entry);
   put_header(entry);
   add_data(fd, entry);
   const uint8_t zeros[tar::BLOCK] = {};
   put(zeros, (tar::BLOCK - entry.size % tar::BLOCK) % tar::BLOCK);
   return true;
+}
+
+// One that is made smaller meanwhile is filled up with zeros: by then it has had the bytes, or they have been counted.
+void Packer::count_holes(int fd, const tar::Entry& entry) {
+  holes_ += holes_in(fd, entry.size);
+  if (holes_ > HOLES_MAX)
+    throw Fault{Fault::Kind::Limit, "files with holes of more than 1 GiB, which would be zeros on the disk", entry.name};
 }
 
 void Packer::add_data(int fd, const tar::Entry& entry) {

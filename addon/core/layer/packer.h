@@ -38,6 +38,7 @@ struct PackOptions {
   bool subseconds = false;           // times with fractions
   std::optional<int64_t> latest;     // later times become this one, in seconds
   uint64_t bytes_max = UINT64_MAX;   // of the archive
+  bool few_holes = false;            // files have HOLES_MAX of them at most (holes.h)
 };
 
 struct PackResult {
@@ -74,6 +75,7 @@ class Packer {
   void add_member(int directory, const char* name, const struct stat& status, const std::string& path);
   void add_directory(int fd, const struct stat& status, const std::string& path);
   bool add_file(int directory, const char* name, const struct stat& status, tar::Entry entry);
+  void count_holes(int fd, const tar::Entry& entry);
   void add_data(int fd, const tar::Entry& entry);
   int open_file(int directory, const char* name);
   bool vanished(int error) const;
@@ -95,6 +97,7 @@ class Packer {
   const std::atomic<bool>& cancelled_;
   Sha256 sha256_;
   std::vector<uint8_t> buffer_;
+  uint64_t holes_ = 0;
   std::map<std::pair<uint64_t, uint64_t>, std::string> linked_;  // first name of files with several, by device and inode
   PackResult result_;
 };

@@ -74,12 +74,15 @@ export class ContainerArchive {
   }
 
   /** Nothing happens before the stream is read. */
-  get(at: string, options: { signal?: AbortSignal }): Readable {
+  get(at: string, options: { signal?: AbortSignal; fewHoles?: boolean }): Readable {
     const place = archivePlace(at)
-    return Readable.from(this.#chunks(place, options.signal), { objectMode: false, highWaterMark: 1024 * 1024 })
+    return Readable.from(this.#chunks(place, options), { objectMode: false, highWaterMark: 1024 * 1024 })
   }
 
-  async *#chunks({ directory, member, name }: ArchivePlace, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  async *#chunks(
+    { directory, member, name }: ArchivePlace,
+    { signal, fewHoles }: Parameters<ContainerArchive['get']>[1],
+  ): AsyncGenerator<Buffer> {
     checkAborted(signal, 'archive')
     const flags = constants.O_RDONLY | constants.O_DIRECTORY
     const lent = member ? await this.#lend('ROOT', directory) : await this.#lend('OPEN', directory, [flags, 0])
@@ -91,6 +94,7 @@ export class ContainerArchive {
         ...(name === '' ? {} : { name }),
         layer: false,
         live: true,
+        fewHoles,
         idMap: this.#idMap,
         signal: both(lent.signal, signal),
       })
@@ -121,6 +125,8 @@ export class ContainerArchive {
         form: options.merged ? 'tree' : 'overlay',
         changes,
         layer: true,
+        // A file of any size is made by one call, which no limit of the container's is in the way of.
+        fewHoles: true,
         // Of files on disk there is none: the layers are mapped when they are mounted.
         idMap: options.idMap,
         signal: options.signal,
