@@ -1,7 +1,8 @@
 /** A container that puts files of its own where a runtime writes to the kernel's. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { Container, Image, run } from '../../lib/index.js'
 import { attack, begun, hostImage, python } from '../support/attack.js'
 import { hostileRoot, naively } from '../support/naive.js'
@@ -97,4 +98,45 @@ describe('a /proc that is a link into a directory that others share (CVE-2019-19
     })
     expect(readdirSync(outside)).toEqual([])
   })
+})
+
+/** A directory of /sys with a file that root alone may read, and that says something. */
+function rootsAlone(): { directory: string; name: string } | undefined {
+  for (const module of readdirSync('/sys/module')) {
+    const directory = `/sys/module/${module}/parameters`
+    for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+      const { mode } = statSync(path.join(directory, name))
+      if ((mode & 0o444) !== 0o400) continue
+      const content = spawnSync('cat', [path.join(directory, name)], { encoding: 'utf8' }).stdout
+      if (content.trim() !== '') return { directory, name }
+    }
+  }
+  return undefined
+}
+
+describe('files of /sys that root alone may read', () => {
+  const secret = rootsAlone()
+  testIf((!isRoot && 'an ordinary user may not read them either') || (!secret && 'this kernel has none'))(
+    'are read for no guest that is nobody, by a link of its own',
+    async () => {
+      const { directory, name } = secret as NonNullable<typeof secret>
+      await using container = await Container.create(await hostImage(), {
+        command: ['sleep', '1000'],
+        security: { userns: 'auto' },
+      })
+      await container.start()
+      const made = await container.exec(['sh', '-c', `ln -s ${directory} /out; cat /out/${name}`])
+      expect(made.stderr).toMatch(new RegExp(`${name}: Permission denied`))
+      const read = container.fs.readFile(`/out/${name}`)
+      await expect(read).rejects.toMatchObject({ cause: { code: 'EACCES' } })
+      const taken = await Promise.allSettled(
+        [`/out/${name}`, '/out/', '/out/.'].map((at) => buffer(container.getArchive(at))),
+      )
+      const text = Buffer.concat(taken.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))).toString()
+      expect(text).not.toContain(`${name}\0`)
+      expect(taken[0]).toMatchObject({ status: 'rejected', reason: { code: 'ERR_CAISSON_LAYER' } })
+      // What everybody may read comes as before.
+      expect((await buffer(container.getArchive('/sys/class/net/lo/mtu'))).toString()).toMatch(/^mtu.*65536\n/s)
+    },
+  )
 })

@@ -69,7 +69,7 @@ PackResult Packer::run() {
     else if (options_.name.empty())
       refused("a member without a name");
     else
-      add_member(fd, name.c_str(), status, "");
+      add_base(fd, name.c_str(), status);
   }
   const uint8_t zeros[2 * tar::BLOCK] = {};
   put(zeros, sizeof zeros);
@@ -98,6 +98,18 @@ void Packer::run_tree(int directory, const char* name) {
     if (levels.empty()) return;
     here.leave();
   }
+}
+
+// A container whose root is nobody here may have us come to files of the kernel by a link of its own: what it may not
+// read there, we may.
+bool Packer::is_for_us_alone(int directory, const struct stat& status) const {
+  return options_.live && !options_.uids.empty() && !S_ISLNK(status.st_mode) && !(status.st_mode & S_IROTH) &&
+         is_of_kernel(directory);
+}
+
+void Packer::add_base(int directory, const char* name, const struct stat& status) {
+  if (is_for_us_alone(directory, status)) throw Fault{Fault::Kind::Refused, "a file that the container may not read", name};
+  add_member(directory, name, status, "");
 }
 
 // Whether a path is among the changes, or on the way to one.
@@ -132,6 +144,7 @@ void Packer::add(Descent& here, std::vector<Level>& levels, const std::string& n
   int error = files_.status(here.fd(), name.c_str(), &status);
   if (vanished(error)) return;
   if (error < 0) fail(path, "fstatat", error);
+  if (is_for_us_alone(here.fd(), status)) return;
   if (options_.overlay && is_overlay_whiteout(status)) return add_whiteout(level.path, name);
   if (options_.layer && name.starts_with(WHITEOUT))
     throw Fault{Fault::Kind::Refused, "a layer cannot hold this name: it would delete a file", path};

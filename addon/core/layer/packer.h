@@ -69,6 +69,8 @@ class Packer {
 
   void run_tree(int directory, const char* name);
   void add_deleted(Level& level);
+  bool is_for_us_alone(int directory, const struct stat& status) const;
+  void add_base(int directory, const char* name, const struct stat& status);
   bool wanted(const std::string& path) const;
   void add(Descent& here, std::vector<Level>& levels, const std::string& name);
   // `directory` and `name` as in FileSystem; `path` is the name in the archive.
