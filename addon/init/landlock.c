@@ -4,6 +4,7 @@
  */
 #include "context.h"
 
+#include <linux/openat2.h>
 #include <linux/stat.h>
 
 #ifndef __NR_landlock_create_ruleset
@@ -40,10 +41,11 @@ static u64 known_rights(long version) {
   return version >= 5 ? 0xffff : version >= 3 ? 0x7fff : version >= 2 ? 0x3fff : 0x1fff;
 }
 
-static int allow_path(struct context *c, int ruleset, const char *path, u64 rights, int optional) {
+static int allow_path(struct context *c, int ruleset, const char *path, u64 rights, u32 flags) {
   struct statx status;
-  int fd = resolve_open(-1, path, O_PATH, 0, 0);
-  if (optional && (fd == -E_NOENT || fd == -E_ACCES)) return 0;
+  /* A link of the image's would make of a rule for one place one for another, and for all. */
+  int fd = resolve_open(-1, path, O_PATH, 0, flags & PLAN_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0);
+  if (flags & PLAN_OPTIONAL && (fd == -E_NOENT || fd == -E_ACCES)) return 0;
   if (fd < 0) return (int)tried(c, "openat2", path, fd);
   struct beneath rule = {.rights = rights, .parent = fd};
   int r = (int)tried(c, "statx", path, SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &status));
@@ -84,7 +86,7 @@ int op_landlock(struct context *c, const struct operation *op) {
   const char *path = op->string;
   int r = 0;
   for (u32 i = 0; r >= 0 && i < op->strings; i++, path += strlen(path) + 1)
-    r = allow_path(c, fd, path, number_at(op, i) & ruleset.fs, op->flags & PLAN_OPTIONAL);
+    r = allow_path(c, fd, path, number_at(op, i) & ruleset.fs, op->flags);
   for (u32 i = op->strings; r >= 0 && ruleset.net && i < count; i += 2) {
     struct port rule = {number_at(op, i), number_at(op, i + 1)};
     r = (int)tried(c, "landlock_add_rule", "port", SYS(landlock_add_rule, fd, RULE_NET_PORT, &rule, 0));

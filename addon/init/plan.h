@@ -96,7 +96,7 @@ enum plan_op {
 /* Flags of records; each is used by the operations named. */
 enum plan_flag {
   PLAN_RECURSIVE = 1,    /* TREE, SETATTR */
-  PLAN_NO_SYMLINKS = 2,  /* ATTACH, MASK, READONLY: no symbolic link anywhere in the path */
+  PLAN_NO_SYMLINKS = 2,  /* ATTACH, MASK, READONLY, LANDLOCK: no symbolic link anywhere in the path */
   PLAN_CREATE = 4,       /* ATTACH, WORKDIR: make what is missing */
   PLAN_OPTIONAL = 8,     /* skip when the path does not exist; LANDLOCK: those that do not; SOCKET: kinds */
   PLAN_EXCLUSIVE = 16,   /* FILE: must not exist */

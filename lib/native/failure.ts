@@ -288,10 +288,15 @@ const RULES: Array<[RegExp, (failure: NativeFailure, note?: Note) => Advice]> = 
     ({ errno, path }) =>
       errno === ENOENT
         ? { code: 'ERR_CAISSON_ROOTFS', hint: `Rules are for paths that the container has; ${path} is not there.` }
-        : {
-            code: 'ERR_CAISSON_SECURITY_UNAVAILABLE',
-            hint: 'Landlock needs Linux 5.19, rules for TCP 6.7, scopes 6.12, and "landlock" in the lsm= list of the kernel command line; leave security.landlock out to go on without what is missing.',
-          },
+        : errno === ELOOP
+          ? {
+              code: 'ERR_CAISSON_ROOTFS',
+              hint: `The image has a link on the way to ${path}, by which it would choose what the rule is for: name what is meant.`,
+            }
+          : {
+              code: 'ERR_CAISSON_SECURITY_UNAVAILABLE',
+              hint: 'Landlock needs Linux 5.19, rules for TCP 6.7, scopes 6.12, and "landlock" in the lsm= list of the kernel command line; leave security.landlock out to go on without what is missing.',
+            },
   ],
   [
     /^egress/,

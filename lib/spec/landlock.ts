@@ -4,7 +4,7 @@ export type LandlockAccess = 'read' | 'execute' | 'write'
 
 /** What may be done; everything else of its kind may not. A kind that is left out is as open as without Landlock. */
 export interface LandlockRules {
-  /** Paths in the container, with all below them. `execute` reads too, and `write` does all three. */
+  /** Paths in the container, by no link of the image's, with all below them. `execute` reads too, and `write` does all three. */
   fs?: ReadonlyArray<{ path: string; access: LandlockAccess }>
   /** TCP ports that it may connect to. Linux 6.7. */
   connect?: readonly number[]

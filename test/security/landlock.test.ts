@@ -1,9 +1,15 @@
 /** The second wall: what holds when something of the host has got into a program's hands all the same. */
 import { randomBytes } from 'node:crypto'
+import { mkdirSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { Container, type LandlockRules, type RunOptions, run } from '../../lib/index.js'
+import path from 'node:path'
+import { Container, Image, type LandlockRules, type RunOptions, run } from '../../lib/index.js'
 import { attack, hostImage, python } from '../support/attack.js'
+import { hostileRoot } from '../support/naive.js'
 import { isRoot, testIf } from '../support/needs.js'
+import { removeScratch } from '../support/tree.js'
+
+afterAll(removeScratch)
 
 /** The wall's interface (landlock(7)), as a program finds it; 0: the kernel has none. */
 async function version(): Promise<number> {
@@ -88,6 +94,37 @@ print(*sorted({tried(lambda: socket.socket(socket.AF_UNIX).connect(name)) for na
       code: 'ERR_CAISSON_ROOTFS',
       stage: 'landlock',
     })
+  })
+
+  test('holds rules of the caller for what they name, whatever the image has made a link', async () => {
+    if (!needs(2)) return
+    const { root } = hostileRoot((root) => {
+      symlinkSync('/', path.join(root, 'work'))
+      mkdirSync(path.join(root, 'own'))
+    })
+    const image = await Image.fromRootfs(root)
+    const mounts = [{ type: 'tmpfs' as const, target: '/kept' }]
+    const write = async (at: string, options: RunOptions = {}) =>
+      (
+        await run(image, ['/bin/sh', '-c', 'echo x > /kept/x && echo written'], {
+          mounts,
+          ...options,
+          ...rules({
+            fs: [
+              { path: '/bin', access: 'execute' },
+              { path: at, access: 'write' },
+            ],
+          }),
+        })
+      ).stdout
+    expect(await write('/')).toBe('written\n')
+    expect(await write('/own')).toBe('')
+    for (const at of ['/work', '/work/own'])
+      await expect(write(at)).rejects.toMatchObject({
+        code: 'ERR_CAISSON_ROOTFS',
+        stage: 'landlock',
+        cause: { code: 'ELOOP' },
+      })
   })
 
   test('holds rules of the caller about ports', async () => {

@@ -4,7 +4,7 @@ import { resourceNumber } from '../../spec/rlimits.js'
 import type { SpecProcess } from '../../spec/runtime.js'
 import type { Landlock } from '../options/landlock.js'
 import type { Workload } from '../options/workload.js'
-import { NONE, type Plan, STAY } from './plan.js'
+import { NO_SYMLINKS, NONE, type Plan, STAY } from './plan.js'
 
 /**
  * Written as the container's root, before the program is. In a sandbox they go to its directory, whoever runs in it is
@@ -39,8 +39,9 @@ export function addSeccomp(plan: Plan, filter: Uint8Array, flags: number): void 
   plan.add('SECCOMP', 'seccomp', { numbers: [flags], blob: filter })
 }
 
-/** `flags`: OPTIONAL for paths that may not be there. */
-export function addLandlock(plan: Plan, { paths, ports, handledNet, scoped, required }: Landlock, flags = 0): void {
+/** `flags`: OPTIONAL for paths that may not be there; NO_SYMLINKS for those of the caller's. */
+export function addLandlock(plan: Plan, landlock: Landlock, flags = landlock.named ? NO_SYMLINKS : 0): void {
+  const { paths, ports, handledNet, scoped, required } = landlock
   const numbers = [...paths.map(({ rights }) => rights), ...ports.flatMap(({ rights, port }) => [rights, port])]
   const blob = Buffer.alloc(numbers.length * 8)
   numbers.forEach((number, i) => {

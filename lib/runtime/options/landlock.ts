@@ -19,6 +19,8 @@ export interface Landlock {
   /** Programs that are executed later get it too. */
   forExecs: boolean
   paths: ReadonlyArray<{ path: string; rights: number }>
+  /** Paths are the caller's words, and lead by no link. */
+  named?: boolean
   handledNet: number
   ports: ReadonlyArray<{ rights: number; port: number }>
   scoped: number
@@ -85,7 +87,7 @@ function readRules(rules: unknown): Partial<Landlock> {
     ...readPorts(bind, `${option}.bind`).map((port) => ({ rights: NET_RIGHTS.bind, port })),
   ]
   return {
-    ...(fs === undefined ? {} : { paths: readPaths(fs, `${option}.fs`) }),
+    ...(fs === undefined ? {} : { paths: readPaths(fs, `${option}.fs`), named: true }),
     handledNet: (connect ? NET_RIGHTS.connect : 0) + (bind ? NET_RIGHTS.bind : 0),
     ports,
     ...(scope === undefined ? {} : { scoped: readScope(scope, `${option}.scope`) }),
