@@ -3,6 +3,7 @@ import { existsSync, statfsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { CaissonError } from '../errors.js'
+import { checkWriters } from './writers.js'
 
 /** statfs(2). */
 const PROC_SUPER_MAGIC = 0x9fa0
@@ -16,7 +17,8 @@ export interface Roots {
 
 /**
  * CAISSON_ROOT for both; else /var/lib and /run for root, the XDG directories for others. Throws
- * ERR_CAISSON_INVALID_ARGUMENT for a place where nothing can ever be kept.
+ * ERR_CAISSON_INVALID_ARGUMENT for a place where nothing can ever be kept, and ERR_CAISSON_PERMISSION for one where others
+ * may write.
  */
 export function roots(env: NodeJS.ProcessEnv = process.env, uid = process.getuid?.() ?? 0): Roots {
   const found = find(env, uid)
@@ -38,7 +40,9 @@ function check(what: string, directory: string): void {
       stage: 'start',
       hint: 'Set CAISSON_ROOT to a directory on a disk.',
     })
-  possible.add(directory)
+  checkWriters(directory, what)
+  // One that is not there yet may be made by somebody else.
+  if (above === directory) possible.add(directory)
 }
 
 function find(env: NodeJS.ProcessEnv, uid: number): Roots {

@@ -224,7 +224,7 @@ asRoot('a disk that is full ends a build with an error that says so, and the nex
   copyFileSync(busybox as string, path.join(rootfs, 'bin/busybox'))
   for (const name of ['sh', 'cat']) symlinkSync('busybox', path.join(rootfs, 'bin', name))
   const script = path.resolve(__dirname, '../support/build-full.mjs')
-  const shell = 'mount -t tmpfs -o size=10m tmpfs "$1" && CAISSON_ROOT="$1" exec "$2" "$3" "$4" "$5"'
+  const shell = 'mount -t tmpfs -o size=10m,mode=755 tmpfs "$1" && CAISSON_ROOT="$1" exec "$2" "$3" "$4" "$5"'
   const words = ['-m', 'sh', '-c', shell, 'sh', disk, process.execPath, script, context, rootfs]
   expect(JSON.parse(execFileSync('unshare', words, { encoding: 'utf8' }))).toEqual({
     copy: 'ERR_CAISSON_RESOURCE_EXHAUSTED true',

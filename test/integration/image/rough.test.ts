@@ -156,7 +156,7 @@ function onDisk(kilobytes: number, work: string) {
     const report = await verifyStore().catch((error) => ({ ok: error.code, problems: [], images: 0 }))
     const images = await Image.list().then((list) => list.length, () => 0)
     console.log(JSON.stringify({ code, hint, problems: report.problems, images }))`
-  const shell = `mount -t tmpfs -o size=${kilobytes}k tmpfs "$1" && exec "$2" --input-type=module -e "$3"`
+  const shell = `mount -t tmpfs -o size=${kilobytes}k,mode=755 tmpfs "$1" && exec "$2" --input-type=module -e "$3"`
   const args = [isRoot ? '-m' : '-rm', 'sh', '-c', shell, 'sh', place, process.execPath, script]
   return JSON.parse(
     execFileSync('unshare', args, { encoding: 'utf8', env: { ...process.env, CAISSON_ROOT: place } }),

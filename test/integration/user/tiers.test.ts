@@ -283,8 +283,8 @@ describe('where the kernel mounts no new /proc and /sys, as parts of them are hi
 /** The kernel stacks two: an image on one of one can have no other above it, and a writable layer lies on none. */
 const overlays = (count: number) =>
   prepared(
-    `mount -t tmpfs none /mnt && cd /mnt && mkdir 0 && chmod 777 0 && for i in ${Array.from({ length: count }, (_, i) => i + 1).join(' ')}; do
-      mkdir u$i w$i $i; chmod 777 u$i; mount -t overlay o -o lowerdir=$((i-1)),upperdir=u$i,workdir=w$i $i || exit 125; done
+    `mount -t tmpfs none /mnt && cd /mnt && mkdir 0 && chmod 1777 0 && for i in ${Array.from({ length: count }, (_, i) => i + 1).join(' ')}; do
+      mkdir u$i w$i $i; chmod 1777 u$i; mount -t overlay o -o lowerdir=$((i-1)),upperdir=u$i,workdir=w$i $i || exit 125; done
     export CAISSON_ROOT=$PWD/${count}/root`,
   )
 
