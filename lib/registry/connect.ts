@@ -17,7 +17,7 @@ export interface Target {
   proxy?: URL
   /**
    * Where the server is that sent us here, when it was not the user: it cannot send us further in than where it is
-   * itself. Not looked at when a proxy makes the connection.
+   * itself. When a proxy makes the connection, only to no metadata service.
    */
   from?: AddressKind
 }
@@ -41,6 +41,8 @@ export async function connect(target: Target, timeoutMs: number, signal?: AbortS
   if (signal?.aborted) onAbort()
   try {
     if (proxy === undefined) return await secured(target, await plain(url, stop.signal, target.from), stop.signal)
+    const reason = target.from && refusedBehind(bareHost(url))
+    if (reason) throw refused(url, reason)
     const toProxy = await plain(proxy, stop.signal)
     const safe = await secured({ url: proxy, verify: true }, toProxy, stop.signal)
     if (!isTunnelled(target)) return safe
@@ -96,6 +98,11 @@ function plain(url: URL, signal: AbortSignal, from?: AddressKind): Promise<Socke
     keepAlive: true,
   })
   return established(socket, 'connect', signal)
+}
+
+/** Names are the proxy's to look up, and nothing is known of who is near it; but metadata services are near everybody. */
+function refusedBehind(host: string): string | undefined {
+  return isIP(host) === 0 ? undefined : addressRefused('loopback', host)
 }
 
 function refused(url: URL, reason: string): RegistryError {

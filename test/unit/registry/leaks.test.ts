@@ -118,6 +118,23 @@ describe('redirects (CVE-2020-15157)', () => {
     expect((await redirected(() => location)).code).toBe(code)
   })
 
+  test('through a proxy: to no metadata service, which is near that, too', async () => {
+    await using proxy = await serve((request, response) => {
+      if (request.url === 'http://registry.example/v2/') return void response.end('{}')
+      if (request.url?.startsWith('http://169.254.169.254')) return void response.end('keys of a cloud')
+      response.writeHead(307, { Location: 'http://169.254.169.254/latest/meta-data/' }).end()
+    })
+    const env = {
+      HOME: '/nonexistent',
+      REGISTRY_AUTH_FILE: '/nonexistent/auth.json',
+      HTTP_PROXY: `http://${proxy.host}`,
+    }
+    using own = client({ env, insecureRegistries: ['registry.example'] })
+    const code = await codeOf(own.fetchBlob(referenceTo('registry.example'), layer, new MemoryTarget(layer)))
+    expect(code).toBe('ERR_CAISSON_REGISTRY_UNSAFE')
+    expect(proxy.requests.map(({ url }) => url)).not.toContain('http://169.254.169.254/latest/meta-data/')
+  })
+
   test('for an answer that asks for a password elsewhere, none is given', async () => {
     const asking = await redirected(
       (elsewhere) => `http://${elsewhere}/`,
