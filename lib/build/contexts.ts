@@ -82,7 +82,7 @@ async function downloaded(space: Workspace, address: string): Promise<Downloaded
   const known = space.downloads.get(address)
   if (known) return known
   const { download } = await import('./download.js')
-  const coming = download(space, address)
+  const coming = download(space, address, { namedBy: 'caller' })
   space.downloads.set(address, coming)
   return coming
 }

@@ -106,7 +106,10 @@ export async function fetchSource(
     return { group: pathGroup(tree, [all], step, { whole: step.sources.length === 1 }), digest: commit }
   }
   const { download } = await import('./download.js')
-  const { file, size, digest, mtime } = await download(space, source.url, source.checksum)
+  const { file, size, digest, mtime } = await download(space, source.url, {
+    checksum: source.checksum,
+    namedBy: 'dockerfile',
+  })
   const entry: Entry = {
     path: source.fileName,
     kind: 'file',

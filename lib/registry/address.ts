@@ -86,6 +86,12 @@ export function mayLeadTo(from: AddressKind, to: AddressKind): boolean {
   return to !== 'special' && DEPTH[to] <= (from === 'special' ? 0 : DEPTH[from])
 }
 
+/** The outer of two kinds of addresses: who was led through the outside stays outside. */
+export function outermost(a: AddressKind, b: AddressKind): AddressKind {
+  const depth: AddressKind[] = ['special', 'public', 'private', 'loopback']
+  return depth.indexOf(a) <= depth.indexOf(b) ? a : b
+}
+
 /** `10.0.0.0/8`, or a single address. Undefined for a text that is neither. */
 export function parseSubnet(text: string): BlockList | undefined {
   const [address = '', prefix, rest] = text.split('/')

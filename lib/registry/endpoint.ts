@@ -2,7 +2,7 @@
  * One server that answers for a registry: the registry itself or a mirror of it. Requests to it carry credentials;
  * wherever it sends us, they do not.
  */
-import { type AddressKind, addressKind } from './address.js'
+import { type AddressKind, addressKind, outermost } from './address.js'
 import type { Credentials } from './auth-file.js'
 import { Authenticator } from './authenticator.js'
 import type { Target } from './connect.js'
@@ -40,7 +40,7 @@ export interface RegistryRequest {
 }
 
 const REDIRECTS_MAX = 5
-const REDIRECTS = new Set([301, 302, 303, 307, 308])
+export const REDIRECTS = new Set([301, 302, 303, 307, 308])
 /** Milliseconds after which a server that is asked for TLS and says nothing is taken not to speak it. */
 const PROBE_TIMEOUT = 5000
 
@@ -177,14 +177,8 @@ export class Endpoint {
 }
 
 /** Where a server is; of one behind a proxy nothing is known. */
-function kindOf(target: Target, response: HttpResponse): AddressKind {
+export function kindOf(target: Target, response: HttpResponse): AddressKind {
   return target.proxy === undefined ? addressKind(response.address) : 'public'
-}
-
-/** The outer of two kinds of addresses: who was led through the outside stays outside. */
-function outermost(a: AddressKind, b: AddressKind): AddressKind {
-  const depth: AddressKind[] = ['special', 'public', 'private', 'loopback']
-  return depth.indexOf(a) <= depth.indexOf(b) ? a : b
 }
 
 /**

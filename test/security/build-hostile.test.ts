@@ -8,14 +8,20 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
+import { download } from '../../lib/build/download.js'
+import { Workspace } from '../../lib/build/workspace.js'
 import { Container, Image, verifyStore } from '../../lib/index.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { owner } from '../../lib/runtime/process/owner.js'
 import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../support/build.js'
-import { noBusybox } from '../support/busybox-image.js'
+import { busyboxLayer, noBusybox } from '../support/busybox-image.js'
 import { findProgram, isRoot, testIf } from '../support/needs.js'
+import { serve } from '../support/servers.js'
+import { makeImage, storeImage } from '../support/store-images.js'
 import { scratch } from '../support/tree.js'
 
 process.env.CAISSON_ROOT = scratch()
@@ -83,6 +89,56 @@ describe('a hostile Dockerfile', () => {
         if (value === undefined) delete process.env[name]
         else process.env[name] = value
     }
+  })
+
+  withBusybox('cannot fill the disk with nothing: holes of files, which are zeros in a layer', async () => {
+    const hollow = (size: string, file: string) => `busybox truncate -s ${size} ${file}`
+    const { image } = await build(`RUN ${hollow('1M', '/few')}\n`)
+    expect(await inside(image, 'wc -c < /few')).toBe('1048576\n')
+    for (const command of [hollow('3G', '/a'), `${hollow('700M', '/a')} && ${hollow('700M', '/b')}`]) {
+      const error = await failure(build(`RUN ${command}\n`))
+      expect([error.code, error.message]).toEqual(['ERR_CAISSON_LAYER_LIMIT', expect.stringMatching(/[ab]: .*holes/)])
+    }
+    // In the context, in an archive that is unpacked, in a stage, and for a mount.
+    const context = contextOf({ 'sub/x': 'x' })
+    truncateSync(path.join(context, 'sub/x'), 3 * 2 ** 30)
+    execFileSync('tar', ['-C', context, '-S', '-cf', path.join(context, 'small.tar'), 'sub'])
+    const layer = readFileSync(path.join(context, 'small.tar'))
+    expect(layer.length).toBeLessThan(100_000)
+    const evil = makeImage([busyboxLayer(), layer], {})
+    await storeImage((await imageRoots()).store, evil, 'docker.io/library/hollow:1')
+    for (const text of [
+      'COPY sub /sub',
+      'COPY sub/x small.tar /sub/',
+      'ADD small.tar /sub/',
+      'COPY --from=hollow:1 /sub /sub',
+      'RUN --mount=type=bind,from=hollow:1,source=/sub,target=/s true',
+      'RUN --mount=type=bind,source=sub,target=/s true',
+    ])
+      expect([text, (await failure(build(`${text}\n`, { context }))).message]).toEqual([
+        text,
+        expect.stringContaining('holes of more than 1 GiB'),
+      ])
+    // What is read, and not written, may have them.
+    const { steps } = await build('COPY small.tar /\n', { context })
+    expect(steps).toEqual(['COPY small.tar /: done'])
+  })
+
+  test('cannot fill the disk from an address that never ends', async () => {
+    await using server = await serve((request, response) => {
+      const length: Record<string, string> = request.url === '/long' ? { 'content-length': String(2 ** 50) } : {}
+      response.writeHead(200, length)
+      const more = () => response.destroyed || response.write(Buffer.alloc(65536), () => setImmediate(more))
+      more()
+    })
+    const limit = { code: 'ERR_CAISSON_LAYER_LIMIT' }
+    const text = `FROM scratch\nADD http://${server.host}/long /\n`
+    await expect(Image.build({ dockerfile: { text } })).rejects.toMatchObject(limit)
+    await using space = new Workspace(new AbortController().signal)
+    const most = 8 * 1024 * 1024
+    await expect(download(space, `http://${server.host}/`, { namedBy: 'dockerfile', most })).rejects.toMatchObject(
+      limit,
+    )
   })
 
   withBusybox('cannot have a cache mount lead to the host (CVE-2024-23651)', async () => {
