@@ -144,6 +144,8 @@ export interface ContainerOptions {
   /** More networks, or how the container is on them. */
   networks?: ReadonlyArray<string | Network | (EndpointOptions & { network: string | Network })>
   ports?: readonly PortMapping[]
+  /** Every port that the image exposes and `ports` does not name, at a free one; on loopback, or at this address (`*`: all). */
+  publishAllPorts?: boolean | Pick<PortMapping, 'address'>
   dns?: readonly string[]
   /** Domains in which names are looked for; default: the host's, on networks. */
   dnsSearch?: readonly string[]

@@ -262,7 +262,11 @@ export class Pool implements AsyncDisposable {
     const id = newId()
     let prepared: Prepared
     try {
-      const network = await attach(options, holder, { id, hostname: options.hostname })
+      const network = await attach(options, holder, {
+        id,
+        hostname: options.hostname,
+        exposed: root.config.ExposedPorts,
+      })
       const assembled = place.assemble({ id, image: root, command: ['/'], network })
       if (network) await startAttachment(network, place.namespaces)
       const lowered = lower(assembled.workload, { parked: { terminal, paths: this.#paths } })

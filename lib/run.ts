@@ -60,7 +60,7 @@ async function launch(
     await releaseAttachment(id)
   }
   try {
-    const network = await attach(options, holder, { id, ...options })
+    const network = await attach(options, holder, { id, ...options, exposed: root.config.ExposedPorts })
     volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: false })
     const chosen = volumes ? { ...options, mounts: volumes.mounts } : options
     const { workload, cgroup } = place.assemble({ id, image: root, command, options: chosen, network })

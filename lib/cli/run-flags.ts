@@ -62,6 +62,7 @@ export const RUN_FLAGS: readonly Flag[] = [
   text('platform', 'Platform of the image, as linux/arm64'),
   boolean('privileged', 'Take all protections away'),
   list('publish', 'Publish a port on the host ([address:][host:]container[/udp])', undefined, 'p'),
+  boolean('publish-all', 'Publish every port that the image exposes on a free one', 'P'),
   text('pull', 'Pull the image: missing, always or never', 'policy'),
   boolean('read-only', "Make the container's root read-only"),
   boolean('rm', 'Remove the container at its end; always so'),
@@ -229,19 +230,20 @@ function disk(flags: Flags): string | undefined {
 }
 
 /** Published ports need a network: without one the default network. */
-function networks(flags: Flags): Pick<RunOptions, 'network' | 'networks' | 'ports'> {
+function networks(flags: Flags): Pick<RunOptions, 'network' | 'networks' | 'ports' | 'publishAllPorts'> {
   const ports = flags.list('publish')?.flatMap(parsePublish)
-  const network = flags.text('network') ?? (ports ? 'bridge' : undefined)
+  const publishAllPorts = flags.boolean('publish-all') ? { address: '*' } : undefined
+  const network = flags.text('network') ?? (ports || publishAllPorts ? 'bridge' : undefined)
   const endpoint = defined({
     aliases: flags.list('network-alias'),
     ipv4: flags.text('ip'),
     ipv6: flags.text('ip6'),
     mac: flags.text('mac-address'),
   })
-  if (!endpoint) return { network, ports }
+  if (!endpoint) return { network, ports, publishAllPorts }
   if (network === undefined || network === 'none' || network === 'host')
     throw usageError('--network-alias, --ip, --ip6 and --mac-address need a network', 'Give --network NAME as well.')
-  return { networks: [{ ...endpoint, network }], ports }
+  return { networks: [{ ...endpoint, network }], ports, publishAllPorts }
 }
 
 function egress(allow: string[] | undefined): RunOptions['egress'] {

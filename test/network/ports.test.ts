@@ -2,8 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createConnection, createServer } from 'node:net'
 import { Container, Image, Network, run } from '../../lib/index.js'
+import { imageRoots } from '../../lib/runtime/image/roots.js'
+import { busyboxImage } from '../support/busybox-image.js'
 import { attempt, HERE, HERE6, Lan, noLan, SERVER, shell, THERE, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
+import { storeImage } from '../support/store-images.js'
 
 const it = testIf(noLan)
 const lan = Lan.forTests()
@@ -60,6 +63,35 @@ describe('published ports', () => {
       await web.remove({ force: true })
     }
     expect(() => web.port(80)).toThrow('not published')
+  })
+
+  it('all that the image exposes, where ports do not say', async () => {
+    const exposing = busyboxImage({ ExposedPorts: { '80/tcp': {}, '81/tcp': {} } })
+    await storeImage((await imageRoots()).store, exposing, 'docker.io/library/exposing:1')
+    const command = ['sh', '-c', 'while :; do echo all | busybox nc -l -p 80; done']
+    const options = { network, command, ports: [{ container: 81, host: 8099 }] }
+    const web = await Container.create('exposing:1', { ...options, publishAllPorts: true })
+    const everywhere = await Container.create('exposing:1', { network, command, publishAllPorts: { address: '*' } })
+    try {
+      await web.start()
+      await everywhere.start()
+      expect(web.inspect().ports.map(({ container, address }) => [container, address])).toEqual([
+        [81, '127.0.0.1'],
+        [80, '127.0.0.1'],
+      ])
+      expect(web.port(81).port).toBe(8099)
+      await until(() => attempt(`busybox nc -w 1 127.0.0.1 ${web.port(80).port} </dev/null`)?.includes('all') ?? false)
+      await until(
+        () => lan.tries(`busybox nc -w 1 ${HERE} ${everywhere.port(80).port} </dev/null`)?.includes('all') ?? false,
+      )
+    } finally {
+      await web.remove({ force: true })
+      await everywhere.remove({ force: true })
+    }
+    await expect(run('exposing:1', ['true'], { publishAllPorts: true })).rejects.toMatchObject({
+      code: 'ERR_CAISSON_INVALID_ARGUMENT',
+      message: expect.stringContaining('on no network'),
+    })
   })
 
   it('on every address: from the neighbour with its own address, from the host, from containers, and from itself', async () => {

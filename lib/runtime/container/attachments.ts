@@ -7,10 +7,13 @@ import { DEFAULT_NETWORK, type NetworkDefinition, readDefinition } from '../../n
 import { EgressNetwork } from '../../network/egress/network.js'
 import type { EgressOption } from '../../network/egress/request.js'
 import { ENDPOINT_OPTIONS, type Endpoint, type EndpointOptions } from '../../network/endpoint.js'
+import { withExposed } from '../../network/exposed-ports.js'
 import { defineNetwork } from '../../network/make.js'
+import { placeBeside } from '../../network/place.js'
 import { checkPorts } from '../../network/ports.js'
 import { checkDnsWords, hostServers } from '../../network/resolv-conf.js'
 import type { ContainerOptions } from '../../options.js'
+import type { ImageConfig } from '../../spec/image.js'
 import type { ChosenNamespaces } from '../options/choose-namespaces.js'
 import { captiveNamespace } from '../process/captive.js'
 import { createNamespace } from '../process/namespaces.js'
@@ -43,6 +46,8 @@ interface Who {
   id: string
   name?: string
   hostname?: string
+  /** Of the image's configuration: whatever it says. */
+  exposed?: ImageConfig['ExposedPorts']
 }
 
 /** undefined: it is on none. Addresses are taken; devices come with `start`. */
@@ -52,9 +57,9 @@ export async function attach(
   who: Who,
 ): Promise<ContainerNetwork | undefined> {
   if (options.egress !== undefined) return attachEgress(options.egress, options, holder, who)
-  const ports = checkPorts(options.ports)
+  const ports = checkPorts(withExposed(options, who.exposed))
   if (!isBridged(options)) {
-    if (ports.length === 0) return undefined
+    if (ports.length === 0 && !options.publishAllPorts) return undefined
     throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'ports: the container is on no network', {
       stage: 'options',
       hint: 'Give it network: "bridge"; with "host" its ports are the host\'s, and container.connect(port) needs none.',
@@ -108,6 +113,18 @@ async function ready(options: ContainerOptions, { ordinary, ...holder }: Owner):
   if (!ordinary) return
   checkOuterNetwork(options, holder)
   await makeOuterNetwork({ ...holder, ordinary })
+}
+
+/** Why networks of an ordinary user do not lead out of this machine; undefined: they do. */
+export async function refusalOfWorld(holder: Owner): Promise<CaissonError | undefined> {
+  try {
+    await ready({}, holder)
+    await placeBeside()?.reachWorld()
+    return undefined
+  } catch (error) {
+    if (error instanceof CaissonError) return error
+    throw error
+  }
 }
 
 function checkServers(dns: readonly string[]): string[] {

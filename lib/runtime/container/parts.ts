@@ -67,7 +67,12 @@ export async function makeParts(
     const { root } = image
     const name = await takeName(options.name, holder, id)
     undo.push(() => releaseName(name, id))
-    const network = await attach(options, holder, { id, name, hostname: options.hostname })
+    const network = await attach(options, holder, {
+      id,
+      name,
+      hostname: options.hostname,
+      exposed: image.config.ExposedPorts,
+    })
     undo.push(() => releaseAttachment(id))
     const volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: place.namespaces !== undefined })
     undo.push(async () => volumes?.release(true))

@@ -133,6 +133,7 @@ const CONTAINER: Kinds<ContainerOptions & ExecOptions> = {
   ),
   networks: list,
   ports: list,
+  publishAllPorts: either('true, false or { address }', (value) => typeof value === 'boolean', isObject),
   dns: texts,
   dnsSearch: texts,
   dnsOptions: texts,

@@ -10,7 +10,8 @@ const WAYS_OUT = ['CAP_SYS_ADMIN', 'CAP_SYS_MODULE', 'CAP_SYS_PTRACE', 'CAP_SYS_
 const OWN: readonly NamespaceType[] = ['net', 'pid', 'mnt']
 
 /** Of options that have one. */
-export function checkEgress({ network, networks, ports, namespaces, security }: ContainerOptions): void {
+export function checkEgress(options: ContainerOptions): void {
+  const { network, networks, ports, publishAllPorts, namespaces, security } = options
   if (network === 'none') throw contradiction('network: "none"', 'With egress alone there is no other way out either.')
   if (network === 'host')
     throw contradiction('network: "host"', "On the host's network nothing is in the way; choose one of both.")
@@ -19,7 +20,8 @@ export function checkEgress({ network, networks, ports, namespaces, security }: 
       stage: 'options',
       hint: 'Leave network and networks out, or egress; a rewrite leads to services on other networks.',
     })
-  if ((ports?.length ?? 0) > 0) throw contradiction('ports', 'Use container.connect(port), which needs none.')
+  if ((ports?.length ?? 0) > 0 || publishAllPorts)
+    throw contradiction('ports', 'Use container.connect(port), which needs none.')
   for (const type of OWN) {
     const choice = namespaces?.[type]
     if (choice !== undefined && choice !== 'private')

@@ -121,6 +121,7 @@ function looksAtTheHost(options: RunOptions): boolean {
     isBridged(options) ||
     options.egress !== undefined ||
     (options.ports?.length ?? 0) > 0 ||
+    Boolean(options.publishAllPorts) ||
     mounts.some(({ type }) => type !== 'tmpfs') ||
     devices.length > 0 ||
     namespaces?.user !== undefined ||

@@ -40,6 +40,13 @@ describe('flags', () => {
     })
   })
 
+  test('publish all that the image exposes, everywhere, on a network', () => {
+    const publishAllPorts = { address: '*' }
+    expect(parse('-P', 'host').options).toEqual({ network: 'bridge', publishAllPorts })
+    expect(parse('--publish-all', '--network=net', 'host').options).toEqual({ network: 'net', publishAllPorts })
+    expect(parse('-P=false', 'host').options).toEqual({})
+  })
+
   test.each(['true', 'TRUE', 't', '1'])('are true as %s', (value) => {
     expect(parse(`--read-only=${value}`).options).toEqual({ readOnly: true })
   })
