@@ -5,7 +5,7 @@ import { attempt, Lan, noLan, SERVER, shell, THERE, until } from '../support/lan
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+const lan = Lan.forTests()
 
 /** Answers every request with the way to another place, which is in its path: `/to/127.0.0.1:9002`. */
 const LEADING = [
@@ -25,7 +25,6 @@ http.server.ThreadingHTTPServer(('', 9001), Handler).serve_forever()
 describe('addresses in a Dockerfile', () => {
   beforeAll(async () => {
     if (noLan) return
-    await lan.start()
     shell('ip address add 169.254.169.254/32 dev lo')
     lan.background('there', SERVER('elsewhere', 9000))
     lan.background('there', LEADING)
@@ -38,7 +37,6 @@ describe('addresses in a Dockerfile', () => {
   afterAll(() => {
     if (noLan) return
     attempt('ip address del 169.254.169.254/32 dev lo')
-    lan.stop()
   })
 
   const add = (address: string) =>

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { packageRoot } from '../../lib/native/addon.js'
+import { packageRoot } from '../../lib/native/load.js'
 import { isRoot, testIf } from '../support/needs.js'
 import { removeScratch, scratch } from '../support/tree.js'
 
