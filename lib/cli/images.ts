@@ -3,9 +3,10 @@ import { CaissonError, Image, type ImageFilter } from '../index.js'
 import { ago } from './ago.js'
 import type { Command } from './command.js'
 import { type Flags, parseBoolean } from './flags.js'
-import { EXITS, FILTER, fillIn } from './listing.js'
+import { EXITS, FILTER } from './listing.js'
 import { bytes } from './progress.js'
 import { table } from './table.js'
+import { fillTemplate } from './template.js'
 import { usageError } from './usage.js'
 
 export const imagesCommand: Command = {
@@ -69,9 +70,9 @@ async function formatted(images: Image[], id: (image: Image) => string, format: 
   for (const image of images)
     for (const name of image.tags.length > 0 ? image.tags : ['<none>:<none>']) {
       const fields = await fieldsOf(image, name, id(image))
-      rows.push(fillIn(template, fields).split('\\t'))
+      rows.push(fillTemplate(template, fields).split('\\t'))
     }
-  if (heading) return table(fillIn(template, HEADINGS).split('\\t'), rows)
+  if (heading) return table(fillTemplate(template, HEADINGS).split('\\t'), rows)
   return rows.map((row) => `${row.join('\t')}\n`).join('')
 }
 

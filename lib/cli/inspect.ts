@@ -5,6 +5,7 @@ import { harmless } from './harmless.js'
 import { bytes } from './progress.js'
 import { onlyOne } from './pull.js'
 import { table } from './table.js'
+import { fillTemplate } from './template.js'
 import { usageError } from './usage.js'
 
 const COLUMN = 60
@@ -58,6 +59,12 @@ export const inspectCommand: Command = {
   usage: 'inspect [FLAGS] NAME...',
   description: 'Prints a JSON array with what is known of each.',
   flags: [
+    {
+      name: 'format',
+      short: 'f',
+      kind: 'text',
+      help: 'json, or a text with {{.config.Env}}, {{json .layers}} and so on, filled in for each',
+    },
     { name: 'type', kind: 'text', help: 'container, image, network or volume; default: the first that there is' },
   ],
   exits: 'Exits with 0, or with 1 when one was not found.',
@@ -78,9 +85,17 @@ export const inspectCommand: Command = {
         process.stderr.write(`caisson: there is no ${type ?? 'such thing'}: ${name}\n`)
       }
     }
-    process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
+    const format = flags.text('format')
+    if (format === undefined) process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
+    else for (const one of found) process.stdout.write(`${formatted(one, format)}\n`)
     return missing ? 1 : 0
   },
+}
+
+/** Of images and programs of others: a terminal obeys nothing of it. JSON quotes what is not plain by itself. */
+function formatted(one: object, format: string): string {
+  const plain = JSON.parse(JSON.stringify(one)) as object
+  return harmless(fillTemplate(format === 'json' ? '{{json .}}' : format, plain))
 }
 
 /** Names that one kind cannot have may be those of another. */

@@ -1,6 +1,7 @@
 /** What commands that list things have in common: their flags, filters and forms of output. */
 import { type Flag, type Flags, parseBoolean } from './flags.js'
 import { table } from './table.js'
+import { fillTemplate } from './template.js'
 import { usageError } from './usage.js'
 
 export const EXITS = 'Exits with 0, or with 1 when it failed.'
@@ -36,20 +37,13 @@ export function printList(flags: Flags, columns: ReadonlyArray<[heading: string,
   if (flags.boolean('quiet')) for (const { id } of rows) process.stdout.write(`${id}\n`)
   else if (flags.boolean('json') || format === 'json')
     for (const { json } of rows) process.stdout.write(`${JSON.stringify(json)}\n`)
-  else if (format !== undefined) for (const { fields } of rows) process.stdout.write(`${fillIn(format, fields)}\n`)
+  else if (format !== undefined)
+    for (const { fields } of rows) process.stdout.write(`${fillTemplate(format, fields)}\n`)
   else {
     const cells = rows.map(({ fields }) => columns.map(([, field]) => fields[field] ?? ''))
     const headings = columns.map(([heading]) => heading)
     process.stdout.write(table(headings, cells))
   }
-}
-
-/** Of docker's templates the fields alone. */
-export function fillIn(format: string, fields: Record<string, string>): string {
-  return format.replace(/\{\{\s*\.?([^}]*?)\s*\}\}/g, (_, field: string) => {
-    if (Object.hasOwn(fields, field)) return fields[field] as string
-    throw usageError(`--format has no {{.${field}}}`, `There are: ${Object.keys(fields).join(', ')}.`)
-  })
 }
 
 /**
