@@ -118,7 +118,10 @@ export class Image {
     return build(options)
   }
 
-  /** Removes what builds have kept: results of steps, digests of files, and content that nothing needs then. Gives how many went. */
+  /**
+   * Removes what builds have kept: results of steps, digests of files, caches of `RUN --mount=type=cache` that no command
+   * has, and content that nothing needs then. Gives how many went.
+   */
   static async pruneBuildCache(options: PruneCacheOptions = {}): Promise<{ removed: number; bytes: number }> {
     const { pruneCache } = await import('./build/cache.js')
     const { store } = await imageRoots()
@@ -138,9 +141,11 @@ export class Image {
 
   /** The same, with all images of it. */
   static async loadAll(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
-    const { store } = await imageRoots()
+    const all = await imageRoots()
     const { loadImages } = await import('./image/load.js')
-    const images = await loadImages(store, source, ownScratch, options)
+    const unpack = ({ manifest, document }: StoredImage, bounds: LoadOptions) =>
+      all.unpack(manifest.layers, document.rootfs.diff_ids, bounds)
+    const images = await loadImages({ store: all.store, scratch: ownScratch, unpack }, source, options)
     return images.map(({ stored, names }) => Image.#ofStored(stored, names, names[0]))
   }
 

@@ -5,7 +5,9 @@ export type {
   BuildOptions,
   BuildOutput,
   BuildStepEvent,
+  CacheSource,
   CacheTarget,
+  InlineCache,
   RegistryCache,
   SecretSource,
 } from './build/options.js'
@@ -28,6 +30,7 @@ export type { PullOptions, PushedImage, PushOptions, TransferOptions } from './i
 export type { UnpackOptions } from './image/unpack.js'
 export { Image } from './image.js'
 export type { Change } from './layer/diff.js'
+export type { LayerLimits } from './layer/options.js'
 export { Namespace, type NamespaceFilter, type NamespaceInfo, type NamespaceOptions } from './namespace.js'
 export type {
   EgressEvent,

@@ -15,13 +15,18 @@ export interface StoreUsage extends ContentUsage {
   images: number
   /** Unpacked layers, for users as this one. */
   layers: Amount
+  /** What `RUN --mount=type=cache` of builds has kept; Image.pruneBuildCache() removes it. */
+  cacheMounts: Amount
 }
 
 /** Nothing is read but sizes. What Image.prune() would remove is in it. */
 export async function storeUsage(): Promise<StoreUsage> {
   const { store, snapshots } = await imageRoots()
   const images = await namedImages(store)
-  return { images: images.length, ...(await store.usage()), layers: await snapshots.usage() }
+  const { listCacheMounts } = await import('./build/cache-mounts.js')
+  const mounts = await listCacheMounts(store.directory)
+  const cacheMounts = { count: mounts.length, bytes: mounts.reduce((sum, { bytes }) => sum + bytes, 0) }
+  return { images: images.length, ...(await store.usage()), layers: await snapshots.usage(), cacheMounts }
 }
 
 /**

@@ -3,15 +3,16 @@
 import { readFile } from 'node:fs/promises'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
+import type { TransferEvent } from '../registry/progress.js'
 import { Bases } from './bases.js'
 import { openContext } from './contexts.js'
 import type { LintWarning } from './dockerfile/lint.js'
 import { planBuild } from './dockerfile/plan.js'
 import { SourceFile } from './dockerfile/source.js'
 import { Executor } from './executor.js'
-import { finishImage } from './finish.js'
+import { finishImage, recordsOf } from './finish.js'
 import { checkTypes } from './option-types.js'
-import type { BuildEvent, BuildOptions, CacheTarget, SecretSource } from './options.js'
+import type { BuildEvent, BuildOptions, SecretSource } from './options.js'
 import { Steps } from './steps.js'
 import { Workspace } from './workspace.js'
 
@@ -58,9 +59,9 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
   const { plan, bases, context, dockerfile } = await planned(space, options)
   for (const warning of plan.warnings) tell({ type: 'warning', warning })
   for (const each of plan.unusedArgs) tell({ type: 'unused-arg', ...each })
-  for (const { ref } of [options.cacheFrom ?? []].flat()) {
-    const { RemoteCache } = await import('./registry-cache.js')
-    space.caches.push(await RemoteCache.open(space, ref, { auth: options.auth }))
+  for (const source of [options.cacheFrom ?? []].flat()) {
+    const { SharedCache } = await import('./shared-cache.js')
+    space.caches.push(await SharedCache.open(space, source, options))
   }
   const executor = new Executor({
     space,
@@ -74,7 +75,9 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
     steps: new Steps(tell),
   })
   const built = await executor.run(stop)
-  const descriptor = await finishImage(space, plan, built, options.compression ?? 'none')
+  const targets = [options.cacheTo ?? []].flat()
+  const inline = targets.some(({ type }) => type === 'inline')
+  const descriptor = await finishImage(space, plan, built, { compression: options.compression, inline })
   const [first, ...others] = [options.tag ?? []].flat()
   const image = await Image.made(descriptor, first)
   for (const tag of others) await image.tag(tag)
@@ -84,11 +87,10 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
     await writeOutputs(space, image, built.stack, outputs)
   }
   if (options.push) await push(image, [options.tag ?? []].flat(), options, tell)
-  for (const { ref, mode = 'max' } of [options.cacheTo ?? []].flat()) {
-    const { exportCache } = await import('./registry-cache.js')
-    const own = new Set(built.keys)
-    const records = mode === 'max' ? space.used : new Map([...space.used].filter(([key]) => own.has(key)))
-    await exportCache(space, ref, records, { auth: options.auth })
+  for (const target of targets) {
+    if (target.type === 'inline') continue
+    const { exportCache } = await import('./shared-cache.js')
+    await exportCache(space, target, target.mode === 'min' ? recordsOf(space, built) : space.used, options)
   }
   return image
 }
@@ -132,13 +134,11 @@ async function push(
   { auth, signal, compression }: BuildOptions,
   tell: (event: BuildEvent) => void,
 ): Promise<void> {
-  for (const tag of tags)
-    await image.push(tag, {
-      auth,
-      signal,
-      compression,
-      onProgress: (event) => tell({ type: 'transfer', image: tag, event }),
-    })
+  for (const tag of tags) {
+    const onProgress = (event: TransferEvent) => tell({ type: 'transfer', image: tag, event })
+    const { digest } = await image.push(tag, { auth, signal, compression, onProgress })
+    tell({ type: 'pushed', image: tag, digest })
+  }
 }
 
 function argumentsOf(args: BuildOptions['args'] = {}): Record<string, string> {
@@ -195,14 +195,6 @@ function checkOptions(options: BuildOptions): void {
   checkTypes(options)
   const { network = 'default', push, tag } = options
   if (!['default', 'none', 'host'].includes(network)) throw invalidArgument('network', network, 'default, none or host')
-  for (const name of ['cacheFrom', 'cacheTo'] as const)
-    for (const cache of [options[name] ?? []].flat())
-      if (
-        cache?.type !== 'registry' ||
-        typeof cache.ref !== 'string' ||
-        !['min', 'max', undefined].includes((cache as CacheTarget).mode)
-      )
-        throw invalidArgument(name, cache, "{ type: 'registry', ref: NAME }")
   if (push && [tag ?? []].flat().length === 0) throw invalidArgument('push', push, 'possible without a tag: give one')
 }
 
@@ -223,6 +215,7 @@ const NAMES: Record<keyof BuildOptions, true> = {
   allow: true,
   limits: true,
   stepTimeout: true,
+  ulimits: true,
   extraHosts: true,
   shmSize: true,
   output: true,

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto'
 import { chainIds } from '../spec/chain-id.js'
 import { MEDIA_TYPES } from '../spec/media-types.js'
 import type { Store } from '../store/store.js'
-import { parseSize, type Size } from '../util/units.js'
+import { checkNames, type Names } from '../util/option-names.js'
+import { type Duration, parseDuration, parseSize, type Size } from '../util/units.js'
 import { listBooks } from './books.js'
 import type { BuildLayer, Stack } from './layers.js'
 import type { Workspace } from './workspace.js'
@@ -52,7 +53,7 @@ async function resultOf({ roots, lease }: Workspace, { layer, created }: LayerRe
   return { layer: { descriptor: { mediaType: MEDIA_TYPES.ociLayer, ...layer }, diffId: layer.digest }, created }
 }
 
-/** In a registry. */
+/** In a registry or a directory. */
 async function findElsewhere(space: Workspace, key: string, below: Stack): Promise<StepResult | undefined> {
   for (const cache of space.caches) {
     const record = cache.record(key)
@@ -116,37 +117,46 @@ export async function remembered(
 export interface PruneCacheOptions {
   /** What was used last goes last, until the cache is not larger than this. Default 0: all goes. */
   maxBytes?: Size
-  /** Only what was not used for so many milliseconds. */
-  unusedFor?: number
+  /** Only what was not used for so long. */
+  unusedFor?: Duration
 }
 
+const NAMES: Names<PruneCacheOptions> = { maxBytes: true, unusedFor: true }
+
 /**
- * Gives how many records and books of digests went; the content of records goes with the next collection, unless an image
- * has it too. `bytes`: of books.
+ * Gives how many records, books of digests and cache mounts went; the content of records goes with the next collection,
+ * unless an image has it too. `bytes`: of books and mounts.
  */
 export async function pruneCache(
   store: Store,
-  { maxBytes = 0, unusedFor = 0 }: PruneCacheOptions,
+  options: PruneCacheOptions,
 ): Promise<{ removed: number; bytes: number }> {
-  const limit = parseSize(maxBytes, 'maxBytes')
+  // A bound that is misspelt would leave nothing.
+  checkNames(options, NAMES, '')
+  const limit = parseSize(options.maxBytes ?? 0, 'maxBytes')
+  const unusedFor = parseDuration(options.unusedFor ?? 0, 'unusedFor')
+  const { listCacheMounts } = await import('./cache-mounts.js')
   const records = (await store.records.list()).map(({ key, used, value }) => ({
     used,
     bytes: (value as Partial<LayerRecord>).layer?.size ?? 0,
-    isBook: false,
+    isFile: false,
     remove: () => store.records.remove(key),
   }))
-  const books = (await listBooks(store.directory)).map((book) => ({ ...book, isBook: true }))
-  const parts = [...records, ...books].sort((a, b) => a.used.getTime() - b.used.getTime())
+  const files = [...(await listBooks(store.directory)), ...(await listCacheMounts(store.directory))]
+  const parts = [...records, ...files.map((file) => ({ ...file, isFile: true }))].sort(
+    (a, b) => a.used.getTime() - b.used.getTime(),
+  )
   let bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
   const gone = { removed: 0, bytes: 0 }
   for (const part of parts) {
     const isOld = Date.now() - part.used.getTime() >= unusedFor
     // Without a bound everything goes, also what takes no room.
     if (!isOld || (limit > 0 && bytes <= limit)) continue
-    await part.remove()
+    // A mount that a command has stays.
+    if ((await part.remove()) === false) continue
     bytes -= part.bytes
     gone.removed++
-    if (part.isBook) gone.bytes += part.bytes
+    if (part.isFile) gone.bytes += part.bytes
   }
   return gone
 }

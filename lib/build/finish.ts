@@ -4,6 +4,8 @@ import { writeImage } from '../image/write-manifest.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import type { HistoryEntry, ImageDocument } from '../spec/image.js'
 import { MEDIA_TYPES, ociType } from '../spec/media-types.js'
+import type { CacheRecord } from './cache.js'
+import { type Exported, INLINE_CACHE } from './cache-records.js'
 import type { BuildPlan } from './dockerfile/plan-types.js'
 import type { BuiltStage } from './executor.js'
 import type { Stack } from './layers.js'
@@ -13,9 +15,10 @@ import type { Workspace } from './workspace.js'
 export async function finishImage(
   space: Workspace,
   { target, epoch }: BuildPlan,
-  { stack, made }: BuiltStage,
-  compression: 'none' | 'gzip',
+  built: BuiltStage,
+  { compression = 'none', inline }: { compression?: 'none' | 'gzip'; inline: boolean },
 ): Promise<Descriptor> {
+  const { stack, made } = built
   const { image } = target
   const created = timeOf(made, epoch)
   const history = image.history.map((entry, index): HistoryEntry => {
@@ -25,7 +28,7 @@ export async function finishImage(
     return { created: result.created, ...rest, ...(result.layer ? {} : { empty_layer: true }) }
   })
   const { os, architecture, variant, osVersion, author, config } = image
-  const document: ImageDocument = {
+  const document: ImageDocument & { [INLINE_CACHE]?: object } = {
     created,
     ...(author ? { author } : {}),
     architecture,
@@ -35,6 +38,7 @@ export async function finishImage(
     config,
     rootfs: { type: 'layers', diff_ids: stack.map(({ diffId }) => diffId) },
     history,
+    ...(inline ? { [INLINE_CACHE]: { records: inlineRecords(space, built) } } : {}),
   }
   const layers = compression === 'gzip' ? await compressed(space, stack) : stack.map((layer) => layer.descriptor)
   return writeImage(
@@ -43,6 +47,21 @@ export async function finishImage(
     document,
     layers.map((layer) => ({ ...layer, mediaType: ociType(layer.mediaType) })),
   )
+}
+
+/** What of the cache the stage itself has used or made. */
+export function recordsOf({ used }: Workspace, { keys }: BuiltStage): Map<string, CacheRecord> {
+  const own = new Set(keys)
+  return new Map([...used].filter(([key]) => own.has(key)))
+}
+
+/** In an order that the same build has again: stages are made at the same time. */
+function inlineRecords(space: Workspace, built: BuiltStage): Exported[] {
+  const records = recordsOf(space, built)
+  return [...new Set(built.keys)].flatMap((key) => {
+    const record = records.get(key)
+    return record ? [{ key, record }] : []
+  })
 }
 
 /** When the latest of its steps was made, so that what comes from the cache alone is the same image again. */

@@ -16,6 +16,27 @@ function isRecord(value: unknown, of: Check): boolean {
   return Object.values(value).every(of)
 }
 
+function isOneOf(...names: readonly unknown[]): Check {
+  return (value) => names.includes(value)
+}
+
+function isListOf(fits: Check): Check {
+  return (value) => [value].flat().every(fits)
+}
+
+const isPlace: Check = (value) => isText(value) && value !== ''
+
+function isCacheSource(cache: unknown): boolean {
+  const { type, ref, src } = (cache ?? {}) as Record<string, unknown>
+  return (type === 'registry' && isPlace(ref)) || (type === 'local' && isPlace(src))
+}
+
+function isCacheTarget(cache: unknown): boolean {
+  const { type, ref, dest, mode } = (cache ?? {}) as Record<string, unknown>
+  if (!['min', 'max', undefined].includes(mode as undefined)) return false
+  return (type === 'registry' && isPlace(ref)) || (type === 'local' && isPlace(dest)) || type === 'inline'
+}
+
 /** By option, with what is wanted in words. */
 const CHECKS: Partial<Record<keyof BuildOptions, [Check, string]>> = {
   context: [(value) => isText(value) || isBytes(value), 'a path or address, or a tar archive as a stream or bytes'],
@@ -30,6 +51,21 @@ const CHECKS: Partial<Record<keyof BuildOptions, [Check, string]>> = {
   contexts: [
     (value) => isRecord(value, (each) => isText(each) || each instanceof Image),
     'an object of paths, addresses and images',
+  ],
+  pull: [
+    (value) => typeof value === 'boolean' || isOneOf('missing', 'always', 'never')(value),
+    'missing, always or never',
+  ],
+  noCache: [
+    (value) => typeof value === 'boolean' || (Array.isArray(value) && value.every(isText)),
+    'true, or names of stages',
+  ],
+  push: [(value) => typeof value === 'boolean', 'true or false'],
+  compression: [isOneOf('none', 'gzip'), 'none or gzip'],
+  cacheFrom: [isListOf(isCacheSource), "{ type: 'registry', ref: NAME } or { type: 'local', src: DIRECTORY }"],
+  cacheTo: [
+    isListOf(isCacheTarget),
+    "{ type: 'registry', ref: NAME }, { type: 'local', dest: DIRECTORY } or { type: 'inline' }",
   ],
   onProgress: [(value) => typeof value === 'function', 'a function'],
   signal: [(value) => value instanceof AbortSignal, 'an AbortSignal'],

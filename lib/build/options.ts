@@ -1,6 +1,6 @@
 /** What callers give to a build, and what they are told. */
 import type { Image } from '../image.js'
-import type { Limits } from '../options.js'
+import type { Limits, RunOptions } from '../options.js'
 import type { Auth } from '../registry/credentials.js'
 import type { TransferEvent } from '../registry/progress.js'
 import type { Duration } from '../util/units.js'
@@ -16,6 +16,8 @@ export type BuildEvent =
   | { type: 'unused-arg'; name: string; message: string }
   /** Of images that are fetched or sent. */
   | { type: 'transfer'; image: string; event: TransferEvent }
+  /** By which digest a registry has it under that name. */
+  | { type: 'pushed'; image: string; digest: string }
 
 export interface BuildStepEvent {
   type: 'step'
@@ -44,10 +46,19 @@ export interface RegistryCache {
   ref: string
 }
 
-/** `max` (default): what all steps made. `min`: only the steps of the stage that is built, and of those below it. */
-export interface CacheTarget extends RegistryCache {
-  mode?: 'min' | 'max'
+/** One in a directory, which is an OCI image layout. */
+export type CacheSource = RegistryCache | { type: 'local'; src: string }
+
+/** In the image itself: the steps of the stage that is built. It is read as a cache in a registry. */
+export interface InlineCache {
+  type: 'inline'
 }
+
+/** `max` (default): what all steps made. `min`: only the steps of the stage that is built, and of those below it. */
+export type CacheTarget =
+  | (RegistryCache & { mode?: 'min' | 'max' })
+  | { type: 'local'; dest: string; mode?: 'min' | 'max' }
+  | InlineCache
 
 /** The files of the image. */
 export type BuildFilesOutput = { type: 'local'; dest: string } | { type: 'tar'; dest: string | NodeJS.WritableStream }
@@ -89,6 +100,8 @@ export interface BuildOptions {
   allow?: ReadonlyArray<'network.host' | 'security.insecure'>
   /** Of each command. */
   limits?: Limits
+  /** Of each command: POSIX resource limits by name, as `nofile`. */
+  ulimits?: RunOptions['ulimits']
   /** After which a command is ended. Default: never. */
   stepTimeout?: Duration
   extraHosts?: Record<string, string> | readonly string[]
@@ -97,8 +110,8 @@ export interface BuildOptions {
   output?: BuildOutput | readonly BuildOutput[]
   /** Sends what comes out to the registries of its names. */
   push?: boolean
-  /** Caches of earlier builds in registries; one that is not there yet is empty. */
-  cacheFrom?: RegistryCache | readonly RegistryCache[]
+  /** Caches of earlier builds in registries and directories, and images that have theirs; one that is not there yet is empty. */
+  cacheFrom?: CacheSource | readonly CacheSource[]
   /** Where the cache of this build is sent. */
   cacheTo?: CacheTarget | readonly CacheTarget[]
   /** Credentials for fetching and sending. */

@@ -1,12 +1,10 @@
 /** What RUN --mount shows to a command, made ready on the host; none of it is in a layer. */
-import { createHash } from 'node:crypto'
-import { mkdir, rename, stat } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import path from 'node:path'
 import { applyLayer } from '../layer/apply.js'
 import { removeTree } from '../layer/tree.js'
 import type { Mount as ContainerMount } from '../options.js'
-import { type Lock, takeLock, tryLock } from '../store/lock.js'
-import { roots } from '../util/roots.js'
+import { cacheDirectory } from './cache-mounts.js'
 import type { Mount, RunStep } from './dockerfile/plan-types.js'
 import type { Member } from './files/entry.js'
 import { headerOf } from './files/tar.js'
@@ -62,7 +60,7 @@ async function prepare(
       mounts.push({ type: 'tmpfs', target: mount.target, ...(mount.size > 0 ? { size: mount.size } : {}) })
       return
     case 'cache': {
-      const { directory, lock } = await cacheDirectory(space, mount, sources)
+      const { directory, lock } = await cacheDirectory(space, mount, (beside) => fill(space, beside, mount, sources))
       undo.push(() => lock.release())
       mounts.push({ type: 'bind', source: directory, target: mount.target, readOnly: mount.readOnly })
       return
@@ -140,54 +138,14 @@ async function* archiveOf(member: Member, bytes: string): AsyncGenerator<Uint8Ar
   yield Buffer.concat([headerOf(member), Buffer.from(bytes, 'latin1'), padding, Buffer.alloc(1024)])
 }
 
-/** Below the data of this user, by id: all builds that name the same id share it, as the mode of sharing says. */
-async function cacheDirectory(
+/** What a cache begins with: what a source shows, or an empty directory. */
+async function fill(
   space: Workspace,
-  mount: Mount & { type: 'cache' },
-  sources: MountSources,
-): Promise<{ directory: string; lock: Lock }> {
-  const top = path.join(roots().data, 'cache-mounts')
-  // Only we may pass: what commands leave there may be set-id programs.
-  await mkdir(top, { recursive: true, mode: 0o700 })
-  const name = createHash('sha256').update(mount.id).digest('hex')
-  const { lock, at } = await lockCache(space, path.join(top, name), mount.sharing)
-  try {
-    const directory = path.join(at, 'content')
-    if (!(await stat(directory).catch(() => undefined))) await fillCache(space, at, mount, sources)
-    return { directory, lock }
-  } catch (error) {
-    lock.release()
-    throw error
-  }
-}
-
-async function lockCache(
-  { signal }: Workspace,
-  at: string,
-  sharing: 'shared' | 'private' | 'locked',
-): Promise<{ lock: Lock; at: string }> {
-  if (sharing !== 'private')
-    return { at, lock: await takeLock(`${at}.lock`, { exclusive: sharing === 'locked', signal }) }
-  for (let copy = 0; ; copy++) {
-    const place = copy === 0 ? at : `${at}-${copy}`
-    const lock = await tryLock(`${place}.lock`, true)
-    if (lock) return { at: place, lock }
-  }
-}
-
-async function fillCache(
-  space: Workspace,
-  at: string,
+  beside: string,
   mount: Mount & { type: 'cache' },
   sources: MountSources,
 ): Promise<void> {
-  const beside = await space.path()
-  await mkdir(beside, { mode: 0o700 })
   const { uid = 0, gid = 0, mode = 0o755 } = mount
   if (mount.source.kind === 'scratch') await place(space, beside, { kind: 'directory', mode, uid, gid })
   else await rename(await sources.materialise(mount), path.join(beside, 'content'))
-  await rename(beside, at).catch(async (error: NodeJS.ErrnoException) => {
-    // Another that shares it was quicker.
-    if (!['ENOTEMPTY', 'EEXIST'].includes(error.code ?? '')) throw error
-  })
 }

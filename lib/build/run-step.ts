@@ -24,7 +24,7 @@ import type { BuildOptions } from './options.js'
 import type { PreparedMounts } from './run-mounts.js'
 import type { Workspace } from './workspace.js'
 
-type Told = Pick<BuildOptions, 'network' | 'limits' | 'stepTimeout' | 'extraHosts' | 'shmSize'>
+type Told = Pick<BuildOptions, 'network' | 'limits' | 'stepTimeout' | 'ulimits' | 'extraHosts' | 'shmSize'>
 
 /** Bytes of output that are passed on; a command that floods goes on, and is not listened to. */
 const OUTPUT_MAX = 2 * 1024 * 1024
@@ -112,6 +112,7 @@ async function optionsOf(
     dns: network === 'host' ? await nameservers() : [],
     extraHosts: told.extraHosts,
     limits: told.limits,
+    ulimits: told.ulimits,
     shmSize: told.shmSize,
     // As docker build: installers use sudo and its like.
     security: { noNewPrivileges: false, ...(step.security === 'insecure' ? { privileged: true } : {}) },

@@ -1,80 +1,47 @@
 /**
- * The cache of builds in a registry: a manifest whose configuration lists records by key, and whose layers are those that
- * the records are about. Layers are fetched when a build finds their key, and are verified as all content is. A record
- * says what the files after a step are, so whoever may write to the repository decides that; and no more: the
- * configuration of an image is never taken from a cache.
+ * The cache of builds in a registry or a directory: a manifest whose configuration lists records by key, and whose layers
+ * are those that the records are about; or an image whose own configuration has them. Layers are fetched when a build finds
+ * their key, and are verified as all content is. A record says what the files after a step are, so whoever may write to the
+ * place decides that; and no more: the configuration of an image is never taken from a cache.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { compressLayer } from '../image/compress.js'
 import { writeDocument, writeManifest } from '../image/write-manifest.js'
-import { DEFAULT_LIMITS } from '../layer/options.js'
-import { parseReference, type Reference } from '../reference/parse.js'
-import { RegistryClient } from '../registry/client.js'
-import { obtain } from '../registry/obtain.js'
-import { PartProgress } from '../registry/progress.js'
-import { pushFrom } from '../registry/push.js'
 import type { Descriptor } from '../spec/descriptor.js'
-import { isDigest } from '../spec/digest.js'
-import { parseDocument } from '../spec/json.js'
+import { DOCUMENT_BOUNDS } from '../spec/json.js'
 import { LAYERS_MAX, parseManifest } from '../spec/manifest.js'
-import { MEDIA_TYPES } from '../spec/media-types.js'
+import { isConfig, MEDIA_TYPES } from '../spec/media-types.js'
 import type { CacheRecord } from './cache.js'
+import { type CachePlace, RegistryPlace } from './cache-place.js'
+import { type Exported, readInlineRecords, readRecords } from './cache-records.js'
+import type { BuildOptions, CacheSource, CacheTarget, InlineCache } from './options.js'
 import { copyError } from './tree.js'
 import type { Workspace } from './workspace.js'
 
 /** Of the configuration; whoever expects an image says what this is. */
 const CONFIG_TYPE = 'application/vnd.caisson.build-cache.v1+json'
 /** Bytes of the list of records. */
-const CONFIG_MAX = 4 * 1024 * 1024
-/** Bytes of one layer when it is decompressed: as large as those of images may be. */
-const LAYER_MAX = DEFAULT_LIMITS.bytes
-/** DEFLATE cannot do more: what claims to is not fetched. */
-const RATIO_MAX = 1032
+const CONFIG_MAX = DOCUMENT_BOUNDS.bytes
 
-/** A record, and the compressed form of its layer. */
-interface Exported {
-  key: string
-  record: CacheRecord
-  blob?: Descriptor
-}
-
-type Transfer = Pick<ConstructorParameters<typeof RegistryClient>[0] & object, 'auth'>
-
-export class RemoteCache {
+export class SharedCache implements Disposable {
   readonly #space: Workspace
-  readonly #client: RegistryClient
-  readonly #reference: Reference
+  readonly #place: CachePlace
   readonly #records: ReadonlyMap<string, Exported>
 
-  private constructor(
-    space: Workspace,
-    client: RegistryClient,
-    reference: Reference,
-    records: ReadonlyMap<string, Exported>,
-  ) {
+  private constructor(space: Workspace, place: CachePlace, records: ReadonlyMap<string, Exported>) {
     this.#space = space
-    this.#client = client
-    this.#reference = reference
+    this.#place = place
     this.#records = records
   }
 
   /** One that is not there yet is empty. */
-  static async open(space: Workspace, ref: string, { auth }: Transfer): Promise<RemoteCache> {
-    const reference = parseReference(ref)
-    const client = new RegistryClient({ auth })
+  static async open(space: Workspace, source: CacheSource, options: Pick<BuildOptions, 'auth'>): Promise<SharedCache> {
+    const place = await placeOf(space, source, options)
     try {
-      const { bytes, descriptor } = await client.fetchManifest(reference, undefined, space.signal)
-      const { config } = parseManifest(bytes, descriptor.mediaType)
-      if (config.mediaType !== CONFIG_TYPE || config.size > CONFIG_MAX)
-        throw copyError(`${ref} is no cache of builds`, 'Give the name that cacheTo was given.')
-      await fetchInto(space, client, reference, config)
-      const text = await space.roots.store.read(config.digest, CONFIG_MAX)
-      return new RemoteCache(space, client, reference, readRecords(text))
+      return new SharedCache(space, place, await recordsIn(space, place))
     } catch (error) {
-      if ((error as { code?: string }).code === 'ERR_CAISSON_IMAGE_NOT_FOUND')
-        return new RemoteCache(space, client, reference, new Map())
-      client.close()
+      place[Symbol.dispose]()
       throw error
     }
   }
@@ -83,34 +50,62 @@ export class RemoteCache {
     return this.#records.get(key)?.record
   }
 
-  /** Afterwards the store has the layer of that record; false: the registry does not have it any more. */
+  /** Afterwards the store has the layer of that record; false: it is not there any more. */
   async fetch(key: string): Promise<boolean> {
     const { record, blob } = this.#records.get(key) ?? {}
     if (record?.kind !== 'step' || !record.layer || !blob) return false
     const { roots, lease } = this.#space
     if (await roots.store.has(record.layer.digest)) return true
-    try {
-      await fetchInto(this.#space, this.#client, this.#reference, blob)
-    } catch (error) {
-      if ((error as { code?: string }).code === 'ERR_CAISSON_IMAGE_NOT_FOUND') return false
-      throw error
-    }
-    await expand(this.#space, blob.digest, record.layer)
+    if (!(await this.#place.bring(blob))) return false
+    // A plain one is the layer itself.
+    if (blob.digest === record.layer.digest) return true
+    await expand(this.#space, blob.digest, record.layer, this.#place.name)
     await lease.drop({ digest: blob.digest })
     return true
   }
 
-  close(): void {
-    this.#client.close()
+  [Symbol.dispose](): void {
+    this.#place[Symbol.dispose]()
   }
 }
 
-/** Sends records and their layers. */
+/** What is in a cache that is not the space's own. */
+async function recordsIn(space: Workspace, place: CachePlace): Promise<ReadonlyMap<string, Exported>> {
+  const there = await place.manifest()
+  if (!there) return new Map()
+  const { config, layers } = parseManifest(there.bytes, there.descriptor.mediaType)
+  const isImage = isConfig(config.mediaType)
+  if ((config.mediaType !== CONFIG_TYPE && !isImage) || config.size > CONFIG_MAX) throw noCache(place)
+  if (!(await place.bring(config))) return new Map()
+  const text = await space.roots.store.read(config.digest, CONFIG_MAX)
+  const records = isImage ? readInlineRecords(text, layers) : readRecords(text)
+  if (!records) throw noCache(place)
+  return records
+}
+
+const noCache = ({ name }: CachePlace) =>
+  copyError(
+    `${name} is no cache of builds`,
+    'Give the name that cacheTo was given, or an image that was built with it inline.',
+  )
+
+/** Loaded when it is needed: few builds have a cache in a directory. */
+async function placeOf(
+  space: Workspace,
+  at: Exclude<CacheSource | CacheTarget, InlineCache>,
+  { auth }: Pick<BuildOptions, 'auth'>,
+): Promise<CachePlace> {
+  if (at.type === 'registry') return new RegistryPlace(space, at.ref, auth)
+  const { DirectoryPlace } = await import('./cache-directory.js')
+  return new DirectoryPlace(space, 'src' in at ? at.src : at.dest)
+}
+
+/** Puts records and their layers there. */
 export async function exportCache(
   space: Workspace,
-  ref: string,
+  target: Exclude<CacheTarget, InlineCache>,
   records: ReadonlyMap<string, CacheRecord>,
-  { auth }: Transfer,
+  options: Pick<BuildOptions, 'auth'>,
 ): Promise<void> {
   const { roots, lease, signal } = space
   const { store } = roots
@@ -129,24 +124,20 @@ export async function exportCache(
     blobs.set(digest, blob)
     exported.push({ key, record, blob })
   }
+  const layers = [...blobs.values()]
   const config = await writeDocument(store, lease, CONFIG_TYPE, { records: exported })
-  const manifest = await writeManifest(store, lease, config, [...blobs.values()])
-  const client = new RegistryClient({ auth })
-  try {
-    await pushFrom(store, client, parseReference(ref), manifest, { signal })
-  } finally {
-    client.close()
-  }
-}
-
-async function fetchInto(space: Workspace, client: RegistryClient, reference: Reference, descriptor: Descriptor) {
-  const { roots, lease, signal } = space
-  const progress = new PartProgress(descriptor, 'layer', undefined)
-  await obtain({ store: roots.store, client, reference, descriptor, progress, lease, signal }, () => undefined)
+  const manifest = await writeManifest(store, lease, config, layers)
+  using place = await placeOf(space, target, options)
+  await place.send(manifest, [config, ...layers])
 }
 
 /** Layers of builds lie plain in the store. */
-async function expand(space: Workspace, from: string, layer: { digest: string; size: number }): Promise<void> {
+async function expand(
+  space: Workspace,
+  from: string,
+  layer: { digest: string; size: number },
+  place: string,
+): Promise<void> {
   const { createGunzip } = await import('node:zlib')
   const { store } = space.roots
   const spool = await store.spool(space.lease)
@@ -173,46 +164,5 @@ async function expand(space: Workspace, from: string, layer: { digest: string; s
     if (!/^Z_/.test((error as NodeJS.ErrnoException).code ?? '')) throw error
   }
   await spool.abort()
-  throw copyError(`a layer of the cache is not ${layer.digest}`, 'Remove the cache from the registry: it is damaged.')
-}
-
-/** What comes from a registry may be anything: a record that is not as ours are is left out. */
-function readRecords(bytes: Uint8Array): Map<string, Exported> {
-  const found = new Map<string, Exported>()
-  const { records } = parseDocument(bytes, 'cache') as { records?: unknown }
-  for (const each of Array.isArray(records) ? records : []) {
-    const { key, record, blob } = (each ?? {}) as Record<string, unknown>
-    const read = readRecord(record)
-    if (typeof key !== 'string' || !isDigest(key) || !read) continue
-    if (read.kind === 'content' || read.layer === null) {
-      if (blob === undefined) found.set(key, { key, record: read })
-    } else if (isBlob(blob) && read.layer.size <= Math.min(LAYER_MAX, blob.size * RATIO_MAX))
-      found.set(key, { key, record: read, blob: { mediaType: blob.mediaType, digest: blob.digest, size: blob.size } })
-  }
-  return found
-}
-
-/** A new record with nothing in it but what is known. */
-function readRecord(value: unknown): CacheRecord | undefined {
-  const { kind, layer, created, digests } = (value ?? {}) as Record<string, unknown>
-  if (kind === 'content') {
-    const good = Array.isArray(digests) && digests.every((each) => typeof each === 'string' && isDigest(each))
-    return good ? { kind, digests } : undefined
-  }
-  // It goes into the history of an image: nothing but a time may.
-  const time = typeof created === 'string' ? new Date(created) : undefined
-  if (kind !== 'step' || time === undefined || Number.isNaN(time.getTime())) return undefined
-  if (layer === null) return { kind, layer, created: time.toISOString() }
-  return isPart(layer)
-    ? { kind, layer: { digest: layer.digest, size: layer.size }, created: time.toISOString() }
-    : undefined
-}
-
-function isBlob(blob: unknown): blob is Descriptor {
-  return isPart(blob) && (blob as Partial<Descriptor>).mediaType === MEDIA_TYPES.ociLayerGzip
-}
-
-function isPart(value: unknown): value is { digest: string; size: number } {
-  const { digest, size } = (value ?? {}) as Record<string, unknown>
-  return typeof digest === 'string' && isDigest(digest) && Number.isSafeInteger(size) && (size as number) >= 0
+  throw copyError(`a layer of the cache ${place} is not ${layer.digest}`, 'Remove that cache: it is damaged.')
 }

@@ -13,7 +13,7 @@ import type { CacheRecord } from './cache.js'
 import type { Downloaded } from './download.js'
 import { Inventory } from './files/inventory.js'
 import type { FileReader } from './files/reader.js'
-import type { RemoteCache } from './registry-cache.js'
+import type { SharedCache } from './shared-cache.js'
 import { Tree } from './tree.js'
 
 export class Workspace implements AsyncDisposable {
@@ -27,8 +27,8 @@ export class Workspace implements AsyncDisposable {
   #directory: Promise<string> | undefined
   /** For secrets: in memory where the machine has such a place. */
   #private: string | undefined
-  /** In registries. */
-  readonly caches: RemoteCache[] = []
+  /** In registries and directories. */
+  readonly caches: SharedCache[] = []
   /** What of the cache this build has used or made, by key. */
   readonly used = new Map<string, CacheRecord>()
   /** Contexts that come from an address. */
@@ -123,7 +123,7 @@ export class Workspace implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const cache of this.caches) cache.close()
+    for (const cache of this.caches) cache[Symbol.dispose]()
     const network = await this.#network?.catch(() => undefined)
     // One that fails keeps none of the others.
     const ended = await Promise.allSettled([

@@ -10,17 +10,20 @@ export interface BuildProgress {
 
 export const QUIET: BuildProgress = { tell() {}, end() {} }
 
-/** @param mode auto (default), plain, tty or json. */
+/** @param mode auto (default), plain, tty, json (or rawjson, as docker calls its own) or quiet. */
 export function buildProgress(to: NodeJS.WriteStream, mode = 'auto'): BuildProgress {
   switch (mode === 'auto' ? (to.isTTY ? 'tty' : 'plain') : mode) {
     case 'plain':
       return plainProgress(to)
     case 'tty':
       return terminalProgress(to)
+    case 'quiet':
+      return QUIET
     case 'json':
+    case 'rawjson':
       return { tell: (event) => void to.write(`${JSON.stringify(jsonOf(event))}\n`), end() {} }
     default:
-      throw usageError(`--progress: ${mode} is not known`, 'Write auto, plain, tty or json.')
+      throw usageError(`--progress: ${mode} is not known`, 'Write auto, plain, tty, json or quiet.')
   }
 }
 
@@ -65,6 +68,7 @@ function plainProgress(to: NodeJS.WritableStream): BuildProgress {
       if (event.type === 'output') output(event.step, lines.take(`${event.step}/${event.stream}`, event.data))
       else if (event.type === 'warning') to.write(`${warningOf(event)}\n`)
       else if (event.type === 'unused-arg') to.write(`${unusedOf(event)}\n`)
+      else if (event.type === 'pushed') to.write(`${pushedOf(event)}\n`)
       else if (event.type === 'step') {
         const { step, status, durationMs, error } = event
         if (status === 'started') {
@@ -86,6 +90,7 @@ export function warningOf({ warning: { rule, message, span } }: BuildEvent & { t
   return harmless(`warning: ${rule}: ${message} (line ${span.start.line})`)
 }
 
+const pushedOf = ({ image, digest }: BuildEvent & { type: 'pushed' }) => harmless(`pushed ${image}@${digest}`)
 const unusedOf = ({ message }: BuildEvent & { type: 'unused-arg' }) => harmless(`warning: ${message}`)
 
 /** Milliseconds between two pictures. */
@@ -122,6 +127,7 @@ function terminalProgress(to: NodeJS.WriteStream): BuildProgress {
     tell(event) {
       if (event.type === 'warning') finished.push(warningOf(event))
       else if (event.type === 'unused-arg') finished.push(unusedOf(event))
+      else if (event.type === 'pushed') finished.push(pushedOf(event))
       else if (event.type === 'output') {
         const step = running.get(event.step)
         if (step)

@@ -1,12 +1,23 @@
 /** `caisson build`: as docker build. It takes the builder itself and not all of the library, for it is to start quickly. */
 import { writeFile } from 'node:fs/promises'
 import { build, check } from '../build/build.js'
-import type { BuildOptions, BuildOutput, CacheTarget } from '../index.js'
-import { buildProgress, QUIET, warningOf } from './build-progress.js'
+import { fullTag } from '../image/names.js'
+import type { BuildEvent, BuildOptions, Image } from '../index.js'
+import { buildProgress, warningOf } from './build-progress.js'
+import {
+  agentsOf,
+  cacheSourceOf,
+  cacheTargetOf,
+  keyValues,
+  type Outputs,
+  optionalValues,
+  outputsOf,
+  secretsOf,
+} from './build-values.js'
 import type { Command } from './command.js'
 import type { Flag, Flags } from './flags.js'
 import { usageError } from './usage.js'
-import { parsePair } from './values.js'
+import { parseUlimit } from './values.js'
 
 const FLAGS: Flag[] = [
   { name: 'add-host', kind: 'list', value: 'name:address', help: 'Another host that commands know' },
@@ -18,12 +29,17 @@ const FLAGS: Flag[] = [
     value: 'name=place',
     help: 'Another context: a directory, an address, docker-image://NAME, oci-layout://DIRECTORY',
   },
-  { name: 'cache-from', kind: 'list', value: 'type=registry,ref=R', help: 'A cache of earlier builds' },
+  {
+    name: 'cache-from',
+    kind: 'list',
+    value: 'type=registry,ref=R',
+    help: 'A cache of earlier builds, also type=local,src=DIRECTORY',
+  },
   {
     name: 'cache-to',
     kind: 'list',
     value: 'type=registry,ref=R',
-    help: 'Send the cache of this build (mode=min: of its stage)',
+    help: 'Send the cache of this build (mode=min: of its stage), also type=local,dest=DIRECTORY or type=inline',
   },
   { name: 'check', kind: 'boolean', help: 'Print warnings about the Dockerfile, and build nothing' },
   { name: 'compress', kind: 'boolean', help: 'As without: nothing is sent anywhere' },
@@ -33,12 +49,24 @@ const FLAGS: Flag[] = [
   { name: 'label', kind: 'list', value: 'name=value', help: 'Label of the image' },
   { name: 'load', kind: 'boolean', help: 'As without: images are always kept here' },
   { name: 'memory', short: 'm', kind: 'text', help: 'Memory of each command' },
+  {
+    name: 'metadata-file',
+    kind: 'text',
+    value: 'file',
+    help: 'Write digests and names of the image to a file, as JSON',
+  },
   { name: 'network', kind: 'text', help: 'Network of commands: default, none or host' },
   { name: 'no-cache', kind: 'boolean', help: 'Do everything anew' },
   { name: 'no-cache-filter', kind: 'list', value: 'stage', help: 'Do these stages anew' },
-  { name: 'output', short: 'o', kind: 'list', value: 'type=T,dest=D', help: 'local, tar, oci or docker' },
+  {
+    name: 'output',
+    short: 'o',
+    kind: 'list',
+    value: 'type=T,dest=D',
+    help: 'local, tar, oci, docker, image or registry',
+  },
   { name: 'platform', kind: 'text', help: 'Platform of the image, as linux/arm64' },
-  { name: 'progress', kind: 'text', help: 'auto, plain, tty or json' },
+  { name: 'progress', kind: 'text', help: 'auto, plain, tty, json or quiet' },
   { name: 'pull', kind: 'boolean', help: 'Fetch base images also when they are here' },
   { name: 'push', kind: 'boolean', help: 'Send the image to the registries of its names' },
   { name: 'quiet', short: 'q', kind: 'boolean', help: 'Print the id alone' },
@@ -48,6 +76,7 @@ const FLAGS: Flag[] = [
   { name: 'ssh', kind: 'list', value: 'id[=socket]', help: 'An SSH agent for RUN --mount=type=ssh' },
   { name: 'tag', short: 't', kind: 'list', value: 'name', help: 'Name of the image' },
   { name: 'target', kind: 'text', value: 'stage', help: 'The stage to build' },
+  { name: 'ulimit', kind: 'list', value: 'name=soft[:hard]', help: 'Limit of each command' },
 ]
 
 export const buildCommand: Command = {
@@ -63,9 +92,14 @@ without one, a Dockerfile) from the standard input.`,
     const abort = new AbortController()
     const stop = () => abort.abort()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
-    const progress = flags.boolean('quiet') ? QUIET : buildProgress(process.stderr, flags.text('progress'))
+    const progress = buildProgress(process.stderr, flags.boolean('quiet') ? 'quiet' : flags.text('progress'))
     try {
-      const options = { ...(await buildOptions(flags, context)), onProgress: progress.tell, signal: abort.signal }
+      const pushed = new Map<string, string>()
+      const tell = (event: BuildEvent) => {
+        if (event.type === 'pushed') pushed.set(event.image, event.digest)
+        progress.tell(event)
+      }
+      const options = { ...(await buildOptions(flags, context)), onProgress: tell, signal: abort.signal }
       if (flags.boolean('check')) {
         const warnings = await check(options)
         for (const warning of warnings) process.stdout.write(`${warningOf({ type: 'warning', warning })}\n`)
@@ -73,9 +107,12 @@ without one, a Dockerfile) from the standard input.`,
       }
       const image = await build(options)
       progress.end()
-      const file = flags.text('iidfile')
+      const [file, metadata] = [flags.text('iidfile'), flags.text('metadata-file')]
       if (file !== undefined) await writeFile(file, image.id)
-      process.stdout.write(`${image.id}\n`)
+      if (metadata !== undefined) await writeFile(metadata, metadataOf(image, options.tag, pushed))
+      // An archive that went there is all that is wanted there.
+      const isTaken = [options.output ?? []].flat().some(({ dest }) => dest === process.stdout)
+      if (!isTaken) process.stdout.write(`${image.id}\n`)
       return 0
     } catch (error) {
       progress.end()
@@ -84,6 +121,18 @@ without one, a Dockerfile) from the standard input.`,
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop)
     }
   },
+}
+
+/** As buildx: of an image that was pushed, the digest is that of the registry. */
+function metadataOf(image: Image, tag: BuildOptions['tag'], pushed: ReadonlyMap<string, string>): string {
+  const names = [tag ?? []].flat().map((name) => fullTag(name, 'tag'))
+  const [digest = image.digest] = pushed.values()
+  const metadata = {
+    'containerimage.config.digest': image.id,
+    'containerimage.digest': digest,
+    ...(names.length > 0 ? { 'image.name': names.join(',') } : {}),
+  }
+  return `${JSON.stringify(metadata, undefined, 2)}\n`
 }
 
 function contextOf([context, more]: readonly string[]): string {
@@ -96,11 +145,14 @@ function contextOf([context, more]: readonly string[]): string {
 export async function buildOptions(flags: Flags, context: string): Promise<BuildOptions> {
   const filter = flags.list('no-cache-filter')
   const memory = flags.text('memory')
+  const outputs = outputsOf(flags.list('output'))
+  const ulimits = flags.list('ulimit')?.map(parseUlimit)
   return given({
     ...(await sourcesOf(context, flags.text('file'))),
     allow: flags.list('allow') as BuildOptions['allow'],
-    cacheFrom: flags.list('cache-from')?.map((text) => cacheOf(text, '--cache-from')),
-    cacheTo: flags.list('cache-to')?.map((text) => cacheOf(text, '--cache-to')),
+    cacheFrom: flags.list('cache-from')?.map(cacheSourceOf),
+    cacheTo: flags.list('cache-to')?.map(cacheTargetOf),
+    compression: outputs.compression,
     args: optionalValues(flags.list('build-arg')),
     contexts: keyValues(flags.list('build-context'), '--build-context'),
     extraHosts: flags.list('add-host'),
@@ -108,16 +160,22 @@ export async function buildOptions(flags: Flags, context: string): Promise<Build
     limits: memory === undefined ? undefined : { memory },
     network: flags.text('network') as BuildOptions['network'],
     noCache: flags.boolean('no-cache') ?? filter,
-    output: flags.list('output')?.map(outputOf),
+    output: outputs.output.length > 0 ? outputs.output : undefined,
     platform: flags.text('platform'),
     pull: flags.boolean('pull'),
-    push: flags.boolean('push'),
+    push: flags.boolean('push') || outputs.push || undefined,
     secrets: secretsOf(flags.list('secret')),
     shmSize: flags.text('shm-size'),
     ssh: agentsOf(flags.list('ssh')),
-    tag: flags.list('tag'),
+    tag: namesOf(flags.list('tag'), outputs),
     target: flags.text('target'),
+    ulimits: ulimits && Object.fromEntries(ulimits),
   })
+}
+
+function namesOf(tags: readonly string[] = [], outputs: Outputs): string[] | undefined {
+  const names = [...new Set([...tags, ...outputs.tags])]
+  return names.length > 0 ? names : undefined
 }
 
 /** Options that were not given are left out. */
@@ -145,63 +203,4 @@ async function readInput(): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
   return Buffer.concat(chunks)
-}
-
-function optionalValues(list: readonly string[] | undefined): BuildOptions['args'] {
-  return list && Object.fromEntries(list.map((text) => text.split(/=(.*)/s, 2) as [string, string | undefined]))
-}
-
-/** `type=local,dest=out`; as docker, a path alone is `local`, and - is a tar archive to the standard output. */
-function outputOf(text: string): BuildOutput {
-  if (text === '-') return { type: 'tar', dest: process.stdout }
-  if (!text.includes('=')) return { type: 'local', dest: text }
-  const { type = '', dest } = fields(text, '--output')
-  if (!['local', 'tar', 'oci', 'docker'].includes(type) || dest === undefined)
-    throw usageError(`--output: ${text} is not understood`, 'Write type=local,dest=DIRECTORY, or tar, oci, docker.')
-  return { type: type as 'tar', dest: dest === '-' && type !== 'local' ? process.stdout : dest }
-}
-
-/** As docker: a name alone is that of a registry's. */
-function cacheOf(text: string, flag: string): CacheTarget {
-  if (!text.includes('=')) return { type: 'registry', ref: text }
-  const { type, ref, mode, ...others } = fields(text, flag)
-  const modes = flag === '--cache-to' ? ['min', 'max', undefined] : [undefined]
-  if (type !== 'registry' || ref === undefined || !modes.includes(mode) || Object.keys(others).length > 0)
-    throw usageError(`${flag}: ${text} is not understood`, 'Write type=registry,ref=NAME.')
-  return { type, ref, ...(mode === undefined ? {} : { mode: mode as 'min' }) }
-}
-
-function secretsOf(list: readonly string[] | undefined): BuildOptions['secrets'] {
-  return (
-    list &&
-    Object.fromEntries(
-      list.map((text) => {
-        const { id, src, source = src, env } = fields(text, '--secret')
-        if (id === undefined) throw usageError(`--secret: ${text} has no id`, 'Write id=ID,src=FILE or id=ID,env=NAME.')
-        if (source !== undefined) return [id, { file: source }]
-        return [id, { env: env ?? id }]
-      }),
-    )
-  )
-}
-
-function agentsOf(list: readonly string[] | undefined): BuildOptions['ssh'] {
-  return (
-    list &&
-    Object.fromEntries(
-      list.map((text) => {
-        const [id = '', socket = process.env.SSH_AUTH_SOCK] = text.split(/=(.*)/s, 2)
-        if (!socket) throw usageError(`--ssh ${id}: SSH_AUTH_SOCK is not set`, 'Write --ssh ID=SOCKET.')
-        return [id, socket]
-      }),
-    )
-  )
-}
-
-function keyValues(list: readonly string[] | undefined, flag: string): Record<string, string> | undefined {
-  return list && Object.fromEntries(list.map((text) => parsePair(text, flag)))
-}
-
-function fields(text: string, flag: string): Record<string, string | undefined> {
-  return keyValues(text.split(','), flag) ?? {}
 }

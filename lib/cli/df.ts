@@ -15,16 +15,17 @@ export const dfCommand: Command = {
 
   async run(flags, rest) {
     if (rest.length > 0) throw usageError(`df: ${rest[0]} is too much`, 'See caisson df --help.')
-    const { images, blobs, layers, downloads } = await storeUsage()
+    const { images, blobs, layers, downloads, cacheMounts } = await storeUsage()
     const volumes = await volumesUsage()
     if (flags.boolean('json')) {
-      process.stdout.write(`${JSON.stringify({ images, blobs, layers, downloads, volumes })}\n`)
+      process.stdout.write(`${JSON.stringify({ images, blobs, layers, downloads, cacheMounts, volumes })}\n`)
       return 0
     }
     const rows: Array<[string, number, number]> = [
       ['Images, as they came', images, blobs.bytes],
       ['Layers, unpacked', layers.count, layers.bytes],
       ['Downloads, interrupted', downloads.count, downloads.bytes],
+      ['Caches of builds', cacheMounts.count, cacheMounts.bytes],
       ['Volumes', volumes.count, volumes.bytes],
     ]
     process.stdout.write(

@@ -11,6 +11,7 @@ import { version } from './version.js'
 const COMMANDS: Record<string, () => Promise<Command>> = {
   run: async () => (await import('./run.js')).runCommand,
   build: async () => (await import('./build.js')).buildCommand,
+  builder: async () => (await import('./builder.js')).builderCommand,
   compose: async () => (await import('./compose.js')).composeCommand,
   pull: async () => (await import('./pull.js')).pullCommand,
   push: async () => (await import('./pull.js')).pushCommand,

@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import { Parser, type ReadEntry } from 'tar'
 import { CaissonError } from '../errors.js'
+import { type LayerLimits, nativeLimits } from '../layer/options.js'
 
 export interface ArchiveMember {
   /** Without `./` in front. */
@@ -21,12 +22,19 @@ export const MEMBERS_MAX = 20_000
 const NAME_MAX = 1024
 const META_MAX = 1024 * 1024
 
+export interface ReadOptions {
+  /** Of these, `bytes` is a bound of all members together. */
+  limits?: LayerLimits
+  signal?: AbortSignal
+}
+
 /** Calls `take` for every file and link, one after the other. What it leaves unread is skipped. */
 export async function readArchive(
   source: AsyncIterable<Uint8Array>,
   take: (member: ArchiveMember) => Promise<void>,
-  signal?: AbortSignal,
+  { limits, signal }: ReadOptions = {},
 ): Promise<void> {
+  let room = nativeLimits(limits).maxBytes
   let failure: Error | undefined
   let taken: Promise<void> = Promise.resolve()
   const names = new Set<string>()
@@ -38,6 +46,8 @@ export async function readArchive(
     strict: true,
     maxMetaEntrySize: META_MAX,
     onReadEntry: (entry) => {
+      room -= entry.size
+      if (room < 0) failure ??= tooLarge()
       taken = taken
         .then(() => one(entry))
         .catch((error) => {
@@ -111,6 +121,13 @@ export function archiveError(message: string, hint = ''): CaissonError {
   return new CaissonError('ERR_CAISSON_IMAGE_ARCHIVE', `image archive: ${message}`, {
     stage: 'load',
     hint: hint || 'Archives of images are made by docker save, podman save, skopeo and Image.save().',
+  })
+}
+
+function tooLarge(): CaissonError {
+  return new CaissonError('ERR_CAISSON_LAYER_LIMIT', 'image archive: it has more bytes when decompressed than it may', {
+    stage: 'load',
+    hint: 'If the content is trusted, give a higher limits.bytes.',
   })
 }
 

@@ -8,7 +8,7 @@ import { mkdir, open, readdir, readlink } from 'node:fs/promises'
 import path from 'node:path'
 import { applyLayer } from '../layer/apply.js'
 import { removeTree } from '../layer/tree.js'
-import { type ArchiveMember, archiveError, MEMBERS_MAX, memberName } from './archive-reader.js'
+import { type ArchiveMember, archiveError, MEMBERS_MAX, memberName, type ReadOptions } from './archive-reader.js'
 
 const CHUNK = 1024 * 1024
 
@@ -17,7 +17,7 @@ export async function readUnpacked(
   scratch: string,
   source: AsyncIterable<Uint8Array>,
   take: (member: ArchiveMember) => Promise<void>,
-  signal?: AbortSignal,
+  { limits, signal }: ReadOptions = {},
 ): Promise<void> {
   const directory = path.join(scratch, `load-${randomBytes(8).toString('hex')}`)
   await mkdir(scratch, { recursive: true, mode: 0o711 })
@@ -31,7 +31,7 @@ export async function readUnpacked(
       devices: 'refuse',
       end: 'lenient',
       digests: false,
-      limits: { entries: MEMBERS_MAX },
+      limits: { bytes: limits?.bytes, entries: MEMBERS_MAX },
       signal,
     })
     await takeAll(directory, '', take, signal)

@@ -109,7 +109,7 @@ export async function readLayoutDirectory(
   directory: string,
   signal?: AbortSignal,
 ): Promise<NamedImage[]> {
-  return layoutImages(store, await readDocuments(directory), bringer(store, lease, directory, signal))
+  return layoutImages(store, await readDocuments(directory), bringFromLayout(store, lease, directory, signal))
 }
 
 /** Which image of a layout; without either the only one, or the one that is called latest. */
@@ -126,12 +126,17 @@ export async function readLayoutImage(
   choice: LayoutChoice,
   signal?: AbortSignal,
 ): Promise<Descriptor> {
+  const found = await findInLayout(directory, choice)
+  if (await follow(store, found, bringFromLayout(store, lease, directory, signal), 0)) return found
+  throw archiveError(`${found.digest} is named in index.json, and is not there`)
+}
+
+/** What index.json says of it. */
+export async function findInLayout(directory: string, choice: LayoutChoice): Promise<Descriptor> {
   const { layout, index } = await readDocuments(directory)
   checkVersion(layout)
   const { mediaType, digest, size } = chooseEntry(parseIndex(index).manifests, choice, directory)
-  const found = { mediaType, digest, size }
-  if (await follow(store, found, bringer(store, lease, directory, signal), 0)) return found
-  throw archiveError(`${digest} is named in index.json, and is not there`)
+  return { mediaType, digest, size }
 }
 
 function chooseEntry(manifests: readonly Descriptor[], { tag, digest }: LayoutChoice, directory: string): Descriptor {
@@ -165,7 +170,8 @@ async function readDocuments(directory: string): Promise<LayoutDocuments> {
   return { layout: await document('oci-layout'), index: await document('index.json') }
 }
 
-function bringer(store: Store, lease: Lease, directory: string, signal: AbortSignal | undefined): Bring {
+/** Content of a layout on disk; what is not there may be in the store. */
+export function bringFromLayout(store: Store, lease: Lease, directory: string, signal?: AbortSignal): Bring {
   return async ({ digest, size }) => {
     checkAborted(signal, 'load')
     const { algorithm, encoded } = parseDigest(digest)

@@ -2,8 +2,10 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { CaissonError, invalidArgument } from '../errors.js'
+import { checkLimits, type LayerLimits } from '../layer/options.js'
 import type { Lease } from '../store/lease.js'
 import type { Store } from '../store/store.js'
+import { checkNames, type Names } from '../util/option-names.js'
 import { peeked } from './archive-compression.js'
 import { type ArchiveMember, archiveError, readArchive } from './archive-reader.js'
 import { readUnpacked } from './archive-unpacked.js'
@@ -17,7 +19,23 @@ import { readStored, type StoredImage } from './stored.js'
 export type LoadSource = string | AsyncIterable<Uint8Array> | Uint8Array
 
 export interface LoadOptions {
+  /**
+   * Bounds of each layer when it is unpacked, and `bytes` of the archive as a whole when it is decompressed. With these the
+   * layers for this machine are unpacked at once, and what is beyond a bound is no image.
+   */
+  limits?: LayerLimits
   signal?: AbortSignal
+}
+
+const NAMES: Names<LoadOptions> = { limits: true, signal: true }
+
+/** What loading wants of whoever has the store. */
+export interface LoadPlaces {
+  store: Store
+  /** For what goes with this process. */
+  scratch(): Promise<string>
+  /** Unpacks the layers of an image, within bounds. */
+  unpack(image: StoredImage, options: LoadOptions): Promise<unknown>
 }
 
 interface LoadedImage {
@@ -27,18 +45,22 @@ interface LoadedImage {
 
 /** Nothing has a name before all of it is there, and verified. */
 export async function loadImages(
-  store: Store,
+  places: LoadPlaces,
   source: LoadSource,
-  scratch: () => Promise<string>,
-  { signal }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<LoadedImage[]> {
+  checkNames(options, NAMES, '')
+  checkLimits(options.limits)
+  const { store } = places
+  const { limits, signal } = options
   const lease = await store.lease()
   try {
     const directory = typeof source === 'string' && (await isDirectory(source))
     const images = directory
       ? await readLayoutDirectory(store, lease, source, signal)
-      : await fromArchive(store, lease, source, scratch, signal)
+      : await fromArchive(places, lease, source, options)
     if (images.length === 0) throw archiveError('there is no image in it')
+    if (limits) for (const { descriptor } of images) await places.unpack(await readStored(store, descriptor), options)
     for (const { descriptor, names } of images) {
       if (names.length === 0) await store.refs.keep(descriptor)
       for (const name of names) await store.setRef(name, descriptor)
@@ -53,17 +75,16 @@ export async function loadImages(
 }
 
 async function fromArchive(
-  store: Store,
+  { store, scratch }: LoadPlaces,
   lease: Lease,
   source: unknown,
-  scratch: () => Promise<string>,
-  signal: AbortSignal | undefined,
+  options: LoadOptions,
 ): Promise<NamedImage[]> {
   const members: Members = { documents: new Map(), documentBytes: 0, stored: new Map(), links: new Map() }
   const take = (member: ArchiveMember) => takeMember(store, lease, members, member)
   const { compression, chunks } = await peeked(chunksOf(source))
-  if (compression === 'zstd') await readUnpacked(await scratch(), chunks, take, signal)
-  else await readArchive(chunks, take, signal)
+  if (compression === 'zstd') await readUnpacked(await scratch(), chunks, take, options)
+  else await readArchive(chunks, take, options)
   const { documents } = members
   const [layout, index, docker] = ['oci-layout', 'index.json', 'manifest.json'].map((name) => documents.get(name))
   if (layout && index) return layoutImages(store, { layout, index, docker })

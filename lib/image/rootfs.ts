@@ -49,7 +49,7 @@ export class ImageRoots {
   async unpack(
     descriptors: readonly Descriptor[],
     diffIds: readonly string[],
-    { signal, sync }: Pick<UnpackingOptions, 'signal' | 'sync'> = {},
+    options: Pick<UnpackingOptions, 'signal' | 'sync' | 'limits'> = {},
   ): Promise<LayerStack> {
     const there = await findStack(this.snapshots, diffIds, this.lease)
     if (there) return there
@@ -62,6 +62,6 @@ export class ImageRoots {
       }),
     )
     const { unpackLayers } = await import('../snapshot/unpack.js')
-    return unpackLayers(this.snapshots, layers, { lease: this.lease, signal, sync })
+    return unpackLayers(this.snapshots, layers, { lease: this.lease, ...options })
   }
 }

@@ -1,5 +1,6 @@
 /** Images from and to registries. */
 import { CaissonError, invalidArgument } from '../errors.js'
+import { checkLimits, type LayerLimits } from '../layer/options.js'
 import { formatReference } from '../reference/format.js'
 import { parseName, parseReference, type Reference } from '../reference/parse.js'
 import { withClient } from '../registry/clients.js'
@@ -46,11 +47,13 @@ export interface PushedImage {
 export interface PullOptions extends TransferOptions {
   /** As `linux/arm64`. Default: this machine's. */
   platform?: string
+  /** Bounds of each layer when it is unpacked. */
+  limits?: LayerLimits
 }
 
 const TRANSFER: Names<TransferOptions> = { auth: true, onProgress: true, signal: true }
 const PUSH: Names<PushOptions> = { ...TRANSFER, compression: true }
-const PULL: Names<PullOptions> = { ...TRANSFER, platform: true }
+const PULL: Names<PullOptions> = { ...TRANSFER, platform: true, limits: true }
 
 /** Before anybody is asked: credentials that are misspelt would be missing. */
 function checkTransfer({ auth, onProgress }: TransferOptions): void {
@@ -74,6 +77,7 @@ export async function namesInRegistry(name: string, { auth, signal }: TransferOp
 export function checkPull(options: PullOptions): void {
   checkNames(options, PULL, '')
   checkTransfer(options)
+  checkLimits(options.limits)
 }
 
 interface PulledImage {
@@ -85,7 +89,7 @@ interface PulledImage {
 /** Nothing has the name before all of it is there, verified and unpacked. */
 export async function pullImage(roots: ImageRoots, ref: string, options: PullOptions = {}): Promise<PulledImage> {
   checkPull(options)
-  const { auth, onProgress, signal, platform } = options
+  const { auth, onProgress, signal, platform, limits } = options
   const reference = parseReference(ref)
   const wanted = platform === undefined ? undefined : parsePlatform(platform)
   const { store } = roots
@@ -96,7 +100,7 @@ export async function pullImage(roots: ImageRoots, ref: string, options: PullOpt
     // A name may mean one image alone, and only its configuration says what it is for.
     if (wanted && platformRank(document, wanted) === undefined) throw otherPlatform(ref, document, wanted)
     const diffIds = document.rootfs.diff_ids
-    const holding = { lease: roots.lease, signal }
+    const holding = { lease: roots.lease, signal, limits }
     await layers?.stop()
     layers = await PulledLayers.begin(roots.snapshots, store, { layers: manifest.layers, diffIds }, holding)
     return layers

@@ -2,6 +2,7 @@
 import { invalidArgument } from '../errors.js'
 import type { NativeIdRanges } from '../native/layer.js'
 import type { IdMapping } from '../spec/runtime.js'
+import { checkNames, type Names } from '../util/option-names.js'
 import { parseSize, type Size } from '../util/units.js'
 
 /** What an archive may use. `Infinity` is no limit. */
@@ -37,6 +38,14 @@ function count(value: number | undefined, otherwise: number, option: string): nu
   if (value !== Number.POSITIVE_INFINITY && (!Number.isSafeInteger(value) || value < 0))
     throw invalidArgument(option, value, 'a whole number that is not negative')
   return value
+}
+
+const NAMES: Names<LayerLimits> = { bytes: true, entries: true, fileSize: true, ratio: true }
+
+/** Before anything is fetched. Throws ERR_CAISSON_INVALID_ARGUMENT; one that is misspelt would be no bound. */
+export function checkLimits(limits: LayerLimits | undefined): void {
+  checkNames(limits, NAMES, 'limits.')
+  nativeLimits(limits)
 }
 
 export function nativeLimits(limits: LayerLimits = {}) {

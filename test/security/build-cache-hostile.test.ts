@@ -216,6 +216,48 @@ describe('a cache of builds in a registry', () => {
     }
   })
 
+  here('in an image names no layer that the image does not have, and decides nothing else', async () => {
+    const inline = ref.replace(':cache', ':inline')
+    const own = new CacheWriter(registry.host, 'app:inline')
+    await build(TEXT, { tag: inline, push: true, cacheTo: { type: 'inline' } })
+    const name = 'caisson.build-cache.v1'
+    const { config, layers } = await own.manifest()
+    const blob = await fetch(`http://${registry.host}/v2/app/blobs/${config.digest}`)
+    const document = JSON.parse(await blob.text())
+    const [record] = document[name].records as [CacheEntry]
+    const last = document.rootfs.diff_ids.at(-1)
+    expect((record.record.layer as { digest: string }).digest).toBe(last)
+    const type = 'application/vnd.oci.image.config.v1+json'
+    const take = () => build(TEXT, { cacheFrom: { type: 'registry', ref: inline } })
+    const absent = { digest: digestOf('none'), size: 10 }
+    const shapes = [
+      [{ ...record, record: { ...record.record, layer: absent } }],
+      [{ ...record, record: { ...record.record, layer: { digest: last, size: 2 ** 50 } } }],
+      [{ ...record, record: { ...record.record, layer: 'x' } }],
+      [null, 5, { key: record.key }],
+      'records',
+    ]
+    for (const records of shapes) {
+      await emptyStore()
+      await own.publish(JSON.stringify({ ...document, [name]: { records } }), layers, type)
+      expect((await take()).steps).toEqual([expect.stringContaining(': done')])
+    }
+    for (const broken of [
+      { ...document, [name]: null },
+      { ...document, [name]: undefined },
+    ]) {
+      await emptyStore()
+      await own.publish(JSON.stringify(broken), layers, type)
+      expect(await failure(take())).toMatchObject({ message: expect.stringContaining('no cache of builds') })
+    }
+    await emptyStore()
+    await own.publish(JSON.stringify({ ...document, config: { Entrypoint: ['/evil'] }, history: [] }), layers, type)
+    const { steps, image } = await take()
+    expect(steps).toEqual([expect.stringContaining(': cached')])
+    expect(image.config.Entrypoint ?? []).toEqual([])
+    expect(await inside(image, 'cat /made')).toBe('honest\n')
+  })
+
   here('cannot decide by lies about content what later builds find', async () => {
     const text = `FROM box:1 AS source
 RUN echo first > /file

@@ -1,7 +1,8 @@
 /** What builds take from the cache, and what they keep apart. */
-import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { Image, verifyStore } from '../../../lib/index.js'
+import { Image, storeUsage, verifyStore } from '../../../lib/index.js'
 import { boxForTests, build, contextOf, inside } from '../../support/build.js'
 import { noBusybox } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
@@ -70,6 +71,50 @@ RUN cat /out
     expect(pruned.removed).toBeGreaterThan(0)
     expect(short((await build('RUN echo kept > /kept')).steps)).toEqual(['RUN done'])
     expect(await verifyStore()).toMatchObject({ ok: true })
+  })
+
+  withBusybox('prunes caches of mounts with it, but not those that a command has', async () => {
+    await Image.pruneBuildCache()
+    const use = (id: string, command = 'true') =>
+      build(
+        `RUN --mount=type=cache,id=${id},target=/c,uid=1000 dd if=/dev/zero of=/c/f bs=1k count=64 2>/dev/null; ls -ln /c/f; ${command}`,
+        {
+          noCache: true,
+        },
+      )
+    await use('old')
+    await use('new')
+    const usage = async () => (await storeUsage()).cacheMounts
+    expect(await usage()).toMatchObject({ count: 2 })
+    expect((await usage()).bytes).toBeGreaterThanOrEqual(128 * 1024)
+    const top = path.join(process.env.CAISSON_ROOT as string, 'cache-mounts')
+    const mounts = () => readdirSync(top).filter((name) => !name.endsWith('.lock'))
+    const at = (id: string) => path.join(top, createHash('sha256').update(id).digest('hex'))
+    utimesSync(at('old'), 1, 1)
+    await Image.pruneBuildCache({ unusedFor: '1m' })
+    expect(mounts()).toEqual([path.basename(at('new'))])
+    // Whoever is at work with one keeps it.
+    const events: string[] = []
+    const working = Image.build({
+      dockerfile: { text: 'FROM box:1\nRUN --mount=type=cache,id=new,target=/c echo begun; sleep 1; ls /c' },
+      noCache: true,
+      network: 'none',
+      onProgress: (event) => void (event.type === 'output' && events.push(event.data.toString())),
+    })
+    while (!events.join('').includes('begun')) await new Promise((resolve) => setTimeout(resolve, 20))
+    await Image.pruneBuildCache()
+    await working
+    expect(events.join('')).toBe('begun\nf\n')
+    mkdirSync(`${at('new')}.gone-left`)
+    const pruned = await Image.pruneBuildCache()
+    expect(pruned.bytes).toBeGreaterThanOrEqual(64 * 1024)
+    expect(readdirSync(top)).toEqual([])
+    expect((await use('new')).output).toContain('65536')
+    for (const wrong of [{ maxByte: '1g' }, { unusedFor: 'long' }, { maxBytes: 'much' }])
+      await expect(Image.pruneBuildCache(wrong as never)).rejects.toMatchObject({
+        code: 'ERR_CAISSON_INVALID_ARGUMENT',
+      })
+    expect(mounts()).toHaveLength(1)
   })
 
   withBusybox('prunes digests of files with it, those that were used last last', async () => {

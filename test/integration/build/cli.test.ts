@@ -125,6 +125,15 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
       ['--progress', 'loud'],
       ['--output', 'type=nothing,dest=x'],
       ['--cache-to', 'type=gha'],
+      ['--cache-to', 'type=local,src=x'],
+      ['--cache-to', 'type=registry,ref=x,mode=most'],
+      ['--cache-from', 'type=inline'],
+      ['--cache-from', 'type=local,dest=x'],
+      ['--output', 'type=local'],
+      ['--output', 'type=image,dest=x'],
+      ['--output', 'type=image,push=perhaps'],
+      ['--output', 'type=oci,dest=x,compression=brotli'],
+      ['--ulimit', 'nofile'],
       ['--secret', 'src=x'],
       ['--no-such-flag'],
       ['--push'],
@@ -157,10 +166,30 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
     expect(readFileSync(at('files/a/b'), 'utf8')).toBe('hello\n')
     for (const name of ['files.tar', 'oci.tar'])
       expect(readFileSync(at(name)).subarray(257, 262).toString()).toBe('ustar')
-    const { bytes } = build(['-o', '-', '-'], { input: text })
-    expect(bytes.subarray(257, 262).toString()).toBe('ustar')
+    const toOutput = build(['-o', '-', '-'], { input: text })
+    expect([toOutput.status, toOutput.bytes.subarray(257, 262).toString()]).toEqual([0, 'ustar'])
+    // The archive is all that is there.
+    expect(toOutput.bytes.length % 512).toBe(0)
+    expect(toOutput.bytes.subarray(-1024)).toEqual(Buffer.alloc(1024))
     await built(['-o', `type=docker,dest=${at('docker.tar')}`, '-t', 'bare:2', '-'], { input: text })
     expect((await Image.load(at('docker.tar'))).tags).toEqual(['bare:2'])
+  })
+
+  withBusybox('takes limits of commands, and caches in directories and images', async () => {
+    const directory = path.join(scratch(), 'cache')
+    const text = 'FROM box:1\nRUN ulimit -n > /limit\n'
+    const image = await built(
+      ['--ulimit', 'nofile=77:88', '--cache-to', `type=local,dest=${directory},mode=max`, '-'],
+      {
+        input: text,
+      },
+    )
+    expect(await inside(image, 'cat /limit')).toBe('77\n')
+    await Image.pruneBuildCache()
+    const again = build(['--cache-from', `type=local,src=${directory}`, '-'], { input: text })
+    expect([again.status, again.stdout.trim(), again.stderr.match(/CACHED/g)?.length]).toEqual([0, image.id, 1])
+    const inline = await built(['--cache-to', 'type=inline', '-'], { input: text })
+    expect(inline.id).not.toBe(image.id)
   })
 
   withBusybox('shows steps in lines or JSON, and prints the id alone when asked', async () => {
@@ -172,7 +201,10 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
     const lines = build(['--progress', 'json', '--no-cache', '-'], { input: text }).stderr.trim().split('\n')
     const types = lines.map((line) => JSON.parse(line).type)
     expect([types[0], types.at(-1), new Set(types.slice(1, -1))]).toEqual(['step', 'step', new Set(['output'])])
-    expect(build(['-q', '--no-cache', '-'], { input: text })).toMatchObject({ status: 0, stderr: '' })
+    for (const quiet of [['-q'], ['--progress', 'quiet'], ['--progress=quiet', '--quiet=false']])
+      expect(build([...quiet, '--no-cache', '-'], { input: text })).toMatchObject({ status: 0, stderr: '' })
+    const raw = build(['--progress', 'rawjson', '--no-cache', '-'], { input: text }).stderr
+    expect(JSON.parse(raw.split('\n', 1)[0] as string)).toMatchObject({ type: 'step', status: 'started' })
   })
 
   withBusybox('lets no Dockerfile and no command write to the terminal', async () => {
@@ -232,6 +264,40 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
       existsSync(path.join(root, 'index.json')) && readFileSync(path.join(root, 'index.json'), 'utf8'),
     ).not.toContain('sha256')
   })
+
+  withRegistry(
+    'writes digests and names to a file, and takes docker’s words for what becomes of an image',
+    async () => {
+      await using registry = await startRegistry()
+      const name = (text: string) => `${registry.host}/team/${text}`
+      const file = path.join(scratch(), 'metadata.json')
+      const metadata = () => JSON.parse(readFileSync(file, 'utf8'))
+      const input = 'FROM scratch\nCOPY <<EOF /a\nhello\nEOF\n'
+      const kept = await built(['--metadata-file', file, '-t', 'kept:1', '-o', 'type=docker', '-'], { input })
+      expect(metadata()).toEqual({
+        'containerimage.config.digest': kept.id,
+        'containerimage.digest': kept.digest,
+        'image.name': 'docker.io/library/kept:1',
+      })
+      const inRegistry = async (tag: string) => {
+        const accept = 'application/vnd.oci.image.manifest.v1+json'
+        const response = await fetch(`http://${registry.host}/v2/team/${tag}/manifests/1`, { headers: { accept } })
+        return [response.status, response.headers.get('docker-content-digest')]
+      }
+      const outputs = [
+        ['one', `type=image,"name=${name('one:1')},${name('two:1')}",push=true`],
+        ['three', `type=registry,name=${name('three:1')},compression=uncompressed`],
+      ] as const
+      for (const [tag, output] of outputs) {
+        await built(['--metadata-file', file, '-o', output, '-'], { input })
+        expect(await inRegistry(tag)).toEqual([200, metadata()['containerimage.digest']])
+      }
+      expect((await inRegistry('two'))[0]).toBe(200)
+      expect((await inRegistry('three'))[1]).toBe(kept.digest)
+      await built(['-o', `type=image,name=${name('four:1')}`, '-'], { input })
+      expect([(await Image.get(name('four:1'))).id, (await inRegistry('four'))[0]]).toEqual([kept.id, 404])
+    },
+  )
 
   withRegistry('pushes, fetches bases anew, and shares its cache through a registry', async () => {
     await using registry = await startRegistry()

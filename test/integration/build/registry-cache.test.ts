@@ -63,6 +63,27 @@ describe('the cache of builds in a registry', () => {
     expect(short(steps)).toEqual(['COPY cached', 'COPY cached', 'RUN cached', 'RUN done'])
   })
 
+  for (const compression of ['gzip', 'none'] as const)
+    here(
+      `inline is in the image itself, and has the steps of its stage: sent ${compression === 'none' ? 'plain' : 'as gzip'}`,
+      async () => {
+        const tag = ref(`inline-${compression}`)
+        const first = await build(TEXT, { context, tag, push: true, compression, cacheTo: { type: 'inline' } })
+        const config = JSON.stringify(first.image.config)
+        await forget()
+        const second = await build(TEXT, {
+          context,
+          cacheFrom: from(`inline-${compression}`),
+          cacheTo: { type: 'inline' },
+        })
+        expect(short(second.steps)).toEqual(['COPY cached', 'COPY cached', 'RUN cached', 'RUN done'])
+        expect([second.image.id, JSON.stringify(second.image.config)]).toEqual([first.image.id, config])
+        expect(await inside(second.image, 'cat /a /b /tool')).toBe('contentcontenttool\n')
+        // Without being asked for, it is not there.
+        expect((await build(TEXT, { context })).image.id).not.toBe(first.image.id)
+      },
+    )
+
   here('is refused where it is an image, and a name in a mode that nobody knows', async () => {
     const { image } = await build('RUN true', { tag: ref('image'), push: true })
     expect(image.tags).toContain(ref('image'))

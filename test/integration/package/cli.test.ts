@@ -40,6 +40,7 @@ describe('caisson', () => {
     'history',
     'inspect',
     'prune',
+    'builder',
     'ps',
     'network',
     'volume',
@@ -203,6 +204,18 @@ describe('images', () => {
     expect(here('history', 'box:1').stdout).toMatch(/^[-0-9]+ [:0-9]+ +LABEL of=cli/m)
     const [image] = JSON.parse(here('inspect', 'box:1').stdout)
     expect(image).toMatchObject({ tags: ['box:1', 'team/box:2'], config: { Labels: { of: 'cli' } } })
+    const format = '{{.id}} {{index .Config.Labels "of"}} {{range .tags}}<{{.}}>{{end}} {{len .layers}}'
+    expect(here('inspect', '-f', format, 'box:1')).toEqual({
+      status: 0,
+      stdout: `${image.id} cli <box:1><team/box:2> ${image.layers.length}\n`,
+      stderr: '',
+    })
+    expect(JSON.parse(here('inspect', '--format', 'json', 'box:1').stdout)).toEqual(image)
+    expect(here('inspect', '-f', '{{.Nmae}}', 'box:1')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('tags'),
+    })
+    expect(here('images', '--format', '{{json .Tag}}').stdout).toBe('"1"\n"2"\n')
     const missing = here('inspect', 'box:1', 'nobody')
     expect([missing.status, JSON.parse(missing.stdout)]).toEqual([1, [image]])
 
@@ -215,14 +228,17 @@ describe('images', () => {
     })
     expect(here('rmi', '-f', 'nobody').status).toBe(0)
     expect(here('load', '-q', '-i', file).stdout).toBe('box:1\n')
-    const { images, blobs, downloads, volumes } = JSON.parse(here('df', '--json').stdout)
-    expect({ images, downloads, volumes }).toEqual({
+    const { images, blobs, downloads, cacheMounts, volumes } = JSON.parse(here('df', '--json').stdout)
+    expect({ images, downloads, cacheMounts, volumes }).toEqual({
       images: 1,
+      cacheMounts: { count: 0, bytes: 0 },
       downloads: { count: 0, bytes: 0 },
       volumes: { count: 0, bytes: 0 },
     })
     expect([blobs.count >= 3, blobs.bytes > 0]).toEqual([true, true])
     expect(here('df').stdout).toMatch(/^TYPE +TOTAL +SIZE\nImages, as they came +1 +\S+B\n/)
+    expect(here('builder', 'prune', '-f', '--filter', 'until=24h').stdout).toBe('Total reclaimed space: 0B\n')
+    expect(here('builder', 'prune', '--filter', 'type=x').status).toBe(1)
     expect(here('prune', '-f').stdout).toBe('Total reclaimed space: 0B\n')
     expect(here('prune', '-a', '--build-cache').stdout).toMatch(/^box:1\nteam\/box:2\nTotal reclaimed space: /)
   })
