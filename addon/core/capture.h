@@ -29,6 +29,8 @@ class Capture : public Supervisor::Source {
   void ready(uint32_t events) override;
 
   bool open() const { return static_cast<bool>(fd_); }
+  // -1: it has none, or not any more.
+  int writer() const { return writer_.get(); }
   std::string bytes;
   // Bytes above this are not kept; `kept` counts those of all captures that share the limit.
   uint64_t limit = 0;

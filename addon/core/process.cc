@@ -101,7 +101,8 @@ Result<> Process::create() {
   if (!plan) return plan.failure();
   plan_ = std::move(*plan);
 
-  if (auto done = ahead_ ? hand_over(stdio) : spawn_init(stdio); !done) return done.failure();
+  auto given = ahead_ ? hand_over({stdio[0].get(), stdio[1].get(), stdio[2].get()}) : spawn_init(stdio);
+  if (!given) return given.failure();
   options_.inherited.clear();
   // The namespaces stay, and the mount that is in none: so it is neither the start nor the end of the program that takes
   // mounts down.
@@ -114,6 +115,7 @@ Result<> Process::create() {
   std::string().swap(options_.plan);
   std::vector<Step>().swap(options_.prepare);
   if ((options_.own_pids ? options_.kill_rest : options_.born_outside) && !log_) keep_writers(&stdio);
+  if (ahead_) theirs_ = std::move(stdio);
   return Nothing{};
 }
 
@@ -131,13 +133,14 @@ bool Process::takes_pipes_of(Parked* parked, std::array<Fd, 3>* stdio) {
 }
 
 // To a process that has waited for it.
-Result<> Process::hand_over(const std::array<Fd, 3>& stdio) {
+Result<> Process::hand_over(const std::array<int, 3>& stdio) {
   Parked& parked = *options_.room->parked;
   message go = {};
   go.type = MESSAGE_GO;
   std::vector<int> fds = {plan_.get()};
-  if (stdio[0]) fds.insert(fds.end(), {stdio[0].get(), stdio[1].get(), stdio[2].get()});
-  if (!send_message(parked.control.get(), go, fds))
+  if (stdio[0] >= 0) fds.insert(fds.end(), stdio.begin(), stdio.end());
+  // Of one that was killed meanwhile its descriptor tells.
+  if (!send_message(parked.control.get(), go, fds) && errno != EPIPE && errno != ECONNRESET)
     return failed("process", "sendmsg", "go");
   control_.fd = std::move(parked.control);
   pid_ = parked.pid;
@@ -284,10 +287,10 @@ void Process::attach_streams() {
   if (!watched) give_up("epoll_ctl", errno);
 }
 
-bool Process::executed() {
+bool Process::has_come_to(uint32_t progress) {
   plan_header header;
   return plan_ && pread(plan_.get(), &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header) &&
-         header.progress == PLAN_EXECUTED;
+         header.progress == progress;
 }
 
 void Process::on_executed() {
@@ -296,6 +299,8 @@ void Process::on_executed() {
   leave_gate();
   executed_at_ = unheard_ ? given_at_ : Supervisor::Clock::now();
   plan_.reset();
+  theirs_ = {};
+  if (options_.room) options_.room->recipe.reset();
   early_signals_ = {};
   if (options_.marked) mark_ = mark_of(pid_);
   // What is in a cgroup, the watchdog finds there.

@@ -120,6 +120,8 @@ class Process : public std::enable_shared_from_this<Process> {
   // any more).
   int duplicate_pidfd();
   void go();
+  // It has been moved to this one, too, which goes with the others.
+  void add_cgroup(std::string directory);
   void detach(int stream, std::function<void(Fd, std::string)> done);
   // After ready(): the control socket, for the file agent.
   void take_control(std::function<void(Fd)> done);
@@ -187,6 +189,8 @@ class Process : public std::enable_shared_from_this<Process> {
   void on_exit(uint32_t events);
   void on_program_gone(uint32_t events);
   void take_status(int status);
+  bool start_anew();
+  void go_on(std::optional<Parked> other);
   void on_input(uint32_t events);
   void on_oom(uint32_t events);
   void look_for_oom();
@@ -207,7 +211,8 @@ class Process : public std::enable_shared_from_this<Process> {
   void reap_untold();
   bool send_signal(int number);
   void check_cpu();
-  bool executed();
+  bool has_come_to(uint32_t progress);
+  bool executed() { return has_come_to(PLAN_EXECUTED); }
   void collect();
   void finish();
   void clean(int attempt);
@@ -236,6 +241,7 @@ class Process : public std::enable_shared_from_this<Process> {
   int oom_looks_ = 0;      // since the last one
   std::array<Capture, 2> output_;
   std::array<Fd, 2> writers_;  // until attach()
+  std::array<Fd, 3> theirs_;   // what else the program gets, of one that was parked, until it is executed
   std::optional<Log> log_;
   uint64_t captured_ = 0, kept_ = 0;
   double cpu_before_us_ = 0;
@@ -243,6 +249,7 @@ class Process : public std::enable_shared_from_this<Process> {
 
   bool in_gate_ = false;
   bool ahead_ = false;  // it was parked when the caller came
+  bool anew_ = false;   // and was killed before it began: this is another
   bool attached_ = false, parked_ = false, started_ = false, ended_ = false;
   bool resumed_ = false;   // it was parked, and has got the rest of its plan
   bool unheard_ = false;   // nobody wakes up when it is executed

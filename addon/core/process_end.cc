@@ -1,4 +1,5 @@
 // How a process ends: what is learned of it, and what is taken away. All on the supervisor's thread.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -6,6 +7,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "core/process.h"
 #include "core/rooms.h"
 #include "core/sys.h"
+#include "core/threads.h"
 #include "core/watchdog.h"
 
 namespace caisson {
@@ -92,10 +95,52 @@ void Process::on_exit(uint32_t) {
   } else if (info.si_pid == 0) {
     return;  // the descriptor of a process that went ahead; the next one is watched now
   }
+  if (start_anew()) return;
   report_.code = info.si_code;
   report_.status = info.si_status;
   if (kept_status_) take_status(*kept_status_);
   finish();
+}
+
+// One that waited, and was killed before it looked at its plan, by whoever ends what he does not know: another one takes
+// its place, once.
+bool Process::start_anew() {
+  if (!ahead_ || followed_ || report_.failure || report_.cause != Cause::None || !has_come_to(PLAN_UNTOUCHED)) return false;
+  for (int i = 0; i < 2; i++)
+    if (!theirs_[i + 1] && output_[i].writer() < 0) return false;
+  if (std::exchange(anew_, true)) return false;
+  attached_ = false;
+  {
+    std::lock_guard lock(pidfd_mutex_);
+    exit_.stop();
+  }
+  {
+    std::lock_guard lock(control_mutex_);
+    control_.stop();
+  }
+  Threads::quick().post([this] {
+    auto other = std::make_shared<std::optional<Parked>>(park_another(*options_.room));
+    Supervisor::shared().post([this, other] { go_on(std::move(*other)); });
+  });
+  return true;
+}
+
+void Process::go_on(std::optional<Parked> other) {
+  attached_ = true;
+  if (pending_ != Cause::None) kill_now(pending_);
+  options_.room->parked = std::move(other);
+  if (!options_.room->parked || report_.cause != Cause::None) return finish();
+  // The one before may have had them from the start.
+  if (!theirs_[0]) theirs_[0].reset(open("/dev/null", O_RDWR | O_CLOEXEC));
+  std::array<int, 3> stdio;
+  for (int i = 0; i < 3; i++) stdio[i] = theirs_[i] ? theirs_[i].get() : i > 0 ? output_[i - 1].writer() : -1;
+  auto given = stdio[0] >= 0 ? hand_over(stdio) : failed("process", "open", "/dev/null");
+  if (!given) {
+    report_.failure = given.failure();
+    return finish();
+  }
+  if (!control_.start(EPOLLIN)) give_up("epoll_ctl", errno);
+  watch_exit();
 }
 
 // As wait(2) gives it.
@@ -221,6 +266,7 @@ void Process::when_gone(std::function<void()> done) {
 void Process::end() {
   // Now, and not when the last who holds this lets go of it: JavaScript does so when it likes.
   plan_.reset();
+  theirs_ = {};
   control_.fd.reset();
   their_end_.reset();
   options_.inherited.clear();

@@ -151,6 +151,7 @@ class RoomKeeper {
         // It may be gone by now, and another be in its place.
         auto stock = std::find_if(stocks_.begin(), stocks_.end(), [&](auto* each) { return each->recipe_ == recipe; });
         if (stock != stocks_.end() && room) {
+          if (room->parked) room->recipe = recipe;
           (*stock)->rooms_.push_back(std::move(*room));
           count_++;
         } else if (stock != stocks_.end()) {
@@ -273,6 +274,11 @@ std::optional<Room> RoomStock::take() { return RoomKeeper::shared().take(*this);
 void refill_rooms() { RoomKeeper::shared().wake(); }
 
 void leave_room(Room room) { RoomKeeper::shared().leave(std::move(room)); }
+
+std::optional<Parked> park_another(const Room& room) {
+  if (!room.recipe) return std::nullopt;
+  return park(*room.recipe->parked, room.recipe->placeholder, room.id);
+}
 
 bool drop_rooms() { return RoomKeeper::shared().drop(); }
 

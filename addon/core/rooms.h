@@ -21,12 +21,15 @@
 
 namespace caisson {
 
+struct RoomRecipe;
+
 struct Room {
   std::string id;
   CgroupPaths cgroup;          // removed with the room; not those that a process has taken over
   std::vector<Fd> namespaces;  // net, ipc, mnt, as far as it has them of its own
   std::vector<Fd> mounts;      // those that the program's own steps name; the first is one that is mounted nowhere itself
   std::optional<Parked> parked;  // who goes on in it
+  std::shared_ptr<const RoomRecipe> recipe;  // for another one
 };
 
 struct RoomRecipe {
@@ -64,6 +67,8 @@ class RoomStock {
 void refill_rooms();
 // Takes one down, a little later.
 void leave_room(Room room);
+// Who takes the place of one that waited in it and was killed. As park() blocks, and where.
+std::optional<Parked> park_another(const Room& room);
 // At once, all that nobody has taken; for a while there are no new ones. False: there were none. From any thread.
 bool drop_rooms();
 

@@ -54,6 +54,7 @@ ProcessOptions Template::instantiate(const Parts& parts) {
   memcpy(&header, made.plan.data(), sizeof header);
   header.size = static_cast<uint32_t>(made.plan.size());
   header.count += parts.records;
+  if (made.room && made.room->parked) header.progress = PLAN_UNTOUCHED;
   memcpy(made.plan.data(), &header, sizeof header);
 
   auto put = [&](const std::string& text) { return put_id(text, placeholder_, parts.id); };

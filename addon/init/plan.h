@@ -144,6 +144,8 @@ struct plan_header {
 };
 
 #define PLAN_EXECUTED 0xfffffffeu
+/* Of a plan for one that waits, as long as that has not begun with it. */
+#define PLAN_UNTOUCHED 0xffffffffu
 
 struct plan_record {
   uint16_t code;

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import { Container, Image } from '../../../lib/index.js'
 import { isRoot, testIf } from '../../support/needs.js'
 
@@ -121,6 +122,48 @@ describe('what waits for the next exec', () => {
       // A signal takes its moment; one that is still on its way ends the exec that came before it, as it would any.
       expect(await until(() => !parked().some((pid) => killed.includes(pid)))).toBe(true)
       for (let i = 0; i < 4; i++) expect(await sh('echo on')).toBe('on')
+    },
+  )
+
+  testIf(!isRoot && 'without cgroups nothing is made ahead')(
+    'may be killed before it has read what to do: another one starts the program',
+    async () => {
+      /** Stopped when it is taken, and killed then. */
+      const robbed = async <T>(exec: () => T): Promise<Awaited<T>> => {
+        await someWait()
+        const waiting = parked()
+        for (const pid of waiting) process.kill(pid, 'SIGSTOP')
+        const execution = exec()
+        await new Promise((wait) => setTimeout(wait, 20))
+        for (const pid of waiting) process.kill(pid, 'SIGKILL')
+        return await execution
+      }
+      expect(await robbed(() => sh('echo $$; echo on'))).toMatch(/^\d+\non$/)
+      const input = { input: 'typed' }
+      expect(await robbed(() => container.exec(['sh', '-c', 'cat; echo beside >&2; exit 3'], input))).toMatchObject({
+        exitCode: 3,
+        stdout: 'typed',
+        stderr: 'beside\n',
+      })
+      const streamed = await robbed(() => {
+        const execution = container.exec(['sh', '-c', 'cat; exit 4'])
+        execution.stdin.end('streamed')
+        return { execution, text: text(execution.stdout) }
+      })
+      expect([await streamed.text, (await streamed.execution).exitCode]).toEqual(['streamed', 4])
+      expect(await robbed(() => container.exec(['tty'], { tty: true }))).toMatchObject({ exitCode: 0 })
+      // Whoever gives up meanwhile has his way.
+      const given = new AbortController()
+      const aborted = robbed(() => {
+        setTimeout(() => given.abort(), 21)
+        return container.exec(['sleep', '1000'], { signal: given.signal })
+      })
+      expect(
+        await aborted.then(
+          ({ reason }) => reason,
+          ({ code }) => code,
+        ),
+      ).toMatch(/^(aborted|ERR_CAISSON_ABORTED)$/)
     },
   )
 
