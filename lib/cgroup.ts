@@ -5,10 +5,11 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CgroupBase } from './cgroup/base.js'
 import { CONTROLLERS } from './cgroup/controllers.js'
+import { enterLate, makeEntry } from './cgroup/enter-late.js'
 import { freeze, isFrozen } from './cgroup/freezer.js'
 import { cgroupHost, type LegacyPlace, readHost, readWords } from './cgroup/host.js'
 import { perform } from './cgroup/perform.js'
-import { type CgroupPlan, nativeCgroup, planCgroup, planUpdate } from './cgroup/plan.js'
+import { addEntry, type CgroupPlan, nativeCgroup, planCgroup, planUpdate } from './cgroup/plan.js'
 import { type Limits, settingsFromLimits } from './cgroup/settings.js'
 import { readStats, type Stats, withRate } from './cgroup/stats.js'
 import { parseKeyed } from './cgroup/usage.js'
@@ -143,7 +144,12 @@ export class Cgroup implements AsyncDisposable {
   /** Changes limits; those that are not named stay. */
   async set(limits: Limits): Promise<void> {
     checkLimits(limits)
-    await perform(planUpdate(this.#base, this.#plan, settingsFromLimits(limits)))
+    const { writes, entry } = planUpdate(this.#base, this.#plan, settingsFromLimits(limits))
+    await perform(writes)
+    if (entry.legacy.length === 0) return
+    await makeEntry(entry)
+    await enterLate(this.#plan, entry)
+    addEntry(this.#plan, entry)
   }
 
   /** What it uses now; `cpus` since the call before. */

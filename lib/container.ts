@@ -61,6 +61,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   readonly #archive: ContainerArchive
   #source: Image | undefined
   #removing: Promise<void> | undefined
+  #updates: Promise<void> = Promise.resolve()
 
   private constructor(parts: Parts) {
     super()
@@ -219,6 +220,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     const wrongState = () => this.#wrongState('exec')
     const inside = { parts: this.#parts, life: this.#life, execs: this.#execs, wrongState }
     return new Execution(async (request) => {
+      while (this.#execs.shut) await this.#execs.shut
       this.#mustRun('exec')
       return execute(inside, command, options, request)
     }, options)
@@ -262,7 +264,14 @@ export class Container extends EventEmitter implements AsyncDisposable {
   async update(changes: { limits: Limits }): Promise<void> {
     this.#mustExist('update')
     checkUpdate(changes)
-    await updateLimits(this.#parts, changes.limits, this.#life.running !== undefined)
+    // One after the other: two could make the same cgroup.
+    const before = this.#updates
+    this.#updates = (async () => {
+      await before.catch(() => undefined)
+      await this.#life.settled()
+      await updateLimits(this.#parts, changes.limits, this.#life.running, this.#execs)
+    })()
+    await this.#updates
   }
 
   /** Resolves when the strategy says that it is ready; rejects when it ends before, or too late. */

@@ -157,7 +157,7 @@ class Process : public std::enable_shared_from_this<Process> {
   Result<> finish_steps();
   Result<> create();
   Result<> spawn_init(const std::array<Fd, 3>& stdio);
-  Result<> hand_over(const std::array<Fd, 3>& stdio);
+  Result<> hand_over(const std::array<int, 3>& stdio);
   bool takes_pipes_of(Parked* parked, std::array<Fd, 3>* stdio);
   Result<Fd> make_plan(const std::string& plan);
 

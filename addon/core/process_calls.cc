@@ -1,5 +1,6 @@
 // What others ask of a process, from any thread: it is done on the supervisor's.
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <utility>
@@ -55,6 +56,13 @@ void Process::go() {
     // Hooks in the container are told the process id as it is seen from here.
     (void)!pwrite(process->plan_.get(), &what.value, sizeof what.value, offsetof(plan_header, pid));
     send_message(process->control_.fd.get(), what);
+  });
+}
+
+void Process::add_cgroup(std::string directory) {
+  Supervisor::shared().post([process = shared_from_this(), directory = std::move(directory)] {
+    process->options_.cgroup.legacy.push_back(directory);
+    if (process->ended_) rmdir(directory.c_str());
   });
 }
 

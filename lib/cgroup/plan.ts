@@ -158,28 +158,34 @@ export function planExecCgroup(base: CgroupBase, container: CgroupPlan, name: st
   return plan
 }
 
-/** What has to be written to change the limits of a group that exists. */
-export function planUpdate(base: CgroupBase, plan: CgroupPlan, settings: Settings): NativeStep[] {
+/** How the limits of a group that exists are changed. */
+export interface CgroupUpdate {
+  writes: NativeStep[]
+  /** v1 hierarchies that it is not in yet: those of limits that it did not have. */
+  entry: CgroupPlan
+}
+
+export function planUpdate(base: CgroupBase, plan: CgroupPlan, settings: Settings): CgroupUpdate {
   const writes: NativeStep[] = []
+  const entry = emptyPlan()
+  const group = plan.unified?.directory ?? plan.legacy[0]?.directory
   if (plan.unified) writes.push(...unifiedWrites(plan.unified.directory, plan.unified.controllers, settings))
   for (const controller of CONTROLLERS) {
     if (!controller.needed(settings) || plan.unified?.controllers.includes(controller.name)) continue
     const place = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller.legacy))
-    if (!place)
-      throw legacyOf(base, controller)
-        ? notEntered(controller)
-        : unavailable(base, `a ${controller.name} limit`, controller.name)
-    writes.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings)))
+    const owner = legacyOf(base, controller)
+    if (place) writes.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings)))
+    else if (!owner || group === undefined) throw unavailable(base, `a ${controller.name} limit`, controller.name)
+    else if (!entry.legacy.some(({ hierarchy }) => hierarchy === owner.hierarchy))
+      planLegacy(entry, base, owner, path.basename(group), settings)
   }
-  return writes
+  return { writes, entry }
 }
 
-function notEntered(controller: Controller): CaissonError {
-  return new CaissonError(
-    'ERR_CAISSON_LIMIT_UNAVAILABLE',
-    `the group is not in a ${controller.legacy} hierarchy, and cgroup v1 has no cheap way in later`,
-    { stage: `cgroup: ${controller.name}`, hint: 'Create it with a limit of this kind, then update that.' },
-  )
+/** From now on the group is in these, too: every start makes them. */
+export function addEntry(plan: CgroupPlan, entry: CgroupPlan): void {
+  for (const part of ['legacy', 'prepare', 'join', 'shown'] as const) (plan[part] as unknown[]).push(...entry[part])
+  plan.files = { ...entry.files, ...plan.files }
 }
 
 function inUnified(base: CgroupBase, controller: Controller): boolean {

@@ -277,6 +277,8 @@ export interface Addon {
   /** A descriptor of the process, for joining its namespaces; -ESRCH when it has ended, or another negative errno. The caller closes it. */
   pidfd(process: NativeProcess): number
   go(process: NativeProcess): void
+  /** A cgroup that it was moved to meanwhile, removed with its own. */
+  addCgroup(process: NativeProcess, directory: string): void
   /** The rest of the plan, for a process that is ready in WAIT; the event loop waits for it from now on. */
   resume(process: NativeProcess, run: NativeRun): void
   /** Nothing is left of resumed ones whose end was told: their cgroups go a moment later. */

@@ -36,6 +36,7 @@ export function execute(
     running,
     subject: { kind: 'exec', container: parts.id, command, tier: tierOf(parts.assembled.workload) },
     conclude: (report) => {
+      execs.ended(running)
       const result = verdictOfCall(report, files, report.failure ? notes() : [])
       if (result instanceof CaissonError) throw life.running ? result : wrongState()
       return report.cause === '' ? endedWith(result, files, whole) : result

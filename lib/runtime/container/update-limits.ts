@@ -1,14 +1,21 @@
 /** New limits for a container that exists. */
-import { planUpdate } from '../../cgroup/plan.js'
+import { enterLate, makeEntry } from '../../cgroup/enter-late.js'
+import { perform } from '../../cgroup/perform.js'
+import { addEntry, type CgroupPlan, planUpdate } from '../../cgroup/plan.js'
 import { settingsFromLimits } from '../../cgroup/settings.js'
 import { CaissonError } from '../../errors.js'
-import { addon, type NativeFailure } from '../../native/addon.js'
-import { errorFromFailure } from '../../native/failure.js'
 import type { Limits } from '../../options.js'
+import type { Execs } from '../process/exec.js'
+import type { Running } from '../process/running.js'
 import type { Parts } from './parts.js'
 
 /** At once when it runs, and for every later start, which applies them after the old ones. */
-export async function updateLimits(parts: Parts, limits: Limits, running: boolean): Promise<void> {
+export async function updateLimits(
+  parts: Parts,
+  limits: Limits,
+  running: Running | undefined,
+  execs: Execs,
+): Promise<void> {
   const { assembled, owner, options } = parts
   if (limits.disk !== undefined)
     throw new CaissonError(
@@ -20,15 +27,23 @@ export async function updateLimits(parts: Parts, limits: Limits, running: boolea
       },
     )
   const settings = settingsFromLimits(limits)
-  const writes = planUpdate(owner.cgroups, assembled.cgroup, settings)
-  if (running) {
-    try {
-      await addon().perform(writes)
-    } catch (failure) {
-      throw errorFromFailure(failure as NativeFailure)
-    }
-  }
+  const { writes, entry } = planUpdate(owner.cgroups, assembled.cgroup, settings)
+  if (running) await perform(writes)
   assembled.cgroup.prepare.push(...writes)
+  const enterLater = () => {
+    addEntry(assembled.cgroup, entry)
+    execs.forget()
+  }
+  if (entry.legacy.length > 0) {
+    if (running) await execs.keepOut(() => enter(assembled.cgroup, entry, running).then(enterLater))
+    else enterLater()
+  }
   Object.assign(assembled.settings, settings)
   parts.options = { ...options, limits: { ...options.limits, ...limits } }
+}
+
+async function enter(plan: CgroupPlan, entry: CgroupPlan, running: Running): Promise<void> {
+  await makeEntry(entry)
+  for (const { directory } of entry.legacy) running.addCgroup(directory)
+  await enterLate(plan, entry)
 }

@@ -1,10 +1,12 @@
 /** Executes a program in a running container: as strict as the container, and in cgroups of its own. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type CgroupPlan, hasGroups, planExecCgroup } from '../../cgroup/plan.js'
 import { invalidArgument } from '../../errors.js'
 import { addon } from '../../native/addon.js'
 import type { ExecOptions } from '../../options.js'
 import { capabilityMask, DEFAULT_CAPABILITIES } from '../../spec/capabilities.js'
 import type { SpecProcess } from '../../spec/runtime.js'
+import { deferred } from '../../util/deferred.js'
 import { newId } from '../../util/ids.js'
 import { insidePath } from '../../util/paths.js'
 import { notInSandbox } from '../isolation/sandbox.js'
@@ -42,6 +44,10 @@ const KEPT = 4
 export class Execs {
   readonly #target: ExecTarget
   readonly #alone = new Set<Running>()
+  /** Those that may not have entered the container yet. */
+  readonly #entering = new Set<Running>()
+  /** Resolves when one may enter again. */
+  shut: Promise<void> | undefined
   /** Of programs that bring nothing of their own to it. */
   #environment: string[] | undefined
   readonly #templates: Array<{ options: { [name: string]: Plain }; template: Template }> = []
@@ -68,12 +74,38 @@ export class Execs {
       if (!own) this.#environment ??= execEnvironment(main, {})
       const env = own ? execEnvironment(main, options) : this.#environment
       execute(execution, { args: [...command], env })
-      const started = template.start({ ...template.newId(), execution, inherited: [pidfd] }, request, events)
+      const telling: RunningEvents = {
+        ...events,
+        started: (pid) => {
+          this.#entering.delete(started.running)
+          events.started?.(pid)
+        },
+      }
+      const started = template.start({ ...template.newId(), execution, inherited: [pidfd] }, request, telling)
+      this.#entering.add(started.running)
       if (this.#target.workload.sandbox) this.#hold(started.running)
       return started
     } catch (error) {
       addon().closeFd(pidfd)
       throw error
+    }
+  }
+
+  ended(running: Running): void {
+    this.#entering.delete(running)
+  }
+
+  /** Does something while nobody is about to enter the container. */
+  async keepOut(work: () => Promise<void>): Promise<void> {
+    const open = deferred<void>()
+    this.shut = open.promise
+    try {
+      for (const running of this.#entering) running.askStarted()
+      while ([...this.#entering].some(({ over }) => !over)) await sleep(1)
+      await work()
+    } finally {
+      this.shut = undefined
+      open.resolve()
     }
   }
 

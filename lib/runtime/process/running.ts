@@ -106,6 +106,11 @@ export class Running {
     if (!this.#over) addon().go(this.#process)
   }
 
+  /** It was moved to this cgroup, too, which is removed with its own. */
+  addCgroup(directory: string): void {
+    addon().addCgroup(this.#process, directory)
+  }
+
   /** The file agent, of a process that is ready in AGENT; undefined when it has ended meanwhile. */
   takeControl(): Promise<NativeAgent | undefined> {
     return new Promise((resolve) => addon().agent(this.#process, resolve))

@@ -1,9 +1,12 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { availableParallelism, userInfo } from 'node:os'
 import path from 'node:path'
 import { Readable } from 'node:stream'
-import { Container, Image, run, Wait } from '../../../lib/index.js'
+import { cgroupHost, isWritable } from '../../../lib/cgroup/host.js'
+import { Container, type Execution, Image, run, Wait } from '../../../lib/index.js'
 import { roots } from '../../../lib/util/roots.js'
+import { testIf } from '../../support/needs.js'
 
 describe('Container', () => {
   let image: Image
@@ -115,6 +118,74 @@ describe('Container', () => {
     await container.update({ limits: { pids: 30 } })
     expect((await container.stats()).pidsLimit).toBe(30)
     expect(container.inspect()).toMatchObject({ state: { running: true, pid: container.pid }, tier: 'namespaces' })
+  })
+
+  describe('limits of a kind that it did not have, on cgroup v1', () => {
+    /** Its directories in the hierarchy of a controller: at most one. */
+    const directories = (controller: string, name: string) => {
+      const own = cgroupHost().legacy.find(({ controllers }) => controllers.includes(controller))?.own as string
+      const below = readdirSync(own).map((owner) => path.join(own, owner, name))
+      return below.filter((directory) => existsSync(directory))
+    }
+    const procs = (directory: string) =>
+      readFileSync(path.join(directory, 'cgroup.procs'), 'utf8').split('\n').length - 1
+    const onLegacy = testIf(
+      !cgroupHost().legacy.some(({ controllers, own }) => controllers.includes('cpuset') && isWritable(own)) &&
+        'there is no cgroup v1 with these controllers',
+    )
+
+    onLegacy('are for all that runs in it, whoever starts more of it meanwhile, and for later starts', async () => {
+      await using container = await Container.create(image, {
+        command: ['sh', '-c', 'while :; do sleep 0.01 & sleep 0.01 & wait; done'],
+      })
+      await container.start()
+      const busy = container.exec(['sh', '-c', 'while :; do sleep 0.01 & wait; done'])
+      const many: Execution[] = []
+      const more = setInterval(() => many.push(container.exec(['sleep', '1000'])), 3)
+      await new Promise((resolve) => setTimeout(resolve, 30))
+      expect(directories('cpuset', container.id)).toEqual([])
+      await container.update({ limits: { cpuset: '1', cpus: 1.5 } })
+      clearInterval(more)
+      await Promise.all(many.map(({ pid }) => pid))
+      const all = (await container.top()).map(({ pid }) => pid).filter((pid) => existsSync(`/proc/${pid}`))
+      expect(all.length).toBeGreaterThan(many.length)
+      for (const pid of all) {
+        const text = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => undefined)
+        if (text === undefined) continue
+        expect(text).toMatch(new RegExp(`^\\d+:cpuset:.*${container.id}$`, 'm'))
+        expect(text).toMatch(new RegExp(`^\\d+:(cpu|.*\\bcpu\\b.*):.*${container.id}`, 'm'))
+      }
+      expect((await container.exec(['nproc'])).stdout).toBe('1\n')
+      expect(container.state).toBe('running')
+      busy.kill()
+      await container.restart({ timeout: 0 })
+      expect((await container.exec(['nproc'])).stdout).toBe('1\n')
+      expect(directories('cpuset', container.id).map(procs)).toEqual([expect.any(Number)])
+      await container.stop({ timeout: 0 })
+      expect([...directories('cpuset', container.id), ...directories('cpu', container.id)]).toEqual([])
+    })
+
+    onLegacy('that cannot be had change nothing; one that is paused stays so', async () => {
+      await using container = await sleeper()
+      await container.start()
+      const refused = { code: 'ERR_CAISSON_CGROUP', stage: 'cgroup: cpuset' }
+      await expect(container.update({ limits: { cpuset: '4000' } })).rejects.toMatchObject(refused)
+      expect(directories('cpuset', container.id)).toEqual([])
+      expect((await container.exec(['nproc'])).stdout).toBe(`${availableParallelism()}\n`)
+      await container.pause()
+      await Promise.all([
+        container.update({ limits: { cpuset: '1' } }),
+        container.update({ limits: { cpuset: '0' } }),
+        container.update({ limits: { cpus: 0.5 } }),
+      ])
+      expect(container.state).toBe('paused')
+      await container.resume()
+      expect(await container.exec(['taskset', '-p', '1'])).toMatchObject({
+        stdout: expect.stringMatching(/mask: 1\n$/),
+      })
+      await container.remove({ force: true })
+      expect([...directories('cpuset', container.id), ...directories('cpu', container.id)]).toEqual([])
+    })
   })
 
   test('is connected to without a published port', async () => {

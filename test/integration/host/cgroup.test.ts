@@ -33,6 +33,18 @@ describe('Cgroup', () => {
     expect(child.signalCode).toBe('SIGKILL')
   })
 
+  test('gets limits that it did not have, with what is in it', async () => {
+    await using group = await Cgroup.create('later')
+    const child = start('while :; do :; done & exec sleep 1000')
+    await group.add(child.pid)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    await group.set({ cpus: 0.5, cpuset: '0', pids: 7 })
+    expect(group.controllers).toEqual(expect.arrayContaining(['cpu', 'cpuset', 'pids']))
+    expect(readFileSync(`/proc/${child.pid}/status`, 'utf8')).toMatch(/^Cpus_allowed_list:\s0$/m)
+    await group.set({ cpuset: '1' })
+    expect(readFileSync(`/proc/${child.pid}/status`, 'utf8')).toMatch(/^Cpus_allowed_list:\s1$/m)
+  })
+
   test('tells what happens', async () => {
     const group = await Cgroup.create('watched')
     const seen: string[] = []

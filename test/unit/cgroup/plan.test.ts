@@ -1,7 +1,7 @@
 import type { CgroupBase } from '../../../lib/cgroup/base.js'
 import { type CgroupHost, readHost } from '../../../lib/cgroup/host.js'
 import { nativeCgroup, planCgroup, planExecCgroup, planUpdate } from '../../../lib/cgroup/plan.js'
-import { settingsFromLimits } from '../../../lib/cgroup/settings.js'
+import { type Limits, settingsFromLimits } from '../../../lib/cgroup/settings.js'
 
 const V2_MOUNT = '30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw'
 const v2: CgroupBase = {
@@ -124,10 +124,21 @@ test('a limit that the host cannot set is an error with advice', () => {
 
 test('updates go where the group is', () => {
   const plan = planCgroup(hybrid, 'id', settingsFromLimits({ memory: '1m' }))
-  expect(planUpdate(hybrid, plan, settingsFromLimits({ pids: 7 })).map(({ path, text }) => `${path} ${text}`)).toEqual([
-    '/cg/pids/o/id/pids.max 7',
-  ])
-  expect(() => planUpdate(hybrid, plan, settingsFromLimits({ cpus: 1 }))).toThrow(
-    expect.objectContaining({ code: 'ERR_CAISSON_LIMIT_UNAVAILABLE' }),
-  )
+  const update = (limits: Limits) => {
+    const { writes, entry } = planUpdate(hybrid, plan, settingsFromLimits(limits))
+    const texts = (steps: typeof writes) => steps.map(({ path, text = '' }) => `${path} ${text}`.trim())
+    return { writes: texts(writes), made: texts(entry.prepare), join: entry.join }
+  }
+  expect(update({ pids: 7 })).toEqual({ writes: ['/cg/pids/o/id/pids.max 7'], made: [], join: [] })
+  expect(update({ pids: 7, cpus: 1 })).toEqual({
+    writes: ['/cg/pids/o/id/pids.max 7'],
+    made: [
+      '/cg/cpu/o',
+      '/cg/cpu/o/id',
+      expect.stringMatching('^/cg/cpu/o/id/cpu.cfs_period_us '),
+      '/cg/cpu/o/id/cpu.cfs_quota_us 100000',
+    ],
+    join: ['/cg/cpu/o/id/tasks'],
+  })
+  expect(() => update({ cpuset: '0' })).toThrow(expect.objectContaining({ code: 'ERR_CAISSON_LIMIT_UNAVAILABLE' }))
 })
