@@ -26,7 +26,9 @@ class Sharing {
     });
     if (!fault) return;
     std::lock_guard lock(mutex_);
-    if (!fault_ || at < where_) {
+    // Whoever was stopped by another says no more than that.
+    const bool was_stopped = fault->kind == Fault::Kind::Cancelled && stopped_;
+    if (!fault_ || (at < where_ && !was_stopped)) {
       fault_ = std::move(fault);
       where_ = at;
     }
