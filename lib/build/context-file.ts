@@ -7,6 +7,8 @@ import { readIgnoreFile } from './dockerfile/ignore.js'
 
 /** Larger is no Dockerfile. */
 export const DOCKERFILE_MAX = 16 * 1024 * 1024
+/** The same of .dockerignore, of which each character may become a part of a pattern. */
+const IGNORE_MAX = 128 * 1024
 
 /**
  * What a file says; undefined: there is none. One below `root` may be no link to another file of the host, since errors
@@ -14,7 +16,11 @@ export const DOCKERFILE_MAX = 16 * 1024 * 1024
  * nobody waiting.
  * @throws CaissonError ERR_CAISSON_FILE, ERR_CAISSON_INVALID_ARGUMENT
  */
-export async function readContextFile(file: string, root: string | undefined): Promise<string | undefined> {
+export async function readContextFile(
+  file: string,
+  root: string | undefined,
+  most = DOCKERFILE_MAX,
+): Promise<string | undefined> {
   let handle: FileHandle
   try {
     handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
@@ -25,8 +31,8 @@ export async function readContextFile(file: string, root: string | undefined): P
   }
   try {
     const [status] = await Promise.all([handle.stat(), root !== undefined && checkInside(root, file, handle)])
-    if (!status.isFile() || status.size > DOCKERFILE_MAX)
-      throw invalidArgument('dockerfile', file, 'a file of at most 16 MiB')
+    if (!status.isFile() || status.size > most)
+      throw invalidArgument('dockerfile', file, `a file of at most ${most / 1024} KiB`)
     return await handle.readFile('utf8')
   } finally {
     await handle.close()
@@ -54,7 +60,7 @@ function unreadable(file: string, { code, errno, syscall }: NodeJS.ErrnoExceptio
 /** The patterns for a context. A file beside the Dockerfile with its name goes before the context's own. */
 export async function readIgnored(root: string, dockerfile: string | undefined): Promise<string[]> {
   const [own, common] = [dockerfile && `${dockerfile}.dockerignore`, path.join(root, '.dockerignore')].map(
-    async (file) => (file ? readContextFile(file, root) : undefined),
+    async (file) => (file ? readContextFile(file, root, IGNORE_MAX) : undefined),
   )
   // Of no account when there is the other.
   common?.catch(() => undefined)

@@ -124,6 +124,24 @@ describe('a hostile Dockerfile', () => {
     expect(steps).toEqual(['COPY small.tar /: done'])
   })
 
+  test('takes neither the time nor the memory of who builds it by millions of short lines', async () => {
+    const many = (line: string) => line.repeat((15 * 2 ** 20) / line.length)
+    const contexts: Array<Record<string, string>> = [
+      { Dockerfile: `FROM scratch\n${many('RUN a\n')}` },
+      { Dockerfile: `FROM scratch\n${many('LABEL a=b\n')}` },
+      { Dockerfile: 'FROM scratch\nCOPY x /\n', x: 'x', '.dockerignore': many('a\n') },
+      { Dockerfile: 'FROM scratch\nCOPY x /\n', x: 'x', '.dockerignore': many('?\n') },
+    ]
+    for (const files of contexts) {
+      const context = contextOf(files)
+      const [before, began] = [process.memoryUsage().rss, performance.now()]
+      const error = await failure(Image.build({ context, network: 'none' }))
+      expect(error.code).toMatch(/^ERR_CAISSON_(DOCKERFILE|INVALID_ARGUMENT)$/)
+      expect(performance.now() - began).toBeLessThan(5000)
+      expect(process.memoryUsage().rss - before).toBeLessThan(400 * 2 ** 20)
+    }
+  }, 60_000)
+
   test('cannot fill the disk from an address that never ends', async () => {
     await using server = await serve((request, response) => {
       const length: Record<string, string> = request.url === '/long' ? { 'content-length': String(2 ** 50) } : {}

@@ -68,6 +68,9 @@ const GRAMMARS: Record<string, Grammar> = {
 
 export const INSTRUCTION_NAMES: readonly string[] = Object.keys(GRAMMARS)
 
+/** An image has some hundreds. What a few bytes each say takes a thousand times as much memory when it is read. */
+const MOST_INSTRUCTIONS = 10_000
+
 const WITH_HEREDOCS = new Set(['ADD', 'COPY', 'RUN'])
 
 /**
@@ -78,7 +81,17 @@ export function parseDockerfile(text: string, name?: string): ParsedFile {
   const source = new SourceFile(text, name ?? 'Dockerfile')
   const reader = new LineReader(source)
   const instructions: ParsedInstruction[] = []
-  for (let line = reader.next(); line; line = reader.next()) instructions.push(readInstruction(source, reader, line))
+  for (let line = reader.next(); line; line = reader.next()) {
+    if (instructions.length === MOST_INSTRUCTIONS)
+      throw source.locate(
+        fault(
+          `more than ${MOST_INSTRUCTIONS} instructions`,
+          'Put what belongs together into one RUN, or into a script.',
+        ),
+        line.span(0, line.text.length),
+      )
+    instructions.push(readInstruction(source, reader, line))
+  }
   if (instructions.length === 0) {
     const at = { line: Math.max(reader.line, 1), column: 1 }
     throw source.locate(fault('file with no instructions', 'It begins with FROM.'), { start: at, end: at })
