@@ -50,7 +50,7 @@ beforeAll(() => {
   // An ordinary user's is below, and what it shares with the test.
   chmodSync(directory, 0o755)
   mkdirSync(path.join(directory, 'user'))
-  chmodSync(path.join(directory, 'user'), 0o777)
+  chmodSync(path.join(directory, 'user'), 0o1777)
   const compile = (...args: string[]) => execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-Werror', ...args])
   const source = (name: string) => path.join(__dirname, 'programs', name)
   compile('-o', path.join(directory, 'inject'), source('inject.c'))
