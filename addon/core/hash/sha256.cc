@@ -1,8 +1,6 @@
 #include "core/hash/sha256.h"
 
-#include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "core/bytes.h"
 
@@ -57,30 +55,11 @@ Sha256::Sha256()
     : state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19} {}
 
 void Sha256::update(const void* data, size_t size) {
-  auto* at = static_cast<const uint8_t*>(data);
-  size_t held = size_ % BLOCK;
-  size_ += size;
-  if (held > 0) {
-    size_t taken = std::min(size, BLOCK - held);
-    if (taken > 0) memcpy(pending_.data() + held, at, taken);
-    if (held + taken < BLOCK) return;
-    blocks(state_.data(), pending_.data(), 1);
-    at += taken;
-    size -= taken;
-  }
-  if (size >= BLOCK) blocks(state_.data(), at, size / BLOCK);
-  if (size % BLOCK) memcpy(pending_.data(), at + size / BLOCK * BLOCK, size % BLOCK);
+  blocks_.add(data, size, [this](const uint8_t* at, size_t count) { blocks(state_.data(), at, count); });
 }
 
 Sha256::Digest Sha256::finish() {
-  uint64_t bits = size_ * 8;
-  const uint8_t end = 0x80, zeros[BLOCK] = {};
-  update(&end, 1);
-  size_t held = size_ % BLOCK;
-  update(zeros, held <= BLOCK - 8 ? BLOCK - 8 - held : 2 * BLOCK - 8 - held);
-  uint8_t length[8];
-  for (int i = 0; i < 8; i++) length[i] = static_cast<uint8_t>(bits >> (56 - 8 * i));
-  update(length, sizeof length);
+  blocks_.end([this](const uint8_t* at, size_t count) { blocks(state_.data(), at, count); });
   Digest digest;
   for (size_t i = 0; i < digest.size(); i++) digest[i] = static_cast<uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));
   return digest;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/hash/blocks.h"
+
 namespace caisson {
 
 class Sha256 {
@@ -20,11 +22,8 @@ class Sha256 {
   std::string finish_text();
 
  private:
-  static constexpr size_t BLOCK = 64;
-
   std::array<uint32_t, 8> state_;
-  std::array<uint8_t, BLOCK> pending_;
-  uint64_t size_ = 0;
+  HashBlocks<64, 8> blocks_;
 };
 
 // One implementation: folds `count` blocks of 64 bytes into the state.

@@ -1,8 +1,6 @@
 #include "core/hash/sha512.h"
 
-#include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "core/bytes.h"
 
@@ -69,31 +67,11 @@ constexpr std::array<uint64_t, 8> START_512 = {
 Sha512::Sha512(Size size) : digest_(size), state_(size == Size::Bits384 ? START_384 : START_512) {}
 
 void Sha512::update(const void* data, size_t size) {
-  auto* at = static_cast<const uint8_t*>(data);
-  size_t held = size_ % BLOCK;
-  size_ += size;
-  if (held > 0) {
-    size_t taken = std::min(size, BLOCK - held);
-    if (taken > 0) memcpy(pending_.data() + held, at, taken);
-    if (held + taken < BLOCK) return;
-    blocks(state_, pending_.data(), 1);
-    at += taken;
-    size -= taken;
-  }
-  blocks(state_, at, size / BLOCK);
-  if (size % BLOCK) memcpy(pending_.data(), at + size / BLOCK * BLOCK, size % BLOCK);
+  blocks_.add(data, size, [this](const uint8_t* at, size_t count) { blocks(state_, at, count); });
 }
 
 std::string Sha512::finish() {
-  uint64_t bits = size_ * 8;
-  const uint8_t end = 0x80, zeros[2 * BLOCK] = {};
-  update(&end, 1);
-  size_t held = size_ % BLOCK;
-  // The length is a number of 128 bits, whose upper half stays zero.
-  update(zeros, held <= BLOCK - 16 ? BLOCK - 8 - held : 2 * BLOCK - 8 - held);
-  uint8_t length[8];
-  for (int i = 0; i < 8; i++) length[i] = static_cast<uint8_t>(bits >> (56 - 8 * i));
-  update(length, sizeof length);
+  blocks_.end([this](const uint8_t* at, size_t count) { blocks(state_, at, count); });
   std::string digest(static_cast<size_t>(digest_), '\0');
   for (size_t i = 0; i < digest.size(); i++) digest[i] = static_cast<char>(state_[i / 8] >> (56 - 8 * (i % 8)));
   return digest;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/hash/blocks.h"
+
 namespace caisson {
 
 class Sha512 {
@@ -18,12 +20,9 @@ class Sha512 {
   std::string finish();
 
  private:
-  static constexpr size_t BLOCK = 128;
-
   Size digest_;
   std::array<uint64_t, 8> state_;
-  std::array<uint8_t, BLOCK> pending_;
-  uint64_t size_ = 0;
+  HashBlocks<128, 16> blocks_;
 };
 
 }  // namespace caisson
