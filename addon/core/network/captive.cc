@@ -16,7 +16,7 @@ constexpr char STAGE[] = "egress";
 constexpr char RESOLVER[] = "127.0.0.11", HERE4[] = "127.0.0.1", HERE6[] = "::1";
 constexpr int NAME_PORT = 53, BACKLOG = 1024;
 // The first device of every network namespace.
-constexpr uint32_t LOOPBACK = 1;
+constexpr int LOOPBACK = 1;
 // Registers; see nft.h.
 constexpr int SPARE = 14, TO = 8, PORT = 12;
 // Before anybody's own rules for the same hooks.
@@ -24,18 +24,6 @@ constexpr int PRIORITY = -150;
 constexpr uint8_t SYN = 0x02, ACK = 0x10;
 // Of new connections, and of packets to the name server, in a second. Each takes a moment of the owner's event loop.
 constexpr uint32_t RATE = 1000, BURST = 2000;
-
-void add_address(Messages& messages, const Address& address) {
-  ifaddrmsg info = {};
-  info.ifa_family = static_cast<uint8_t>(address.family);
-  info.ifa_prefixlen = address.prefix;
-  info.ifa_index = LOOPBACK;
-  if (address.family == AF_INET6) info.ifa_flags = IFA_F_NODAD;
-  messages.begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, info, "address of lo");
-  messages.put(IFA_LOCAL, address.view());
-  messages.put(IFA_ADDRESS, address.view());
-  messages.end();
-}
 
 // Everywhere is here.
 void add_route(Messages& messages, const Address& own) {
@@ -53,7 +41,7 @@ void add_route(Messages& messages, const Address& own) {
 
 Result<> open_routes(Netlink& socket, const Address& own) {
   Messages messages;
-  add_address(messages, own);
+  add_address(messages, LOOPBACK, own, "lo");
   add_route(messages, own);
   return socket.talk(messages, STAGE);
 }

@@ -56,19 +56,6 @@ void put_no_autoconf(Messages& messages) {
   messages.close(families);
 }
 
-void add_address(Messages& messages, int index, const Address& address, const std::string& name) {
-  ifaddrmsg info = {};
-  info.ifa_family = static_cast<uint8_t>(address.family);
-  info.ifa_prefixlen = address.prefix;
-  info.ifa_index = static_cast<uint32_t>(index);
-  // Nobody else can have it, so nobody needs to be asked, which takes a second (RFC 4862, 5.4).
-  if (address.family == AF_INET6) info.ifa_flags = IFA_F_NODAD;
-  messages.begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, info, "address of " + name);
-  messages.put(IFA_LOCAL, address.view());
-  messages.put(IFA_ADDRESS, address.view());
-  messages.end();
-}
-
 void add_default_route(Messages& messages, int index, const Address& gateway, const std::string& name) {
   rtmsg info = {};
   info.rtm_family = static_cast<uint8_t>(gateway.family);
@@ -89,6 +76,19 @@ void set_device(Messages& messages, int index, const std::string& name) {
 }
 
 }  // namespace
+
+void add_address(Messages& messages, int index, const Address& address, const std::string& name) {
+  ifaddrmsg info = {};
+  info.ifa_family = static_cast<uint8_t>(address.family);
+  info.ifa_prefixlen = address.prefix;
+  info.ifa_index = static_cast<uint32_t>(index);
+  // Nobody else can have it, so nobody needs to be asked, which takes a second (RFC 4862, 5.4).
+  if (address.family == AF_INET6) info.ifa_flags = IFA_F_NODAD;
+  messages.begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, info, "address of " + name);
+  messages.put(IFA_LOCAL, address.view());
+  messages.put(IFA_ADDRESS, address.view());
+  messages.end();
+}
 
 size_t Address::size() const { return family == AF_INET ? 4 : 16; }
 

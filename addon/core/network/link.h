@@ -56,12 +56,14 @@ Result<> make_pair(Netlink& socket, const Pair& pair, int netns);
 // 0: there is none of that name.
 Result<int> link_index(Netlink& socket, const std::string& name);
 
-// Of a device inside: up, with its addresses, and routes to everywhere by the gateways.
 // A bridge and its port drop everything until the kernel has noticed, a moment after the other end came up (linkwatch),
 // that they are connected; a first packet would come again a second later. Asking makes a newer kernel (6.10) notice.
 void await_carrier(Netlink& socket, const std::string& name);
+// Of a device inside: up, with its addresses, and routes to everywhere by the gateways.
 Result<> set_up_inside(Netlink& socket, const std::string& name, const std::vector<Address>& addresses,
                        const std::vector<Address>& gateways);
+// To messages that are sent together. `name` is that of the device `index`.
+void add_address(Messages& messages, int index, const Address& address, const std::string& name);
 Result<> set_loopback_up(Netlink& socket);
 
 Result<std::vector<Taken>> taken_networks(Netlink& socket);
