@@ -23,6 +23,8 @@ inline constexpr uint16_t DNS_A = 1, DNS_PTR = 12, DNS_AAAA = 28, DNS_ANY = 255,
 inline constexpr uint8_t DNS_NO_ERROR = 0, DNS_SERVER_FAILURE = 2, DNS_NO_SUCH_NAME = 3, DNS_NOT_IMPLEMENTED = 4;
 // A question is small; what is larger asks for trouble.
 inline constexpr size_t DNS_QUERY_MAX = 4096;
+// By TCP, whose lengths have two bytes; more than UDP carries.
+inline constexpr size_t DNS_MESSAGE_MAX = 65535;
 
 // Nothing for what is no plain question: an answer, several questions, names that point elsewhere or do not end.
 std::optional<Question> parse_query(std::string_view message);

@@ -28,7 +28,6 @@ class Messages {
   void put(uint16_t type, const void* data, size_t size);
   void put(uint16_t type, std::string_view bytes) { put(type, bytes.data(), bytes.size()); }
   void put8(uint16_t type, uint8_t value) { put(type, &value, sizeof value); }
-  void put16(uint16_t type, uint16_t value) { put(type, &value, sizeof value); }
   void put32(uint16_t type, uint32_t value) { put(type, &value, sizeof value); }
   // Big-endian, as nf_tables wants its numbers.
   void put32be(uint16_t type, uint32_t value);

@@ -1,33 +1,24 @@
 #include "core/network/resolver.h"
 
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
 
 #include <list>
-#include <optional>
-#include <set>
 
 #include "core/network/dns_message.h"
+#include "core/network/resolver_caller.h"
 #include "core/supervisor.h"
 
 namespace caisson {
 
 namespace {
 
-using std::chrono::seconds;
-
 // Of one container; whoever asks more at a time has to ask again.
 constexpr size_t PENDING_MAX = 256, CONNECTIONS_MAX = 64;
-constexpr auto ANSWER_LIMIT = seconds(4), CONNECTION_LIMIT = seconds(20);
+constexpr auto ANSWER_LIMIT = std::chrono::seconds(4);
 constexpr int TURN = 64;
 // Who asks again that soon after an answer most likely asks once more: for another kind, or the next name of a search.
 constexpr auto BURST = std::chrono::microseconds(200), NEXT_QUESTION = std::chrono::microseconds(50);
-constexpr size_t MESSAGE_MAX = 65535;
-// Of one connection, that its client has not read yet; with more nothing is read of it.
-constexpr size_t ANSWERS_MAX = 64 << 10;
-// Rounds of reading and answering, until the others have had their turn.
-constexpr int ROUNDS = 4;
 // Names below it are ours alone.
 constexpr std::string_view OWN_DOMAIN = "caisson.internal";
 
@@ -73,33 +64,9 @@ class Passed final : public Supervisor::Source {
   Supervisor::Timer timer_;
 };
 
-// One connection of a client by TCP: questions one after the other, each behind its length (RFC 7766).
-class Caller final : public Supervisor::Source {
+class Server final : public Resolver, public Answering, public Supervisor::Source {
  public:
-  Caller(Server* server, Fd fd);
-  ~Caller();
-  void ready(uint32_t) override;
-
- private:
-  void work();
-  bool pass_on();
-  bool read_from(const Fd& fd, std::string* into, size_t limit, bool* ended);
-  bool write_to(const Fd& fd, std::string* from);
-  void next_question();
-  bool call_server();
-  void close();
-
-  Server* server_;
-  Fd client_, upstream_;
-  std::string in_, out_, query_, asking_, answer_;
-  size_t next_ = 0;
-  bool ended_ = false;
-  Supervisor::Timer timer_, turn_;
-};
-
-class Server final : public Resolver, public Supervisor::Source {
- public:
-  Server(ResolverSockets sockets, ResolverSettings settings) : sockets_(std::move(sockets)), listener_(this), settings(std::move(settings)) {}
+  Server(ResolverSockets sockets, ResolverSettings settings) : sockets_(std::move(sockets)), settings_(std::move(settings)), listener_(this) {}
 
   void begin() {
     loop().add(sockets_.udp.get(), EPOLLIN, this);
@@ -108,7 +75,7 @@ class Server final : public Resolver, public Supervisor::Source {
 
   void change(ResolverSettings changed) override {
     auto self = self_.lock();
-    loop().post([self, changed = std::move(changed)]() mutable { self->settings = std::move(changed); });
+    loop().post([self, changed = std::move(changed)]() mutable { self->settings_ = std::move(changed); });
   }
 
   void end() override {
@@ -146,20 +113,19 @@ class Server final : public Resolver, public Supervisor::Source {
     }
   }
 
-  // false: it has to be passed on. An empty answer: none.
-  bool own_answer(std::string_view query, std::string* answer) {
+  bool own_answer(std::string_view query, std::string* answer) override {
     auto question = parse_query(query);
     if (!question) return true;
     std::vector<Address> found;
     bool internet = question->kind == DNS_IN || question->kind == DNS_ANY;
     if (query[2] & 0x78)
       *answer = answer_code(query, *question, DNS_NOT_IMPLEMENTED);
-    else if (internet && look_up(settings, question->name, &found))
+    else if (internet && look_up(settings_, question->name, &found))
       *answer = answer_addresses(query, *question, found);
-    else if (auto names = internet && question->type == DNS_PTR ? look_up_address(settings, question->name) : std::vector<std::string>();
+    else if (auto names = internet && question->type == DNS_PTR ? look_up_address(settings_, question->name) : std::vector<std::string>();
              !names.empty())
       *answer = answer_names(query, *question, names);
-    else if (settings.servers.empty() || is_ours(question->name))
+    else if (settings_.servers.empty() || is_ours(question->name))
       *answer = answer_code(query, *question, DNS_NO_SUCH_NAME);
     else
       return false;
@@ -174,7 +140,9 @@ class Server final : public Resolver, public Supervisor::Source {
     passed_.remove_if([passed](const auto& each) { return each.get() == passed; });
   }
 
-  void done(Caller* caller) {
+  const std::vector<SocketAddress>& servers() const override { return settings_.servers; }
+
+  void done(Caller* caller) override {
     callers_.remove_if([caller](const auto& each) { return each.get() == caller; });
   }
 
@@ -196,19 +164,19 @@ class Server final : public Resolver, public Supervisor::Source {
   }
 
   ResolverSockets sockets_;
+  ResolverSettings settings_;
   Listener listener_;
   Supervisor::Clock::time_point answered_;
   std::list<std::unique_ptr<Passed>> passed_;
   std::list<std::unique_ptr<Caller>> callers_;
 
  public:
-  ResolverSettings settings;
   std::weak_ptr<Server> self_;
 };
 
 // The next server, after a failure or when nothing comes; after the last one the client is told.
 bool Passed::ask() {
-  const auto& servers = server_->settings.servers;
+  const auto& servers = server_->servers();
   for (;;) {
     forget();
     if (next_ >= servers.size()) {
@@ -237,7 +205,7 @@ bool Passed::ask() {
 }
 
 void Passed::ready(uint32_t) {
-  static thread_local char buffer[MESSAGE_MAX];
+  static thread_local char buffer[DNS_MESSAGE_MAX];
   ssize_t n = recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
   if (n < 0 && errno == EAGAIN) return;
   if (n < 0) {
@@ -249,143 +217,6 @@ void Passed::ready(uint32_t) {
   set_id(&answer, parse_query(query_)->id);
   server_->reply(client_, answer);
   server_->done(this);
-}
-
-Caller::Caller(Server* server, Fd fd) : server_(server), client_(std::move(fd)) {
-  loop().add(client_.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, this);
-  timer_ = loop().at(Supervisor::Clock::now() + CONNECTION_LIMIT, [this] {
-    timer_ = {};
-    close();
-  });
-}
-
-Caller::~Caller() {
-  for (const Fd* fd : {&client_, &upstream_})
-    if (*fd) loop().remove(fd->get(), this);
-  loop().cancel(timer_);
-  loop().cancel(turn_);
-}
-
-void Caller::close() { server_->done(this); }
-
-bool Caller::read_from(const Fd& fd, std::string* into, size_t limit, bool* ended) {
-  char buffer[8192];
-  while (into->size() < limit) {
-    ssize_t n = recv(fd.get(), buffer, sizeof buffer, MSG_DONTWAIT);
-    if (n > 0) {
-      into->append(buffer, static_cast<size_t>(n));
-    } else {
-      *ended = n == 0;
-      return n == 0 || errno == EAGAIN || errno == EINTR;
-    }
-  }
-  return true;
-}
-
-bool Caller::write_to(const Fd& fd, std::string* from) {
-  while (!from->empty()) {
-    ssize_t n = send(fd.get(), from->data(), from->size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0) return errno == EAGAIN || errno == EINTR;
-    from->erase(0, static_cast<size_t>(n));
-  }
-  return true;
-}
-
-// The message at `at`, behind its length, and what lies behind it; nothing while it is not whole.
-std::optional<std::string> take_message(const std::string& bytes, size_t* at) {
-  if (bytes.size() - *at < 2) return std::nullopt;
-  size_t length = static_cast<uint8_t>(bytes[*at]) << 8 | static_cast<uint8_t>(bytes[*at + 1]);
-  if (bytes.size() - *at < length + 2) return std::nullopt;
-  std::string message = bytes.substr(*at + 2, length);
-  *at += length + 2;
-  return message;
-}
-
-std::string with_length(const std::string& message) {
-  std::string whole = {static_cast<char>(message.size() >> 8), static_cast<char>(message.size())};
-  return whole + message;
-}
-
-void Caller::next_question() {
-  size_t at = 0;
-  while (query_.empty() && out_.size() < ANSWERS_MAX) {
-    auto query = take_message(in_, &at);
-    if (!query) break;
-    std::string answer;
-    if (server_->own_answer(*query, &answer)) {
-      // Not a question: nothing that comes behind it can be trusted to be one.
-      if (answer.empty()) ended_ = true, at = in_.size();
-      else out_ += with_length(answer);
-      continue;
-    }
-    query_ = std::move(*query);
-    next_ = 0;
-    if (!call_server()) ended_ = true, query_.clear();
-  }
-  in_.erase(0, at);
-}
-
-bool Caller::call_server() {
-  const auto& servers = server_->settings.servers;
-  if (upstream_) loop().remove(upstream_.get(), this);
-  upstream_.reset();
-  answer_.clear();
-  while (next_ < servers.size()) {
-    const SocketAddress& to = servers[next_++];
-    upstream_.reset(socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!upstream_) continue;
-    if (connect(upstream_.get(), to.get(), to.size) < 0 && errno != EINPROGRESS) continue;
-    asking_ = with_length(query_);
-    if (loop().add(upstream_.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, this)) return true;
-  }
-  upstream_.reset();
-  return false;
-}
-
-void Caller::ready(uint32_t) { work(); }
-
-void Caller::work() {
-  for (int round = 0; round < ROUNDS; round++) {
-    if (!ended_ && !read_from(client_, &in_, MESSAGE_MAX + 2, &ended_)) return close();
-    if (upstream_ && !pass_on()) return close();
-    const size_t held = in_.size();
-    next_question();
-    const bool moved = in_.size() != held || !out_.empty();
-    if (!write_to(client_, &out_)) return close();
-    // With answers waiting, or a question out, an event says when to go on; else there may be more to read.
-    if (!moved || !out_.empty() || !query_.empty()) {
-      if (ended_ && out_.empty() && query_.empty()) close();
-      return;
-    }
-  }
-  loop().cancel(turn_);
-  turn_ = loop().at(Supervisor::Clock::now(), [this] {
-    turn_ = {};
-    work();
-  });
-}
-
-// To the server that was called, and back. false: no server is left.
-bool Caller::pass_on() {
-  sockaddr_storage peer;
-  socklen_t size = sizeof peer;
-  int error = 0;
-  socklen_t error_size = sizeof error;
-  bool gone = false;
-  getsockopt(upstream_.get(), SOL_SOCKET, SO_ERROR, &error, &error_size);
-  bool connected = getpeername(upstream_.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0;
-  if (error != 0) gone = true;
-  else if (connected && (!write_to(upstream_, &asking_) || !read_from(upstream_, &answer_, MESSAGE_MAX + 2, &gone)))
-    gone = true;
-  size_t at = 0;
-  auto answer = take_message(answer_, &at);
-  if (!answer) return !gone || call_server();
-  uint16_t id = parse_query(query_)->id;
-  if (answers_query(*answer, query_, id)) out_ += with_length(*answer);
-  query_.clear();
-  loop().remove(upstream_.get(), this);
-  upstream_.reset();
-  return true;
 }
 
 }  // namespace
