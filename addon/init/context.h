@@ -92,6 +92,15 @@ static inline void place_end(struct place *place) {
 /* After pivot_root, chroot, or entering another mount namespace. */
 void resolve_new_root(void);
 
+/* What getdents64(2) gives; the next one lies `length` bytes on. */
+struct entry {
+  u64 inode;
+  i64 next;
+  u16 length;
+  u8 type;
+  char name[];
+};
+
 /* remove.c: by descriptors from top to bottom, never through a link; 0, or a negative errno */
 int remove_tree(int above, const char *name);
 

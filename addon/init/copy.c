@@ -10,16 +10,8 @@
 #include <linux/mount.h>
 #include <linux/stat.h>
 
-enum { COPY_DEPTH = 256, NAMES_MAX = 4096, VALUE_MAX = 4096, REMOVE_DIRECTORY = 0x200, LINK_MAX = 4096 };
+enum { COPY_DEPTH = 256, NAMES_MAX = 4096, VALUE_MAX = 4096, LINK_MAX = 4096 };
 enum { FROM_START = 0, NEXT_DATA = 3, NEXT_HOLE = 4 }; /* whence of lseek(2) */
-
-struct entry {
-  u64 inode;
-  i64 next;
-  u16 length;
-  u8 type;
-  char name[];
-};
 
 static int copy_below(struct context *c, int from, int to, int depth);
 

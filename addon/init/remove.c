@@ -3,14 +3,6 @@
 
 enum { REMOVE_DEPTH = 256, REMOVE_PASSES = 64, REMOVE_DIRECTORY_FLAG = 0x200 };
 
-struct entry {
-  u64 inode;
-  i64 next;
-  u16 length;
-  u8 type;
-  char name[];
-};
-
 /* By descriptors from top to bottom, never by path; a link is removed, not followed. */
 static int remove_below(int above, const char *name, int depth) {
   char buffer[2048];
