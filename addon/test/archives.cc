@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <future>
 #include <random>
-#include <thread>
 
 #include "core/layer/differ.h"
 #include "core/layer/job.h"
@@ -146,12 +145,7 @@ int main(int count, char** arguments) {
   if (count < 4) return 125;
   umask(0);
   scratch = arguments[1];
-  std::vector<std::thread> threads;
-  for (int thread = 0; thread < atoi(arguments[3]); thread++)
-    threads.emplace_back([=] {
-      for (int round = 0; round < atoi(arguments[2]); round++) once(thread * 1000 + round);
-    });
-  for (std::thread& thread : threads) thread.join();
+  check::in_threads(arguments, [](int thread, int round) { once(thread * 1000 + round); });
   std::promise<void> ended;
   auto task = Task::start([](const std::atomic<bool>& cancelled) { while (!cancelled) usleep(100); },
                           [&](std::optional<Fault>) { ended.set_value(); });

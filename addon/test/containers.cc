@@ -7,7 +7,6 @@
 
 #include <cstdlib>
 #include <functional>
-#include <thread>
 
 #include "core/agent.h"
 #include "core/errand.h"
@@ -286,13 +285,9 @@ int main(int count, char** arguments) {
   // Once alone, so that what is kept for all is there.
   for (auto& each : ALL) each();
   const int before = descriptors();
-  std::vector<std::thread> threads;
-  for (int thread = 0; thread < atoi(arguments[3]); thread++)
-    threads.emplace_back([=] {
-      for (int round = 0; round < atoi(arguments[2]); round++)
-        for (size_t i = 0; i < ALL.size(); i++) ALL[(i + thread * 3) % ALL.size()]();
-    });
-  for (std::thread& thread : threads) thread.join();
+  check::in_threads(arguments, [](int thread, int) {
+    for (size_t i = 0; i < ALL.size(); i++) ALL[(i + static_cast<size_t>(thread) * 3) % ALL.size()]();
+  });
   // The namespace's PID 1 of an errand and what a program has left behind end a moment later.
   for (int attempt = 0; attempt < 100 && !cgroup_base.empty() && rmdir(cgroup_base.c_str()) < 0; attempt++) usleep(10000);
   CHECK(cgroup_base.empty() || access(cgroup_base.c_str(), F_OK) < 0);

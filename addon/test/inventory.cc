@@ -103,11 +103,6 @@ int main(int count, char** arguments) {
   if (count < 4) return 125;
   umask(0);
   scratch = arguments[1];
-  std::vector<std::thread> threads;
-  for (int thread = 0; thread < atoi(arguments[3]); thread++)
-    threads.emplace_back([=] {
-      for (int round = 0; round < atoi(arguments[2]); round++) once(thread * 1000 + round);
-    });
-  for (std::thread& thread : threads) thread.join();
+  check::in_threads(arguments, [](int thread, int round) { once(thread * 1000 + round); });
   return check::result();
 }
