@@ -9,11 +9,12 @@ import { CaissonError } from '../errors.js'
 import { addon, type NativeFailure } from '../native/addon.js'
 import { errorFromFailure } from '../native/failure.js'
 import { privileged } from '../util/privileged.js'
+import { roots } from '../util/roots.js'
 import { formatSubnet, overlap, parseSubnet } from './addresses.js'
-import { type NetworkDefinition, readDefinition } from './definition.js'
+import { DEFAULT_NETWORK, type NetworkDefinition, readDefinition } from './definition.js'
 import { allowForwarding } from './forwarding.js'
 import { Leases, networkRun } from './leases.js'
-import { networking, placeBeside } from './place.js'
+import { type NetworkPlace, networking, placeBeside } from './place.js'
 import { occupiedBy } from './subnets.js'
 
 /** Who uses networks: the owner's directory of state goes when it ends. */
@@ -67,6 +68,8 @@ async function start(definition: NetworkDefinition, user: NetworkUser): Promise<
       ({ subnet, gateway }) => `${gateway}/${subnet.split('/')[1] as string}`,
     )
     await checkFree(definition)
+    const beside = placeBeside()
+    if (beside) await prepareBeside(beside, definition)
     await explained(networking().firewall({ networks: [{ bridge, outward: !internal, metadata }] }, true))
     await explained(networking().makeBridge({ name: bridge, mac, mtu, addresses }))
     // Beside the host everything is forwarded, as all that is there is ours.
@@ -76,6 +79,33 @@ async function start(definition: NetworkDefinition, user: NetworkUser): Promise<
     addon().closeFd(lock)
     throw error
   }
+}
+
+/**
+ * Other processes of this user are in the same place, or nothing of theirs is reached: that is no network, but for the
+ * default one, on which nobody counts on others. No watchdog can remove bridges there, so those without users are removed
+ * by the next one, before their subnets are in the way.
+ */
+async function prepareBeside(beside: NetworkPlace, { name, bridge }: NetworkDefinition): Promise<void> {
+  const apart = new Set(beside.apartFrom())
+  const others = apart.size > 0 ? await usersOf(bridge, path.join(roots().run, 'owners')) : []
+  const other = others.find((pid) => apart.has(pid))
+  if (other !== undefined && name !== DEFAULT_NETWORK)
+    throw new CaissonError('ERR_CAISSON_UNSUPPORTED', `network ${name} is out of reach: process ${other} has it`, {
+      stage: 'network',
+      hint: 'Processes of one user share networks when they have the same ids (/etc/subuid, newuidmap) and see each other in /proc.',
+    })
+  for (const device of beside.devices()) if (device !== bridge) await removeUnused(device)
+}
+
+async function removeUnused(device: string): Promise<void> {
+  const [, begin] = /^cnb-([0-9a-f]{8})$/.exec(device) ?? []
+  if (begin === undefined) return
+  // Of a network that is removed there is no directory any more.
+  const found = (await readdir(path.join(roots().run, 'networks')).catch(() => [])).filter((id) => id.startsWith(begin))
+  const locks = await Promise.all(found.map((id) => addon().lock(lockOf(id), true, false)))
+  if (locks.every((lock) => lock >= 0)) await networking().removeDevice(device)
+  for (const lock of locks) if (lock >= 0) addon().closeFd(lock)
 }
 
 /** The host may have got a route to the same addresses since the network was made. */

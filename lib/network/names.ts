@@ -6,12 +6,8 @@ import { mkdir, rmdir, symlink, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { invalidArgument } from '../errors.js'
 import { networkRun } from './leases.js'
-import { placeBeside } from './place.js'
 
-export function namesDirectory(id: string): string {
-  const beside = placeBeside()
-  return beside ? path.join(beside.run, 'names', id) : path.join(networkRun(id), 'names')
-}
+export const namesDirectory = (id: string) => path.join(networkRun(id), 'names')
 
 /** Names that can be asked for: letters, digits, `-` and `_`, in parts of at most 63. In small letters. */
 export function checkHostName(name: unknown, option: string): string {

@@ -8,8 +8,10 @@ import type { NativeNetwork } from '../native/network.js'
 
 export interface NetworkPlace {
   calls: NativeNetwork
-  /** Bridges of other owners are elsewhere, so names of containers are known within this directory of one owner. */
-  run: string
+  /** Names of the network devices there. */
+  devices(): string[]
+  /** Processes of this user whose networks are in another place, where nothing of ours is reached. */
+  apartFrom(): number[]
   /** Resolves when packets get from there to the world; an error says what that takes. */
   reachWorld(): Promise<void>
 }

@@ -130,6 +130,26 @@ while True:
     }
   })
 
+  it('publish all that the image exposes', async () => {
+    const exposing = busyboxImage({ ExposedPorts: { '80/tcp': {}, '53/udp': {} } })
+    await storeImage((await imageRoots()).store, exposing, 'docker.io/library/exposing:1')
+    const command = ['sh', '-c', 'while :; do echo all | busybox nc -l -p 80; done']
+    const web = await Container.create('exposing:1', { network: backend, command, publishAllPorts: true })
+    try {
+      await web.start()
+      expect(
+        web
+          .inspect()
+          .ports.map(({ container, protocol }) => `${container}/${protocol}`)
+          .sort(),
+      ).toEqual(['53/udp', '80/tcp'])
+      const ask = `busybox nc -w 1 127.0.0.1 ${web.port(80).port} </dev/null; true`
+      await until(() => execFileSync('sh', ['-c', ask]).includes('all'))
+    } finally {
+      await web.remove({ force: true })
+    }
+  })
+
   it('carry projects and groups', async () => {
     await storeImage((await imageRoots()).store, busyboxImage(), 'docker.io/library/box:latest')
     const wget = `for to in ${THERE}:9000 ${HERE}:9001; do busybox wget -q -O - http://$$to/ || echo none; done`

@@ -92,10 +92,12 @@ async function create(): Promise<Owner> {
   if (process.pid === 1) process.once('exit', () => removeNow(directories))
   await addon().watch([
     ...directories.map((directory) => `cgroup ${directory}`),
-    `links ${path.join(made.run, 'networks')}`,
+    // Bridges of an ordinary user are where no watchdog gets.
+    ...(unprivileged ? [] : [`links ${path.join(made.run, 'networks')}`]),
     `tree ${made.run}`,
     `tree ${made.data}`,
     `file ${path.join(owners, `${id}.lock`)}`,
+    ...(unprivileged ? [`file ${(await import('../user/spaces.js')).spacesFile()}`] : []),
   ])
   return made
 }

@@ -1,6 +1,7 @@
 /**
  * Ordinary users: whoever has no privileges gets them in a user namespace (user_namespaces(7)). All containers of one
- * owner share it, as making its maps takes two set-id programs; what else they have is private to each.
+ * user share it, of whatever process: so they can be on one network, and making its maps takes two set-id programs. What
+ * else they have is private to each.
  */
 import { privileged } from '../../util/privileged.js'
 import type { NamespaceHandle } from '../process/namespaces.js'
@@ -13,7 +14,7 @@ export interface Ordinary {
 
 let current: Promise<Ordinary> | undefined
 
-/** undefined: this process has privileges of its own. Otherwise its user namespace, made at first use and then kept. */
+/** undefined: this process has privileges of its own. Otherwise its user namespace, made or found at first use and then kept. */
 export function ordinary(): Promise<Ordinary> | undefined {
   if (privileged()) return undefined
   current ??= make().catch((error) => {
@@ -29,8 +30,9 @@ async function make(): Promise<Ordinary> {
   const { createNamespace } = await import('../process/namespaces.js')
   const { defaultIdMaps } = await import('./id-maps.js')
   const { layersInside } = await import('./layers-inside.js')
+  const { shareUser } = await import('./spaces.js')
   const idMaps = defaultIdMaps()
-  const user = await createNamespace('user', { idMaps })
+  const user = await shareUser(idMaps, () => createNamespace('user', { idMaps }))
   performElsewhere(layersInside(user, idMaps))
   return { user, idMaps }
 }

@@ -1,10 +1,11 @@
 /**
- * Networks of an ordinary user: a network namespace that belongs to the user namespace of its containers. An agent in it
- * makes sockets for us, by which the same bridges, rules and published ports are made in it as root makes on the host; and
- * a program of user-mode networking connects it with the world when a network leads there. Nothing but processes and
- * descriptors of this owner holds it, so it ends with the owner; and not before, if the agent is killed.
+ * Networks of an ordinary user: a network namespace that belongs to the user namespace of its containers, and that all
+ * processes of the user share (spaces.ts). An agent in it, of each process, makes sockets for us, by which the same
+ * bridges, rules and published ports are made in it as root makes on the host; and a program of user-mode networking
+ * connects it with the world when a network leads there. Nothing but processes and descriptors of owners holds it, so it
+ * ends with the last of them; and not before, if agents are killed.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { CaissonError } from '../../errors.js'
 import { addon, type NativeAgent } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
@@ -15,11 +16,12 @@ import { awake } from '../../util/awake.js'
 import { becomeRootIn, openHostProc } from '../lower/namespaces.js'
 import { Plan } from '../lower/plan.js'
 import { NAMESPACES } from '../options/workload.js'
-import { duplicate } from '../process/namespaces.js'
+import { createNamespace, duplicate } from '../process/namespaces.js'
 import type { Owner } from '../process/owner.js'
 import { Running } from '../process/running.js'
 import { pidOf, settled } from './alive.js'
 import type { Ordinary } from './ordinary.js'
+import { apartFrom, shareNetwork } from './spaces.js'
 import { UserMode } from './user-mode.js'
 
 /** Milliseconds. */
@@ -38,7 +40,7 @@ type User = Owner & { ordinary: Ordinary }
 let current: Promise<Outer> | undefined
 let made: Outer | undefined
 
-/** Made at first use, and there until this process ends. An agent that was killed is replaced. */
+/** Made or found at first use, and there until this process ends. An agent that was killed is replaced. */
 export async function makeOuterNetwork(user: User): Promise<void> {
   const { agent } = await obtain(user)
   if (await settled(agent)) await obtain(user)
@@ -64,20 +66,22 @@ export function checkOuterNetwork({ security, namespaces }: ContainerOptions, { 
 }
 
 async function make(user: User): Promise<Outer> {
-  const plan = new Plan()
-  becomeRootIn(user.ordinary.user, plan, 'network')
-  plan.add('UNSHARE', 'network', { numbers: [NAMESPACES.net.flag] })
+  const { fd: netns } = await shareNetwork(() => createNamespace('net', { user: user.ordinary.user }))
+  const plan = entering(netns, user)
+  // Whoever has found it does so once more: it may have been made this moment.
   const proc = openHostProc(plan)
   const set = (path: string) => plan.add('SYSCTL', 'network: forwarding', { numbers: [proc], strings: [path, '1'] })
   set('net/ipv4/ip_forward')
   if (existsSync('/proc/sys/net/ipv6')) set('net/ipv6/conf/all/forwarding')
   plan.add('LOOPBACK', 'network')
-  const { running, agent } = await startAgent(plan)
-  const pid = pidOf(running)
-  const { fd: netns } = await addon().openNamespace(`/proc/${pid}/ns/net`)
-  const outer = { netns, calls: addon().network.beside(agent), agent: running, pid }
-  const userMode = new UserMode(() => outer.pid, user.run)
-  networksAreBeside({ calls: outer.calls, run: user.run, reachWorld: () => userMode.reach() })
+  const { running, agent } = await startAgent(plan).catch((error) => {
+    addon().closeFd(netns)
+    throw error
+  })
+  const outer = { netns, calls: addon().network.beside(agent), agent: running, pid: pidOf(running) }
+  const devices = () => devicesSeenBy(outer.pid)
+  const userMode = new UserMode({ pid: () => pidInside(outer, user), devices, run: user.run })
+  networksAreBeside({ calls: outer.calls, devices, apartFrom, reachWorld: () => userMode.reach() })
   made = outer
   replaceAtEnd(outer, user)
   return outer
@@ -85,14 +89,34 @@ async function make(user: User): Promise<Outer> {
 
 /** Bridges, rules and what is published are in the namespace, which our descriptor holds: they are as they were. */
 async function renew(outer: Outer, user: User): Promise<Outer> {
-  const plan = new Plan()
-  becomeRootIn(user.ordinary.user, plan, 'network')
-  plan.add('SETNS', 'network', { numbers: [plan.inherit(duplicate(outer.netns)), NAMESPACES.net.flag] })
-  const { running, agent } = await startAgent(plan)
+  const { running, agent } = await startAgent(entering(outer.netns, user))
   await outer.calls.renew(agent)
   Object.assign(outer, { agent: running, pid: pidOf(running) })
   replaceAtEnd(outer, user)
   return outer
+}
+
+function entering(netns: number, { ordinary }: User): Plan {
+  const plan = new Plan()
+  becomeRootIn(ordinary.user, plan, 'network')
+  plan.add('SETNS', 'network', { numbers: [plan.inherit(duplicate(netns)), NAMESPACES.net.flag] })
+  return plan
+}
+
+async function pidInside(outer: Outer, user: User): Promise<number> {
+  await makeOuterNetwork(user)
+  return outer.pid
+}
+
+/** proc_pid_net(5): a line for each, behind two of headings. */
+function devicesSeenBy(pid: number): string[] {
+  try {
+    const lines = readFileSync(`/proc/${pid}/net/dev`, 'utf8').split('\n').slice(2)
+    return lines.map((line) => line.split(':')[0]?.trim() ?? '').filter((name) => name !== '')
+  } catch {
+    // It was just killed: another takes its place.
+    return []
+  }
 }
 
 /** At once, as published ports need it, unless it hardly lived: then by whoever needs it next. */

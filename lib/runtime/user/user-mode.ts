@@ -1,9 +1,10 @@
 /**
  * User-mode networking: a program of this user that opens a connection on the host for each that leaves a network
  * namespace. pasta, or slirp4netns where that is missing. It forwards nothing inwards and does not lead to the host's
- * loopback; both confine themselves once they are set up.
+ * loopback; both confine themselves once they are set up. One process starts it for all that share the namespace, and it
+ * ends with that one: then another does.
  */
-import { accessSync, constants, existsSync, readFileSync, rmSync } from 'node:fs'
+import { accessSync, constants, existsSync, type FSWatcher, readFileSync, rmSync, watch } from 'node:fs'
 import { Socket } from 'node:net'
 import path from 'node:path'
 import { CaissonError } from '../../errors.js'
@@ -16,6 +17,7 @@ import { execute } from '../lower/program.js'
 import { Running } from '../process/running.js'
 import { makePipe } from '../process/streams.js'
 import { settled } from './alive.js'
+import { worldLock } from './spaces.js'
 
 const USER_MODE_PROGRAMS = ['pasta', 'slirp4netns'] as const
 type ProgramName = (typeof USER_MODE_PROGRAMS)[number]
@@ -29,6 +31,10 @@ const SLIRP_NETWORK = '169.254.77.0/24'
 /** Milliseconds. */
 const PATIENCE = 10_000
 const LOOK_EVERY = 3
+const LIVED_MS = 1000
+const AFTER_END_MS = 150
+/** How often it is looked at whether another process's program has ended. */
+const LOOKS = 4
 /** Bytes; the newest half is kept. */
 const LOG_LIMIT = 64 << 10
 /** Characters of what the program said before it failed, for the error. */
@@ -65,28 +71,42 @@ function may(file: string, mode: number): boolean {
   }
 }
 
-/** For one network namespace: that of the process that has the number `pid()`. `run`: a directory for files that pass. */
-export class UserMode {
-  readonly #pid: () => number
-  readonly #run: string
-  #program: Promise<Running> | undefined
+/** A network namespace. */
+export interface OuterNamespace {
+  /** The number of a process in it, which is made if there is none. */
+  pid(): Promise<number>
+  /** Names of its devices. */
+  devices(): string[]
+  /** A directory of ours for files that pass. */
+  run: string
+}
 
-  constructor(pid: () => number, run: string) {
+export class UserMode {
+  readonly #pid: () => Promise<number>
+  readonly #devices: () => string[]
+  readonly #run: string
+  /** Ours; undefined: none, or that of another process. */
+  #program: Promise<Running | undefined> | undefined
+  #watching: FSWatcher | undefined
+
+  constructor({ pid, devices, run }: OuterNamespace) {
     this.#pid = pid
+    this.#devices = devices
     this.#run = run
   }
 
-  /** Starts the program unless it runs. When it ends, the next call starts it anew. */
+  /** Starts the program unless it runs, here or for another process. */
   async reach(): Promise<void> {
-    if (await settled(await this.#obtain())) await this.#obtain()
+    this.#watchOthers()
+    const program = await this.#obtain()
+    if (program && (await settled(program))) await this.#obtain()
   }
 
-  #obtain(): Promise<Running> {
-    this.#program ??= this.#start().then(
+  #obtain(): Promise<Running | undefined> {
+    this.#program ??= this.#startAlone().then(
       (running) => {
-        void running.ended.then(() => {
-          this.#program = undefined
-        })
+        if (running) this.#replaceAtEnd(running)
+        else this.#program = undefined
         return running
       },
       (error) => {
@@ -97,7 +117,50 @@ export class UserMode {
     return this.#program
   }
 
-  async #start(): Promise<Running> {
+  /** Its device says that one runs: it goes with it. Others wait until it is set up. */
+  async #startAlone(): Promise<Running | undefined> {
+    const lock = await addon().lock(worldLock(), true, true)
+    try {
+      const pid = await this.#pid()
+      return this.#devices().includes(DEVICE) ? undefined : await this.#start(pid)
+    } finally {
+      addon().closeFd(lock)
+    }
+  }
+
+  /** Containers that run need it, too; but what hardly lived is started by whoever asks next. */
+  #replaceAtEnd(running: Running): void {
+    const started = Date.now()
+    void running.ended.then(() => {
+      this.#program = undefined
+      if (Date.now() - started > LIVED_MS) this.#again()
+    })
+  }
+
+  #again(): void {
+    if (!this.#program) this.#obtain().catch(() => undefined)
+  }
+
+  /** Owners' directories go when they end, and what they have started has ended by then, or ends this moment. */
+  #watchOthers(): void {
+    if (this.#watching) return
+    let looks = 0
+    const look = () => {
+      this.#again()
+      if (--looks > 0) setTimeout(look, AFTER_END_MS).unref()
+    }
+    try {
+      this.#watching = watch(path.dirname(this.#run), { persistent: false }, () => {
+        if (looks === 0) setTimeout(look, AFTER_END_MS).unref()
+        looks = LOOKS
+      })
+      this.#watching.on('error', () => undefined)
+    } catch {
+      // No more of these to be had: the next container that is started sees to it.
+    }
+  }
+
+  async #start(pid: number): Promise<Running> {
     const program = findUserMode()
     if (!program) throw notInstalled()
     if (!tunUsable())
@@ -105,22 +168,22 @@ export class UserMode {
         stage: 'network',
         hint: `${TUN_CURE}.`,
       })
-    return program.name === 'pasta' ? this.#startPasta(program.file) : this.#startSlirp(program.file)
+    return program.name === 'pasta' ? this.#startPasta(program.file, pid) : this.#startSlirp(program.file, pid)
   }
 
-  async #startPasta(file: string): Promise<Running> {
+  async #startPasta(file: string, pid: number): Promise<Running> {
     const { own, prefix, router, own6, router6 } = OUTER
     const pidFile = path.join(this.#run, 'pasta.pid')
     rmSync(pidFile, { force: true })
     const none = ['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none', '--no-map-gw']
     const quiet = ['--foreground', '--quiet', '--no-dhcp', '--no-dhcpv6', '--no-ra']
     const device = ['-I', DEVICE, '-a', own, '-n', String(prefix), '-g', router, '-a', own6, '-g', router6]
-    const args = [file, ...quiet, ...none, ...device, '--config-net', '--pid', pidFile, String(this.#pid())]
+    const args = [file, ...quiet, ...none, ...device, '--config-net', '--pid', pidFile, String(pid)]
     // It writes that when all is set up.
     return this.#execute(args, new Plan(), 'pasta', () => existsSync(pidFile) && readFileSync(pidFile).length > 0)
   }
 
-  async #startSlirp(file: string): Promise<Running> {
+  async #startSlirp(file: string, pid: number): Promise<Running> {
     const ready = makePipe()
     const exit = makePipe()
     let isReady = false
@@ -133,7 +196,7 @@ export class UserMode {
     const safe = ['--disable-host-loopback', '--disable-dns', '--enable-sandbox', '--enable-seccomp']
     const where = ['--configure', '--cidr', SLIRP_NETWORK, '--netns-type', 'pid']
     const told = ['--ready-fd', String(readyFd), '--exit-fd', String(exitFd)]
-    const args = [file, ...safe, ...where, ...told, String(this.#pid()), DEVICE]
+    const args = [file, ...safe, ...where, ...told, String(pid), DEVICE]
     try {
       const running = await this.#execute(args, plan, 'slirp4netns', () => isReady)
       // It ends when that is closed: by us, or with us.
