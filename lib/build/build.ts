@@ -56,6 +56,7 @@ async function inWorkspace<T>(
 
 async function buildIn(space: Workspace, options: BuildOptions, stop: (error: unknown) => void): Promise<Image> {
   const tell = (event: BuildEvent) => options.onProgress?.(event)
+  space.notice = (message) => tell({ type: 'notice', message })
   const { plan, bases, context, dockerfile } = await planned(space, options)
   for (const warning of plan.warnings) tell({ type: 'warning', warning })
   for (const each of plan.unusedArgs) tell({ type: 'unused-arg', ...each })

@@ -14,6 +14,8 @@ export type BuildEvent =
   | { type: 'warning'; warning: LintWarning }
   /** A build argument that no ARG asks for; `message` says so, and what may have been meant. */
   | { type: 'unused-arg'; name: string; message: string }
+  /** What is different here from what a caller may expect. */
+  | { type: 'notice'; message: string }
   /** Of images that are fetched or sent. */
   | { type: 'transfer'; image: string; event: TransferEvent }
   /** By which digest a registry has it under that name. */
@@ -86,7 +88,7 @@ export interface BuildOptions {
   noCache?: boolean | readonly string[]
   /** Base images: `missing` (default) fetches what is not here; true is `always`. */
   pull?: boolean | 'missing' | 'always' | 'never'
-  /** Of commands that do not say. Default: a bridge, for ordinary users that of the host. */
+  /** Of commands that do not say. `default`: out of this machine, and not to the host's own services (docs/dockerfile.md). */
   network?: 'default' | 'none' | 'host'
   secrets?: Record<string, SecretSource>
   /** Sockets of agents by id; `default` is the one that is meant without an id. true: SSH_AUTH_SOCK. */

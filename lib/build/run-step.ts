@@ -99,23 +99,22 @@ async function optionsOf(
   told: Told,
 ) {
   const asked = step.network === 'default' ? (told.network ?? 'default') : step.network
-  // Ordinary users have no bridges.
-  const usual = (await space.owner()).ordinary ? ('host' as const) : undefined
-  const network = asked === 'default' ? (usual ?? (await space.network())) : asked
+  const insecure = step.security === 'insecure'
+  const where = asked === 'default' ? await space.network(insecure) : { network: asked }
   const options: RunOptions = {
     env: [...step.env, ...step.quietEnv, ...env],
     workdir: step.workdir,
     ...(step.user === '' ? {} : { user: step.user }),
     mounts,
-    network,
+    ...where,
     hostname: 'build',
-    dns: network === 'host' ? await nameservers() : [],
+    dns: where.network === 'host' ? await nameservers() : [],
     extraHosts: told.extraHosts,
     limits: told.limits,
     ulimits: told.ulimits,
     shmSize: told.shmSize,
     // As docker build: installers use sudo and its like.
-    security: { noNewPrivileges: false, ...(step.security === 'insecure' ? { privileged: true } : {}) },
+    security: { noNewPrivileges: false, ...(insecure ? { privileged: true } : {}) },
   }
   return options
 }

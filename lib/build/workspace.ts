@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { ImageRoots } from '../image/rootfs.js'
 import type { Network } from '../network.js'
+import type { RunOptions } from '../options.js'
 import { imageRoots } from '../runtime/image/roots.js'
 import type { Owner } from '../runtime/process/owner.js'
 import type { Lease } from '../store/lease.js'
@@ -13,6 +14,7 @@ import type { CacheRecord } from './cache.js'
 import type { Downloaded } from './download.js'
 import { Inventory } from './files/inventory.js'
 import type { FileReader } from './files/reader.js'
+import type { usualNetwork } from './run-network.js'
 import type { SharedCache } from './shared-cache.js'
 import { Tree } from './tree.js'
 
@@ -35,7 +37,10 @@ export class Workspace implements AsyncDisposable {
   readonly downloads = new Map<string, Promise<Downloaded>>()
   readonly #taken: Array<Promise<Inventory>> = []
   #made = 0
-  #network: Promise<Network> | undefined
+  #bridge: Promise<Network> | undefined
+  #network: ReturnType<typeof usualNetwork> | undefined
+  /** Is told, once, what the caller may not expect. */
+  notice: (message: string) => void = () => undefined
 
   /** @param signal ends what goes on in it; whoever disposes of it has it aborted by then. */
   constructor(signal: AbortSignal) {
@@ -116,15 +121,27 @@ export class Workspace implements AsyncDisposable {
     return made
   }
 
-  /** A network of the build's own: its commands meet no containers of others. */
-  network(): Promise<Network> {
-    this.#network ??= import('../network.js').then(({ Network: Made }) => Made.create())
-    return this.#network
+  /** Of commands that do not say. */
+  async network(insecure: boolean): Promise<Pick<RunOptions, 'network' | 'egress'>> {
+    this.#network ??= this.#findNetwork()
+    const usual = await this.#network
+    return insecure ? usual.insecure : usual.choice
+  }
+
+  async #findNetwork(): ReturnType<typeof usualNetwork> {
+    const { usualNetwork: find } = await import('./run-network.js')
+    // One of the build's own: its commands meet no containers of others.
+    const found = await find(await this.owner(), () => {
+      this.#bridge ??= import('../network.js').then(({ Network: Made }) => Made.create())
+      return this.#bridge
+    })
+    if (found.notice !== undefined) this.notice(found.notice)
+    return found
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const cache of this.caches) cache[Symbol.dispose]()
-    const network = await this.#network?.catch(() => undefined)
+    const network = await this.#bridge?.catch(() => undefined)
     // One that fails keeps none of the others.
     const ended = await Promise.allSettled([
       network?.remove(),

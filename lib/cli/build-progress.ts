@@ -67,7 +67,7 @@ function plainProgress(to: NodeJS.WritableStream): BuildProgress {
     tell(event) {
       if (event.type === 'output') output(event.step, lines.take(`${event.step}/${event.stream}`, event.data))
       else if (event.type === 'warning') to.write(`${warningOf(event)}\n`)
-      else if (event.type === 'unused-arg') to.write(`${unusedOf(event)}\n`)
+      else if (event.type === 'unused-arg' || event.type === 'notice') to.write(`${plainWarningOf(event)}\n`)
       else if (event.type === 'pushed') to.write(`${pushedOf(event)}\n`)
       else if (event.type === 'step') {
         const { step, status, durationMs, error } = event
@@ -91,7 +91,7 @@ export function warningOf({ warning: { rule, message, span } }: BuildEvent & { t
 }
 
 const pushedOf = ({ image, digest }: BuildEvent & { type: 'pushed' }) => harmless(`pushed ${image}@${digest}`)
-const unusedOf = ({ message }: BuildEvent & { type: 'unused-arg' }) => harmless(`warning: ${message}`)
+const plainWarningOf = ({ message }: BuildEvent & { type: 'unused-arg' | 'notice' }) => harmless(`warning: ${message}`)
 
 /** Milliseconds between two pictures. */
 const INTERVAL = 80
@@ -126,7 +126,7 @@ function terminalProgress(to: NodeJS.WriteStream): BuildProgress {
   return {
     tell(event) {
       if (event.type === 'warning') finished.push(warningOf(event))
-      else if (event.type === 'unused-arg') finished.push(unusedOf(event))
+      else if (event.type === 'unused-arg' || event.type === 'notice') finished.push(plainWarningOf(event))
       else if (event.type === 'pushed') finished.push(pushedOf(event))
       else if (event.type === 'output') {
         const step = running.get(event.step)

@@ -98,7 +98,7 @@ describe('what networks of an ordinary user need', () => {
     expect(/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1]).toMatch(/^0+(20)?0[04]00$/)
     expect(readFileSync(`/proc/${first?.pid}/uid_map`, 'utf8')).not.toBe(readFileSync('/proc/self/uid_map', 'utf8'))
     process.kill(first?.pid as number, 'SIGKILL')
-    await until(() => mine().length === 0)
+    await until(() => !isThere(first?.pid as number))
     const { stdout } = await run(image, ['curl', '-s', '-m', '5', `${THERE}:9000`], { network: 'bridge' })
     expect(stdout).toContain('world ')
     expect(mine()).toHaveLength(1)
