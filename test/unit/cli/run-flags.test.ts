@@ -44,7 +44,7 @@ describe('flags', () => {
     const publishAllPorts = { address: '*' }
     expect(parse('-P', 'host').options).toEqual({ network: 'bridge', publishAllPorts })
     expect(parse('--publish-all', '--network=net', 'host').options).toEqual({ network: 'net', publishAllPorts })
-    expect(parse('-P=false', 'host').options).toEqual({})
+    expect(parse('--publish-all=false', 'host').options).toEqual({})
   })
 
   test.each(['true', 'TRUE', 't', '1'])('are true as %s', (value) => {
