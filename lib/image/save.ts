@@ -8,7 +8,7 @@ import { createWriteStream } from 'node:fs'
 import { realpath, rename, rm, stat } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import { Header } from 'tar'
+import { Header, Pax } from 'tar'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { familiarReference } from '../reference/format.js'
 import { parseReference } from '../reference/parse.js'
@@ -149,7 +149,8 @@ function memberHeader(path: string, size: number): Buffer {
   const kind = path.endsWith('/') ? { type: 'Directory' as const, mode: 0o755 } : { type: 'File' as const, mode: 0o644 }
   const header = new Header({ path, size, ...kind, uid: 0, gid: 0, mtime: new Date(0) })
   header.encode(block, 0)
-  return block
+  // The name of a blob by sha512 is longer than a plain header can have it.
+  return header.needPax ? Buffer.concat([new Pax({ path }).encode(), block]) : block
 }
 
 function padded(bytes: Buffer): Buffer {

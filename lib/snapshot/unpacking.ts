@@ -73,6 +73,12 @@ export class Unpacking {
 
   /** `diffIds`: the lowest first. */
   static async begin(snapshots: Snapshots, diffIds: readonly string[], options: UnpackingOptions): Promise<Unpacking> {
+    const other = diffIds.find((diffId) => !isSha256(diffId))
+    if (other !== undefined)
+      throw new CaissonError('ERR_CAISSON_UNSUPPORTED', `layer: ${other.slice(0, 40)}: no diff id by sha256`, {
+        stage: 'layer',
+        hint: 'Diff ids of layers are computed by sha256 alone: have the image made anew, as by skopeo or docker.',
+      })
     await leaseLayers(options.lease, diffIds)
     return new Unpacking(snapshots, diffIds, options)
   }
@@ -214,7 +220,8 @@ export class Unpacking {
       // As containers have their own.
       devices: 'skip',
       limits: this.#options.limits,
-      expected: { diffId: this.#diffIds[index], digest, size },
+      // Of other algorithms the addon knows nothing; the store has verified such a digest, and what is unpacked has its diff id.
+      expected: { diffId: this.#diffIds[index], digest: isSha256(digest) ? digest : undefined, size },
       digests: false,
       sync: this.#options.sync !== false,
       signal: this.signal,
@@ -250,6 +257,8 @@ export class Unpacking {
     return made.publish(false, { ...facts, boot: bootId() })
   }
 }
+
+const isSha256 = (digest: string | undefined) => digest?.startsWith('sha256:') === true
 
 function aborted(signal: AbortSignal | undefined): CaissonError {
   return new CaissonError('ERR_CAISSON_ABORTED', 'layer: cancelled', {

@@ -1,6 +1,8 @@
 /** Images that are unusual, and right: indexes in indexes, no layers, empty ones, what is no image beside what is one. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { Container, Image, run, verifyStore } from '../../../lib/index.js'
@@ -12,7 +14,7 @@ import { MEDIA_TYPES } from '../../../lib/spec/media-types.js'
 import { busyboxImage, busyboxLayer, noBusybox, tar } from '../../support/busybox-image.js'
 import { type DockerRegistry, noRegistry, startRegistry } from '../../support/docker-registry.js'
 import { findProgram, isRoot, testIf } from '../../support/needs.js'
-import { describe as described, digestOf, makeImage, storeImage } from '../../support/store-images.js'
+import { describe as described, digestOf, type MadeImage, makeImage, storeImage } from '../../support/store-images.js'
 import { removeScratch, scratch } from '../../support/tree.js'
 
 const root = scratch()
@@ -152,6 +154,94 @@ withBusybox('a layer of several gzip streams', async () => {
   image.blobs.set(image.manifest.digest, bytes)
   await storeImage((await imageRoots()).store, image, 'docker.io/odd/streams:1')
   expect((await run('odd/streams:1', ['stat', '-c', '%s', '/greeting'])).stdout).toBe('100000\n')
+})
+
+/** The same image, with digests of another algorithm for what its manifest names. */
+function digestedBy(algorithm: string, image: MadeImage): MadeImage {
+  const blobs = new Map<string, Buffer>()
+  const other = (descriptor: Descriptor): Descriptor => {
+    const bytes = image.blobs.get(descriptor.digest) as Buffer
+    const digest = digestOf(bytes, algorithm)
+    blobs.set(digest, bytes)
+    return { ...descriptor, digest }
+  }
+  const [config, layers] = [other(image.config), image.layers.map(other)]
+  const document = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers }
+  const bytes = Buffer.from(JSON.stringify(document))
+  const manifest = described(MEDIA_TYPES.ociManifest, bytes)
+  blobs.set(manifest.digest, bytes)
+  return { ...image, manifest, config, layers, blobs }
+}
+
+withBusybox('digests by sha512 and sha384: such an image is verified, run, saved and loaded', async () => {
+  for (const algorithm of ['sha512', 'sha384']) {
+    const upper = tar({ name: 'greeting', data: algorithm })
+    const tag = `odd/${algorithm}:1`
+    await storeImage((await imageRoots()).store, digestedBy(algorithm, busyboxImage({}, upper)), `docker.io/${tag}`)
+    expect(await verifyStore()).toMatchObject({ ok: true, images: 1 })
+    expect((await run(tag, ['cat', '/greeting'])).stdout).toBe(algorithm)
+    const { id } = await Image.get(tag)
+    for (const format of ['oci', 'docker'] as const) {
+      const file = path.join(root, `${algorithm}-${format}.tar`)
+      await (await Image.get(tag)).save(file, { format })
+      await forget()
+      await Image.prune({ all: true })
+      expect([format, (await Image.load(file)).id]).toEqual([format, id])
+      expect((await run(tag, ['cat', '/greeting'])).stdout).toBe(algorithm)
+    }
+    await forget()
+  }
+})
+
+withRegistry('digests by sha512 are those of a registry too, and what is spoilt there is refused', async () => {
+  const image = digestedBy('sha512', busyboxImage({}, tar({ name: 'greeting', data: 'from a registry' })))
+  await storeImage((await imageRoots()).store, image, name('sha512'))
+  const blobs = new Map(image.blobs)
+  // Debian's registry knows digests by sha256 alone.
+  const server = createServer((request, response) => {
+    const [, kind, wanted = ''] = /^\/v2\/odd\/box\/(manifests|blobs)\/(.+)$/.exec(request.url ?? '') ?? []
+    const digest = kind === 'manifests' ? image.manifest.digest : wanted
+    const bytes = blobs.get(digest)
+    if (!bytes) return void response.writeHead(request.url === '/v2/' ? 200 : 404).end()
+    const type = kind === 'manifests' ? MEDIA_TYPES.ociManifest : 'application/octet-stream'
+    response.writeHead(200, { 'content-type': type, 'content-length': bytes.length })
+    response.end(request.method === 'HEAD' ? '' : bytes)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  try {
+    const { port } = server.address() as AddressInfo
+    const ref = `127.0.0.1:${port}/odd/box:1`
+    await forget()
+    await Image.prune({ all: true })
+    const [layer] = image.layers.slice(-1) as [Descriptor]
+    const good = blobs.get(layer.digest) as Buffer
+    const bad = Buffer.from(good)
+    bad.writeUInt8(bad.readUInt8(good.length - 1) ^ 1, good.length - 1)
+    blobs.set(layer.digest, bad)
+    await expect(Image.pull(ref)).rejects.toMatchObject({ code: 'ERR_CAISSON_DIGEST' })
+    blobs.set(layer.digest, good)
+    await Image.pull(ref)
+    expect((await run(ref, ['cat', '/greeting'])).stdout).toBe('from a registry')
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
+test('diff ids by another algorithm are an error that says so', async () => {
+  const image = makeImage([tar({ name: 'file', data: 'content' })])
+  const document = JSON.parse((image.blobs.get(image.config.digest) as Buffer).toString())
+  document.rootfs.diff_ids = [digestOf(tar({ name: 'file', data: 'content' }), 'sha512')]
+  const config = await put(MEDIA_TYPES.ociConfig, document)
+  const { store } = await imageRoots()
+  const [layer] = image.layers as [Descriptor]
+  await store.write(layer, image.blobs.get(layer.digest) as Buffer)
+  const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: image.layers }
+  await store.setRef('docker.io/odd/diff:1', await put(MEDIA_TYPES.ociManifest, manifest))
+  await expect(run('odd/diff:1', ['/bin/true'])).rejects.toMatchObject({
+    code: 'ERR_CAISSON_UNSUPPORTED',
+    message: expect.stringContaining('sha512'),
+  })
 })
 
 withBuildah('layers that can be fetched in part (zstd:chunked) are those of zstd', async () => {
