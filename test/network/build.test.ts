@@ -5,17 +5,15 @@ import { HERE, Lan, noLan, SERVER, THERE, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
 const it = testIf(noLan)
-const lan = new Lan()
+const lan = Lan.forTests()
 
 beforeAll(async () => {
   if (noLan) return
-  await lan.start()
   await storeBox()
 })
 afterAll(async () => {
   if (noLan) return
   await removeBuilds()
-  lan.stop()
 })
 
 describe('commands of builds', () => {
