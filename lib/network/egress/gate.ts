@@ -2,9 +2,9 @@
  * The way out of one container: accepts every connection that it makes, asks the policy, and dials from the host. That
  * the container can reach nothing else is the work of its namespace (addon/core/network/captive.h).
  */
-import { once, setMaxListeners } from 'node:events'
+import { once } from 'node:events'
 import { createServer, isIP, type Server, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { dial } from './dial.js'
 import type { NameTable } from './names.js'
 import type { Decision, EgressPolicy } from './policy.js'
@@ -33,18 +33,24 @@ interface Wanted {
   port: number
 }
 
+interface Connection {
+  work?: Promise<void>
+  /** Ends what is done before it is joined with another. */
+  before?: AbortController
+}
+
 type Refusal = { reason: EgressReason; error?: unknown }
 
 export class Gate {
   readonly #options: GateOptions
   readonly #servers: Server[] = []
-  readonly #open = new Map<Socket, Promise<void>>()
+  readonly #open = new Map<Socket, Connection>()
   readonly #relays = new Set<Relay>()
-  readonly #ended = new AbortController()
+  #accepted = 0
+  #ended = false
 
   constructor(options: GateOptions) {
     this.#options = options
-    setMaxListeners(0, this.#ended.signal)
   }
 
   /** `listeners`: descriptors of listening sockets; taken over. */
@@ -62,13 +68,16 @@ export class Gate {
   }
 
   #accept(inside: Socket): void {
+    this.#accepted++
     inside.unref()
     // Broken off by the container: whoever waits for it hears the same by `close`.
     inside.on('error', () => undefined)
     const { localAddress, localPort } = inside
     if (localAddress === undefined || localPort === undefined) return void inside.destroy()
-    const work = this.#serve(inside, this.#wanted(localAddress, localPort)).finally(() => this.#open.delete(inside))
-    this.#open.set(inside, work)
+    const connection: Connection = { before: new AbortController() }
+    const work = this.#serve(inside, this.#wanted(localAddress, localPort), connection)
+    connection.work = work.finally(() => this.#open.delete(inside))
+    this.#open.set(inside, connection)
   }
 
   #wanted(address: string, port: number): Wanted {
@@ -76,8 +85,9 @@ export class Gate {
     return name ? { host: name, port } : { address, port }
   }
 
-  async #serve(inside: Socket, wanted: Wanted): Promise<void> {
+  async #serve(inside: Socket, wanted: Wanted, connection: Connection): Promise<void> {
     const { container, policy, usage, tell } = this.#options
+    const { signal } = connection.before as AbortController
     const request: EgressRequest = { protocol: 'tcp', ...wanted, container }
     const refuse = (verdict: EgressEvent['verdict'], { reason, error }: Refusal): void => {
       inside.resetAndDestroy()
@@ -91,13 +101,14 @@ export class Gate {
       return refuse('deny', { reason: decision.reason ?? 'policy', error: decision.error })
     const place = await this.#place(wanted, decision)
     if ('reason' in place) return refuse(place.reason === 'guarded' ? 'deny' : decision.verdict, place)
-    if (inside.destroyed || this.#ended.signal.aborted) return void inside.destroy()
+    if (inside.destroyed || signal.aborted) return void inside.destroy()
     let outside: Socket
     try {
-      outside = await dial(place.addresses, place.port, this.#ended.signal)
+      outside = await dial(place.addresses, place.port, signal)
     } catch (error) {
       return refuse(decision.verdict, { reason: 'unreachable', error })
     }
+    connection.before = undefined
     outside.unref()
     usage.connections++
     usage.open++
@@ -105,6 +116,7 @@ export class Gate {
     tell({ ...request, verdict: decision.verdict, to: `${bracketed(remoteAddress)}:${remotePort}` })
     const relay = join(inside, outside)
     this.#relays.add(relay)
+    if (this.#ended) relay.drain()
     await relay.done
     this.#relays.delete(relay)
     const { sent, received } = relay.passed()
@@ -144,22 +156,46 @@ export class Gate {
 
   /** The container has ended: what it sent is passed on, all else ends. */
   async close(): Promise<void> {
-    // Connections that it made in its last moment wait in the queue still.
-    await new Promise((resolve) => setImmediate(resolve))
+    await this.#acceptRest()
     for (const server of this.#servers.splice(0)) server.close()
-    this.#ended.abort()
+    this.#ended = true
     for (const relay of this.#relays) relay.drain()
-    const left = [...this.#open]
+    const left = await withoutSilent([...this.#open])
     if (left.length === 0) return
     const timer = new AbortController()
     const late = sleep(DRAIN_MS, undefined, { signal: timer.signal }).catch(() => undefined)
-    await Promise.race([Promise.all(left.map(([, work]) => work)), late])
+    await Promise.race([Promise.all(left.map(([, { work }]) => work)), late])
     timer.abort()
-    for (const [inside] of left) inside.resetAndDestroy()
+    for (const each of left) breakOff(each)
     const broken = [...this.#relays]
     for (const relay of broken) relay.breakOff()
     await Promise.all(broken.map(({ done }) => done))
   }
+
+  /** Connections that it made in its last moment wait in the queue still. Only a whole turn of the loop looks there. */
+  async #acceptRest(): Promise<void> {
+    await turn()
+    for (let before = -1; before !== this.#accepted; ) {
+      before = this.#accepted
+      await turn()
+    }
+  }
+}
+
+/** Of those that are not joined yet: who has said nothing has nothing to be passed on. */
+async function withoutSilent(connections: Array<[Socket, Connection]>): Promise<Array<[Socket, Connection]>> {
+  const undecided = connections.filter(([, { before }]) => before)
+  if (undecided.length === 0) return connections
+  for (const [inside] of undecided) inside.read(0)
+  await turn()
+  const silent = new Set(undecided.filter(([inside, { before }]) => before && inside.readableLength === 0))
+  for (const each of silent) breakOff(each)
+  return connections.filter((each) => !silent.has(each))
+}
+
+function breakOff([inside, { before }]: [Socket, Connection]): void {
+  before?.abort()
+  inside.resetAndDestroy()
 }
 
 const bracketed = (address: string) => (address.includes(':') ? `[${address}]` : address)

@@ -267,6 +267,27 @@ print(len(held) - refused)`
     }
   })
 
+  test('what a program has sent arrives when its policy takes longer than it; who has sent nothing keeps nobody', async () => {
+    const got: string[] = []
+    const server = await startServer((socket) => void text(socket).then((each) => got.push(each)))
+    try {
+      const late: EgressFunction = async () => {
+        await sleep(300)
+        return { rewrite: `127.0.0.1:${server.port}` }
+      }
+      const code = 'import os, socket; s = socket.create_connection(("192.0.2.1", 1)); s.sendall(b"late"); os._exit(0)'
+      expect((await run(image, python(code), { egress: late })).egress).toMatchObject({ connections: 1, sentBytes: 4 })
+      for (let i = 0; i < 100 && got.length < 1; i++) await sleep(20)
+      expect(got).toEqual(['late'])
+      const silent = 'import os, socket; s = socket.create_connection(("192.0.2.1", 1)); os._exit(0)'
+      const before = performance.now()
+      const { durationMs } = await run(image, python(silent), { egress: () => new Promise(() => undefined) })
+      expect(performance.now() - before - durationMs).toBeLessThan(1500)
+    } finally {
+      server.stop()
+    }
+  })
+
   test('of kept containers: by exec, after a restart, with events and totals; connect() leads in', async () => {
     const server = await startServer(counting)
     const published: unknown[] = []
