@@ -30,7 +30,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
 beforeAll(async () => {
   if (!noDebian) await storeDebian(BASE)
 }, 5 * MINUTES)
-afterAll(removeBuilds)
+afterAll(removeBuilds, 5 * MINUTES)
 
 /** What a server says to this. */
 async function ask(container: Container, port: number, question: string): Promise<string> {

@@ -24,7 +24,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
 beforeAll(async () => {
   if (!noDebian) await storeDebian('debian:12')
 }, 5 * MINUTES)
-afterAll(removeBuilds)
+afterAll(removeBuilds, 5 * MINUTES)
 
 /** Runs the image with its own command until the port answers. */
 async function serve(image: Image, port: number): Promise<Container> {

@@ -91,7 +91,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
     { network: 'host', tag: 'servers:1' },
   )
 }, 5 * MINUTES)
-afterAll(removeBuilds)
+afterAll(removeBuilds, 5 * 60_000)
 
 it(
   'nginx, a program and redis; what redis has written is there the next time',
