@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { type BuildOptions, build, type Plugin } from 'esbuild'
+import path from 'node:path'
+import { type BuildOptions, build, type Plugin, transform } from 'esbuild'
+import { type GetModuleInfo, type Plugin as RollupPlugin, rollup } from 'rollup'
 import { defineConfig } from 'tsup'
 import { compileFilter } from './lib/seccomp/compile.js'
 import { defaultProfile } from './lib/seccomp/default.js'
@@ -67,20 +69,63 @@ async function bundleProgram(): Promise<void> {
   await build({ ...starter, format: 'esm', outfile: 'dist/cli.js', define: named })
 }
 
+const sources: RollupPlugin = {
+  name: 'sources',
+  resolveId: (source, importer) =>
+    source.startsWith('.') && importer !== undefined
+      ? path.resolve(path.dirname(importer), source.replace(/\.js$/, '.ts'))
+      : { id: source, external: importer !== undefined },
+  transform: (text, id) =>
+    transform(text, { loader: 'ts', target: 'node20', sourcefile: id, sourcemap: true, minifySyntax: true, define }),
+  resolveImportMeta: (_, { format }) =>
+    format === 'cjs' ? "require('node:url').pathToFileURL(__filename).href" : undefined,
+}
+
+/** What is loaded with the entry, and not later. */
+function atOnce(entry: string, moduleOf: GetModuleInfo): Set<string> {
+  const found = new Set([entry])
+  for (const id of found) for (const imported of moduleOf(id)?.importedIds ?? []) found.add(imported)
+  return found
+}
+
+/**
+ * The library: one file of all that is loaded with it, whose parts would each take longer to find than to compile (and a
+ * descriptor, all at a time), and those of what is loaded when it is needed.
+ */
+async function bundleLibrary(): Promise<void> {
+  const entry = path.resolve('lib/index.ts')
+  const bundle = await rollup({ input: entry, plugins: [sources], treeshake: { moduleSideEffects: 'no-external' } })
+  let first: Set<string> | undefined
+  for (const [format, extension] of [
+    ['es', 'js'],
+    ['cjs', 'cjs'],
+  ] as const)
+    await bundle.write({
+      dir: 'dist',
+      format,
+      sourcemap: true,
+      entryFileNames: `[name].${extension}`,
+      chunkFileNames: `[name]-[hash].${extension}`,
+      manualChunks(id, { getModuleInfo }) {
+        first ??= atOnce(entry, getModuleInfo)
+        return first.has(id) ? 'index' : undefined
+      },
+    })
+  await bundle.close()
+  const alone = { layers: 'lib/layer/worker.ts', 'build-files': 'lib/build/files/thread.ts' }
+  await build({ ...common, format: 'esm', entryPoints: alone, outdir: 'dist', packages: 'external', define })
+}
+
 export default defineConfig({
-  entry: {
-    index: 'lib/index.ts',
-    layers: 'lib/layer/worker.ts',
-    'build-files': 'lib/build/files/thread.ts',
-  },
+  // The types, and what comes of this one file alone, which is replaced.
+  entry: { index: 'lib/index.ts' },
+  bundle: false,
   format: ['esm', 'cjs'],
   target: 'node20',
   dts: { entry: { index: 'lib/index.ts' } },
-  sourcemap: true,
-  splitting: true,
-  define,
   clean: true,
-  // Gives import.meta.url to the CommonJS build.
-  shims: true,
-  onSuccess: bundleProgram,
+  async onSuccess() {
+    await bundleLibrary()
+    await bundleProgram()
+  },
 })

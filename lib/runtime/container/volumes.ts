@@ -1,5 +1,4 @@
 /** Volumes among the mounts of a container: found or made, filled from the image, held while the container exists. */
-import { Header } from 'tar'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { applyLayer } from '../../layer/apply.js'
 import { addon } from '../../native/addon.js'
@@ -136,6 +135,7 @@ async function fill(name: string, target: string, image: ImageRoot, owner: Owner
 
 /** The place itself, with its owner: as a member, for an ordinary user's files are given away inside its namespace only. */
 async function* itself({ mode, uid, gid, mtimeMs }: FileStatus): AsyncGenerator<Uint8Array> {
+  const { Header } = await import('tar')
   const block = Buffer.alloc(512)
   const mtime = new Date(mtimeMs)
   new Header({ path: './', type: 'Directory', mode: mode & 0o7777, uid, gid, mtime, size: 0 }).encode(block)

@@ -20,6 +20,15 @@ describe('inside other programs', () => {
     expect(pids.map((pid) => existsSync(`/proc/${pid}`))).toEqual([false, false])
   })
 
+  test('it is imported by a process that may have 64 files open', () => {
+    const root = path.resolve(__dirname, '../../..')
+    const script = `import { run, Image } from 'caisson'; console.log(typeof run, typeof Image)`
+    const command = 'ulimit -n 64; exec "$0" --input-type=module -e "$1"'
+    expect(execFileSync('sh', ['-c', command, process.execPath, script], { cwd: root, encoding: 'utf8' })).toBe(
+      'function function\n',
+    )
+  })
+
   test('a process ends when its last run has ended, and not before', () => {
     const began = Date.now()
     const out = execFileSync(process.execPath, [path.join(support, 'once.mjs')], { encoding: 'utf8' })
