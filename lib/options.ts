@@ -55,6 +55,10 @@ export interface Mount {
   source?: string
   target: string
   readOnly?: boolean
+  /** tmpfs: of its topmost directory, a number or its octal digits; default 0o1777, of root. */
+  mode?: number | string
+  uid?: number
+  gid?: number
   /** tmpfs: bytes. volume: bytes that it may hold, when it is made for this mount; one that is there must have this size. */
   size?: Size
   /** bind: how mounts made later pass between host and container. */

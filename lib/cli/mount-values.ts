@@ -110,7 +110,6 @@ export function parseMount(text: string): Mount {
     throw wrong('volumes have no such options here')
   if (type !== 'bind' && type !== 'tmpfs' && type !== 'overlay' && type !== 'volume')
     throw wrong(`there is no type ${type}`)
-  if (mode !== undefined && Number.parseInt(mode, 8) !== 0o1777) throw wrong('tmpfs-mode is always 1777')
   return {
     type,
     target,
@@ -118,6 +117,7 @@ export function parseMount(text: string): Mount {
     ...(readOnly === undefined ? {} : { readOnly }),
     ...(propagation === undefined ? {} : { propagation: propagation as Mount['propagation'] }),
     ...(size === undefined ? {} : { size }),
+    ...(mode === undefined ? {} : { mode: Number.parseInt(mode, 8) }),
   }
 }
 
@@ -149,17 +149,23 @@ export function parseVolume(text: string): Mount {
 }
 
 /** What a tmpfs is anyway. */
-const TMPFS_ALWAYS = new Set(['rw', 'noexec', 'nosuid', 'nodev', 'mode=1777', 'mode=01777'])
+const TMPFS_ALWAYS = new Set(['', 'rw', 'noexec', 'nosuid', 'nodev'])
 
-/** `/path[:size=64m,ro]`. */
+/** `/path[:size=64m,mode=0700,uid=1000,gid=1000,ro]`. */
 export function parseTmpfs(text: string): Mount {
   const [target = '', ...more] = text.split(':')
   const mount: Mount = { type: 'tmpfs', target }
   for (const option of more.join(':').split(',')) {
+    const [, name, value = ''] = /^(mode|uid|gid)=([0-9]+)$/.exec(option) ?? []
     if (option.startsWith('size=')) mount.size = option.slice(5)
+    else if (name === 'mode' && /^[0-7]+$/.test(value)) mount.mode = Number.parseInt(value, 8)
+    else if (name === 'uid' || name === 'gid') mount[name] = Number(value)
     else if (option === 'ro') mount.readOnly = true
-    else if (option !== '' && !TMPFS_ALWAYS.has(option))
-      throw usageError(`--tmpfs: ${JSON.stringify(option)} cannot be set`, 'Write /path:size=64m,ro.')
+    else if (!TMPFS_ALWAYS.has(option))
+      throw usageError(
+        `--tmpfs: ${JSON.stringify(option)} cannot be set`,
+        'Write /path:size=64m,mode=0700,uid=1000,gid=1000,ro.',
+      )
   }
   return mount
 }

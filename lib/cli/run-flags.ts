@@ -73,7 +73,7 @@ export const RUN_FLAGS: readonly Flag[] = [
   list('storage-opt', 'size=10g: bytes that it may write'),
   list('sysctl', 'Set a kernel parameter of its namespaces (name=value)'),
   text('timeout', 'End it after so long, as 90s or 5m', 'duration'),
-  list('tmpfs', 'Mount a tmpfs (/path[:size=64m])'),
+  list('tmpfs', 'Mount a tmpfs (/path[:size=64m,mode=0700,uid=1000])'),
   boolean('tty', 'Give it a terminal', 't'),
   list('ulimit', 'Set a limit (name=soft[:hard])'),
   text('user', 'User, as name|uid[:group|gid]', undefined, 'u'),

@@ -78,9 +78,9 @@ function defined<T extends object>(object: T): T {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T
 }
 
-function mountOf({ type, source, target, readOnly, size, propagation }: MountModel, about: Surroundings): Mount {
-  const from = type === 'volume' && source !== undefined ? about.volume(source) : source
-  return defined({ type, source: from, target, readOnly, size, propagation: propagation as Mount['propagation'] })
+function mountOf({ place, create, source, propagation, ...rest }: MountModel, about: Surroundings): Mount {
+  const from = rest.type === 'volume' && source !== undefined ? about.volume(source) : source
+  return defined({ ...rest, source: from, propagation: propagation as Mount['propagation'] })
 }
 
 /** As docker: at all addresses unless one is said. Of a range each container of the service has its own. */

@@ -19,6 +19,10 @@ export interface MountModel {
   target: string
   readOnly?: boolean
   size?: number
+  /** tmpfs: of its topmost directory. */
+  mode?: number
+  uid?: number
+  gid?: number
   propagation?: string
   /** bind: a directory is made when nothing is there. */
   create?: boolean
@@ -165,8 +169,7 @@ function longMount(node: ComposeNode, context: Context): MountModel {
     else if (key === 'tmpfs')
       eachKey(value, ['size', 'mode'], {}, (name, { value: each }) => {
         if (name === 'size') mount.size = sizeOf(each, context)
-        else if (modeOf(each, context) !== 0o1777)
-          throw unsupported(each.place, 'the mode of a tmpfs is always 1777', 'Leave mode out.')
+        else mount.mode = modeOf(each, context)
       })
   })
   const { type, target } = mount
@@ -187,14 +190,18 @@ export function tmpfsOf(text: string, place: Place): MountModel {
   const mount: MountModel = { type: 'tmpfs', target: absolute(target, place), place }
   for (const option of more.join(':').split(',')) {
     const [, size] = /^size=(\d+[kmg]?)$/i.exec(option) ?? []
+    const [, mode] = /^mode=0?([0-7]{1,4})$/.exec(option) ?? []
+    const [, id, number] = /^(uid|gid)=(\d+)$/.exec(option) ?? []
     if (size !== undefined)
       mount.size = Number.parseInt(size, 10) * 1024 ** ' kmg'.indexOf((/[a-z]/i.exec(size)?.[0] ?? ' ').toLowerCase())
+    else if (mode !== undefined) mount.mode = Number.parseInt(mode, 8)
+    else if (id === 'uid' || id === 'gid') mount[id] = Number(number)
     else if (option === 'ro') mount.readOnly = true
-    else if (!['', 'rw', 'noexec', 'nosuid', 'nodev', 'mode=1777', 'mode=01777'].includes(option))
+    else if (!['', 'rw', 'noexec', 'nosuid', 'nodev'].includes(option))
       throw unsupported(
         place,
         `the option ${JSON.stringify(option)} of a tmpfs cannot be set`,
-        'Write /path:size=64m,ro.',
+        'Write /path:size=64m,mode=0700,uid=1000,gid=1000,ro.',
       )
   }
   return mount

@@ -27,27 +27,27 @@ function health({
   }
 }
 
-const file = ({ mode, ...rest }: FileModel) => ({
-  ...rest,
-  mode: mode === undefined ? undefined : `0${mode.toString(8)}`,
-})
+const octal = (mode: number | undefined) => (mode === undefined ? undefined : `0${mode.toString(8)}`)
+
+const file = ({ mode, ...rest }: FileModel) => ({ ...rest, mode: octal(mode) })
 
 const variables = (files: NonNullable<ServiceValues['env_file']>) =>
   files.map(({ path, required, raw }) => ({ path, required, format: raw ? 'raw' : undefined }))
 
-function mount({ type, source, target, readOnly, propagation, create, size }: MountModel) {
+function mount({ type, source, target, readOnly, propagation, create, size, mode }: MountModel) {
   return {
     type,
     source,
     target,
     read_only: readOnly,
     bind: type === 'bind' ? { propagation, create_host_path: create } : undefined,
-    tmpfs: size === undefined ? undefined : { size },
+    tmpfs: size === undefined && mode === undefined ? undefined : { size, mode: octal(mode) },
   }
 }
 
-function temporary({ target, size, readOnly }: MountModel): string {
-  const options = [...(size === undefined ? [] : [`size=${size}`]), ...(readOnly ? ['ro'] : [])]
+function temporary({ target, size, mode, uid, gid, readOnly }: MountModel): string {
+  const values = Object.entries({ size, mode: octal(mode), uid, gid }).filter(([, value]) => value !== undefined)
+  const options = [...values.map(([name, value]) => `${name}=${value}`), ...(readOnly ? ['ro'] : [])]
   return options.length > 0 ? `${target}:${options.join()}` : target
 }
 

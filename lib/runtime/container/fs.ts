@@ -7,7 +7,7 @@ import { addon, type NativeAnswer, type NativeFailure } from '../../native/addon
 import { errorFromFailure } from '../../native/failure.js'
 import { insidePath } from '../../util/paths.js'
 import { parseSize, type Size } from '../../util/units.js'
-import { fileMode, userId } from '../options/assemble.js'
+import { fileMode, userId } from '../options/file-owner.js'
 import type { AgentOperation } from './agent.js'
 
 const readDescriptor = promisify(read)

@@ -18,6 +18,7 @@ import type { ContainerNetwork } from '../container/attachments.js'
 import type { Owner } from '../process/owner.js'
 import { hostId } from '../user/id-maps.js'
 import type { ChosenNamespaces } from './choose-namespaces.js'
+import { fileMode, userId } from './file-owner.js'
 import { chooseLandlock } from './landlock.js'
 import { linuxSpec } from './linux.js'
 import { mountsSpec, TTY_GROUP } from './mounts.js'
@@ -244,20 +245,6 @@ export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] 
       gid: userId(file.gid ?? 0, `${option}.gid`),
     }
   })
-}
-
-/** As a number or, as in chmod(1) and fs.chmod(), its octal digits. */
-export function fileMode(mode: unknown, option: string): number {
-  const value = typeof mode === 'string' && /^[0-7]{1,4}$/.test(mode) ? Number.parseInt(mode, 8) : mode
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 0o7777)
-    throw invalidArgument(option, mode, 'a mode from 0 to 0o7777')
-  return value
-}
-
-export function userId(id: unknown, option: string): number {
-  if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > 0xfffffffe)
-    throw invalidArgument(option, id, 'a number of a user or group')
-  return id
 }
 
 /** What Docker mounts over the image's own: names of the container itself, and the caller's. */

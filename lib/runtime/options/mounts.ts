@@ -7,6 +7,7 @@ import { DEFAULT_SHM_SIZE, defaultMounts, MAX_TERMINALS } from '../../spec/defau
 import type { SpecMount } from '../../spec/runtime.js'
 import { insidePath } from '../../util/paths.js'
 import { parseSize } from '../../util/units.js'
+import { fileMode, userId } from './file-owner.js'
 
 /** Kernel interfaces that a mount of the caller may not replace or cover. */
 const RESERVED = ['/proc', '/sys', '/dev/pts']
@@ -72,19 +73,14 @@ function mountSpec(mount: Mount, option: string): SpecMount {
     throw invalidArgument(`${option}.target`, mount.target, `a place other than / and ${RESERVED.join(', ')}`)
   if (mount.idmap !== undefined && mount.type !== 'bind')
     throw invalidArgument(`${option}.idmap`, mount.type, 'an option of a bind')
+  for (const name of ['mode', 'uid', 'gid'] as const)
+    if (mount[name] !== undefined && mount.type !== 'tmpfs')
+      throw invalidArgument(`${option}.${name}`, mount.type, 'an option of a tmpfs')
   switch (mount.type) {
     case 'bind':
       return bindSpec(mount, destination, option)
-    case 'tmpfs': {
-      const size = mount.size === undefined ? [] : [`size=${parseSize(mount.size, `${option}.size`)}`]
-      const access = mount.readOnly ? ['ro'] : []
-      return {
-        destination,
-        type: 'tmpfs',
-        source: 'tmpfs',
-        options: ['nosuid', 'nodev', 'noexec', 'mode=1777', ...size, ...access],
-      }
-    }
+    case 'tmpfs':
+      return tmpfsSpec(mount, destination, option)
     case 'overlay':
       return {
         destination,
@@ -95,6 +91,15 @@ function mountSpec(mount: Mount, option: string): SpecMount {
     default:
       throw invalidArgument(`${option}.type`, mount.type, 'bind, tmpfs or overlay')
   }
+}
+
+function tmpfsSpec({ mode = 0o1777, uid, gid, size, readOnly }: Mount, destination: string, option: string): SpecMount {
+  const options = ['nosuid', 'nodev', 'noexec', `mode=${fileMode(mode, `${option}.mode`).toString(8)}`]
+  if (uid !== undefined) options.push(`uid=${userId(uid, `${option}.uid`)}`)
+  if (gid !== undefined) options.push(`gid=${userId(gid, `${option}.gid`)}`)
+  if (size !== undefined) options.push(`size=${parseSize(size, `${option}.size`)}`)
+  if (readOnly) options.push('ro')
+  return { destination, type: 'tmpfs', source: 'tmpfs', options }
 }
 
 function bindSpec(mount: Mount, destination: string, option: string): SpecMount {

@@ -294,19 +294,28 @@ describe('caisson run', () => {
       chmodSync(directory, 0o755)
       writeFileSync(path.join(directory, 'file'), 'bound')
       const script = `echo $A $HERE; hostname; pwd; id -u; ulimit -n; cat /data/file; grep extra /etc/hosts
-        cat /proc/sys/net/core/somaxconn; touch /nope 2>/dev/null || echo read-only; df -k /big | tail -1 | tr -s ' ' | cut -d' ' -f2`
+        cat /proc/sys/net/core/somaxconn; touch /nope 2>/dev/null || echo read-only; df -k /big | tail -1 | tr -s ' ' | cut -d' ' -f2; stat -c '%a %u' /big`
       const { status, stdout, stderr } = caisson(
         [
           ...['run', '-e', 'A=1', '-e', 'HERE', '-h', 'box', '-w', '/srv', '-u', '65534', '--ulimit', 'nofile=99'],
           ...['-v', `${directory}:/data:ro`, '--add-host', 'extra:10.0.0.1', '--sysctl', 'net.core.somaxconn=77'],
-          ...['--read-only', '--tmpfs', '/big:size=1m', '--memory=128m', '--pids-limit', '50', '--rm', 'host'],
+          ...[
+            '--read-only',
+            '--tmpfs',
+            '/big:size=1m,mode=0700,uid=65534',
+            '--memory=128m',
+            '--pids-limit',
+            '50',
+            '--rm',
+            'host',
+          ],
           ...['sh', '-c', script],
         ],
         { env: { HERE: 'here' } },
       )
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
       expect(stdout.split('\n')).toEqual([
-        ...['1 here', 'box', '/srv', '65534', '99', 'bound10.0.0.1\textra', '77', 'read-only', '1024', ''],
+        ...['1 here', 'box', '/srv', '65534', '99', 'bound10.0.0.1\textra', '77', 'read-only', '1024', '700 65534', ''],
       ])
     } finally {
       rmSync(directory, { recursive: true })

@@ -158,6 +158,15 @@ describe('isolation', () => {
         mounts: [{ type: 'tmpfs', target: '/t', size: '1m' }],
       }),
     ).toBe('tmpfs\n1048576')
+    expect(await out('stat -c "%a %u %g" /t', { mounts: [{ type: 'tmpfs', target: '/t' }] })).toBe('1777 0 0')
+    const owned = { mounts: [{ type: 'tmpfs' as const, target: '/t', mode: '2750', uid: 65534, gid: 7 }] }
+    expect(await out('stat -c "%a %u %g" /t', owned)).toBe('2750 65534 7')
+    expect(await out('touch /t/x; stat -c "%u %g" /t/x', { ...owned, user: 65534 })).toBe('65534 7')
+    const invalid = { code: 'ERR_CAISSON_INVALID_ARGUMENT' }
+    for (const wrong of [{ mode: '8' }, { mode: 0o10000 }, { uid: -1 }, { gid: 1.5 }])
+      await expect(sh('true', { mounts: [{ type: 'tmpfs', target: '/t', ...wrong }] })).rejects.toMatchObject(invalid)
+    const mounts = [{ type: 'bind' as const, source: dir, target: '/t', uid: 1 }]
+    await expect(sh('true', { mounts })).rejects.toMatchObject(invalid)
     await expect(sh('true', { mounts: [{ type: 'bind', source: '/nowhere', target: '/in' }] })).rejects.toMatchObject({
       code: 'ERR_CAISSON_MOUNT_SOURCE_NOT_FOUND',
     })

@@ -194,10 +194,11 @@ describe('mounts', () => {
       readOnly: true,
       propagation: 'rslave',
     })
-    expect(parseMount('type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777')).toEqual({
+    expect(parseMount('type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=0700')).toEqual({
       type: 'tmpfs',
       target: '/t',
       size: '1m',
+      mode: 0o700,
     })
     expect(parseMount('type=bind,"source=/a,b""c",target=/d')).toMatchObject({ source: '/a,b"c', target: '/d' })
     expect(parseVolume('./here:/b:ro,z')).toEqual({
@@ -207,20 +208,29 @@ describe('mounts', () => {
       readOnly: true,
     })
     expect(parseTmpfs('/t:size=64m,ro,noexec')).toEqual({ type: 'tmpfs', target: '/t', size: '64m', readOnly: true })
+    expect(parseTmpfs('/t:mode=1750,uid=1000,gid=0')).toEqual({
+      type: 'tmpfs',
+      target: '/t',
+      mode: 0o1750,
+      uid: 1000,
+      gid: 0,
+    })
   })
 
   test.each([
     ['mount', parseMount, 'type=volume,source=name,target=/b,volume-driver=other'],
     ['mount', parseMount, 'source=name,target=/b,volume-nocopy=true'],
     ['mount', parseMount, 'type=image,source=name,target=/b'],
-    ['mount', parseMount, 'type=tmpfs,target=/t,tmpfs-mode=700'],
+    ['mount', parseMount, 'type=tmpfs,target=/t,tmpfs-mode=rwx'],
     ['mount', parseMount, 'type=bind,source=/a'],
     ['mount', parseMount, 'type=bind,"source=/a,target=/b'],
     ['volume', parseVolume, 'b'],
     ['volume', parseVolume, '/a:/b:odd'],
     ['volume', parseVolume, '/a:/b:ro:more'],
     ['tmpfs', parseTmpfs, '/t:exec'],
-    ['tmpfs', parseTmpfs, '/t:mode=700'],
+    ['tmpfs', parseTmpfs, '/t:mode=800'],
+    ['tmpfs', parseTmpfs, '/t:uid=root'],
+    ['tmpfs', parseTmpfs, '/t:gid=-1'],
   ])('--%s refuses what caisson cannot do', (_, parser, text) => {
     expect(() => parser(text)).toThrow(refused)
   })

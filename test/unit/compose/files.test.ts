@@ -73,11 +73,11 @@ describe('a service as options of a container', () => {
       },
     ],
     [
-      'sysctls: [net.core.somaxconn=9]\nshm_size: 1m\ntmpfs: /t:size=1m',
+      'sysctls: [net.core.somaxconn=9]\nshm_size: 1m\ntmpfs: /t:size=1m,mode=755,uid=1009,gid=0',
       {
         sysctls: { 'net.core.somaxconn': '9' },
         shmSize: 1048576,
-        mounts: [{ type: 'tmpfs', target: '/t', size: 1048576 }],
+        mounts: [{ type: 'tmpfs', target: '/t', size: 1048576, mode: 0o755, uid: 1009, gid: 0 }],
       },
     ],
     ['ports: ["80"]', { ports: [{ container: 80, protocol: 'tcp', address: '*' }] }],
@@ -142,7 +142,7 @@ services:
       - /c
       - {type: bind, source: ../x, target: /d, bind: {create_host_path: false, propagation: rslave}}
       - {type: volume, source: named, target: /e, read_only: true}
-      - {type: tmpfs, target: /f, tmpfs: {size: 1m, mode: 01777}}
+      - {type: tmpfs, target: /f, tmpfs: {size: 1m, mode: 0700}}
 volumes: {named: }
 `)
     expect(model.services.get('s')?.volumes).toMatchObject([
@@ -157,7 +157,7 @@ volumes: {named: }
         propagation: 'rslave',
       },
       { type: 'volume', source: 'named', target: '/e', readOnly: true },
-      { type: 'tmpfs', target: '/f', size: 1048576 },
+      { type: 'tmpfs', target: '/f', size: 1048576, mode: 0o700 },
     ])
   })
 })
