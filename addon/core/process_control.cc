@@ -76,11 +76,12 @@ void Process::read_control() {
         }
         // Nothing else is a terminal for whoever gets it.
         if (std::exchange(terminal_, true) || !isatty(fds[0].get())) break;
+        // Whoever reads and types does so on a thread that has other things to do.
+        if (fcntl(fds[0].get(), F_SETFL, O_NONBLOCK | O_RDWR) < 0) {
+          give_up("fcntl", errno);
+          break;
+        }
         if (log_) {
-          if (fcntl(fds[0].get(), F_SETFL, O_NONBLOCK | O_RDWR) < 0) {
-            give_up("fcntl", errno);
-            break;
-          }
           output_[0].start(Fd(fcntl(fds[0].get(), F_DUPFD_CLOEXEC, 0)),
                            [this](const char* bytes, size_t size) { on_output(0, bytes, size); });
         }

@@ -1,4 +1,5 @@
 /** The ends of a program's pipes that we hold, as Node streams made only when somebody wants them. */
+import { readSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { finished, PassThrough, pipeline, Readable, Transform, Writable } from 'node:stream'
 import { ReadStream } from 'node:tty'
@@ -73,7 +74,12 @@ export function pipeWriter(fd: number): Socket {
   return socket
 }
 
-/** Our side of a terminal: both directions, ended (not failed) when the last program closes its side. */
+/** Bytes that a terminal may still hold, and more, when its last program has left it. */
+const TERMINAL_REST = 256 * 1024
+/** Milliseconds until a program that reads slowly may have made room. */
+const TYPE_AGAIN = 5
+
+/** Our side of a terminal, which does not block: both directions, ended (not failed) when the last program closes its side. */
 export class TerminalStream extends ReadStream {
   readonly #tally: Tally
   readonly terminalFd: number
@@ -85,10 +91,58 @@ export class TerminalStream extends ReadStream {
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (chunk === null && !this.destroyed) this.#takeRest()
     if (!(chunk instanceof Buffer)) return super.push(chunk, encoding)
     const passed = this.#tally.add(chunk)
     // Above the bound nothing comes through any more; the rest is read, so that the end is seen.
     return passed.length === 0 || super.push(passed, encoding)
+  }
+
+  /**
+   * libuv takes a hang-up for the end once it has read less than it could, as from a pipe; but what a program has written
+   * goes through the terminal a while later.
+   */
+  #takeRest(): void {
+    try {
+      for (let taken = 0; taken < TERMINAL_REST; ) {
+        const buffer = Buffer.alloc(4096)
+        const size = readSync(this.terminalFd, buffer)
+        if (size === 0) return
+        this.push(buffer.subarray(0, size))
+        taken += size
+      }
+    } catch {
+      // EIO: that was all.
+    }
+  }
+
+  override _write(chunk: Buffer | string, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#type(typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk, done)
+  }
+
+  override _writev(
+    chunks: Array<{ chunk: Buffer | string; encoding: BufferEncoding }>,
+    done: (error?: Error | null) => void,
+  ): void {
+    const bytes = chunks.map(({ chunk, encoding }) =>
+      typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk,
+    )
+    this.#type(Buffer.concat(bytes), done)
+  }
+
+  /** Not by libuv, which would wait until the program has read it. */
+  #type(bytes: Buffer, done: (error?: Error | null) => void): void {
+    let left = bytes
+    try {
+      while (left.length > 0 && !this.destroyed) left = left.subarray(writeSync(this.terminalFd, left))
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EAGAIN') setTimeout(() => this.#type(left, done), TYPE_AGAIN)
+      // EIO: nobody is there to read it.
+      else done(code === 'EIO' ? null : (error as Error))
+      return
+    }
+    done()
   }
 
   override destroy(error?: Error & { code?: string }): this {

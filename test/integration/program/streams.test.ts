@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Readable } from 'node:stream'
 import { Image, run } from '../../../lib/index.js'
 
@@ -203,6 +204,27 @@ describe('streams of a run', () => {
     const execution = run(image, ['wc', '-l'], { tty: true, timeout: '20s' })
     execution.stdin.end('one\ntwo\n')
     expect(await execution).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/\n2\r\n$/) })
+  })
+
+  test('the last words of a program arrive through its terminal', async () => {
+    const script = 'read -r line; echo "$line" | tr a-z A-Z'
+    const results = await Promise.all(
+      Array.from({ length: 200 }, () =>
+        run(image, ['sh', '-c', script], { tty: true, input: 'said\n', timeout: '20s' }),
+      ),
+    )
+    expect(results.map(({ stdout }) => stdout)).toEqual(Array(200).fill('said\r\nSAID\r\n'))
+  })
+
+  test('what is typed and not read waits, and nobody with it', async () => {
+    const execution = run(image, ['sh', '-c', 'sleep 1; wc -l'], { tty: true, timeout: '20s' })
+    execution.stdout.resume()
+    await execution.pid
+    const delay = monitorEventLoopDelay({ resolution: 5 })
+    delay.enable()
+    execution.stdin.end('some line of text\n'.repeat(20_000))
+    expect(await execution).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/20000\r\n$/) })
+    expect(delay.max / 1e6).toBeLessThan(500)
   })
 
   test('a size that is set at once is the first that the program sees', async () => {
