@@ -10,6 +10,7 @@ import { findHere, findStep, keepStep, remembered, type StepResult } from './cac
 import { baseKey, stepKey } from './cache-key.js'
 import type { DirectoryContext } from './contexts.js'
 import { digestsOfPaths, fetchSource, pathGroup, rootsOf, type SourceGroup, textGroup } from './copy-sources.js'
+import { meantAs } from './dockerfile/plan.js'
 import type {
   BuildPlan,
   CopySource,
@@ -24,6 +25,7 @@ import type {
 import type { Platform } from './dockerfile/platform.js'
 import type { SourceFile } from './dockerfile/source.js'
 import { type BuildLayer, type Stack, stackId } from './layers.js'
+import { Mask } from './mask.js'
 import type { BuildOptions } from './options.js'
 import type { MountSources } from './run-mounts.js'
 import type { Steps } from './steps.js'
@@ -75,10 +77,12 @@ export class Executor {
   readonly #input: ExecutorInput
   readonly #stages = new Map<number, Promise<BuiltStage>>()
   readonly #ahead: Ahead[] = []
+  readonly #mask: Mask
   #queue: Promise<PQueue> | undefined
 
   constructor(input: ExecutorInput) {
     this.#input = input
+    this.#mask = new Mask(input.secrets.values())
   }
 
   /** Resolved, or rejected with the first failure, when nothing goes on any more. `stop` ends the other stages. */
@@ -192,7 +196,10 @@ export class Executor {
   /** The image that a source is, if it is one. */
   async #image(source: Source, platform: Platform) {
     const { bases } = this.#input
-    if (source.kind === 'image') return bases.image(source.name, source.platform)
+    if (source.kind === 'image')
+      return bases.image(source.name, source.platform).catch((error) => {
+        throw error instanceof CaissonError ? meantAs(error, source.meant) : error
+      })
     if (source.kind !== 'named') return undefined
     const named = await bases.named(source.name)
     return 'image' in named ? bases.image(named.image, platform) : undefined
@@ -267,7 +274,7 @@ export class Executor {
       const { runStep } = await import('./run-step.js')
       const prepared = await prepareMounts(space, step, sources)
       try {
-        return await runStep(space, stack, step, prepared, options, plan.epoch, (stream, data) =>
+        return await runStep(space, stack, step, prepared, options, this.#mask, plan.epoch, (stream, data) =>
           steps.output(id, stream, data),
         )
       } finally {

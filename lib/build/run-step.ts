@@ -19,6 +19,7 @@ import { verdict } from '../runtime/process/verdict.js'
 import { newId } from '../util/ids.js'
 import type { RunStep } from './dockerfile/plan-types.js'
 import { type BuildLayer, lowersOf, type Stack, storeTree } from './layers.js'
+import type { Mask } from './mask.js'
 import { nameservers } from './name-servers.js'
 import type { BuildOptions } from './options.js'
 import type { PreparedMounts } from './run-mounts.js'
@@ -38,6 +39,7 @@ export async function runStep(
   step: RunStep,
   { mounts, env }: PreparedMounts,
   told: Told,
+  mask: Mask,
   epoch: number | undefined,
   onOutput: (stream: 'stdout' | 'stderr', data: Buffer) => void,
 ): Promise<BuildLayer | undefined> {
@@ -75,7 +77,12 @@ export async function runStep(
       },
       { signal: space.signal, timeout: told.stepTimeout },
     )
-    for await (const { stream, data } of execution) tail.take(data, () => onOutput(stream, data))
+    const masked = { stdout: mask.stream(), stderr: mask.stream() }
+    const tell = (stream: 'stdout' | 'stderr', data: Buffer) => {
+      if (data.length > 0) tail.take(data, () => onOutput(stream, data))
+    }
+    for await (const { stream, data } of execution) tell(stream, masked[stream].take(data))
+    for (const stream of ['stdout', 'stderr'] as const) tell(stream, masked[stream].end())
     const result = await execution
     if (result.reason !== 'exit' || result.exitCode !== 0) throw failed(step, result, tail)
     const agent = new ContainerAgent(workload, () => undefined, true)

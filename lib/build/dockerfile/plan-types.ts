@@ -14,7 +14,8 @@ export type Source =
   | { kind: 'named'; name: string }
   /** A stage, by its index in the file. */
   | { kind: 'stage'; stage: number }
-  | { kind: 'image'; name: string; platform: Platform }
+  /** `meant`: the stage that has almost this name. */
+  | { kind: 'image'; name: string; platform: Platform; meant?: string }
 
 /** An image to begin with, or the one that comes out; the layers of a base are its own business. */
 export interface ImageState extends Platform {

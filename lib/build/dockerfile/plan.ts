@@ -149,11 +149,7 @@ export class BuildPlanner {
   misses({ place, name }: WantedImage, error: unknown): never {
     if (!(error instanceof CaissonError)) throw error
     const written = place.node.args[0]?.text ?? name
-    const meant =
-      error.code === 'ERR_CAISSON_IMAGE_NOT_FOUND' ? nearest(written.toLowerCase(), this.byName.keys()) : undefined
-    const { code, message, stage, hint, cause } = error
-    const told = new CaissonError(code, message + didYouMean(meant), { stage, hint, cause })
-    throw place.source.locate(told, place.span)
+    throw place.source.locate(meantAs(error, nearest(written.toLowerCase(), this.byName.keys())), place.span)
   }
 
   supply(wanted: WantedImage, image: BaseImage | undefined): void {
@@ -255,7 +251,10 @@ export class BuildPlanner {
     }
     const stage = this.byName.get(name.toLowerCase())
     if (stage) return this.earlier(node, place, name, stage)
-    return name === 'scratch' ? { kind: 'scratch' } : place.at(undefined, () => this.external(name, this.platform))
+    if (name === 'scratch') return { kind: 'scratch' }
+    const source = place.at(undefined, () => this.external(name, this.platform))
+    const meant = nearest(name.toLowerCase(), this.byName.keys())
+    return source.kind === 'image' && meant !== undefined ? { ...source, meant } : source
   }
 
   private earlier(node: StageNode, place: Place, name: string, stage: StageNode): Source {
@@ -362,6 +361,21 @@ function contextKey(name: string): string {
   } catch {
     return name.toLowerCase()
   }
+}
+
+/** What registries say of names that they do not have, or that are nobody's. */
+const NOT_HAD = new Set([
+  'ERR_CAISSON_IMAGE_NOT_FOUND',
+  'ERR_CAISSON_REGISTRY_AUTH',
+  'ERR_CAISSON_REGISTRY_DENIED',
+  'ERR_CAISSON_REGISTRY_UNREACHABLE',
+])
+
+/** The error of an image that cannot be had, with the stage that may have been meant. */
+export function meantAs(error: CaissonError, stage: string | undefined): CaissonError {
+  if (stage === undefined || !NOT_HAD.has(error.code)) return error
+  const { code, message, hint, cause } = error
+  return new CaissonError(code, message + didYouMean(stage), { stage: error.stage, hint, cause })
 }
 
 function imageKey(image: { kind: string; name: string; platform: Platform }): string {

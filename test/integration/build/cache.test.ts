@@ -224,4 +224,24 @@ RUN ls -a /run/secrets /other 2>&1; echo "[$KEY]"
       location: { line: 2 },
     })
   })
+
+  withBusybox('secrets that a command prints are in no output, and not in its error', async () => {
+    const secret = 'correct horse\nbattery-staple-0123456789\n'
+    const told: string[] = []
+    const error = await Image.build({
+      dockerfile: {
+        text: `FROM box:1
+RUN --mount=type=secret,id=key cat /run/secrets/key; echo public; head -c 6 /run/secrets/key; sleep 0.2; tail -c +7 /run/secrets/key
+RUN --mount=type=secret,id=key,env=KEY echo "key: $KEY." >&2; exit 3
+`,
+      },
+      network: 'none',
+      secrets: { key: secret },
+      onProgress: (event) => void (event.type === 'output' && told.push(event.data.toString())),
+    }).catch((failed) => failed)
+    const all = `${told.join('')}${error.message}${JSON.stringify(error)}`
+    expect(told.join('')).toBe('***\npublic\n***\nkey: ***\n.\n')
+    expect(error.message).toContain('key: ***')
+    for (const part of ['correct', 'horse', 'battery']) expect(all).not.toContain(part)
+  })
 })

@@ -313,6 +313,13 @@ const WRONG: Array<[what: string, text: string, message: RegExp, options?: Build
   ['a stage that begins with itself', 'FROM a AS a', /a/],
   ['stages that need each other', 'FROM box:1 AS a\nCOPY --from=b /x /x\nFROM box:1 AS b\nCOPY --from=a /x /x', /b/],
   ['a stage number that is not there', 'COPY --from=7 /x /x', /7/],
+  ['a stage that is misspelt', 'FROM box:1 AS build\nFROM box:1\nCOPY --from=biuld /x /x', /biuld.*did you mean build/],
+  ['a stage that is misspelt in FROM', 'FROM box:1 AS build\nFROM buidl', /buidl.*did you mean build/],
+  [
+    'a stage that is misspelt in a mount',
+    'FROM box:1 AS build\nFROM box:1\nRUN --mount=from=bulid,target=/x true',
+    /did you mean build/,
+  ],
   ['a target that is not there', 'FROM box:1 AS here', /nowhere/, { target: 'nowhere' }],
   ['an ONBUILD of ONBUILD', 'ONBUILD ONBUILD RUN true', /ONBUILD/],
   ['an ONBUILD of FROM', 'ONBUILD FROM box:1', /FROM/],
