@@ -1,0 +1,41 @@
+/** Builds of the same input are the same image, wherever and by whomever they are made. */
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { Image } from '../../../lib/index.js'
+import { removeBuilds, storeBox } from '../../support/build.js'
+import { noBusybox } from '../../support/busybox-image.js'
+import { isRoot, testIf } from '../../support/needs.js'
+import { scratch } from '../../support/tree.js'
+
+process.env.CAISSON_ROOT = scratch()
+const SCRIPT = 'test/support/build-same.mjs'
+const places: string[] = []
+afterAll(async () => {
+  for (const place of places) rmSync(place, { recursive: true, force: true })
+  await removeBuilds()
+})
+
+testIf(noBusybox || (!isRoot && 'only root becomes another user'))(
+  'with SOURCE_DATE_EPOCH in two stores, and by root and by an ordinary user',
+  async () => {
+    await storeBox()
+    const archive = path.join(scratch(), 'box.tar')
+    await (await Image.get('box:1')).save(archive)
+    const input = readFileSync(archive)
+    const built = (words: string[]) => {
+      const place = mkdtempSync(path.join(tmpdir(), 'caisson-same-'))
+      chmodSync(place, 0o777)
+      places.push(place)
+      const shell = ['sh', '-c', `CAISSON_ROOT=${place}/data exec "$@"`, 'sh', process.execPath, SCRIPT]
+      const [file, ...args] = [...words, ...shell] as [string, ...string[]]
+      return execFileSync(file, args, { input, encoding: 'utf8' }).trim()
+    }
+    const [one, two] = [built([]), built([])]
+    expect(one).toMatch(/^sha256:[0-9a-f]{64}$/)
+    expect(two).toBe(one)
+    expect(built([process.execPath, 'scripts/as-user.mjs'])).toBe(one)
+  },
+  120_000,
+)
