@@ -78,6 +78,7 @@ export class Executor {
   readonly #stages = new Map<number, Promise<BuiltStage>>()
   readonly #ahead: Ahead[] = []
   readonly #mask: Mask
+  readonly #trees = new Map<string, Promise<Tree>>()
   #queue: Promise<PQueue> | undefined
 
   constructor(input: ExecutorInput) {
@@ -254,15 +255,21 @@ export class Executor {
   async #tree(source: Source, paths: readonly string[]): Promise<Tree> {
     const { space, context, bases } = this.#input
     const stack = await this.#stackOf(source)
-    if (stack) {
-      if (stack.length === 0) return new Tree([])
-      const { StageView } = await import('./view.js')
-      await using view = await StageView.open(space, stack)
-      return await view.tree(paths)
-    }
+    if (stack) return this.#treeOf(stack, paths)
     if (source.kind === 'context') return context ? context.tree() : new Tree([])
     const named = await bases.named((source as Source & { kind: 'named' }).name)
     return (named as DirectoryContext).tree()
+  }
+
+  /** Of a stage or an image, which does not change: what was read for its digests is there for the copy. */
+  #treeOf(stack: Stack, paths: readonly string[]): Promise<Tree> {
+    const key = [stackId(stack), ...paths].join('\0')
+    let tree = this.#trees.get(key)
+    if (!tree) {
+      tree = readTree(this.#input.space, stack, paths)
+      this.#trees.set(key, tree)
+    }
+    return tree
   }
 
   async #prepareRun(step: RunStep): Promise<Keyed> {
@@ -312,6 +319,13 @@ export class Executor {
 
 const isOfContext = (step: Step) =>
   step.kind === 'copy' && step.from.kind === 'context' && step.sources.every(({ kind }) => kind === 'path')
+
+async function readTree(space: Workspace, stack: Stack, paths: readonly string[]): Promise<Tree> {
+  if (stack.length === 0) return new Tree([])
+  const { StageView } = await import('./view.js')
+  await using view = await StageView.open(space, stack)
+  return await view.tree(paths)
+}
 
 async function makeQueue(): Promise<PQueue> {
   const { default: Queue } = await import('p-queue')
