@@ -253,7 +253,7 @@ export class Executor {
   }
 
   async #tree(source: Source, paths: readonly string[]): Promise<Tree> {
-    const { space, context, bases } = this.#input
+    const { context, bases } = this.#input
     const stack = await this.#stackOf(source)
     if (stack) return this.#treeOf(stack, paths)
     if (source.kind === 'context') return context ? context.tree() : new Tree([])

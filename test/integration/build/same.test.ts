@@ -4,23 +4,21 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Image } from '../../../lib/index.js'
-import { removeBuilds, storeBox } from '../../support/build.js'
+import { boxForTests } from '../../support/build.js'
 import { noBusybox } from '../../support/busybox-image.js'
 import { isRoot, testIf } from '../../support/needs.js'
 import { scratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+boxForTests()
 const SCRIPT = 'test/support/build-same.mjs'
 const places: string[] = []
-afterAll(async () => {
+afterAll(() => {
   for (const place of places) rmSync(place, { recursive: true, force: true })
-  await removeBuilds()
 })
 
 testIf(noBusybox || (!isRoot && 'only root becomes another user'))(
   'with SOURCE_DATE_EPOCH in two stores, and by root and by an ordinary user',
   async () => {
-    await storeBox()
     const archive = path.join(scratch(), 'box.tar')
     await (await Image.get('box:1')).save(archive)
     const input = readFileSync(archive)
