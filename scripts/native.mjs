@@ -1,6 +1,6 @@
 // Builds the addon's core with sanitizers and runs its test programs, under valgrind too, and its fuzzers for a while.
 //   node scripts/native.mjs [--long] [address|thread|valgrind|fuzz|musl]...
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import path from 'node:path'
@@ -19,31 +19,28 @@ function need(...programs) {
     if (!places.some((place) => existsSync(path.join(place, program)))) throw new Missing(`no ${program}`)
 }
 
-/** Its output, when it is not as it should be. */
-function attempt(file, args, { timeout = 240_000, ...options } = {}) {
-  const { status, signal, error, stdout, stderr } = spawnSync(file, args, {
-    encoding: 'utf8',
-    timeout,
-    killSignal: 'SIGKILL',
-    maxBuffer: 1 << 28,
-    ...options,
+/** Throws with its output when it is not as it should be. */
+async function must(file, args, { timeout = 240_000, ...options } = {}) {
+  const stdio = ['ignore', 'pipe', 'pipe']
+  const child = spawn(file, args, { timeout, killSignal: 'SIGKILL', stdio, ...options })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (said += text))
+  const how = await new Promise((resolve) => {
+    child.on('error', (error) => resolve(error.message))
+    child.on('close', (status, signal) => resolve(signal ?? (status === 0 ? '' : `exit code ${status}`)))
   })
-  if (status === 0) return undefined
-  const words = `${stdout ?? ''}${stderr ?? ''}`.split('\n').slice(-120).join('\n')
-  return `${path.basename(file)} ${args.join(' ')}: ${error?.message ?? signal ?? `exit code ${status}`}\n${words}`
+  if (how === '') return
+  throw new Error(`${path.basename(file)} ${args.join(' ')}: ${how}\n${said.split('\n').slice(-120).join('\n')}`)
 }
 
-function must(...attempted) {
-  const problem = attempt(...attempted)
-  if (problem) throw new Error(problem)
-}
-
-function build(name, definitions) {
+async function build(name, definitions) {
   const directory = path.join(work, name)
   mkdirSync(directory, { recursive: true })
   const options = ['-DCMAKE_BUILD_TYPE=RelWithDebInfo', ...definitions]
-  must('cmake', ['-S', path.join(root, 'addon'), '-B', directory, ...options])
-  must('cmake', ['--build', directory, '--target', ...TARGETS[name], '-j', String(cpus().length)], { timeout: 600_000 })
+  await must('cmake', ['-S', path.join(root, 'addon'), '-B', directory, ...options])
+  await must('cmake', ['--build', directory, '--target', ...TARGETS[name], '-j', String(cpus().length)], {
+    timeout: 600_000,
+  })
   return directory
 }
 
@@ -52,7 +49,6 @@ const FUZZERS = ['fuzz-decode', 'fuzz-layer', 'fuzz-plan']
 const TARGETS = {
   address: PROGRAMS,
   thread: PROGRAMS,
-  plain: ['pieces', 'archives'],
   fuzz: FUZZERS,
   musl: ['caisson-core'],
 }
@@ -61,11 +57,11 @@ const TARGETS = {
 const STILL = ['-R']
 
 /** Runs `use` with a directory in memory that is gone afterwards. */
-function inScratch(use) {
+async function inScratch(use) {
   const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
   const scratch = mkdtempSync(path.join(base, 'caisson-native-'))
   try {
-    return use(scratch)
+    return await use(scratch)
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
@@ -76,9 +72,9 @@ function argumentsOf(program, scratch, { rounds, threads }) {
 }
 
 /** The programs as they are built in `directory`; of a sanitizer every report is a failure. */
-function sanitized(name, sanitize, load, long) {
+async function sanitized(name, sanitize, load, long) {
   need('cmake', 'g++', 'setarch')
-  const directory = build(name, ['-DCAISSON_TESTS=ON', `-DCAISSON_SANITIZE=${sanitize}`])
+  const directory = await build(name, ['-DCAISSON_TESTS=ON', `-DCAISSON_SANITIZE=${sanitize}`])
   const env = {
     ...process.env,
     ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0:exitcode=66',
@@ -90,9 +86,9 @@ function sanitized(name, sanitize, load, long) {
     run: () => {
       if (program === 'containers' && !isRoot) throw new Missing('only root can start them without a user namespace')
       const rounds = long ? load.rounds * 10 : load.rounds
-      inScratch((scratch) => {
+      return inScratch((scratch) => {
         const args = argumentsOf(program, scratch, { ...load, rounds })
-        must('setarch', [...STILL, path.join(directory, 'test', program), ...args], {
+        return must('setarch', [...STILL, path.join(directory, 'test', program), ...args], {
           env,
           timeout: long ? 1_800_000 : 180_000,
         })
@@ -105,15 +101,22 @@ const SETS = {
   address: (long) => sanitized('address', 'address,undefined', { rounds: 4, threads: 3 }, long),
   thread: (long) => sanitized('thread', 'thread', { rounds: 8, threads: 4 }, long),
 
-  /** Debian 12's knows neither clone3 nor openat2: containers and archives are for the sanitizers alone. */
-  valgrind: (long) => {
-    need('cmake', 'g++', 'valgrind')
-    const directory = build('plain', ['-DCAISSON_TESTS=ON', '-DCAISSON_SANITIZE='])
-    return ['pieces'].map((program) => ({
-      name: `valgrind: ${program}`,
+  /**
+   * With the core as it is in the addon. Debian 12's knows neither clone3 nor openat2: containers and archives are for the
+   * sanitizers alone.
+   */
+  valgrind: async (long) => {
+    need('g++', 'valgrind')
+    const core = path.join(root, 'addon/build/libcaisson-core.a')
+    if (!existsSync(core)) throw new Missing('no addon: npm run build:addon')
+    const program = path.join(work, 'pieces')
+    mkdirSync(work, { recursive: true })
+    const sources = ['-I', path.join(root, 'addon'), path.join(root, 'addon/test/pieces.cc'), core]
+    await must('g++', ['-std=gnu++20', '-O1', '-g', ...sources, '-pthread', '-lz', '-lzstd', '-o', program])
+    const check = {
+      name: 'valgrind: pieces',
       run: () =>
-        inScratch((scratch) => {
-          const args = argumentsOf(program, scratch, { rounds: long ? 5 : 1, threads: 2 })
+        inScratch(async (scratch) => {
           const log = path.join(scratch, 'valgrind.log')
           const checks = [
             '--error-exitcode=66',
@@ -121,21 +124,25 @@ const SETS = {
             '--errors-for-leak-kinds=definite',
             '--track-fds=yes',
           ]
-          must('valgrind', ['-q', `--log-file=${log}`, ...checks, path.join(directory, 'test', program), ...args], {
+          await must('valgrind', ['-q', `--log-file=${log}`, ...checks, program], {
             timeout: long ? 1_800_000 : 180_000,
-            stdio: ['ignore', 'pipe', 'pipe'],
           })
           // What it got from us says so in its second line.
           const open = readFileSync(log, 'utf8').split('Open file descriptor ').slice(1)
           const own = open.filter((text) => !text.includes('inherited from parent') && !text.includes(log))
           if (own.length > 0) throw new Error(`left open:\n${own.join('')}`)
         }),
-    }))
+    }
+    return [check]
   },
 
-  fuzz: (long) => {
+  fuzz: async (long) => {
     need('cmake', 'clang++')
-    const directory = build('fuzz', ['-DCAISSON_FUZZ=ON', '-DCMAKE_C_COMPILER=clang', '-DCMAKE_CXX_COMPILER=clang++'])
+    const directory = await build('fuzz', [
+      '-DCAISSON_FUZZ=ON',
+      '-DCMAKE_C_COMPILER=clang',
+      '-DCMAKE_CXX_COMPILER=clang++',
+    ])
     return FUZZERS.map((fuzzer) => ({
       name: fuzzer,
       run: () => {
@@ -146,7 +153,7 @@ const SETS = {
         const limits = [`-max_total_time=${long ? 600 : 15}`, '-timeout=20', '-rss_limit_mb=2048', '-max_len=16384']
         const places = [corpus, ...(existsSync(seeds) ? [seeds] : [])]
         const artifacts = path.join(work, `${fuzzer}-`)
-        must(
+        return must(
           'setarch',
           [...STILL, path.join(directory, 'fuzz', fuzzer), ...limits, `-artifact_prefix=${artifacts}`, ...places],
           {
@@ -172,26 +179,34 @@ const SETS = {
   },
 }
 
-/** For each of them: its name, whether it passed, failed or was skipped, and why. */
-export function nativeChecks(sets = Object.keys(SETS), long = false) {
+/**
+ * For each of them: its name, whether it passed, failed or was skipped, and why. Building takes all processors, most
+ * programs only one: they are run when all is built, as many at a time as there are processors.
+ */
+export async function nativeChecks(sets = Object.keys(SETS), long = false) {
   const results = []
-  const note = (name, work) => {
+  const note = async (name, work) => {
     const began = Date.now()
     let result
     try {
-      result = { status: 'passed', value: work() }
+      result = { status: 'passed', value: await work() }
     } catch (error) {
       result = { status: error instanceof Missing ? 'skipped' : 'failed', why: error.message }
     }
     results.push({ name, seconds: (Date.now() - began) / 1000, ...result })
     return results.at(-1)
   }
+  const programs = []
   for (const set of sets) {
-    const built = note(`${set}: build`, () => SETS[set](long))
+    const built = await note(`${set}: build`, () => SETS[set](long))
     if (built.status !== 'passed') continue
     results.pop()
-    for (const { name, run } of built.value) note(name, run)
+    programs.push(...built.value)
   }
+  const lane = async () => {
+    for (let next = programs.shift(); next; next = programs.shift()) await note(next.name, next.run)
+  }
+  await Promise.all(cpus().map(lane))
   return results
 }
 
@@ -202,7 +217,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     console.error(`usage: node scripts/native.mjs [--long] [${Object.keys(SETS).join('|')}]...`)
     process.exit(2)
   }
-  const results = nativeChecks(chosen.length > 0 ? chosen : undefined, process.argv.includes('--long'))
+  const results = await nativeChecks(chosen.length > 0 ? chosen : undefined, process.argv.includes('--long'))
   for (const { name, status, seconds, why } of results)
     console.log(`${status}: ${name} (${seconds.toFixed(0)} s)${why ? `\n${why}` : ''}`)
   process.exit(results.some(({ status }) => status === 'failed') ? 1 : 0)

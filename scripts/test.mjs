@@ -128,8 +128,8 @@ function note(file, name, status) {
   else ran.add(test)
 }
 
-function native() {
-  for (const { name, status, seconds, why } of nativeChecks()) {
+async function native() {
+  for (const { name, status, seconds, why } of await nativeChecks()) {
     if (status === 'failed') failed(`${name} (${seconds.toFixed(0)} s): ${why}`)
     else totals[status]++
     if (status === 'skipped') console.error(`skipped: ${name}: ${why}`)
