@@ -49,6 +49,17 @@ const LAN = [
 const JEST = 'node_modules/jest/bin/jest.js'
 const QUIET = { stdio: ['ignore', 'ignore', 'inherit'], ...TIMEOUT }
 
+/** How many files at a time, where it is not what jest takes for right. */
+const WORKERS = {
+  // Pure code; jest would leave one processor out.
+  unit: ['--maxWorkers=100%'],
+  // Builds wait for mirrors and disks most of their time, and other tests for programs.
+  integration: ['--maxWorkers=2'],
+  // The machine's own network is one, and what a process holds is measured alone.
+  network: ['--runInBand'],
+  endurance: ['--runInBand'],
+}
+
 function jest(project, around = []) {
   const report = path.join(root, '.cache', `jest-${project}.json`)
   rmSync(report, { force: true })
@@ -56,10 +67,7 @@ function jest(project, around = []) {
   const args = [JEST, '--selectProjects', project, '--cacheDirectory', '.cache/jest']
   // What a test that failed has left behind must not keep the others from being counted.
   args.push('--forceExit')
-  // Builds wait for mirrors and disks most of their time.
-  if (project === 'integration') args.push('--maxWorkers=2')
-  // The machine's own network is one, and what a process holds is measured alone.
-  if (project === 'network' || project === 'endurance') args.push('--runInBand')
+  args.push(...(WORKERS[project] ?? []))
   const env = { CAISSON_KILL_ROUNDS: KILL_ROUNDS, ...process.env }
   const [file, ...rest] = [...around, process.execPath, ...args, '--json', '--outputFile', report]
   spawnSync(file, rest, { cwd: root, env, ...QUIET })
@@ -76,31 +84,18 @@ function asUser() {
   const places = mkdtempSync(path.join(tmpdir(), 'caisson-user-'))
   chmodSync(places, 0o777)
   const env = { CAISSON_KILL_ROUNDS: process.env.CAISSON_KILL_ROUNDS ?? KILL_ROUNDS }
-  const projects = (...names) => {
+  const pass = (name, project, choice, around = {}) => {
+    const report = path.join(places, `${name}.json`)
     const cache = path.join(places, 'jest')
-    return [JEST, '--selectProjects', ...names, '--cacheDirectory', cache, '--forceExit', '--json']
-  }
-  const passes = [
-    { bare: false, choice: ['--testPathIgnorePatterns', FOR_ROOT] },
-    { bare: true, choice: ['--testPathPatterns', BARE] },
-  ]
-  for (const { bare, choice } of passes) {
-    const report = path.join(places, bare ? 'bare.json' : 'report.json')
-    spawnAsUser([process.execPath, ...projects('integration', 'security'), '--outputFile', report, ...choice], {
-      bare,
-      env,
-      ...QUIET,
-    })
+    const args = ['--selectProjects', project, ...(WORKERS[project] ?? []), '--cacheDirectory', cache, '--forceExit']
+    const whole = [process.execPath, JEST, ...args, '--json', '--outputFile', report, ...choice]
+    spawnAsUser(whole, { ...around, env, ...QUIET })
     count(report)
   }
-  const report = path.join(places, 'network.json')
-  const network = ['--runInBand', '--testPathPatterns', 'network/(ordinary[a-z-]*|user-mode)\\.test']
-  spawnAsUser([process.execPath, ...projects('network'), '--outputFile', report, ...network], {
-    machine: true,
-    env,
-    ...QUIET,
-  })
-  count(report)
+  pass('integration', 'integration', ['--testPathIgnorePatterns', FOR_ROOT])
+  pass('security', 'security', [])
+  pass('bare', 'integration', ['--testPathPatterns', BARE], { bare: true })
+  pass('network', 'network', ['--testPathPatterns', 'network/(ordinary[a-z-]*|user-mode)\\.test'], { machine: true })
   rmSync(places, { recursive: true, force: true })
 }
 
