@@ -1,4 +1,4 @@
-// Builds an image by SOURCE_DATE_EPOCH upon the one of an archive from the standard input, and prints its digest.
+// Builds an image by SOURCE_DATE_EPOCH upon the one of an archive from the standard input, and prints its digest and CAISSON_ROOT.
 //   build-same; CAISSON_ROOT is a store of its own
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,4 +30,4 @@ const image = await Image.build({
   secrets: { s: 'secret' },
 })
 rmSync(context, { recursive: true })
-console.log(image.digest)
+console.log(image.digest, process.env.CAISSON_ROOT)

@@ -17,7 +17,7 @@ FROM box:1 AS base
 COPY a /a
 FROM base
 RUN cat /a > /b
-COPY --from=tools /tool /tool
+COPY --from=tools --chmod=700 /tool /tool
 `
 
 describe('the cache of builds in a directory', () => {
@@ -78,7 +78,7 @@ describe('the cache of builds in a directory', () => {
     await build(TEXT, { context, ...to() })
     const raw = execFileSync('skopeo', ['inspect', '--raw', `oci:${at}:latest`], { encoding: 'utf8' })
     const { config, layers } = JSON.parse(raw)
-    expect([config.mediaType, layers.length]).toEqual(['application/vnd.caisson.build-cache.v1+json', 3])
+    expect([config.mediaType, layers.length]).toEqual(['application/vnd.caisson.build-cache.v1+json', 4])
     for (const { digest, size } of layers) {
       const file = path.join(blobs, digest.replace('sha256:', ''))
       expect([statSync(file).size, digestOf(readFileSync(file))]).toEqual([size, digest])

@@ -1,7 +1,6 @@
 /** Builds of the same input are the same image, wherever and by whomever they are made. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, openSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { Image } from '../../../lib/index.js'
 import { boxForTests } from '../../support/build.js'
@@ -21,14 +20,19 @@ testIf(noBusybox || (!isRoot && 'only root becomes another user'))(
   async () => {
     const archive = path.join(scratch(), 'box.tar')
     await (await Image.get('box:1')).save(archive)
-    const input = readFileSync(archive)
+    /** Each in a store of its own, which its user makes. */
     const built = (words: string[]) => {
-      const place = mkdtempSync(path.join(tmpdir(), 'caisson-same-'))
-      chmodSync(place, 0o777)
-      places.push(place)
-      const shell = ['sh', '-c', `CAISSON_ROOT=${place}/data exec "$@"`, 'sh', process.execPath, SCRIPT]
+      const shell = ['sh', '-c', 'CAISSON_ROOT=$(mktemp -d) exec "$@"', 'sh', process.execPath, SCRIPT]
       const [file, ...args] = [...words, ...shell] as [string, ...string[]]
-      return execFileSync(file, args, { input, encoding: 'utf8' }).trim()
+      const input = openSync(archive, 'r')
+      try {
+        const said = execFileSync(file, args, { encoding: 'utf8', stdio: [input, 'pipe', 'inherit'] })
+        const [digest, place] = said.trim().split(' ') as [string, string]
+        places.push(place)
+        return digest
+      } finally {
+        closeSync(input)
+      }
     }
     const [one, two] = [built([]), built([])]
     expect(one).toMatch(/^sha256:[0-9a-f]{64}$/)
