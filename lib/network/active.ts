@@ -28,6 +28,9 @@ interface Active {
   lock: number
 }
 
+const ATTEMPTS = 10
+const PAUSE_MS = 20
+
 const active = new Map<string, Promise<Active>>()
 
 /** The native call, with its failures as errors that say what to do. */
@@ -127,6 +130,15 @@ function ifExists(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EEXIST') throw error
 }
 
+/** Processes that are just being made hold what we have open, and have closed by now, for a moment longer. */
+async function lockAlone(id: string): Promise<number> {
+  for (let attempt = 0; ; attempt++) {
+    const lock = await explained(addon().lock(lockOf(id), true, false))
+    if (lock >= 0 || attempt === ATTEMPTS) return lock
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+  }
+}
+
 /** Ends the use of this process, and removes the bridge; an error when another process uses the network. */
 export async function deactivate(definition: NetworkDefinition, user: NetworkUser): Promise<void> {
   const { id, name, bridge, internal, metadata } = definition
@@ -134,7 +146,7 @@ export async function deactivate(definition: NetworkDefinition, user: NetworkUse
   active.delete(id)
   if (current) addon().closeFd(current.lock)
   await mkdir(networkRun(id), { recursive: true, mode: 0o711 })
-  const lock = await explained(addon().lock(lockOf(id), true, false))
+  const lock = await lockAlone(id)
   if (lock < 0) {
     if (current) await activate(definition, user)
     throw new CaissonError('ERR_CAISSON_IN_USE', `network ${name} is used by another process`, {
