@@ -18,6 +18,7 @@ import { addon, type NativeFailure } from './native/addon.js'
 import { errorFromFailure } from './native/failure.js'
 import { checkLimits } from './runtime/options/check.js'
 import { owner } from './runtime/process/owner.js'
+import { type Abortable, abortable, checkAborted } from './util/abort.js'
 
 export type { Stats } from './cgroup/stats.js'
 
@@ -36,11 +37,13 @@ export class Cgroup implements AsyncDisposable {
   readonly mode: 'unified' | 'hybrid' | 'legacy'
   /** Path below the root of the hierarchies, as in /proc/PID/cgroup. */
   readonly path: string
+  /** Made by create(): it goes when it is disposed of. */
+  readonly #made: boolean
   readonly #base: CgroupBase
   readonly #plan: CgroupPlan
   #before: { time: Date; cpuUserMs: number | null; cpuSystemMs: number | null } | undefined
 
-  private constructor(name: string, base: CgroupBase, plan: CgroupPlan) {
+  private constructor(name: string, base: CgroupBase, plan: CgroupPlan, made = false) {
     const { mode } = base.host
     if (mode === 'none')
       throw new CaissonError('ERR_CAISSON_CGROUP', 'this host has no cgroup hierarchy', {
@@ -49,17 +52,20 @@ export class Cgroup implements AsyncDisposable {
       })
     this.mode = mode
     this.path = name
+    this.#made = made
     this.#base = base
     this.#plan = plan
   }
 
   /** The root of the hierarchies as this process sees them. */
-  static async root(): Promise<Cgroup> {
+  static async root(options: Abortable = {}): Promise<Cgroup> {
+    checkAborted(options.signal, 'cgroup')
     return Cgroup.#at('/', () => '')
   }
 
   /** The group that a process is in. On v1 hosts it may be in a different one in each hierarchy. */
-  static async of(pid: number): Promise<Cgroup> {
+  static async of(pid: number, options: Abortable = {}): Promise<Cgroup> {
+    checkAborted(options.signal, 'cgroup')
     if (!Number.isInteger(pid) || pid < 1) throw invalidArgument('pid', pid, 'a process id')
     const text = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => {
       throw new CaissonError('ERR_CAISSON_CGROUP', `there is no process ${pid}`, {
@@ -68,8 +74,8 @@ export class Cgroup implements AsyncDisposable {
       })
     })
     const host = readHost(await readFile('/proc/self/mountinfo', 'utf8'), text)
-    const unified = host.unified
-    const shown = unified ? path.relative(unified.mountpoint, unified.own) : ''
+    const main = host.unified ?? host.legacy[0]
+    const shown = main ? path.relative(main.mountpoint, main.own) : ''
     return Cgroup.#fromHost(
       `/${shown}`,
       host.unified?.own,
@@ -78,7 +84,8 @@ export class Cgroup implements AsyncDisposable {
   }
 
   /** A new group below this process's own ones; rejects when a limit cannot be had. */
-  static async create(name: string, limits: Limits = {}): Promise<Cgroup> {
+  static async create(name: string, limits: Limits = {}, options: Abortable = {}): Promise<Cgroup> {
+    checkAborted(options.signal, 'cgroup')
     if (
       typeof name !== 'string' ||
       !/^[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,200}$/.test(name) ||
@@ -89,7 +96,7 @@ export class Cgroup implements AsyncDisposable {
     const { cgroups } = await owner()
     // Groups of containers are named by their ids; a prefix keeps the two apart.
     const plan = planCgroup(cgroups, `group-${name}`, settingsFromLimits(limits))
-    const group = new Cgroup(relativePath(plan) ?? `/${name}`, cgroups, plan)
+    const group = new Cgroup(relativePath(plan) ?? `/${name}`, cgroups, plan, true)
     if ([...group.#directories()].some((directory) => existsSync(directory)))
       throw new CaissonError('ERR_CAISSON_NAME_IN_USE', `there is a group ${name} already`, {
         stage: 'cgroup',
@@ -142,7 +149,8 @@ export class Cgroup implements AsyncDisposable {
   }
 
   /** Changes limits; those that are not named stay. */
-  async set(limits: Limits): Promise<void> {
+  async set(limits: Limits, options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'cgroup')
     checkLimits(limits)
     const { writes, entry } = planUpdate(this.#base, this.#plan, settingsFromLimits(limits))
     await perform(writes)
@@ -153,7 +161,8 @@ export class Cgroup implements AsyncDisposable {
   }
 
   /** What it uses now; `cpus` since the call before. */
-  async stats(): Promise<Stats> {
+  async stats(options: Abortable = {}): Promise<Stats> {
+    checkAborted(options.signal, 'cgroup')
     const now = await readStats(this.#plan)
     const stats = this.#before ? withRate(now, this.#before) : now
     this.#before = now
@@ -161,7 +170,8 @@ export class Cgroup implements AsyncDisposable {
   }
 
   /** Process ids of its members, those of its children not included. */
-  async procs(): Promise<number[]> {
+  async procs(options: Abortable = {}): Promise<number[]> {
+    checkAborted(options.signal, 'cgroup')
     const directory = this.#main()
     const text = await readFile(path.join(directory, 'cgroup.procs'), 'utf8').catch((error) => {
       throw new CaissonError('ERR_CAISSON_CGROUP', `${this.path}: ${error.code}`, {
@@ -174,7 +184,8 @@ export class Cgroup implements AsyncDisposable {
   }
 
   /** Moves a process into it, threads and all. Its children stay where they are. */
-  async add(pid: number): Promise<void> {
+  async add(pid: number, options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'cgroup')
     if (!Number.isInteger(pid) || pid < 1) throw invalidArgument('pid', pid, 'a process id')
     await perform(
       [...this.#directories()].map((directory) => ({
@@ -185,22 +196,30 @@ export class Cgroup implements AsyncDisposable {
     )
   }
 
-  async freeze(): Promise<void> {
-    await freeze(this.#plan, true)
+  async freeze(options: Abortable = {}): Promise<void> {
+    this.#mustNotBeRoot('freeze')
+    await abortable(options.signal, 'freeze', () => freeze(this.#plan, true))
   }
 
-  async thaw(): Promise<void> {
-    await freeze(this.#plan, false)
+  async thaw(options: Abortable = {}): Promise<void> {
+    this.#mustNotBeRoot('thaw')
+    await abortable(options.signal, 'thaw', () => freeze(this.#plan, false))
   }
 
   /** SIGKILL for every process in it and below, frozen or not. Resolves when they are gone. */
-  async kill(): Promise<void> {
+  async kill(options: Abortable = {}): Promise<void> {
+    this.#mustNotBeRoot('kill')
+    await abortable(options.signal, 'kill', () => this.#kill())
+  }
+
+  async #kill(): Promise<void> {
     await addon().killCgroup(nativeCgroup(this.#plan))
     for (let waited = 0; waited < 10_000 && (await this.#populated()); waited++) await sleep(1)
   }
 
   /** Groups directly below. */
-  async children(): Promise<Cgroup[]> {
+  async children(options: Abortable = {}): Promise<Cgroup[]> {
+    checkAborted(options.signal, 'cgroup')
     const directory = this.#main()
     return readdirSync(directory, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())
@@ -208,7 +227,12 @@ export class Cgroup implements AsyncDisposable {
   }
 
   /** Kills what is in it and removes it. */
-  async remove(): Promise<void> {
+  async remove(options: Abortable = {}): Promise<void> {
+    this.#mustNotBeRoot('remove')
+    await abortable(options.signal, 'remove', () => this.#remove())
+  }
+
+  async #remove(): Promise<void> {
     try {
       await addon().removeCgroup(nativeCgroup(this.#plan))
     } catch (failure) {
@@ -216,12 +240,13 @@ export class Cgroup implements AsyncDisposable {
     }
   }
 
+  /** Removes what create() made; of others only the object goes. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.remove()
+    if (this.#made) await this.remove()
   }
 
   /** What happens in it from now on; ends when it is removed, or with the signal. */
-  async *events(options: { signal?: AbortSignal } = {}): AsyncGenerator<CgroupEvent, void, undefined> {
+  async *events(options: Abortable = {}): AsyncGenerator<CgroupEvent, void, undefined> {
     const look = async () => {
       const populated = await this.#populated()
       const frozen = await isFrozen(this.#plan).catch(() => false)
@@ -241,6 +266,15 @@ export class Cgroup implements AsyncDisposable {
       if (now.oom > before.oom) yield event('oom')
       before = now
     }
+  }
+
+  /** Every process of the machine is in it. */
+  #mustNotBeRoot(what: string): void {
+    if (this.path !== '/') return
+    throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: this is the root of all groups`, {
+      stage: `cgroup: ${what}`,
+      hint: 'Make a group with Cgroup.create(), and add processes to it.',
+    })
   }
 
   #main(): string {

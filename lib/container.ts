@@ -38,7 +38,7 @@ import { stillRuns, wrongState } from './runtime/container/wrong-state.js'
 import { checkUpdate } from './runtime/options/check.js'
 import { Execs } from './runtime/process/exec.js'
 import { checkSignal } from './runtime/process/verdict.js'
-import { checkAborted, unlessAborted } from './util/abort.js'
+import { type Abortable, abortable, checkAborted, unlessAborted } from './util/abort.js'
 import { type Duration, parseDuration } from './util/units.js'
 import { type Wait, type WaitOptions, waitFor } from './wait.js'
 
@@ -101,7 +101,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * A container from an OCI runtime bundle, as `runc create` makes one. Its root is used in place, hooks are run, and
    * only what config.json asks for is protected: its author decides.
    */
-  static async fromBundle(directory: string): Promise<Container> {
+  static async fromBundle(directory: string, options: Abortable = {}): Promise<Container> {
+    checkAborted(options.signal, 'create')
     return Container.#made(await partsOfBundle(directory))
   }
 
@@ -123,7 +124,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** One of this process, by id, the beginning of an id, or name. */
-  static get(idOrName: string): Promise<Container> {
+  static async get(idOrName: string, options: Abortable = {}): Promise<Container> {
+    checkAborted(options.signal, 'get')
     return findContainer(containers, idOrName)
   }
 
@@ -150,13 +152,13 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** Resolves when its program runs. */
-  async start(options: { signal?: AbortSignal } = {}): Promise<void> {
+  async start(options: Abortable = {}): Promise<void> {
     this.#mustExist('start')
     await this.#life.start(options.signal)
   }
 
   /** The result of the present run (of the last one when it has ended, of the next one before the first start). */
-  wait(options: { signal?: AbortSignal } = {}): Promise<ExecResult> {
+  wait(options: Abortable = {}): Promise<ExecResult> {
     return unlessAborted(this.#life.exit, options.signal, 'wait')
   }
 
@@ -169,11 +171,12 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** SIGKILL, the default, ends all that is in it. */
-  async kill(signal: string | number = 'SIGKILL'): Promise<void> {
+  async kill(signal: string | number = 'SIGKILL', options: Abortable = {}): Promise<void> {
     const number = checkSignal(signal, 'signal')
     this.#mustRun('kill')
+    checkAborted(options.signal, 'kill')
     this.#life.kill(number)
-    if (number === 9) await this.#life.exit
+    if (number === 9) await unlessAborted(this.#life.exit, options.signal, 'kill')
   }
 
   async restart(options: StopOptions = {}): Promise<void> {
@@ -183,14 +186,16 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** Freezes every process in it. */
-  async pause(): Promise<void> {
+  async pause(options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'pause')
     if (this.state !== 'running') throw this.#wrongState('pause')
     await freeze(this.#parts.assembled.cgroup, true)
     this.#life.setState('paused')
     this.emit('pause')
   }
 
-  async resume(): Promise<void> {
+  async resume(options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'resume')
     if (this.state !== 'paused') throw this.#wrongState('resume')
     await freeze(this.#parts.assembled.cgroup, false)
     this.#life.setState('running')
@@ -198,17 +203,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** A running one only with `force`; `volumes`: with its volumes that have no name. Removing twice is no error. */
-  remove(options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
-    if (this.#removing) return this.#removing
-    const running = this.state === 'running' || this.state === 'paused'
-    if (running && !options.force) return Promise.reject(stillRuns(this.name, this.state))
-    const removing = this.#remove(options.volumes ?? false)
-    this.#removing = removing
-    // What could not be removed can be tried again.
-    removing.catch(() => {
-      this.#removing = undefined
-    })
-    return removing
+  remove(options: { force?: boolean; volumes?: boolean; signal?: AbortSignal } = {}): Promise<void> {
+    return abortable(options.signal, 'remove', () => this.#removeOnce(options))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -233,24 +229,23 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** Once, or with `interval` again and again while it runs. */
-  stats(): Promise<Stats>
+  stats(options?: Abortable & { interval?: undefined }): Promise<Stats>
   stats(options: { interval: Duration; signal?: AbortSignal }): AsyncGenerator<Stats, void, undefined>
-  stats(options?: {
-    interval: Duration
-    signal?: AbortSignal
-  }): Promise<Stats> | AsyncGenerator<Stats, void, undefined> {
+  stats(options: Abortable & { interval?: Duration } = {}): Promise<Stats> | AsyncGenerator<Stats, void, undefined> {
     const { cgroup } = this.#parts.assembled
-    if (options) {
-      const interval = parseDuration(options.interval, 'interval')
-      return statsEvery(interval, cgroup, () => this.#life.running !== undefined, options.signal)
+    const { interval, signal } = options
+    if (interval !== undefined) {
+      const pause = parseDuration(interval, 'interval')
+      return statsEvery(pause, cgroup, () => this.#life.running !== undefined, signal)
     }
     if (!this.#life.running || this.#removing) return Promise.reject(this.#wrongState('stats'))
-    return statsSince(cgroup, this.#life.startedAt ?? new Date())
+    return abortable(signal, 'stats', () => statsSince(cgroup, this.#life.startedAt ?? new Date()))
   }
 
   /** Its processes. */
-  async top(): Promise<ProcessInfo[]> {
+  async top(options: Abortable = {}): Promise<ProcessInfo[]> {
     this.#mustRun('top')
+    checkAborted(options.signal, 'top')
     const { cgroup, workload } = this.#parts.assembled
     return processesIn(cgroup, this.pid ?? 0, workload.sandbox !== undefined)
   }
@@ -261,9 +256,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** Changes limits while it runs, or for its next start. */
-  async update(changes: { limits: Limits }): Promise<void> {
+  async update(changes: { limits: Limits; signal?: AbortSignal }): Promise<void> {
     this.#mustExist('update')
     checkUpdate(changes)
+    checkAborted(changes.signal, 'update')
     // One after the other: two could make the same cgroup.
     const before = this.#updates
     this.#updates = (async () => {
@@ -301,7 +297,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
    *
    * @param options `fewHoles`: holes of files are zeros in an archive; more than 1 GiB of them is an error, for who keeps it.
    */
-  getArchive(path: string, options: { signal?: AbortSignal; fewHoles?: boolean } = {}): Readable {
+  getArchive(path: string, options: Abortable & { fewHoles?: boolean } = {}): Readable {
     this.#mustExist('getArchive')
     return this.#archive.get(path, options)
   }
@@ -310,14 +306,16 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * What differs from its image, sorted by path, as `docker diff`: a directory is modified when something in it is. What
    * is mounted in it does not count.
    */
-  async diff(options: { signal?: AbortSignal } = {}): Promise<Change[]> {
+  async diff(options: Abortable = {}): Promise<Change[]> {
     this.#mustExist('diff')
+    checkAborted(options.signal, 'diff')
     return this.#archive.diff(options)
   }
 
   /** An image of it: what it changed, as a layer above those of its image. What is mounted in it does not count. */
   async commit(options: CommitOptions = {}): Promise<Image> {
     this.#mustExist('commit')
+    checkAborted(options.signal, 'commit')
     return commitContainer(this, this.#committed, options)
   }
 
@@ -325,9 +323,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * Containers that begin with its files as they are now, and its options; they run if it does. Their names and the ports
    * of the host are new ones. Processes are not copied.
    */
-  async fork(count = 1): Promise<Container[]> {
+  async fork(count = 1, options: Abortable = {}): Promise<Container[]> {
     this.#mustExist('fork')
-    return forkContainer(this, this.#committed, count, Container.create)
+    checkAborted(options.signal, 'fork')
+    return forkContainer(this, this.#committed, count, Container.create, options.signal)
   }
 
   /** A TCP connection to a port inside it; nothing needs to be published. */
@@ -369,6 +368,19 @@ export class Container extends EventEmitter implements AsyncDisposable {
     await this.#life.settled()
     if (this.state === 'paused') await this.resume()
     await this.#life.stop(grace)
+  }
+
+  #removeOnce(options: { force?: boolean; volumes?: boolean }): Promise<void> {
+    if (this.#removing) return this.#removing
+    const running = this.state === 'running' || this.state === 'paused'
+    if (running && !options.force) return Promise.reject(stillRuns(this.name, this.state))
+    const removing = this.#remove(options.volumes ?? false)
+    this.#removing = removing
+    // What could not be removed can be tried again.
+    removing.catch(() => {
+      this.#removing = undefined
+    })
+    return removing
   }
 
   async #remove(volumes: boolean): Promise<void> {

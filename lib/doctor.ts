@@ -11,6 +11,7 @@ import { examineBridges, examineNetwork } from './doctor/network.js'
 import { examineGround } from './doctor/platform.js'
 import { dataDirectory, examineStorage } from './doctor/storage.js'
 import { examineSyscalls } from './doctor/syscalls.js'
+import { type Abortable, abortable } from './util/abort.js'
 import { roots } from './util/roots.js'
 
 export type { Finding, FindingState } from './doctor/finding.js'
@@ -37,7 +38,11 @@ export interface Report {
  * Tries what containers need, each thing in a child of its own, so that nothing of this process or the machine is
  * changed. Never throws: what cannot be tried is a finding too. Takes some tens of milliseconds.
  */
-export async function doctor(): Promise<Report> {
+export function doctor(options: Abortable = {}): Promise<Report> {
+  return abortable(options.signal, 'doctor', examine)
+}
+
+async function examine(): Promise<Report> {
   const ground = await examineGround()
   const findings = [...ground.findings]
   const report: Report = {

@@ -98,7 +98,7 @@ export class CaissonError extends Error {
     this.name = 'CaissonError'
     this.code = code
     this.stage = options.stage ?? ''
-    this.hint = options.hint ?? ''
+    this.hint = options.hint ?? (code === 'ERR_CAISSON_ABORTED' ? 'The signal that was given fired.' : '')
     if (options.location) this.location = options.location
     Object.defineProperty(this, BRAND, { value: true })
   }

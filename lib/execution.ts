@@ -9,7 +9,7 @@ import { LatePid } from './runtime/process/late-pid.js'
 import type { Launcher } from './runtime/process/launch.js'
 import { ProgramStreams } from './runtime/process/program-streams.js'
 import { isHandedOver, type Running } from './runtime/process/running.js'
-import { commandFailed, type ExecResult, signalNumber } from './runtime/process/verdict.js'
+import { commandFailed, type ExecResult, killedBeforehand, signalNumber } from './runtime/process/verdict.js'
 import { pace } from './util/pace.js'
 import { parseDuration, parseSize } from './util/units.js'
 
@@ -28,6 +28,9 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   #running: Running | undefined
   #pendingKill: string | number | undefined
   #aborted = false
+  /** Fired by a SIGKILL as long as nothing runs. */
+  #stopStarting: AbortController | undefined
+  #killedEarly = false
 
   /** Internal: run() and Container.exec() make these. */
   constructor(launch: Launcher, options: ExecOptions) {
@@ -78,8 +81,11 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   kill(signal: string | number = 'SIGKILL'): void {
     const number = signalNumber(signal)
     if (number === undefined) throw invalidArgument('signal', signal, 'the name or number of a signal')
-    if (!this.#running) this.#pendingKill = signal
-    else if (number === 9) this.#running.kill('stopped')
+    if (!this.#running) {
+      this.#pendingKill = signal
+      this.#killedEarly = number === 9
+      if (this.#killedEarly) this.#stopStarting?.abort()
+    } else if (number === 9) this.#running.kill('stopped')
     // Before that it is the init program, which would die of it in the middle of its work.
     else
       this.#pid.promise.then(
@@ -140,7 +146,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
 
   async #launch(launch: Launcher, wallLimitMs: number, cpuLimitMs: number): Promise<ExecResult> {
     const { stdio, input } = this.#streams.connect()
-    const { running, subject, conclude } = await launch({
+    const launched = await launch({
       stdio,
       input,
       captureLimit: this.#streams.captureLimit,
@@ -148,6 +154,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       cpuLimitMs,
       quiet: !this.#pid.wanted && !startsAreWatched(),
       terminalSize: this.#streams.size,
+      signal: () => this.#startSignal(),
       events: {
         started: (pid) => {
           this.#pid.found(pid)
@@ -157,8 +164,10 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       },
     }).catch((error) => {
       if (!isHandedOver(stdio)) for (const end of stdio) if (typeof end === 'number') addon().closeFd(end)
-      throw error
+      if (!this.#killedEarly || this.#options.signal?.aborted || error?.code !== 'ERR_CAISSON_ABORTED') throw error
     })
+    if (!launched) return this.#neverStarted()
+    const { running, subject, conclude } = launched
     this.#running = running
     this.#pid.from(running)
     if (this.#aborted) running.kill('aborted')
@@ -171,6 +180,23 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     this.#pid.found(report.pid)
     if (this.#options.throwOnError && (result.exitCode !== 0 || result.reason !== 'exit')) throw commandFailed(result)
     return result
+  }
+
+  /** Killed while its image was fetched. */
+  #neverStarted(): ExecResult {
+    const result = killedBeforehand()
+    const error = commandFailed(result)
+    this.#streams.fail()
+    this.#pid.failed(error)
+    if (this.#options.throwOnError) throw error
+    return result
+  }
+
+  #startSignal(): AbortSignal {
+    this.#stopStarting ??= new AbortController()
+    if (this.#killedEarly) this.#stopStarting.abort()
+    const { signal } = this.#options
+    return signal ? AbortSignal.any([signal, this.#stopStarting.signal]) : this.#stopStarting.signal
   }
 
   async #conclude(subject: Subject, conclude: () => Promise<ExecResult> | ExecResult): Promise<ExecResult> {

@@ -4,6 +4,7 @@ import type { Container } from './container.js'
 import { invalidArgument } from './errors.js'
 import type { Image } from './image.js'
 import type { CreateOptions } from './options.js'
+import { checkAborted } from './util/abort.js'
 
 const MOST = 1024
 
@@ -13,6 +14,7 @@ export async function forkContainer(
   committed: Committed,
   count: number,
   create: (image: Image, options: CreateOptions) => Promise<Container>,
+  signal?: AbortSignal,
 ): Promise<Container[]> {
   if (!Number.isInteger(count) || count < 1 || count > MOST)
     throw invalidArgument('count', count, `an integer from 1 to ${MOST}`)
@@ -23,6 +25,7 @@ export async function forkContainer(
   const made: Container[] = []
   try {
     for (let i = 0; i < count; i++) {
+      checkAborted(signal, 'fork')
       const copy = await create(image, given)
       made.push(copy)
       hold.take()

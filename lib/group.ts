@@ -11,7 +11,9 @@ import { attach, isBridged, releaseAttachment, startAttachment } from './runtime
 import { becomes } from './runtime/container/becomes.js'
 import { checkEgress } from './runtime/options/egress.js'
 import { owner } from './runtime/process/owner.js'
+import { type Abortable, abortable, checkAborted, unlessAborted } from './util/abort.js'
 import { newId, randomName } from './util/ids.js'
+import { checkNames, type Names } from './util/option-names.js'
 import { type Duration, parseDuration } from './util/units.js'
 
 /** What all share is said for the group: network, ports and the two namespaces. */
@@ -35,6 +37,16 @@ export interface GroupEnd {
 }
 
 const SHARED = ['network', 'networks', 'ports', 'restart', 'dns', 'egress'] as const
+const OPTIONS: Names<GroupOptions> = {
+  name: true,
+  containers: true,
+  network: true,
+  networks: true,
+  ports: true,
+  dns: true,
+  egress: true,
+  signal: true,
+}
 /** addon/core/network/wiring.cc: where the resolver of a network answers. */
 const RESOLVER = '127.0.0.11'
 
@@ -57,6 +69,7 @@ export class Group extends EventEmitter implements AsyncDisposable {
   /** Makes them; nothing runs yet. */
   static async create(options: GroupOptions): Promise<Group> {
     const members = membersOf(options)
+    checkAborted(options.signal, 'group')
     const { name = randomName(), network, networks, ports, dns, egress } = options
     if (network === 'host' || (typeof network === 'object' && !isBridged({ network })))
       throw invalidArgument('network', network, 'possible for a group, which has a network namespace of its own')
@@ -119,11 +132,12 @@ export class Group extends EventEmitter implements AsyncDisposable {
    * One after the other; behind one with a health check the next one starts when that is healthy. When one cannot be
    * started or becomes unhealthy, all are stopped.
    */
-  start(options: { signal?: AbortSignal } = {}): Promise<void> {
+  start(options: Abortable = {}): Promise<void> {
     return this.#alone(async () => {
       if (this.#state === 'removed' || this.#state === 'running')
         throw new CaissonError('ERR_CAISSON_INVALID_STATE', `start: the group ${this.name} is ${this.#state}`, {
           stage: 'group',
+          hint: this.#state === 'running' ? 'Call stop() first to start it anew.' : 'Create a new group.',
         })
       const failure = new AbortController()
       const giveUp = () => failure.abort(aborted(this.name))
@@ -156,8 +170,8 @@ export class Group extends EventEmitter implements AsyncDisposable {
   }
 
   /** The first of its containers that ends, which ends the others too. */
-  wait(): Promise<GroupEnd> {
-    if (this.#end) return this.#end
+  wait(options: Abortable = {}): Promise<GroupEnd> {
+    if (this.#end) return unlessAborted(this.#end, options.signal, 'wait')
     return Promise.reject(
       new CaissonError('ERR_CAISSON_INVALID_STATE', `wait: the group ${this.name} was not started`, {
         stage: 'group',
@@ -167,20 +181,22 @@ export class Group extends EventEmitter implements AsyncDisposable {
   }
 
   /** In the opposite order; each is asked, and killed after a while. */
-  stop(options: { timeout?: Duration } = {}): Promise<void> {
+  stop(options: Abortable & { timeout?: Duration } = {}): Promise<void> {
     const timeout = options.timeout === undefined ? undefined : parseDuration(options.timeout, 'timeout')
-    return this.#alone(() => this.#stopAll(timeout))
+    return abortable(options.signal, 'stop', () => this.#alone(() => this.#stopAll(timeout)))
   }
 
   /** Stops and removes them, with their volumes that have no name. Removing twice is no error. */
-  remove(): Promise<void> {
-    return this.#alone(async () => {
-      if (this.#state === 'removed') return
-      this.#stopping = true
-      await this.#release()
-      this.#state = 'removed'
-      this.emit('remove')
-    })
+  remove(options: Abortable = {}): Promise<void> {
+    return abortable(options.signal, 'remove', () =>
+      this.#alone(async () => {
+        if (this.#state === 'removed') return
+        this.#stopping = true
+        await this.#release()
+        this.#state = 'removed'
+        this.emit('remove')
+      }),
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -212,7 +228,9 @@ export class Group extends EventEmitter implements AsyncDisposable {
   }
 }
 
-function membersOf({ containers }: GroupOptions): Array<[name: string | undefined, member: GroupMember]> {
+function membersOf(options: GroupOptions): Array<[name: string | undefined, member: GroupMember]> {
+  checkNames(options ?? {}, OPTIONS, '')
+  const { containers } = options ?? {}
   const list: Array<[string | undefined, GroupMember]> = Array.isArray(containers)
     ? containers.map((member: GroupMember) => [member?.name, member])
     : Object.entries(typeof containers === 'object' && containers !== null ? containers : {})
@@ -233,7 +251,10 @@ function membersOf({ containers }: GroupOptions): Array<[name: string | undefine
 }
 
 function aborted(name: string): CaissonError {
-  return new CaissonError('ERR_CAISSON_ABORTED', `the start of the group ${name} was aborted`, { stage: 'group' })
+  return new CaissonError('ERR_CAISSON_ABORTED', `the start of the group ${name} was aborted`, {
+    stage: 'group',
+    hint: 'The signal that was given fired; its containers were stopped.',
+  })
 }
 
 function endedEarly({ name }: Container, { exitCode, signal }: ExecResult): CaissonError {

@@ -29,6 +29,7 @@ import { snapshotSweeper } from './snapshot/snapshots.js'
 import type { Descriptor } from './spec/descriptor.js'
 import type { ImageConfig } from './spec/image.js'
 import { type Platform, parsePlatform } from './spec/platform.js'
+import { type Abortable, abortable, checkAborted } from './util/abort.js'
 import { roots } from './util/roots.js'
 
 /** Where an image is: in the store, or in directories that are used in place. */
@@ -153,7 +154,8 @@ export class Image {
    * The host's own programs: its /usr (and /bin, /lib where they are not in it), certificates, and an /etc that is made
    * up; read-only, with nothing of /root, /home, /var or /run, and no key or password.
    */
-  static async host(): Promise<Image> {
+  static async host(options: Abortable = {}): Promise<Image> {
+    checkAborted(options.signal, 'image')
     const { hostRoot } = await import('./image/host.js')
     const made = await hostRoot(path.join(roots().data, 'host'))
     const config = { Cmd: ['/bin/sh'], WorkingDir: '/', Env: [] }
@@ -185,7 +187,8 @@ export class Image {
    * One that is here: by its name (`alpine` is docker.io/library/alpine:latest), by an id or the beginning of one, or by
    * its digest. Nothing is fetched.
    */
-  static async get(ref: string, options: { platform?: string } = {}): Promise<Image> {
+  static async get(ref: string, options: Abortable & { platform?: string } = {}): Promise<Image> {
+    checkAborted(options.signal, 'image')
     const image = await Image.#find(ref, platformIn(options))
     if (!image) throw imageNotFound(ref, 'Pull it with Image.pull(), or see Image.list().')
     return image
@@ -231,11 +234,13 @@ export class Image {
   /** Removes images without a name (or with `all`, those that no container uses), and content that nothing needs. */
   static async prune(filter: PruneFilter = {}): Promise<Pruned> {
     const { pruneImages } = await import('./image/remove.js')
-    return pruneImages((await imageRoots()).store, filter, usersOf)
+    const { store } = await imageRoots()
+    return abortable(filter?.signal, 'prune', () => pruneImages(store, filter, usersOf))
   }
 
   /** Gives it another name, which another image may have had. */
-  async tag(ref: string): Promise<void> {
+  async tag(ref: string, options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'tag')
     const name = fullTag(ref)
     const { store } = await imageRoots()
     const { root } = await this.stored()
@@ -278,12 +283,14 @@ export class Image {
   }
 
   /** How it came about, the latest step first. */
-  async history(): Promise<ImageHistory[]> {
+  async history(options: Abortable = {}): Promise<ImageHistory[]> {
+    checkAborted(options.signal, 'history')
     return this.#place.stored ? describe.historyOf(this.#place.stored) : []
   }
 
   /** All that is known of it. */
-  async inspect(): Promise<ImageInspection> {
+  async inspect(options: Abortable = {}): Promise<ImageInspection> {
+    checkAborted(options.signal, 'inspect')
     const { stored } = this.#place
     return {
       id: this.id,
@@ -303,7 +310,8 @@ export class Image {
    * As `docker rmi`: one that was found by a name loses that, and with the last one its content. `force`: also with
    * several names, and while containers use it (they keep what they need). One that is not in the store is left alone.
    */
-  async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
+  async remove({ force = false, signal }: Abortable & { force?: boolean } = {}): Promise<void> {
+    checkAborted(signal, 'remove')
     const { stored, foundBy } = this.#place
     if (!stored) return
     const { removeImage } = await import('./image/remove.js')
@@ -314,7 +322,8 @@ export class Image {
    * The same by what people call it. An image whose content is damaged cannot be had by Image.get(); so it goes away, and
    * can be pulled or loaded again.
    */
-  static async remove(ref: string, { force = false }: { force?: boolean } = {}): Promise<void> {
+  static async remove(ref: string, { force = false, signal }: Abortable & { force?: boolean } = {}): Promise<void> {
+    checkAborted(signal, 'remove')
     const { store } = await imageRoots()
     const found = await findImage(store, ref)
     if (!found) throw imageNotFound(ref, 'See Image.list().')

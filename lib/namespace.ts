@@ -14,6 +14,7 @@ import {
 } from './runtime/process/namespaces.js'
 import { checkIdMap, defaultIdMaps, type IdMapPair } from './runtime/user/id-maps.js'
 import { ordinary } from './runtime/user/ordinary.js'
+import { type Abortable, abortable, checkAborted } from './util/abort.js'
 import { checkNames, type Names } from './util/option-names.js'
 
 /** A namespace as lsns(8) shows it. `null` where the kernel does not tell, or nothing is there. */
@@ -39,15 +40,15 @@ export interface NamespaceInfo {
   ownerUid: number | null
 }
 
-export interface NamespaceFilter {
+export interface NamespaceFilter extends Abortable {
   type?: NamespaceType | readonly NamespaceType[]
   /** Only those that this process is in. */
   pid?: number
 }
 
-const FILTER: Names<NamespaceFilter> = { type: true, pid: true }
+const FILTER: Names<NamespaceFilter> = { type: true, pid: true, signal: true }
 
-export interface NamespaceOptions {
+export interface NamespaceOptions extends Abortable {
   /** The user namespace that it is to belong to. Who is not root needs one, made before. */
   user?: Namespace
   /** For `user`. Default: 65536 ids of root's range in /etc/subuid, or from 100000 on. */
@@ -84,15 +85,18 @@ export class Namespace implements Disposable, AsyncDisposable {
   /** All namespaces that we may see, by inode. */
   static async list(filter: NamespaceFilter = {}): Promise<NamespaceInfo[]> {
     checkNames(filter, FILTER, '')
-    const { pid = 0, type = NAMESPACE_TYPES } = filter
+    const { pid = 0, type = NAMESPACE_TYPES, signal } = filter
     if (!Number.isInteger(pid) || pid < 0) throw invalidArgument('pid', pid, 'a process id')
     const types = new Set([type].flat().map((each) => checkNamespaceType(each, 'type')))
     const flags = [...types].reduce((sum, each) => sum + NAMESPACES[each].flag, 0)
-    return (await explained(addon().listNamespaces(flags, pid))).flatMap(toInfo)
+    return abortable(signal, 'namespaces', async () =>
+      (await explained(addon().listNamespaces(flags, pid))).flatMap(toInfo),
+    )
   }
 
   /** One that a process is in. */
-  static async of(pid: number, type: NamespaceType): Promise<Namespace> {
+  static async of(pid: number, type: NamespaceType, options: Abortable = {}): Promise<Namespace> {
+    checkAborted(options.signal, 'namespaces')
     if (!Number.isInteger(pid) || pid < 1) throw invalidArgument('pid', pid, 'a process id')
     return new Namespace(await openNamespace(`/proc/${pid}/ns/${checkNamespaceType(type, 'type')}`))
   }
@@ -100,7 +104,8 @@ export class Namespace implements Disposable, AsyncDisposable {
   /** A new one, with no process in it (`pid`: see above). */
   static async create(type: NamespaceType, options: NamespaceOptions = {}): Promise<Namespace> {
     checkNamespaceType(type, 'type')
-    const { user, idMaps, timeOffsets, loopback = false } = options
+    const { user, idMaps, timeOffsets, loopback = false, signal } = options
+    checkAborted(signal, 'namespaces')
     if (idMaps && type !== 'user') throw invalidArgument('idMaps', idMaps, `for a ${type} namespace`)
     if (timeOffsets && type !== 'time') throw invalidArgument('timeOffsets', timeOffsets, `for a ${type} namespace`)
     if (loopback && type !== 'net') throw invalidArgument('loopback', loopback, `for a ${type} namespace`)
@@ -122,7 +127,8 @@ export class Namespace implements Disposable, AsyncDisposable {
   }
 
   /** One that a file leads to: /proc/PID/ns/TYPE, or where it is mounted (`ip netns`, persist()). */
-  static async open(path: string): Promise<Namespace> {
+  static async open(path: string, options: Abortable = {}): Promise<Namespace> {
+    checkAborted(options.signal, 'namespaces')
     if (typeof path !== 'string' || path === '' || path.includes('\0')) throw invalidArgument('path', path, 'a path')
     return new Namespace(await openNamespace(path))
   }
@@ -148,7 +154,8 @@ export class Namespace implements Disposable, AsyncDisposable {
   }
 
   /** Of a user namespace: its maps, in ids as this process sees them. */
-  async idMaps(): Promise<IdMapPair> {
+  async idMaps(options: Abortable = {}): Promise<IdMapPair> {
+    checkAborted(options.signal, 'namespaces')
     if (this.type !== 'user') throw invalidArgument('namespace', this.type, 'a user namespace')
     return idMapsOf(this)
   }
@@ -157,7 +164,8 @@ export class Namespace implements Disposable, AsyncDisposable {
    * Mounts it at a path of the host, which is made when it is missing: it then outlives this process, until
    * `umount PATH`. Needs root. The kernel refuses a mount namespace that is not younger than the one it is mounted in.
    */
-  async persist(path: string): Promise<void> {
+  async persist(path: string, options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'namespaces')
     if (typeof path !== 'string' || !path.startsWith('/') || path.includes('\0'))
       throw invalidArgument('path', path, 'an absolute path')
     await explained(addon().persistNamespace(this.fd, path))

@@ -15,18 +15,19 @@ import { leasedAddresses } from './network/leases.js'
 import { defineNetwork, type NetworkOptions } from './network/make.js'
 import { attachmentsOn } from './runtime/container/attachments.js'
 import { owner } from './runtime/process/owner.js'
+import { type Abortable, abortable, checkAborted } from './util/abort.js'
 import { checkNames, type Names } from './util/option-names.js'
 import { roots } from './util/roots.js'
 
 export type { EndpointOptions } from './network/endpoint.js'
 export type { NetworkOptions } from './network/make.js'
 
-export interface NetworkFilter {
+export interface NetworkFilter extends Abortable {
   name?: string
   labels?: Record<string, string>
 }
 
-const FILTER: Names<NetworkFilter> = { name: true, labels: true }
+const FILTER: Names<NetworkFilter> = { name: true, labels: true, signal: true }
 
 export interface NetworkInspection extends Omit<NetworkDefinition, 'owner' | 'mac'> {
   /** Processes that use it. */
@@ -61,7 +62,8 @@ export class Network implements AsyncDisposable {
   }
 
   /** By name, id, or the beginning of an id. `bridge` is always there. */
-  static async get(nameOrId: string): Promise<Network> {
+  static async get(nameOrId: string, options: Abortable = {}): Promise<Network> {
+    checkAborted(options.signal, 'network')
     if (typeof nameOrId !== 'string' || nameOrId === '') throw invalidArgument('network', nameOrId, 'a name or an id')
     if (nameOrId === DEFAULT_NETWORK)
       return new Network(await defineNetwork({ name: DEFAULT_NETWORK }, await owner(), true))
@@ -75,6 +77,7 @@ export class Network implements AsyncDisposable {
 
   static async list(filter: NetworkFilter = {}): Promise<Network[]> {
     checkNames(filter, FILTER, '')
+    checkAborted(filter.signal, 'network')
     return (await readDefinitions())
       .filter(({ name }) => filter.name === undefined || filter.name === name)
       .filter(({ labels }) => Object.entries(filter.labels ?? {}).every(([key, value]) => labels[key] === value))
@@ -89,6 +92,7 @@ export class Network implements AsyncDisposable {
   static async prune(filter: NetworkFilter = {}): Promise<string[]> {
     const removed: string[] = []
     for (const network of await Network.list(filter)) {
+      checkAborted(filter.signal, 'network')
       const { name, definition } = network
       if (name === DEFAULT_NETWORK || definition.owner !== undefined) continue
       try {
@@ -102,19 +106,22 @@ export class Network implements AsyncDisposable {
   }
 
   /** One more network for a container of this process, running or not. */
-  async connect(container: Container, options: EndpointOptions = {}): Promise<void> {
+  async connect(container: Container, { signal, ...options }: EndpointOptions & Abortable = {}): Promise<void> {
     this.#mustExist('connect')
+    checkAborted(signal, 'network')
     if (!isContainer(container)) throw invalidArgument('container', container, 'a Container')
     await container.joinNetwork(this.definition, options)
   }
 
-  async disconnect(container: Container): Promise<void> {
+  async disconnect(container: Container, options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'network')
     if (!isContainer(container)) throw invalidArgument('container', container, 'a Container')
     await container.leaveNetwork(this.definition)
   }
 
-  async inspect(): Promise<NetworkInspection> {
+  async inspect(options: Abortable = {}): Promise<NetworkInspection> {
     this.#mustExist('inspect')
+    checkAborted(options.signal, 'network')
     const { owner: _, mac: __, ...definition } = this.definition
     return {
       ...definition,
@@ -131,7 +138,11 @@ export class Network implements AsyncDisposable {
   }
 
   /** An error while a container is on it. Removing twice is no error. */
-  async remove(): Promise<void> {
+  remove(options: Abortable = {}): Promise<void> {
+    return abortable(options.signal, 'network', () => this.#remove())
+  }
+
+  async #remove(): Promise<void> {
     if (this.#removed || (await readDefinition(this.name))?.id !== this.id) {
       this.#removed = true
       return

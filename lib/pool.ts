@@ -22,6 +22,7 @@ import { checkCounted, start } from './runtime/process/start.js'
 import { verdict, verdictOfCall } from './runtime/process/verdict.js'
 import { DEFAULT_PATH } from './spec/defaults.js'
 import type { SpecProcess } from './spec/runtime.js'
+import { type Abortable, checkAborted, unlessAborted } from './util/abort.js'
 import { awake } from './util/awake.js'
 import { deferred } from './util/deferred.js'
 import { newId } from './util/ids.js'
@@ -102,10 +103,12 @@ export class Pool implements AsyncDisposable {
   }
 
   /** Resolves when as many as asked for wait; rejects when one cannot be prepared. */
-  async ready(): Promise<void> {
+  async ready(options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'pool')
+    if (this.#closed) throw closed()
     if (this.#idle.length >= this.size) return
     this.#fill()
-    await awake(this.#full.promise)
+    await unlessAborted(awake(this.#full.promise), options.signal, 'pool')
   }
 
   /** Runs a program in a container of its own, as run() does. With a terminal its container is only made now. */

@@ -44,8 +44,13 @@ async function launch(
     })
   const holder = await owner()
   checkTier(holder.isolation, options.security?.require)
-  const root = await (await Image.resolve(image, options)).rootfs(options.signal)
-  const template = holder.isolation.tier === 'namespaces' ? templateFor(holder, root, options) : undefined
+  // A name may have to be fetched, and layers unpacked.
+  const signal = typeof image === 'string' ? request.signal() : options.signal
+  const root = await (await Image.resolve(image, { ...options, signal })).rootfs(signal)
+  // As docker's, places that are volumes can be written to in a root that cannot.
+  const writes = options.readOnly === true && Object.keys(root.config.Volumes ?? {}).length > 0
+  const plain = holder.isolation.tier === 'namespaces' && !writes
+  const template = plain ? templateFor(holder, root, options) : undefined
   if (template) {
     const { id, args, running, files, notes } = template.start(command, options, limitsOf(request), request.events)
     const subject = { kind: 'run' as const, container: id, command: args, tier: 'namespaces' as const }
@@ -61,7 +66,7 @@ async function launch(
   }
   try {
     const network = await attach(options, holder, { id, ...options, exposed: root.config.ExposedPorts })
-    volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: false })
+    volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: writes })
     const chosen = volumes ? { ...options, mounts: volumes.mounts } : options
     const { workload, cgroup } = place.assemble({ id, image: root, command, options: chosen, network })
     if (network) await startAttachment(network, place.namespaces)

@@ -4,10 +4,9 @@ import { imageRoots } from './runtime/image/roots.js'
 import { verifySnapshots } from './snapshot/verify.js'
 import { type Amount, type ContentUsage, Store } from './store/store.js'
 import type { StoreReport } from './store/verify.js'
+import { type Abortable, checkAborted } from './util/abort.js'
 
-export interface VerifyStoreOptions {
-  signal?: AbortSignal
-}
+export type VerifyStoreOptions = Abortable
 
 /** What images take on the disk. Layers that several images have are counted once. */
 export interface StoreUsage extends ContentUsage {
@@ -20,7 +19,8 @@ export interface StoreUsage extends ContentUsage {
 }
 
 /** Nothing is read but sizes. What Image.prune() would remove is in it. */
-export async function storeUsage(): Promise<StoreUsage> {
+export async function storeUsage({ signal }: Abortable = {}): Promise<StoreUsage> {
+  checkAborted(signal, 'store')
   const { store, snapshots } = await imageRoots()
   const images = await namedImages(store)
   const { listCacheMounts } = await import('./build/cache-mounts.js')
@@ -35,6 +35,7 @@ export async function storeUsage(): Promise<StoreUsage> {
  * that the store could not be looked at.
  */
 export async function verifyStore({ signal }: VerifyStoreOptions = {}): Promise<StoreReport> {
+  checkAborted(signal, 'store')
   const store = await Store.open()
   const report = await store.verify(signal)
   report.problems.push(...(await verifySnapshots(store.directory)))

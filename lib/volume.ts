@@ -2,6 +2,7 @@
 import { CaissonError, invalidArgument } from './errors.js'
 import { containersWith } from './runtime/container/volumes.js'
 import { owner } from './runtime/process/owner.js'
+import { type Abortable, checkAborted, unlessAborted } from './util/abort.js'
 import { newId } from './util/ids.js'
 import { checkNames, type Names } from './util/option-names.js'
 import type { Size } from './util/units.js'
@@ -18,7 +19,7 @@ import {
   volumeSize,
 } from './volume/store.js'
 
-export interface VolumeOptions {
+export interface VolumeOptions extends Abortable {
   /** Default: 64 random digits; such a volume goes with the container that it was made for. */
   name?: string
   labels?: Record<string, string>
@@ -26,14 +27,14 @@ export interface VolumeOptions {
   size?: Size
 }
 
-export interface VolumeFilter {
+export interface VolumeFilter extends Abortable {
   name?: string
   labels?: Record<string, string>
   /** Those that nobody gave a name. */
   anonymous?: boolean
 }
 
-const FILTER: Names<VolumeFilter> = { name: true, labels: true, anonymous: true }
+const FILTER: Names<VolumeFilter> = { name: true, labels: true, anonymous: true, signal: true }
 
 export interface VolumeUsage {
   /** On disk. */
@@ -74,9 +75,10 @@ export class Volume {
 
   /** One of that name that is there is as good, with the labels that it has, unless another size is asked for. */
   static async create(options: VolumeOptions = {}): Promise<Volume> {
-    const { name, labels = {}, size, ...rest } = options
+    const { name, labels = {}, size, signal, ...rest } = options
     for (const key in rest) throw invalidArgument('options', key, 'an option of volumes (name, labels, size)')
     if (typeof labels !== 'object' || labels === null) throw invalidArgument('labels', labels, 'an object')
+    checkAborted(signal, 'volume')
     await owner()
     const anonymous = name === undefined
     return new Volume(
@@ -89,7 +91,8 @@ export class Volume {
     )
   }
 
-  static async get(name: string): Promise<Volume> {
+  static async get(name: string, options: Abortable = {}): Promise<Volume> {
+    checkAborted(options.signal, 'volume')
     const found = await readVolume(checkVolumeName(name, 'name'))
     if (!found) throw volumeNotFound(name)
     return new Volume(found)
@@ -97,6 +100,7 @@ export class Volume {
 
   static async list(filter: VolumeFilter = {}): Promise<Volume[]> {
     checkNames(filter, FILTER, '')
+    checkAborted(filter.signal, 'volume')
     return (await readVolumes())
       .filter(({ name }) => filter.name === undefined || filter.name === name)
       .filter(({ anonymous }) => filter.anonymous === undefined || filter.anonymous === anonymous)
@@ -109,9 +113,12 @@ export class Volume {
   static async prune(filter: VolumeFilter = {}): Promise<string[]> {
     checkNames(filter, FILTER, '')
     const removed: string[] = []
-    const isGiven = Object.values(filter).some((value) => value !== undefined)
-    for (const { name } of await Volume.list(isGiven ? filter : { ...filter, anonymous: true }))
+    const { signal, ...chosen } = filter
+    const isGiven = Object.values(chosen).some((value) => value !== undefined)
+    for (const { name } of await Volume.list(isGiven ? filter : { ...filter, anonymous: true })) {
+      checkAborted(signal, 'volume')
       if (await deleteVolume(name)) removed.push(name)
+    }
     return removed
   }
 
@@ -125,13 +132,15 @@ export class Volume {
     return { name, path, labels, created, anonymous, size, containers: containersWith(name) }
   }
 
-  async usage(): Promise<VolumeUsage> {
+  async usage({ signal }: Abortable = {}): Promise<VolumeUsage> {
+    checkAborted(signal, 'volume')
     if (!(await readVolume(this.name))) throw volumeNotFound(this.name)
-    return { ...(await usageOf(this.path)), containers: containersWith(this.name) }
+    return { ...(await unlessAborted(usageOf(this.path), signal, 'volume')), containers: containersWith(this.name) }
   }
 
   /** An error while a container has it. Removing twice is no error. */
-  async remove(): Promise<void> {
+  async remove(options: Abortable = {}): Promise<void> {
+    checkAborted(options.signal, 'volume')
     if (await deleteVolume(this.name)) return
     const users = containersWith(this.name).map((id) => id.slice(0, 12))
     throw new CaissonError(

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { chainIds } from '../spec/chain-id.js'
 import { MEDIA_TYPES } from '../spec/media-types.js'
 import type { Store } from '../store/store.js'
+import { type Abortable, checkAborted } from '../util/abort.js'
 import { checkNames, type Names } from '../util/option-names.js'
 import { type Duration, parseDuration, parseSize, type Size } from '../util/units.js'
 import { listBooks } from './books.js'
@@ -114,14 +115,14 @@ export async function remembered(
   return digests
 }
 
-export interface PruneCacheOptions {
+export interface PruneCacheOptions extends Abortable {
   /** What was used last goes last, until the cache is not larger than this. Default 0: all goes. */
   maxBytes?: Size
   /** Only what was not used for so long. */
   unusedFor?: Duration
 }
 
-const NAMES: Names<PruneCacheOptions> = { maxBytes: true, unusedFor: true }
+const NAMES: Names<PruneCacheOptions> = { maxBytes: true, unusedFor: true, signal: true }
 
 /**
  * Gives how many records, books of digests and cache mounts went; the content of records goes with the next collection,
@@ -133,6 +134,8 @@ export async function pruneCache(
 ): Promise<{ removed: number; bytes: number }> {
   // A bound that is misspelt would leave nothing.
   checkNames(options, NAMES, '')
+  const { signal } = options
+  checkAborted(signal, 'prune')
   const limit = parseSize(options.maxBytes ?? 0, 'maxBytes')
   const unusedFor = parseDuration(options.unusedFor ?? 0, 'unusedFor')
   const { listCacheMounts } = await import('./cache-mounts.js')
@@ -149,6 +152,7 @@ export async function pruneCache(
   let bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
   const gone = { removed: 0, bytes: 0 }
   for (const part of parts) {
+    checkAborted(signal, 'prune')
     const isOld = Date.now() - part.used.getTime() >= unusedFor
     // Without a bound everything goes, also what takes no room.
     if (!isOld || (limit > 0 && bytes <= limit)) continue

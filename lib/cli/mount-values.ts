@@ -23,7 +23,7 @@ function wrong(message: string): Error {
 }
 
 /** Fields between commas; one in double quotes may hold commas, and quotes twice. */
-function splitFields(text: string): string[] {
+export function splitFields(text: string, wrong: (message: string) => Error): string[] {
   const fields = [...text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^",]*))(?=,|$)/g)]
   if (fields.reduce((sum, match) => sum + match[0].length, 0) !== text.length) throw wrong(`the quotes of ${text}`)
   return fields.map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '')
@@ -81,7 +81,7 @@ export function parseMountFields(text: string): MountFields {
   if (text.trim() === '') throw wrong('nothing is given')
   const fields: MountFields = { type: 'volume', volume: { labels: {}, options: {} } }
   const used: string[] = []
-  for (const field of splitFields(text)) {
+  for (const field of splitFields(text, wrong)) {
     const equals = field.indexOf('=')
     const given = equals < 0 ? field : field.slice(0, equals)
     if (given !== given.trim()) throw wrong(`a space beside ${given.trim()}`)

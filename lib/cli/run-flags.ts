@@ -2,11 +2,13 @@
 import type { RunOptions } from '../index.js'
 import { boolean, type Flag, type Flags, list, text } from './flags.js'
 import { parseMount, parseTmpfs, parseVolume } from './mount-values.js'
-import { parsePublish } from './port-values.js'
+import { networkOptions, parseNetwork } from './network-values.js'
+import { parseExposed, parsePublish } from './port-values.js'
 import { securityOptions } from './security-values.js'
 import { usageError } from './usage.js'
 import {
   parseDevice,
+  parseDnsSearch,
   parseEnv,
   parseEnvFile,
   parseHost,
@@ -24,10 +26,13 @@ export const RUN_FLAGS: readonly Flag[] = [
   list('cap-add', 'Add a capability, as NET_ADMIN, or ALL'),
   list('cap-drop', 'Take a capability away, or ALL'),
   text('cgroupns', 'Cgroup namespace: private or host', 'mode'),
+  text('cpu-period', 'Microseconds in which --cpu-quota counts; 100000 is usual', 'int'),
+  text('cpu-quota', 'Microseconds of processor time in each period; -1: no limit', 'int'),
   text('cpu-shares', 'Share of processor time against others; 1024 is usual', 'shares', 'c'),
   text('cpu-timeout', 'End it after so much processor time, as 10s', 'duration'),
   text('cpus', 'Processors worth of time, as 1.5', 'number'),
   text('cpuset-cpus', 'Processors it may run on, as 0-2,4'),
+  boolean('detach', 'Not possible: containers end with the process that has them', 'd'),
   list('device', 'Give it a device of the host (/dev/host[:/dev/inside][:rwm])'),
   list('device-read-bps', 'Bytes a second it may read of a device (/dev/sda:1mb)'),
   list('device-read-iops', 'Reads a second of a device (/dev/sda:1000)'),
@@ -41,6 +46,7 @@ export const RUN_FLAGS: readonly Flag[] = [
   text('entrypoint', "Program to use instead of the image's entry point"),
   list('env', 'Set a variable (NAME=value, or NAME as it is here)', undefined, 'e'),
   list('env-file', 'Read variables from a file'),
+  list('expose', 'A port that --publish-all publishes too, as 80 or 53/udp', 'port'),
   list('group-add', 'Join a further group'),
   text('hostname', 'Host name', undefined, 'h'),
   boolean('init', 'Run a PID 1 that reaps and passes signals on'),
@@ -49,13 +55,18 @@ export const RUN_FLAGS: readonly Flag[] = [
   text('ip6', 'Address of IPv6 on the network'),
   text('ipc', 'Ipc namespace: private or host', 'mode'),
   list('label', 'Set a label (key=value)', undefined, 'l'),
+  list('label-file', 'Read labels from a file'),
   text('mac-address', 'Hardware address on the network'),
   text('memory', 'Limit of memory, as 64m', 'bytes', 'm'),
   text('memory-swap', 'Limit of memory and swap together; -1: as much swap as there is', 'bytes'),
   list('mount', 'Mount something (type=bind,source=...,target=...)', 'mount'),
   text('name', 'Name of the container'),
-  { ...text('network', 'Network: none, bridge, host, or the name of one'), alias: 'net' },
+  {
+    ...list('network', 'Network: none, bridge, host, the name of one, or name=N,alias=A,ip=I,ip6=I,mac-address=M'),
+    alias: 'net',
+  },
   list('network-alias', 'A further name on the network'),
+  boolean('no-healthcheck', 'As without: nobody asks for its health'),
   text('oom-score-adj', 'Score of the out-of-memory killer, -1000 to 1000', 'int'),
   text('pid', 'Pid namespace: private or host', 'mode'),
   text('pids-limit', 'Limit of processes; -1: none', 'int'),
@@ -64,10 +75,13 @@ export const RUN_FLAGS: readonly Flag[] = [
   list('publish', 'Publish a port on the host ([address:][host:]container[/udp])', undefined, 'p'),
   boolean('publish-all', 'Publish every port that the image exposes on a free one', 'P'),
   text('pull', 'Pull the image: missing, always or never', 'policy'),
+  boolean('quiet', 'As without: no progress is printed', 'q'),
   boolean('read-only', "Make the container's root read-only"),
+  text('restart', 'no; others are of kept containers', 'policy'),
   boolean('rm', 'Remove the container at its end; always so'),
   list('security-opt', 'seccomp=..., no-new-privileges, systempaths=unconfined'),
   text('shm-size', 'Size of /dev/shm', 'bytes'),
+  boolean('sig-proxy', 'Pass signals on to the program; default true'),
   text('stop-signal', 'Signal that asks it to end'),
   text('stop-timeout', 'Seconds until it is killed', 'int'),
   list('storage-opt', 'size=10g: bytes that it may write'),
@@ -87,6 +101,17 @@ export const RUN_FLAGS: readonly Flag[] = [
 export function runOptions(flags: Flags): RunOptions {
   if (flags.boolean('rm') === false)
     throw usageError('--rm=false: a container of "caisson run" is always removed', 'Leave --rm out.')
+  if (flags.boolean('detach'))
+    throw usageError(
+      '--detach: a container of "caisson run" ends with it',
+      'Run it in the background of a shell (&), write a compose file, or use Container.create() in a program.',
+    )
+  const restart = flags.text('restart') ?? 'no'
+  if (restart !== 'no' && restart !== '')
+    throw usageError(
+      `--restart ${restart}: a container of "caisson run" is removed at its end`,
+      'Leave it out; compose files and Container.create() have restart policies.',
+    )
   const options: RunOptions = {
     name: flags.text('name'),
     hostname: flags.text('hostname'),
@@ -95,14 +120,14 @@ export function runOptions(flags: Flags): RunOptions {
     workdir: flags.text('workdir'),
     user: flags.text('user'),
     entrypoint: entrypoint(flags.text('entrypoint')),
-    labels: pairs(flags.list('label')?.map(parseLabel)),
+    labels: labels(flags),
     init: flags.boolean('init'),
     mounts: mounts(flags),
     readOnly: flags.boolean('read-only'),
     limits: defined({
       memory: flags.text('memory'),
       memorySwap: flags.text('memory-swap') === '-1' ? -1 : flags.text('memory-swap'),
-      cpus: number(flags, 'cpus', false),
+      cpus: cpus(flags),
       cpuWeight: cpuWeight(flags),
       cpuset: flags.text('cpuset-cpus'),
       pids: pids(flags),
@@ -119,7 +144,7 @@ export function runOptions(flags: Flags): RunOptions {
     ...networks(flags),
     egress: egress(flags.list('egress')),
     dns: flags.list('dns'),
-    dnsSearch: flags.list('dns-search'),
+    dnsSearch: flags.list('dns-search')?.map(parseDnsSearch),
     dnsOptions: flags.list('dns-option'),
     extraHosts: flags
       .list('add-host')
@@ -159,6 +184,18 @@ function environment(flags: Flags): Record<string, string | undefined> | undefin
   return pairs(files.length + given.length > 0 ? [...files, ...given] : undefined)
 }
 
+/** Those of files come before, whatever the order; `#` begins a comment line. */
+function labels(flags: Flags): Record<string, string> | undefined {
+  const files = flags.list('label-file')?.flatMap((file) =>
+    readText(file, '--label-file')
+      .split(/\r?\n/)
+      .filter((line) => line.trim() !== '' && !line.trimStart().startsWith('#'))
+      .map(parseLabel),
+  )
+  const given = flags.list('label')?.map(parseLabel)
+  return pairs(files || given ? [...(files ?? []), ...(given ?? [])] : undefined)
+}
+
 /** An empty one takes the image's away. */
 function entrypoint(program: string | undefined): string[] | undefined {
   if (program === undefined) return undefined
@@ -177,6 +214,18 @@ function mounts(flags: Flags): RunOptions['mounts'] {
 function number(flags: Flags, name: string, whole: boolean): number | undefined {
   const given = flags.text(name)
   return given === undefined ? undefined : parseNumber(given, `--${name}`, whole)
+}
+
+/** A quota of each period comes to processors. */
+function cpus(flags: Flags): number | undefined {
+  const given = number(flags, 'cpus', false)
+  const quota = number(flags, 'cpu-quota', true)
+  const period = number(flags, 'cpu-period', true) || 100_000
+  if (given !== undefined && (quota !== undefined || flags.text('cpu-period') !== undefined))
+    throw usageError('--cpus says what --cpu-quota and --cpu-period say', 'Give the one or the others.')
+  if (period < 1000 || period > 1_000_000)
+    throw usageError(`--cpu-period: ${period} is out of range`, 'Give 1000 to 1000000 microseconds.')
+  return quota === undefined || quota <= 0 ? given : quota / period
 }
 
 /** Shares have 1024 where weights have 100; 0 is the usual share. */
@@ -231,19 +280,19 @@ function disk(flags: Flags): string | undefined {
 
 /** Published ports need a network: without one the default network. */
 function networks(flags: Flags): Pick<RunOptions, 'network' | 'networks' | 'ports' | 'publishAllPorts'> {
-  const ports = flags.list('publish')?.flatMap(parsePublish)
+  const published = flags.list('publish')?.flatMap(parsePublish)
+  // Those that the image does not say itself.
+  const exposed = (flags.list('expose') ?? []).flatMap(parseExposed)
+  const ports = flags.boolean('publish-all') && exposed.length > 0 ? [...(published ?? []), ...exposed] : published
   const publishAllPorts = flags.boolean('publish-all') ? { address: '*' } : undefined
-  const network = flags.text('network') ?? (ports || publishAllPorts ? 'bridge' : undefined)
-  const endpoint = defined({
+  const given = (flags.list('network') ?? (ports || publishAllPorts ? ['bridge'] : [])).map(parseNetwork)
+  const single = {
     aliases: flags.list('network-alias'),
     ipv4: flags.text('ip'),
     ipv6: flags.text('ip6'),
     mac: flags.text('mac-address'),
-  })
-  if (!endpoint) return { network, ports, publishAllPorts }
-  if (network === undefined || network === 'none' || network === 'host')
-    throw usageError('--network-alias, --ip, --ip6 and --mac-address need a network', 'Give --network NAME as well.')
-  return { networks: [{ ...endpoint, network }], ports, publishAllPorts }
+  }
+  return { ...networkOptions(given, single), ports, publishAllPorts }
 }
 
 function egress(allow: string[] | undefined): RunOptions['egress'] {

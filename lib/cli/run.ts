@@ -30,7 +30,7 @@ export const runCommand: Command = {
     }
     const image = name === 'host' ? await Image.host() : name
     const execution = run(image, command.length > 0 ? command : undefined, options)
-    const exitCode = await follow(execution, { tty, interactive })
+    const exitCode = await follow(execution, { tty, interactive, forwards: flags.boolean('sig-proxy') ?? true })
     if (exitCode === 127 && command[0]?.startsWith('-'))
       process.stderr.write(`hint: Flags go before the image: caisson run ${command[0]} ... ${name}\n`)
     return exitCode
@@ -40,9 +40,9 @@ export const runCommand: Command = {
 /** Connects the streams, and gives the exit code. */
 async function follow(
   execution: Execution,
-  { tty, interactive }: { tty: boolean; interactive: boolean },
+  { tty, interactive, forwards }: { tty: boolean; interactive: boolean; forwards: boolean },
 ): Promise<number> {
-  const forgetSignals = forwardSignals(execution)
+  const forgetSignals = forwards ? forwardSignals(execution) : undefined
   const detach = tty ? attachTerminal(execution, interactive) : undefined
   let printed = 0
   try {
@@ -68,7 +68,7 @@ async function follow(
     return exitCodeOf(result)
   } finally {
     detach?.()
-    forgetSignals()
+    forgetSignals?.()
     if (interactive) process.stdin.destroy()
   }
 }

@@ -102,6 +102,16 @@ export function parseUlimit(text: string): [name: string, limit: { soft: number;
   return [name, { soft, hard }]
 }
 
+/** A domain that names are looked for in; `.`: none. */
+export function parseDnsSearch(text: string): string {
+  const domain = text.trim()
+  const label = '[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?'
+  const good = new RegExp(`^${label}(\\.${label})*\\.?$`).test(domain) && /[a-zA-Z]/.test(domain)
+  if (domain !== '.' && !(good && domain.length < 255))
+    throw usageError(`--dns-search: ${JSON.stringify(text)} is not a domain`, 'Write --dns-search example.org.')
+  return domain
+}
+
 /** `key=value`. */
 export function parsePair(text: string, flag: string): [key: string, value: string] {
   const equals = text.indexOf('=')

@@ -4,13 +4,14 @@ import { matchesReference } from '../reference/format.js'
 import { parseReference } from '../reference/parse.js'
 import type { ImageConfig, ImageDocument } from '../spec/image.js'
 import type { Store } from '../store/store.js'
+import { type Abortable, checkAborted } from '../util/abort.js'
 import { checkNames, type Names } from '../util/option-names.js'
 import { parseDuration } from '../util/units.js'
 import { findImage, imageNotFound } from './find.js'
 import type { NamedImage } from './names.js'
 import { readStored } from './stored.js'
 
-export interface ImageFilter {
+export interface ImageFilter extends Abortable {
   /** A pattern as `alpine:3.*` or `localhost:5000/*`, or several of which one must fit. */
   reference?: string | readonly string[]
   /** Only those without a name, or only those with one. */
@@ -31,6 +32,7 @@ const FILTER: Names<ImageFilter> = {
   before: true,
   since: true,
   until: true,
+  signal: true,
 }
 
 /** What fits a filter: by its names alone, and by its configuration. */
@@ -42,6 +44,7 @@ export interface Fits {
 /** Throws ERR_CAISSON_INVALID_ARGUMENT for what nobody knows, and ERR_CAISSON_IMAGE_NOT_FOUND. */
 export async function imageFilter(store: Store, filter: ImageFilter): Promise<Fits> {
   checkNames(filter, FILTER, '')
+  checkAborted(filter.signal, 'images')
   const { dangling } = filter
   if (dangling !== undefined && typeof dangling !== 'boolean') throw invalidArgument('dangling', dangling, 'a boolean')
   const references = filter.reference === undefined ? undefined : texts(filter.reference, 'reference')

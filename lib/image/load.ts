@@ -5,6 +5,7 @@ import { CaissonError, invalidArgument } from '../errors.js'
 import { checkLimits, type LayerLimits } from '../layer/options.js'
 import type { Lease } from '../store/lease.js'
 import type { Store } from '../store/store.js'
+import { checkAborted } from '../util/abort.js'
 import { checkNames, type Names } from '../util/option-names.js'
 import { peeked } from './archive-compression.js'
 import { type ArchiveMember, archiveError, readArchive } from './archive-reader.js'
@@ -53,6 +54,7 @@ export async function loadImages(
   checkLimits(options.limits)
   const { store } = places
   const { limits, signal } = options
+  checkAborted(signal, 'load')
   const lease = await store.lease()
   try {
     const directory = typeof source === 'string' && (await isDirectory(source))

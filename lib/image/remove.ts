@@ -9,14 +9,14 @@ import { type ImageFilter, imageFilter } from './filter.js'
 import { namedImages, readNamed } from './list.js'
 import type { NamedImage } from './names.js'
 
-export interface PruneFilter extends Pick<ImageFilter, 'label' | 'until'> {
+export interface PruneFilter extends Pick<ImageFilter, 'label' | 'until' | 'signal'> {
   /** Images with names, too, unless a container uses them. Default false: only those without a name. */
   all?: boolean
   /** Docker's spelling of the same: false is `all`. */
   dangling?: boolean
 }
 
-const PRUNE: Names<PruneFilter> = { all: true, dangling: true, label: true, until: true }
+const PRUNE: Names<PruneFilter> = { all: true, dangling: true, label: true, until: true, signal: true }
 
 export interface Pruned {
   /** Names, or the digest of an image without one. */
@@ -65,9 +65,9 @@ export async function pruneImages(
   users: (image: NamedImage) => Promise<string[]>,
 ): Promise<Pruned> {
   checkNames(filter, PRUNE, '')
-  const { dangling, all = dangling === false, until, label } = filter
+  const { dangling, all = dangling === false, until, label, signal } = filter
   const byDocument = label !== undefined || until !== undefined
-  const fits = await imageFilter(store, { label, until })
+  const fits = await imageFilter(store, { label, until, signal })
   const gone: string[] = []
   for (const image of await namedImages(store)) {
     const { descriptor, names } = image

@@ -1,6 +1,7 @@
 /** Making a network: checked options, a name that is free, subnets that nobody has. */
 import { randomBytes } from 'node:crypto'
 import { CaissonError, invalidArgument } from '../errors.js'
+import { type Abortable, checkAborted } from '../util/abort.js'
 import { newId } from '../util/ids.js'
 import { explained, type NetworkUser } from './active.js'
 import { parseSubnet } from './addresses.js'
@@ -16,7 +17,7 @@ import {
 import { networking } from './place.js'
 import { chooseIpv4, chooseIpv6, type Occupied, occupiedBy } from './subnets.js'
 
-export interface NetworkOptions {
+export interface NetworkOptions extends Abortable {
   /** Without one it ends with this process. */
   name?: string
   driver?: 'bridge'
@@ -55,6 +56,7 @@ const OPTIONS: Record<keyof Required<NetworkOptions>, true> = {
   metadata: true,
   labels: true,
   lasting: true,
+  signal: true,
 }
 
 /** What these names mean as a `network` option. */
@@ -67,6 +69,7 @@ export async function defineNetwork(
   existing = false,
 ): Promise<NetworkDefinition> {
   check(options, existing)
+  checkAborted(options.signal, 'network')
   const { name } = options
   if (existing && name !== undefined) {
     const there = await readDefinition(name)

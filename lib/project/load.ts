@@ -17,8 +17,9 @@ import { type ProjectModel, projectOf } from '../compose/project.js'
 import type { Context } from '../compose/read.js'
 import { fromObject, parseYaml } from '../compose/yaml.js'
 import { CaissonError, invalidArgument } from '../errors.js'
+import { type Abortable, checkAborted } from '../util/abort.js'
 
-export interface ComposeOptions {
+export interface ComposeOptions extends Abortable {
   /** Default: COMPOSE_PROJECT_NAME, `name` of the file, or the name of its directory. */
   projectName?: string
   /** Default: COMPOSE_PROFILES, separated by commas. `*`: all. */
@@ -44,6 +45,7 @@ export async function loadProject(
   source: string | readonly string[] | object,
   options: ComposeOptions,
 ): Promise<Loaded> {
+  checkAborted(options.signal, 'compose')
   const files = await filesOf(source)
   const first = files?.[0]
   const directory = first === undefined ? process.cwd() : path.dirname(first)

@@ -2,6 +2,7 @@
 import { enabledServices } from '../compose/project.js'
 import { type ProjectConfig, writtenProject } from '../compose/write.js'
 import { CaissonError } from '../errors.js'
+import { type Abortable, abortable, checkAborted } from '../util/abort.js'
 import { type Duration, parseDuration } from '../util/units.js'
 import { type Change, changeReplicas } from './change.js'
 import { askChange, askDown, askExec, askPs, type DownOptions } from './control.js'
@@ -13,14 +14,14 @@ import { type ProjectLogEntry, type ProjectLogOptions, projectLogs } from './log
 import { heldHere, type ProjectContainer, runningOf } from './running.js'
 import { bringUp, type UpOptions } from './up.js'
 
-export interface ProjectDownOptions {
+export interface ProjectDownOptions extends Abortable {
   /** With its named volumes; external ones stay. */
   volumes?: boolean
   /** Until a container is killed; default: its own. */
   timeout?: Duration
 }
 
-export interface ProjectChangeOptions {
+export interface ProjectChangeOptions extends Abortable {
   /** Default: all that have containers. */
   services?: readonly string[]
   /** Until a container is killed; default: its own. */
@@ -55,12 +56,17 @@ export class Project implements AsyncDisposable {
    * was made is removed. Called again, it starts what has ended, and makes anew what the file says differently.
    */
   async up(options: UpOptions = {}): Promise<void> {
+    checkAborted(options.signal, 'up')
     const running = runningOf(this.name)
     await running.alone(() => bringUp(running, this.#loaded, options))
   }
 
   /** Containers and networks, in the opposite order; whichever process holds them. It is no error when it is down. */
-  async down(options: ProjectDownOptions = {}): Promise<void> {
+  down(options: ProjectDownOptions = {}): Promise<void> {
+    return abortable(options.signal, 'down', () => this.#down(options))
+  }
+
+  async #down(options: ProjectDownOptions): Promise<void> {
     const timeout = options.timeout === undefined ? undefined : parseDuration(options.timeout, 'timeout')
     const asked: DownOptions = { volumes: options.volumes ?? false, ...(timeout === undefined ? {} : { timeout }) }
     const running = heldHere(this.name)
@@ -73,17 +79,17 @@ export class Project implements AsyncDisposable {
 
   /** Ends containers, which stay as they are; whichever process holds them. Those that need others end first. */
   stop(options: ProjectChangeOptions = {}): Promise<void> {
-    return this.#change('stop', options)
+    return abortable(options.signal, 'stop', () => this.#change('stop', options))
   }
 
   /** Starts containers that were stopped, or have ended, each as soon as its dependencies are what it waits for. */
   start(options: Omit<ProjectChangeOptions, 'timeout'> = {}): Promise<void> {
-    return this.#change('start', options)
+    return abortable(options.signal, 'start', () => this.#change('start', options))
   }
 
   /** Stops them, then starts them. What the file says differently by now is for up(). */
   restart(options: ProjectChangeOptions = {}): Promise<void> {
-    return this.#change('restart', options)
+    return abortable(options.signal, 'restart', () => this.#change('restart', options))
   }
 
   async #change(what: Change, { services, timeout }: ProjectChangeOptions): Promise<void> {
@@ -116,12 +122,14 @@ export class Project implements AsyncDisposable {
 
   /** Fetches the images of services that are not built, whether they are here or not. */
   async pull(options: FetchOptions = {}): Promise<void> {
+    checkAborted(options.signal, 'pull')
     if (options.services) this.#known(options.services)
     await pullImages(this.#loaded, options)
   }
 
   /** Builds the images of services that say how. */
   async build(options: ImageBuildOptions = {}): Promise<void> {
+    checkAborted(options.signal, 'build')
     if (options.services) this.#known(options.services)
     await buildImages(this.#loaded, options)
   }
@@ -137,7 +145,8 @@ export class Project implements AsyncDisposable {
   }
 
   /** Its containers, those that have ended too. */
-  async ps(): Promise<ProjectContainer[]> {
+  async ps(options: Abortable = {}): Promise<ProjectContainer[]> {
+    checkAborted(options.signal, 'ps')
     const running = heldHere(this.name)
     const order = (service: string) => this.services.indexOf(service)
     const all = running ? running.ps() : await askPs(this.name)

@@ -28,7 +28,6 @@ export interface UpOptions extends ImageChoice {
 /** All of it or nothing: what was made is removed when something fails. */
 export async function bringUp(running: Running, loaded: Loaded, options: UpOptions): Promise<void> {
   const { model, profiles } = loaded
-  options.signal?.throwIfAborted()
   const services = scaled(enabledServices(model, profiles, options.services), options.scale)
   const fresh = running.control === undefined
   const networks = running.networks.length
@@ -64,6 +63,7 @@ export async function bringUp(running: Running, loaded: Loaded, options: UpOptio
 function aborted(cause: unknown): CaissonError {
   return new CaissonError('ERR_CAISSON_ABORTED', 'up was aborted', {
     stage: 'compose',
+    hint: 'The signal that was given fired; what was made is removed.',
     cause: cause instanceof Error ? cause : undefined,
   })
 }

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon, type NativeAnswer, type NativeFailure } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
+import { type Abortable, aborted, checkAborted } from '../../util/abort.js'
 import { insidePath } from '../../util/paths.js'
 import { parseSize, type Size } from '../../util/units.js'
 import { fileMode, userId } from '../options/file-owner.js'
@@ -157,13 +158,17 @@ export class ContainerFs {
   }
 
   /** `maxBytes`: a larger file is an error. Default 64 MiB; getArchive() gives one of any size as a stream. */
-  readFile(path: string, options?: { encoding?: null; maxBytes?: Size } | null): Promise<Buffer>
-  readFile(path: string, options: BufferEncoding | { encoding: BufferEncoding; maxBytes?: Size }): Promise<string>
+  readFile(path: string, options?: (Abortable & { encoding?: null; maxBytes?: Size }) | null): Promise<Buffer>
+  readFile(
+    path: string,
+    options: BufferEncoding | (Abortable & { encoding: BufferEncoding; maxBytes?: Size }),
+  ): Promise<string>
   async readFile(
     path: string,
-    options?: BufferEncoding | { encoding?: BufferEncoding | null; maxBytes?: Size } | null,
+    options?: BufferEncoding | (Abortable & { encoding?: BufferEncoding | null; maxBytes?: Size }) | null,
   ): Promise<Buffer | string> {
-    const { encoding, maxBytes } = typeof options === 'string' ? { encoding: options } : (options ?? {})
+    const { encoding, maxBytes, signal } = typeof options === 'string' ? { encoding: options } : (options ?? {})
+    checkAborted(signal, 'files')
     const most = maxBytes === undefined ? READ_MAX : parseSize(maxBytes, 'maxBytes')
     const { fd } = await this.#call('OPEN', [FLAGS.r as number, 0], insidePath(path, 'path'))
     try {
@@ -181,9 +186,14 @@ export class ContainerFs {
   async writeFile(
     path: string,
     data: string | Uint8Array | AsyncIterable<string | Uint8Array>,
-    options?: BufferEncoding | { encoding?: BufferEncoding | null; mode?: number | string; flag?: string } | null,
+    options?:
+      | BufferEncoding
+      | (Abortable & { encoding?: BufferEncoding | null; mode?: number | string; flag?: string })
+      | null,
   ): Promise<void> {
-    const { encoding, mode = 0o666, flag = 'w' } = typeof options === 'string' ? { encoding: options } : (options ?? {})
+    const given = typeof options === 'string' ? { encoding: options } : (options ?? {})
+    const { encoding, mode = 0o666, flag = 'w', signal } = given
+    checkAborted(signal, 'files')
     const flags = FLAGS[flag]
     if (flags === undefined)
       throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `flag: ${JSON.stringify(flag)} is not known`, {
@@ -193,26 +203,31 @@ export class ContainerFs {
     const bytes = await contentBytes(data, encoding ?? 'utf8')
     const { fd } = await this.#call('OPEN', [flags, fileMode(mode, 'mode') & ~0o022], insidePath(path, 'path'))
     try {
-      await writeDescriptor(fd, bytes)
+      await writeDescriptor(fd, bytes, { signal })
     } catch (error) {
-      throw dataError(error as NodeJS.ErrnoException, path)
+      throw signal?.aborted ? aborted(signal, 'files') : dataError(error as NodeJS.ErrnoException, path)
     } finally {
       addon().closeFd(fd)
     }
   }
 
-  appendFile(path: string, data: string | Uint8Array): Promise<void> {
-    return this.writeFile(path, data, { flag: 'a' })
+  appendFile(path: string, data: string | Uint8Array, { signal }: Abortable = {}): Promise<void> {
+    return this.writeFile(path, data, { flag: 'a', signal })
   }
 
-  async mkdir(path: string, options: { recursive?: boolean; mode?: number | string } = {}): Promise<void> {
-    const { recursive = false, mode = 0o755 } = options
+  async mkdir(path: string, options: Abortable & { recursive?: boolean; mode?: number | string } = {}): Promise<void> {
+    const { recursive = false, mode = 0o755, signal } = options
+    checkAborted(signal, 'files')
     await this.#call('MKDIR', [fileMode(mode, 'mode'), recursive ? 1 : 0], insidePath(path, 'path'))
   }
 
-  readdir(path: string, options?: { withFileTypes?: false }): Promise<string[]>
-  readdir(path: string, options: { withFileTypes: true }): Promise<DirectoryEntry[]>
-  async readdir(path: string, options: { withFileTypes?: boolean } = {}): Promise<string[] | DirectoryEntry[]> {
+  readdir(path: string, options?: Abortable & { withFileTypes?: false }): Promise<string[]>
+  readdir(path: string, options: Abortable & { withFileTypes: true }): Promise<DirectoryEntry[]>
+  async readdir(
+    path: string,
+    options: Abortable & { withFileTypes?: boolean } = {},
+  ): Promise<string[] | DirectoryEntry[]> {
+    checkAborted(options.signal, 'files')
     const flags = constants.O_RDONLY | constants.O_DIRECTORY
     const { fd } = await this.#call('OPEN', [flags, 0], insidePath(path, 'path'))
     const list = await addon().readDirectory(fd)
@@ -223,43 +238,52 @@ export class ContainerFs {
     return options.withFileTypes ? entries : entries.map((entry) => entry.name)
   }
 
-  async stat(path: string): Promise<FileStatus> {
+  async stat(path: string, { signal }: Abortable = {}): Promise<FileStatus> {
+    checkAborted(signal, 'files')
     return new FileStatus((await this.#call('STAT', [0], insidePath(path, 'path'))).numbers)
   }
 
-  async lstat(path: string): Promise<FileStatus> {
+  async lstat(path: string, { signal }: Abortable = {}): Promise<FileStatus> {
+    checkAborted(signal, 'files')
     return new FileStatus((await this.#call('STAT', [1], insidePath(path, 'path'))).numbers)
   }
 
-  async rm(path: string, options: { recursive?: boolean; force?: boolean } = {}): Promise<void> {
+  async rm(path: string, options: Abortable & { recursive?: boolean; force?: boolean } = {}): Promise<void> {
+    checkAborted(options.signal, 'files')
     const how = (options.recursive ? 1 : 0) | (options.force ? 2 : 0)
     await this.#call('REMOVE', [how], insidePath(path, 'path'))
   }
 
-  async rename(from: string, to: string): Promise<void> {
+  async rename(from: string, to: string, { signal }: Abortable = {}): Promise<void> {
+    checkAborted(signal, 'files')
     await this.#call('RENAME', [], insidePath(from, 'from'), insidePath(to, 'to'))
   }
 
   /** The target is text; it is not looked at. */
-  async symlink(target: string, path: string): Promise<void> {
+  async symlink(target: string, path: string, { signal }: Abortable = {}): Promise<void> {
+    checkAborted(signal, 'files')
     if (typeof target !== 'string' || target === '' || target.includes('\0'))
       throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'target: a link needs a target', { stage: 'options' })
     await this.#call('SYMLINK', [], target, insidePath(path, 'path'))
   }
 
-  async readlink(path: string): Promise<string> {
+  async readlink(path: string, { signal }: Abortable = {}): Promise<string> {
+    checkAborted(signal, 'files')
     return (await this.#call('READLINK', [], insidePath(path, 'path'))).text
   }
 
-  async chmod(path: string, mode: number | string): Promise<void> {
+  async chmod(path: string, mode: number | string, { signal }: Abortable = {}): Promise<void> {
+    checkAborted(signal, 'files')
     await this.#call('CHMOD', [fileMode(mode, 'mode')], insidePath(path, 'path'))
   }
 
-  async chown(path: string, uid: number, gid: number): Promise<void> {
+  async chown(path: string, uid: number, gid: number, { signal }: Abortable = {}): Promise<void> {
+    checkAborted(signal, 'files')
     await this.#call('CHOWN', [userId(uid, 'uid'), userId(gid, 'gid'), 0], insidePath(path, 'path'))
   }
 
-  async utimes(path: string, atime: Date | number, mtime: Date | number): Promise<void> {
+  async utimes(path: string, atime: Date | number, mtime: Date | number, { signal }: Abortable = {}): Promise<void> {
+    checkAborted(signal, 'files')
     const nanoseconds = (time: Date | number) => (time instanceof Date ? time.getTime() * 1e6 : time * 1e9)
     await this.#call('UTIMES', [nanoseconds(atime), nanoseconds(mtime)], insidePath(path, 'path'))
   }

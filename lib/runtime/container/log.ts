@@ -2,6 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { invalidArgument } from '../../errors.js'
+import { checkNames, type Names } from '../../util/option-names.js'
 import { parseDuration } from '../../util/units.js'
 
 export interface LogEntry {
@@ -39,8 +40,15 @@ const POLL = 20
 /** As `10m` or `1h30m`; a number would be a time. */
 const AGO = /^\d[\d.]*(ms|s|m|h)/
 
+const OPTIONS: Names<LogOptions> = { follow: true, tail: true, since: true, timestamps: true, signal: true }
+
 /** What readLog() takes, of what callers give. */
-export function checkLogOptions({ tail, since, ...options }: LogOptions): LogRange & LogOptions {
+export function checkLogOptions(given: LogOptions): LogRange & LogOptions {
+  checkNames(given, OPTIONS, '')
+  const { tail, since, ...options } = given
+  for (const name of ['follow', 'timestamps'] as const)
+    if (options[name] !== undefined && typeof options[name] !== 'boolean')
+      throw invalidArgument(name, options[name], 'true or false')
   if (tail !== undefined && tail !== 'all' && !(Number.isInteger(tail) && tail >= 0))
     throw invalidArgument('tail', tail, "a number of lines, or 'all'")
   const from = typeof since === 'string' && AGO.test(since) ? Date.now() - parseDuration(since, 'since') : since

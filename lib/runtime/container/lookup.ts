@@ -1,5 +1,5 @@
 /** Which container somebody means. */
-import { CaissonError } from '../../errors.js'
+import { CaissonError, invalidArgument } from '../../errors.js'
 import { readStates } from './registry.js'
 
 interface Named {
@@ -12,6 +12,8 @@ const SHORTEST_PREFIX = 4
 
 /** By id, name, or the beginning of an id that only one has. */
 export async function findContainer<T extends Named>(among: ReadonlyMap<string, T>, idOrName: string): Promise<T> {
+  if (typeof idOrName !== 'string' || idOrName === '')
+    throw invalidArgument('container', idOrName, 'an id, the beginning of one, or a name')
   const all = [...among.values()]
   const exact = among.get(idOrName) ?? all.find(({ name }) => name === idOrName)
   if (exact) return exact

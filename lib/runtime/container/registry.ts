@@ -4,6 +4,7 @@ import path from 'node:path'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon } from '../../native/addon.js'
 import type { PublishedPort } from '../../network/ports.js'
+import { type Abortable, checkAborted } from '../../util/abort.js'
 import { randomName } from '../../util/ids.js'
 import { checkNames, type Names } from '../../util/option-names.js'
 import { roots } from '../../util/roots.js'
@@ -130,15 +131,15 @@ async function dropName(file: string, text: string): Promise<void> {
   }
 }
 
+export function checkContainerName(name: string): void {
+  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(name)) return
+  throw invalidArgument('name', name, 'at most 128 letters, digits, "_", "." and "-", beginning with a letter or digit')
+}
+
 /** The name that was asked for, or a free one. */
 export async function takeName(asked: string | undefined, owner: Owner, id: string): Promise<string> {
   if (asked !== undefined) {
-    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(asked))
-      throw invalidArgument(
-        'name',
-        asked,
-        'at most 128 letters, digits, "_", "." and "-", beginning with a letter or digit',
-      )
+    checkContainerName(asked)
     await reserveName(asked, owner, id)
     return asked
   }
@@ -170,7 +171,7 @@ async function alive(ownerId: string): Promise<boolean> {
   return false
 }
 
-export interface ContainerFilter {
+export interface ContainerFilter extends Abortable {
   /** false: without those that do not run. Default true. */
   all?: boolean
   /** The whole id, or its beginning. */
@@ -180,13 +181,29 @@ export interface ContainerFilter {
   state?: ContainerInfo['state'] | ReadonlyArray<ContainerInfo['state']>
 }
 
-const FILTER: Names<ContainerFilter> = { all: true, id: true, name: true, labels: true, state: true }
+const FILTER: Names<ContainerFilter> = {
+  all: true,
+  id: true,
+  name: true,
+  labels: true,
+  state: true,
+  signal: true,
+}
+
+const STATES: ReadonlyArray<ContainerInfo['state']> = ['created', 'running', 'paused', 'exited', 'removed']
 
 /** Of all live owners of this machine, the youngest first. */
 export async function listContainers(filter: ContainerFilter = {}): Promise<ContainerInfo[]> {
   checkNames(filter, FILTER, '')
+  checkAborted(filter.signal, 'list')
   const { all = true, id = '', name, labels = {}, state } = filter
+  for (const [option, text] of Object.entries({ id, name: name ?? '' }))
+    if (typeof text !== 'string') throw invalidArgument(option, text, 'a string')
+  if (typeof all !== 'boolean') throw invalidArgument('all', all, 'true or false')
+  if (typeof labels !== 'object' || labels === null) throw invalidArgument('labels', labels, 'an object')
   const states = state === undefined ? undefined : [state].flat()
+  for (const each of states ?? [])
+    if (!STATES.includes(each)) throw invalidArgument('state', each, `one of ${STATES.join(', ')}`)
   return (await readStates())
     .filter((info) => info.id.startsWith(id) && (states?.includes(info.state) ?? true))
     .filter((info) => all || info.state === 'running' || info.state === 'paused')

@@ -116,7 +116,12 @@ export function furnish(
 
   const filesAt = plan.position
   injectFiles(plan, workload.files)
-  if (workload.rootfs.kind !== 'inherited') protectMounts(plan, workload, slots, hidden)
+  if (workload.rootfs.kind !== 'inherited') {
+    // Made while that is possible.
+    if (spec.root?.readonly && spec.process)
+      plan.add('WORKDIR', 'workdir', { flags: CREATE, strings: [spec.process.cwd] })
+    protectMounts(plan, workload, slots, hidden)
+  }
   const { parked } = options
   if (parked) {
     const walls = parked.terminal ? {} : prepareWalls(plan, workload)

@@ -138,7 +138,7 @@ export function assemble(input: AssembleInput): Assembled {
       user: userText(options.user, image.config),
       groups: (options.groups ?? []).map(String),
       files: injectedFiles(options.files),
-      etc: etcFiles(hostname, options, network),
+      etc: etcFiles(hostname, options, network, new Set(spec.mounts?.map(({ destination }) => destination))),
       thrownAway: !kept,
       init: options.init ?? false,
       projectFilter: keepsProjects && !userns ? projectFilter(architecture()) : undefined,
@@ -252,16 +252,19 @@ function etcFiles(
   hostname: string,
   options: ContainerOptions,
   network: ContainerNetwork | undefined,
+  mounted: ReadonlySet<string>,
 ): Record<string, string> {
   const hosts = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback']
   const own = options.network === 'host' ? ['127.0.0.1'] : []
   hosts.push(...extraHosts(options.extraHosts, network && 'hostAddresses' in network ? network.hostAddresses() : own))
   hosts.push(...(network?.hosts(hostname, options.domainname) ?? [`127.0.1.1\t${hostname}`]))
-  return {
+  const files = {
     hosts: `${hosts.join('\n')}\n`,
     hostname: `${hostname}\n`,
     'resolv.conf': network?.resolvConf() ?? resolvConf(options),
   }
+  // Who mounts one of his own there wants that.
+  return Object.fromEntries(Object.entries(files).filter(([name]) => !mounted.has(`/etc/${name}`)))
 }
 
 /** `host`: what docker's word host-gateway stands for. */
@@ -273,7 +276,8 @@ function extraHosts(extra: ContainerOptions['extraHosts'], [host]: readonly stri
       })
     : Object.entries((extra as Record<string, string> | undefined) ?? {})
   return pairs.map(([name, given]) => {
-    const address = given === 'host-gateway' && host !== undefined ? host : given
+    const plain = String(given).replace(/^\[(.*)\]$/, '$1')
+    const address = plain === 'host-gateway' && host !== undefined ? host : plain
     if (address === 'host-gateway')
       throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `extraHosts: ${name}: there is no way to the host`, {
         stage: 'options',

@@ -8,7 +8,9 @@ import type {
   Mount,
   SecurityOptions,
 } from '../../options.js'
+import { parsePlatform } from '../../spec/platform.js'
 import { checkNames } from '../../util/option-names.js'
+import { checkContainerName } from '../container/registry.js'
 import { checkRestart } from '../container/restart.js'
 import { checkSignal } from '../process/verdict.js'
 import { checkEgress } from './egress.js'
@@ -113,7 +115,10 @@ const signal: Kind = (value, option) => {
 
 const CONTAINER: Kinds<ContainerOptions & ExecOptions> = {
   ...EXEC,
-  name: text,
+  name: (value, option) => {
+    text(value, option)
+    checkContainerName(value as string)
+  },
   hostname: text,
   domainname: text,
   entrypoint: texts,
@@ -144,7 +149,10 @@ const CONTAINER: Kinds<ContainerOptions & ExecOptions> = {
   namespaces: object,
   security: fields(SECURITY),
   pull: oneOf('missing', 'always', 'never'),
-  platform: text,
+  platform: (value, option) => {
+    text(value, option)
+    parsePlatform(value as string)
+  },
   egress: elsewhere,
   healthcheck: (value, option) => {
     if (value !== false) fields(HEALTHCHECK)(value, option)
@@ -167,7 +175,7 @@ export function checkLimits(limits: Limits): void {
 
 /** Of Container.update(). */
 export function checkUpdate(changes: unknown): void {
-  checkFields(changes, { limits: fields(LIMITS) }, '')
+  checkFields(changes, { limits: fields(LIMITS), signal: abortSignal }, '')
 }
 
 export function checkExecOptions(options: ExecOptions): void {

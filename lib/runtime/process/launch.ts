@@ -18,6 +18,8 @@ export interface LaunchRequest {
   /** Of the terminal, when it was set before the start. */
   terminalSize?: { columns: number; rows: number }
   events: RunningEvents
+  /** The caller's, and what kill() fires as long as nothing runs; for what takes long before the start. */
+  signal(): AbortSignal
 }
 
 /** The options of a program whose terminal got a size meanwhile. */

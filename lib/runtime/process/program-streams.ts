@@ -175,15 +175,17 @@ export class ProgramStreams {
     if (this.#inputFailure) throw inputFailed(this.#inputFailure)
   }
 
-  /** Whoever reads or writes is told. */
-  fail(error: Error): void {
+  /** Whoever reads or writes is told; without an error, that there is nothing more. */
+  fail(error?: Error): void {
     this.#closeIdleStdin()
     for (const fd of this.#given.values()) addon().closeFd(fd)
     this.#given.clear()
     this.#stdin?.destroy()
     for (const stream of this.#outputs.values()) {
       stream.once('error', () => undefined)
-      stream.destroy(error)
+      if (error) stream.destroy(error)
+      // Pipes have ended by now.
+      else if (this.#terminal) (stream as PassThrough).end()
     }
   }
 

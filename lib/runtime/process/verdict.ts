@@ -149,10 +149,30 @@ export function withText(result: Omit<ExecResult, 'stdout' | 'stderr'>): ExecRes
   return Object.defineProperties(result, { stdout: text('stdoutBytes'), stderr: text('stderrBytes') }) as ExecResult
 }
 
+/** Of a program that was killed before anything of it was there. */
+export function killedBeforehand(): ExecResult {
+  const [stdoutBytes, stderrBytes] = [Buffer.alloc(0), Buffer.alloc(0)]
+  const usage: Usage = {
+    cpuUserMs: 0,
+    cpuSystemMs: 0,
+    memoryPeakBytes: null,
+    pidsPeak: null,
+    oomKills: null,
+    ioReadBytes: null,
+    ioWriteBytes: null,
+    throttledMs: null,
+  }
+  const ended = { exitCode: null, signal: 'SIGKILL', reason: 'signal' as const, truncated: false, durationMs: 0 }
+  return withText({ ...ended, stdoutBytes, stderrBytes, usage })
+}
+
 /** We killed it before it became the program. */
 function interrupted(report: NativeReport): CaissonError | undefined {
   if (report.cause === 'aborted')
-    return new CaissonError('ERR_CAISSON_ABORTED', 'aborted before the program started', { stage: 'start' })
+    return new CaissonError('ERR_CAISSON_ABORTED', 'aborted before the program started', {
+      stage: 'start',
+      hint: 'The signal that was given fired.',
+    })
   return undefined
 }
 

@@ -1,7 +1,19 @@
 /** Values of flags against docker's own tables. */
+import { parseFlags } from '../../../lib/cli/flags.js'
 import { parseMountFields, parseVolume } from '../../../lib/cli/mount-values.js'
+import { type NetworkValue, networkOptions, parseNetwork } from '../../../lib/cli/network-values.js'
+import { parseExposed, parsePublish } from '../../../lib/cli/port-values.js'
+import { RUN_FLAGS, runOptions } from '../../../lib/cli/run-flags.js'
 import { systemPaths } from '../../../lib/cli/security-values.js'
-import { parseDevice, parseEnv, parseHost, parseLabel, parseRate, parseUlimit } from '../../../lib/cli/values.js'
+import {
+  parseDevice,
+  parseDnsSearch,
+  parseEnv,
+  parseHost,
+  parseLabel,
+  parseRate,
+  parseUlimit,
+} from '../../../lib/cli/values.js'
 import { chooseCapabilities, normalizeCapability } from '../../../lib/spec/capabilities.js'
 import { resourceNumber } from '../../../lib/spec/rlimits.js'
 import { parseSize } from '../../../lib/util/units.js'
@@ -168,3 +180,123 @@ table<SplitCase>(
   },
   isLinux,
 )
+
+table<string>('dns-search-valid', (domain) => expect(attempt(() => parseDnsSearch(domain))).toBe(domain))
+table<string>('dns-search-invalid', (domain) => expect(attempt(() => parseDnsSearch(domain))).toBeUndefined())
+
+/** --restart: containers of the command line are removed at their end. */
+table<{ input: string }>('restart-policy', ({ input }) => {
+  const given = attempt(() => runOptions(parseFlags(RUN_FLAGS, ['--restart', input, 'image']).flags))
+  expect(given).toEqual(input === '' || input === 'no' ? {} : undefined)
+})
+
+interface NetworkCase {
+  value: string
+  expected: Array<{
+    Target: string
+    Aliases: string[]
+    IPv4Address?: string
+    IPv6Address?: string
+    MacAddress?: string
+    DriverOpts?: object
+    LinkLocalIPs?: string[]
+    GwPriority?: number
+  }>
+}
+table<NetworkCase>('network', ({ value, expected: [known] }) => {
+  const { Target, Aliases, IPv4Address, IPv6Address, MacAddress, ...foreign } = known as NetworkCase['expected'][0]
+  const parsed = attempt(() => parseNetwork(value))
+  // What our networks do not have is refused, not dropped.
+  if (Object.keys(foreign).length > 0) expect(parsed).toBeUndefined()
+  else
+    expect({ aliases: [], ...parsed }).toEqual({
+      network: Target,
+      aliases: Aliases,
+      ...(IPv4Address ? { ipv4: IPv4Address } : {}),
+      ...(IPv6Address ? { ipv6: IPv6Address } : {}),
+      ...(MacAddress ? { mac: MacAddress } : {}),
+    })
+})
+
+interface NetworksCase {
+  flags: string[]
+  expected?: Record<
+    string,
+    { Aliases?: string[]; MacAddress?: string; IPAMConfig?: { IPv4Address?: string; IPv6Address?: string } }
+  >
+  expectedHostCfg?: { NetworkMode: string }
+  expectedErr?: string
+}
+const FOREIGN = /link|driver-opt/
+table<NetworksCase>('network-config', ({ flags, expected, expectedHostCfg }) => {
+  const given = attempt(() => runOptions(parseFlags(RUN_FLAGS, [...flags, 'image']).flags))
+  if (!expected || flags.some((flag) => FOREIGN.test(flag))) {
+    expect(given).toBeUndefined()
+    return
+  }
+  const wanted = Object.entries(expected).map(([network, { Aliases, MacAddress, IPAMConfig = {} }]) => ({
+    network,
+    ...(Aliases ? { aliases: Aliases } : {}),
+    ...(MacAddress ? { mac: MacAddress } : {}),
+    ...(IPAMConfig.IPv4Address ? { ipv4: IPAMConfig.IPv4Address } : {}),
+    ...(IPAMConfig.IPv6Address ? { ipv6: IPAMConfig.IPv6Address } : {}),
+  }))
+  if (wanted.length === 0) expect(given).toEqual({ network: expectedHostCfg?.NetworkMode })
+  else expect(given).toEqual({ networks: wanted })
+})
+
+test('networks that are none go with no others', () => {
+  const values = (...names: string[]) => names.map((network): NetworkValue => ({ network }))
+  expect(networkOptions(values('host'), {})).toEqual({ network: 'host' })
+  for (const names of [
+    ['host', 'a'],
+    ['a', 'none'],
+    ['a', 'a'],
+  ])
+    expect(attempt(() => networkOptions(values(...names), {}))).toBeUndefined()
+  expect(attempt(() => networkOptions(values('host'), { ipv4: '10.0.0.2' }))).toBeUndefined()
+})
+
+interface PortCase {
+  input?: string
+  expPort?: number | string
+  expProto?: string
+  expBegin?: number
+  expEnd?: number
+  expErr?: string
+}
+// A container has no port 0.
+table<PortCase>('nat-port', ({ input = '', expPort, expErr }) =>
+  expect(attempt(() => parseExposed(input))?.[0]?.container).toBe(expErr || !expPort ? undefined : expPort),
+)
+table<PortCase>('nat-port-range', ({ input = '', expBegin, expEnd }) => {
+  const ports = attempt(() => parseExposed(input))
+  expect([ports?.at(0)?.container, ports?.at(-1)?.container]).toEqual([expBegin, expEnd])
+})
+table<PortCase>('nat-split-proto', ({ input = '', expPort, expProto }) => {
+  const ports = attempt(() => parseExposed(input))
+  const valid = /^[1-9]\d*(-\d+)?$/.test(String(expPort)) && /^(tcp|udp)$/i.test(expProto ?? '')
+  expect(ports && [String(ports[0]?.container), ports[0]?.protocol]).toEqual(
+    valid ? [String(expPort).split('-')[0], expProto?.toLowerCase()] : undefined,
+  )
+})
+
+interface PublishCase {
+  spec: string
+  expected: Array<{ Port: string; Binding: { HostIP: string; HostPort: string } }>
+}
+table<PublishCase>('nat-ipv6', ({ spec, expected }) =>
+  expect(attempt(() => parsePublish(spec))).toEqual(
+    expected.map(({ Port, Binding: { HostIP, HostPort } }) => ({
+      container: Number(Port.split('/')[0]),
+      protocol: 'tcp',
+      address: HostIP,
+      ...(HostPort === '' ? {} : { host: Number(HostPort) }),
+    })),
+  ),
+)
+table<{ in: string; expected: string }>('nat-stringer', ({ in: given, expected }) => {
+  const [{ address = '', host = '', container, protocol } = { container: 0 }] = parsePublish(given)
+  const shown = address === '*' ? '' : address.includes(':') ? `[${address}]` : address
+  expect(`${shown}:${host}:${container}/${protocol}`).toBe(expected)
+})

@@ -9,6 +9,8 @@ test.each([
   ['127.0.0.1:8080:80/udp', [{ container: 80, host: 8080, protocol: udp, address: '127.0.0.1' }]],
   ['127.0.0.1::80', [{ container: 80, protocol: tcp, address: '127.0.0.1' }]],
   ['[::1]:8080:80', [{ container: 80, host: 8080, protocol: tcp, address: '::1' }]],
+  ['0:80', [{ container: 80, protocol: tcp, address: '*' }]],
+  ['80/', [{ container: 80, protocol: tcp, address: '*' }]],
   [
     '9000-9001:80-81',
     [
@@ -30,9 +32,10 @@ test.each([
   '8000-8002:80-81',
   '1:2:3:4',
   '80:',
+  'host:80:80',
   ':80:x',
   '-80',
-  '80/',
+  '80/tcp/udp',
   '[::1]:1:2:3',
 ])('-p %j is refused', (text) => {
   expect(() => parsePublish(text)).toThrow('--publish')

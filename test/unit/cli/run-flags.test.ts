@@ -66,6 +66,12 @@ describe('flags', () => {
     [['--ip', '10.1.2.3', 'host']],
     [['--userns', 'auto', 'host']],
     [['--rm=false', 'host']],
+    [['--detach', 'host']],
+    [['-d', 'host']],
+    [['--restart', 'always', 'host']],
+    [['--cpus', '1', '--cpu-quota', '50000', 'host']],
+    [['--cpu-quota', '50000', '--cpu-period', '10', 'host']],
+    [['--network', 'name=', 'host']],
     [['--blkio-weight', '5', 'host']],
     [['--storage-opt', 'speed=1', 'host']],
     [['--sysctl', 'net.core.somaxconn', 'host']],
@@ -77,7 +83,8 @@ describe('flags', () => {
   test('are all in the help text, on lines of their own', () => {
     const lines = describeFlags(RUN_FLAGS).split('\n')
     expect(lines).toHaveLength(RUN_FLAGS.length)
-    for (const { name } of RUN_FLAGS) expect(lines.filter((line) => line.includes(`--${name} `))).toHaveLength(1)
+    for (const { name } of RUN_FLAGS)
+      expect(lines.filter((line) => line.slice(6).startsWith(`--${name} `))).toHaveLength(1)
     expect([...RUN_FLAGS].map(({ name }) => name)).toEqual([...RUN_FLAGS].map(({ name }) => name).sort())
   })
 })
@@ -146,6 +153,36 @@ test('every flag has its option', () => {
     pull: 'never',
     platform: 'linux/arm64',
     mounts: [{ type: 'tmpfs', target: '/t' }],
+  })
+})
+
+test('a quota is a part of processors', () => {
+  expect(parse('--cpu-quota', '50000', 'host').options).toEqual({ limits: { cpus: 0.5 } })
+  expect(parse('--cpu-quota=30000', '--cpu-period=20000', 'host').options).toEqual({ limits: { cpus: 1.5 } })
+  expect(parse('--cpu-quota', '-1', '--restart', 'no', '-q', '--no-healthcheck', 'host').options).toEqual({})
+})
+
+test('labels of files come before the others', () => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
+  try {
+    const file = path.join(directory, 'labels')
+    writeFileSync(file, '# comment\na=file\n\nb\n')
+    expect(parse('-l', 'a=flag', '--label-file', file).options).toEqual({ labels: { a: 'flag', b: '' } })
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+})
+
+test('ports of --expose are published with all others, where any is free', () => {
+  expect(parse('--expose', '90', 'host').options).toEqual({})
+  expect(parse('-P', '--expose', '90-91/udp', '-p', '8080:80', 'host').options).toEqual({
+    network: 'bridge',
+    publishAllPorts: { address: '*' },
+    ports: [
+      { container: 80, host: 8080, protocol: 'tcp', address: '*' },
+      { container: 90, protocol: 'udp', address: '*' },
+      { container: 91, protocol: 'udp', address: '*' },
+    ],
   })
 })
 
