@@ -188,7 +188,7 @@ async function withoutSilent(connections: Array<[Socket, Connection]>): Promise<
   if (undecided.length === 0) return connections
   for (const [inside] of undecided) inside.read(0)
   await turn()
-  const silent = new Set(undecided.filter(([inside, { before }]) => before && inside.readableLength === 0))
+  const silent = new Set(undecided.filter(([inside, { before }]) => before && inside.bytesRead === 0))
   for (const each of silent) breakOff(each)
   return connections.filter((each) => !silent.has(each))
 }
