@@ -35,9 +35,11 @@ describe('Cgroup', () => {
 
   test('gets limits that it did not have, with what is in it', async () => {
     await using group = await Cgroup.create('later')
-    const child = start('while :; do :; done & exec sleep 1000')
+    // It, too, is in the group before it starts another, which ends with the group.
+    const child = start('sleep 0.3; while :; do :; done & exec sleep 1000')
     await group.add(child.pid)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    expect(await group.procs()).toHaveLength(2)
     await group.set({ cpus: 0.5, cpuset: '0', pids: 7 })
     expect(group.controllers).toEqual(expect.arrayContaining(['cpu', 'cpuset', 'pids']))
     expect(readFileSync(`/proc/${child.pid}/status`, 'utf8')).toMatch(/^Cpus_allowed_list:\s0$/m)
