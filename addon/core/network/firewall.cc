@@ -89,29 +89,52 @@ Result<> Firewall::prepare() {
   return Nothing{};
 }
 
+bool Firewall::is_gone(const std::string& device) {
+  if (!links_) {
+    auto socket = sockets_.netlink(NETLINK_ROUTE);
+    if (!socket) return false;
+    links_ = std::move(*socket);
+  }
+  auto index = link_index(*links_, device);
+  return index && *index == 0;
+}
+
 Result<> Firewall::change(const FirewallChange& change, bool add) {
   std::lock_guard lock(mutex_);
   if (!add && !socket_) return Nothing{};
   if (auto ready = prepare(); !ready) return ready;
   Batch batch;
-  std::vector<Element> changed;
+  std::vector<Element> added, removed;
+  auto remove = [&](int family, Element element) {
+    batch.in_table(family, table_);
+    batch.remove(element.first, element.second);
+    removed.push_back(std::move(element));
+  };
+  for (const PortRule& port : change.ports)
+    if (add)
+      leaving_.erase(port.name);
+    else if (elements_.contains({PORTS, device_bytes(port.name)}))
+      leaving_.insert(port.name);
   for (const Entry& entry : entries_of(change)) {
     Element element = {entry.set, entry.key};
-    if (elements_.contains(element) == add) continue;
+    if (elements_.contains(element) == add || (!add && std::string_view(entry.set) == PORTS)) continue;
+    if (!add) {
+      remove(entry.family, std::move(element));
+      continue;
+    }
     batch.in_table(entry.family, table_);
-    if (add)
-      batch.add(entry.set, entry.key, entry.data);
-    else
-      batch.remove(entry.set, entry.key);
-    changed.push_back(std::move(element));
+    batch.add(entry.set, entry.key, entry.data);
+    added.push_back(std::move(element));
   }
+  std::vector<std::string> gone;
+  for (const std::string& name : leaving_)
+    if (is_gone(name)) gone.push_back(name);
+  for (const std::string& name : gone) remove(NFPROTO_BRIDGE, {PORTS, device_bytes(name)});
   if (batch.empty()) return Nothing{};
   if (auto done = socket_->talk(batch.finish(), STAGE); !done) return done;
-  for (Element& element : changed)
-    if (add)
-      elements_.insert(std::move(element));
-    else
-      elements_.erase(element);
+  for (Element& element : added) elements_.insert(std::move(element));
+  for (const Element& element : removed) elements_.erase(element);
+  for (const std::string& name : gone) leaving_.erase(name);
   return Nothing{};
 }
 

@@ -61,12 +61,17 @@ class Firewall {
   using Element = std::pair<std::string, std::string>;  // set, key
   Result<> change(const FirewallChange& change, bool add);
   Result<> prepare();
+  bool is_gone(const std::string& device);
 
   Sockets& sockets_;
   std::mutex mutex_;
   std::optional<Netlink> socket_;
   std::string table_;
   std::set<Element> elements_;
+  std::optional<Netlink> links_;
+  // Ports that are nobody's any more while their devices are there still: the kernel takes those some time after the
+  // container's end, and what is left of it would answer in any name, if nothing guarded it.
+  std::set<std::string> leaving_;
 };
 
 // Chains of others that drop what is forwarded unless they know it, as `ip filter FORWARD`.
