@@ -29,7 +29,7 @@ export interface ExecOptions {
   tty?: boolean | { columns: number; rows: number }
   /** What the program reads from its standard input. A stream is destroyed when the program reads no more of it. */
   input?: string | Uint8Array | Readable | AsyncIterable<string | Uint8Array>
-  /** Wall-clock time after which everything is killed. */
+  /** Wall-clock time of the program, after which everything is killed. An image that is fetched before does not count. */
   timeout?: Duration
   /** The same for CPU time, of all processes together. */
   cpuTimeout?: Duration
@@ -84,7 +84,7 @@ export interface SecurityOptions {
   seccomp?: 'default' | 'unconfined' | SpecSeccomp | Record<string, unknown>
   /** Default true: set-id programs and file capabilities give nothing. */
   noNewPrivileges?: boolean
-  /** All capabilities, no filter, no masks, every device of the host. */
+  /** All capabilities, no filter, no masks, and, where it has no user namespace of its own, every device of the host. */
   privileged?: boolean
   maskedPaths?: readonly string[]
   readonlyPaths?: readonly string[]

@@ -3,10 +3,11 @@ import { readdirSync, statSync } from 'node:fs'
 import { CaissonError, invalidArgument } from '../../errors.js'
 import type { ContainerOptions } from '../../options.js'
 import { DEVICE_RULES, MASKED_PATHS, NETWORK_SYSCTLS, READONLY_PATHS } from '../../spec/defaults.js'
-import type { SpecDevice, SpecDeviceRule, SpecLinux } from '../../spec/runtime.js'
+import type { SpecLinux } from '../../spec/runtime.js'
 import { insidePath } from '../../util/paths.js'
 import type { Isolation } from '../isolation/isolation.js'
 import type { ChosenNamespaces } from './choose-namespaces.js'
+import { deviceSpec, hostDevices } from './devices.js'
 import { NAMESPACES, type NamespaceType } from './workload.js'
 
 export function linuxSpec(
@@ -17,11 +18,14 @@ export function linuxSpec(
   const { security = {} } = options
   const devices = (options.devices ?? []).map((device) => deviceSpec(device))
   const { idMaps, privateUser } = chosen
+  const asked = new Set(devices.map(({ spec }) => spec.path))
+  // In a user namespace they would be nobody's.
+  const others = security.privileged && !idMaps ? hostDevices().filter(({ path }) => !asked.has(path)) : []
   const types: NamespaceType[] = [...chosen.own, ...(privateUser ? ['user' as const] : [])]
   return {
     namespaces: types.map((type) => ({ type: NAMESPACES[type].spec as never })),
     ...(idMaps && privateUser ? { uidMappings: [...idMaps.uidMap], gidMappings: [...idMaps.gidMap] } : {}),
-    devices: devices.map((device) => device.spec),
+    devices: [...devices.map((device) => device.spec), ...others],
     resources: {
       devices: security.privileged
         ? [{ allow: true, access: 'rwm' }]
@@ -100,34 +104,4 @@ function sysctls(
     result[name] = String(value)
   }
   return result
-}
-
-function deviceSpec(text: string): { spec: SpecDevice; rule: SpecDeviceRule } {
-  if (typeof text !== 'string') throw invalidArgument('devices', text, 'a path such as /dev/fuse')
-  const [source = '', second, third, more] = text.split(':')
-  const secondIsAccess = second !== undefined && third === undefined && /^[rwm]+$/.test(second)
-  const target = second === undefined || secondIsAccess ? source : second
-  const access = (secondIsAccess ? second : third) ?? 'rwm'
-  if (!/^[rwm]{1,3}$/.test(access)) throw invalidArgument('devices', text, 'a device with an access of r, w and m')
-  if (more !== undefined || text.includes('\0'))
-    throw invalidArgument('devices', text, 'at most two paths and an access')
-  const status = statSync(source, { throwIfNoEntry: false })
-  if (!status || !(status.isCharacterDevice() || status.isBlockDevice()))
-    throw invalidArgument('devices', text, 'a device node that exists on the host')
-  const type = status.isBlockDevice() ? 'b' : 'c'
-  const major = (status.rdev >> 8) & 0xfff
-  const minor = (status.rdev & 0xff) | ((status.rdev >> 12) & 0xfff00)
-  return {
-    spec: {
-      type,
-      path: insidePath(target, 'devices'),
-      source,
-      major,
-      minor,
-      fileMode: status.mode & 0o777,
-      uid: status.uid,
-      gid: status.gid,
-    },
-    rule: { allow: true, type, major, minor, access },
-  }
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { Image, run } from '../../../lib/index.js'
@@ -85,6 +86,25 @@ describe('isolation', () => {
     expect((await sh(reach, { devices: ['/dev/net/tun'] })).stdout).toBe('opened\nopened\n')
     expect(await out('stat -c %t:%T /dev/net/tun', { devices: ['/dev/net/tun:/dev/net/tun:r'] })).toBe('a:c8')
     expect((await sh('(: > /dev/net/tun) && echo opened', { devices: ['/dev/net/tun:r'] })).stdout).toBe('')
+  })
+
+  test('devices: all of the host where it is privileged, and no user namespace is between', async () => {
+    const skipped =
+      '-path /dev/pts -o -path /dev/shm -o -path /dev/mqueue -o -path /dev/hugepages -o -path /dev/console'
+    const list = `find /dev \\( ${skipped} -o -path /dev/ptmx \\) -prune -o \\( -type c -o -type b \\) -printf '%p %m %U:%G\\n'`
+    const standard = ['null', 'zero', 'full', 'random', 'urandom', 'tty'].map((name) => `/dev/${name} `)
+    const others = (lines: string) =>
+      lines
+        .split('\n')
+        .filter((line) => !standard.some((name) => line.startsWith(name)))
+        .sort()
+    const here = others(execFileSync('sh', ['-c', list], { encoding: 'utf8' }).trim())
+    const security = { privileged: true }
+    expect(others(await out(list, { security }))).toEqual(isRoot ? here : [])
+    if (!isRoot) return
+    expect(others(await out(list, { security, namespaces: { user: 'private' } }))).toEqual([])
+    const readable = here.find((line) => line.startsWith('/dev/loop0 ') || line.startsWith('/dev/kmsg '))
+    if (readable) expect(await out(`: < ${readable.split(' ')[0]} && echo opened`, { security })).toBe('opened')
   })
 
   test('kernel paths are masked and read-only', async () => {
