@@ -117,6 +117,11 @@ function advise(failure: NativeFailure, note: Note | undefined, stage: string): 
       code: 'ERR_CAISSON_PERMISSION',
       hint: 'A directory of the image belongs to a user or group that this user has no ids for (/etc/subuid, /etc/subgid): give Image.fromRootfs() an archive of it, or other owners.',
     }
+  if (errno === EINVAL && /^set(groups|resuid|resgid)$/.test(syscall))
+    return {
+      code: 'ERR_CAISSON_PERMISSION',
+      hint: 'The user namespace of the container has no such id: name another user or group, or raise what /etc/subuid and /etc/subgid give.',
+    }
   const rule = RULES.find(([pattern]) => pattern.test(stage))
   if (rule) return rule[1](failure, note)
   if (errno === EPERM || errno === EACCES)
