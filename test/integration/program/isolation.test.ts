@@ -96,7 +96,7 @@ describe('isolation', () => {
     const others = (lines: string) =>
       lines
         .split('\n')
-        .filter((line) => !standard.some((name) => line.startsWith(name)))
+        .filter((line) => line !== '' && !standard.some((name) => line.startsWith(name)))
         .sort()
     const here = others(execFileSync('sh', ['-c', list], { encoding: 'utf8' }).trim())
     const security = { privileged: true }
