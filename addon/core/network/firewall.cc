@@ -3,9 +3,13 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <arpa/inet.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 
@@ -89,14 +93,16 @@ Result<> Firewall::prepare() {
   return Nothing{};
 }
 
+// By an ioctl: netlink would wait for the very device, which the kernel takes milliseconds to remove.
 bool Firewall::is_gone(const std::string& device) {
-  if (!links_) {
-    auto socket = sockets_.netlink(NETLINK_ROUTE);
+  if (!asking_) {
+    auto socket = sockets_.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC);
     if (!socket) return false;
-    links_ = std::move(*socket);
+    asking_ = std::move(*socket);
   }
-  auto index = link_index(*links_, device);
-  return index && *index == 0;
+  ifreq request = {};
+  device.copy(request.ifr_name, IFNAMSIZ - 1);
+  return ioctl(asking_.get(), SIOCGIFINDEX, &request) < 0 && errno == ENODEV;
 }
 
 Result<> Firewall::change(const FirewallChange& change, bool add) {
@@ -126,9 +132,10 @@ Result<> Firewall::change(const FirewallChange& change, bool add) {
     batch.add(entry.set, entry.key, entry.data);
     added.push_back(std::move(element));
   }
+  // Not with what is added: the kernel lets who removes wait for what was removed just before.
   std::vector<std::string> gone;
   for (const std::string& name : leaving_)
-    if (is_gone(name)) gone.push_back(name);
+    if (!add && is_gone(name)) gone.push_back(name);
   for (const std::string& name : gone) remove(NFPROTO_BRIDGE, {PORTS, device_bytes(name)});
   if (batch.empty()) return Nothing{};
   if (auto done = socket_->talk(batch.finish(), STAGE); !done) return done;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/fd.h"
 #include "core/network/link.h"
 #include "core/network/nft.h"
 #include "core/network/place.h"
@@ -68,7 +69,7 @@ class Firewall {
   std::optional<Netlink> socket_;
   std::string table_;
   std::set<Element> elements_;
-  std::optional<Netlink> links_;
+  Fd asking_;
   // Ports that are nobody's any more while their devices are there still: the kernel takes those some time after the
   // container's end, and what is left of it would answer in any name, if nothing guarded it.
   std::set<std::string> leaving_;
