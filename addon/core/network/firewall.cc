@@ -12,8 +12,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "core/network/firewall_rules.h"
+#include "core/supervisor.h"
+#include "core/threads.h"
 
 namespace caisson {
 
@@ -22,6 +25,7 @@ using namespace set_names;
 namespace {
 
 constexpr char STAGE[] = "firewall";
+constexpr auto SWEEP = std::chrono::seconds(1);
 
 // A part of a key of several: padded to whole registers.
 std::string part(std::string_view bytes) {
@@ -137,12 +141,28 @@ Result<> Firewall::change(const FirewallChange& change, bool add) {
   for (const std::string& name : leaving_)
     if (!add && is_gone(name)) gone.push_back(name);
   for (const std::string& name : gone) remove(NFPROTO_BRIDGE, {PORTS, device_bytes(name)});
-  if (batch.empty()) return Nothing{};
-  if (auto done = socket_->talk(batch.finish(), STAGE); !done) return done;
-  for (Element& element : added) elements_.insert(std::move(element));
-  for (const Element& element : removed) elements_.erase(element);
-  for (const std::string& name : gone) leaving_.erase(name);
+  if (!batch.empty()) {
+    if (auto done = socket_->talk(batch.finish(), STAGE); !done) return done;
+    for (Element& element : added) elements_.insert(std::move(element));
+    for (const Element& element : removed) elements_.erase(element);
+    for (const std::string& name : gone) leaving_.erase(name);
+  }
+  if (!leaving_.empty() && !std::exchange(sweeping_, true)) sweep_later();
   return Nothing{};
+}
+
+void Firewall::sweep_later() {
+  Supervisor::traffic().post([this] {
+    Supervisor::traffic().at(Supervisor::Clock::now() + SWEEP, [this] {
+      Threads::quick().post([this] {
+        {
+          std::lock_guard lock(mutex_);
+          sweeping_ = false;
+        }
+        (void)change({}, false);
+      });
+    });
+  });
 }
 
 Result<> Firewall::add(const FirewallChange& what) { return change(what, true); }

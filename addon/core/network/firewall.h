@@ -52,6 +52,7 @@ struct FirewallChange {
 
 class Firewall {
  public:
+  // Lives as long as this process.
   explicit Firewall(Sockets& sockets) : sockets_(sockets) {}
 
   // One transaction. What is removed and not there is no error.
@@ -63,6 +64,7 @@ class Firewall {
   Result<> change(const FirewallChange& change, bool add);
   Result<> prepare();
   bool is_gone(const std::string& device);
+  void sweep_later();
 
   Sockets& sockets_;
   std::mutex mutex_;
@@ -73,6 +75,7 @@ class Firewall {
   // Ports that are nobody's any more while their devices are there still: the kernel takes those some time after the
   // container's end, and what is left of it would answer in any name, if nothing guarded it.
   std::set<std::string> leaving_;
+  bool sweeping_ = false;
 };
 
 // Chains of others that drop what is forwarded unless they know it, as `ip filter FORWARD`.
