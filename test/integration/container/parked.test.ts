@@ -47,9 +47,13 @@ describe('what waits for the next exec', () => {
     expect(await until(() => parked().length === 0)).toBe(true)
   })
   const sh = async (script: string) => (await container.exec(['sh', '-c', script])).stdout.trim()
+  /** On a busy machine it may not come about at once; then it is tried again for one of the next. */
   const someWait = async () => {
-    for (let i = 0; i < 3; i++) await container.exec(['true'])
-    expect(await until(() => parked().length > 0, 5000)).toBe(true)
+    for (let round = 0; round < 5; round++) {
+      for (let i = 0; i < 3; i++) await container.exec(['true'])
+      if (await until(() => parked().length > 0, 2000)) return
+    }
+    throw new Error('nothing waits')
   }
 
   testIf(!isRoot && 'without cgroups nothing is made ahead')(
