@@ -65,10 +65,10 @@ testIf((!isRoot && 'only root may give a range of ids') || noBusybox)(
     await storeImage((await imageRoots()).store, busyboxImage(), box)
     try {
       for (const storage of ['disk', 'memory'] as const) {
-        const options = { command: ['sh', '-c', `${script}; sleep 1000`], security, storage }
+        const options = { command: ['sh', '-c', `${script} && touch /all; sleep 1000`], security, storage }
         const container = await Container.create(box, options)
         await container.start()
-        await container.waitFor(Wait.command(['stat', '/made/user']))
+        await container.waitFor(Wait.command(['stat', '/all']))
         const image = await container.commit({ tag: 'box:2' })
         await container.remove({ force: true })
         // In another range, and in none.
