@@ -7,6 +7,7 @@ import { cgroupHost, isWritable } from '../../../lib/cgroup/host.js'
 import { Container, type Execution, Image, run, Wait } from '../../../lib/index.js'
 import { roots } from '../../../lib/util/roots.js'
 import { testIf } from '../../support/needs.js'
+import { until } from '../../support/until.js'
 
 describe('Container', () => {
   let image: Image
@@ -112,7 +113,7 @@ describe('Container', () => {
     expect(stats).toMatchObject({ pids: 1, pidsLimit: 20, memoryLimitBytes: 64 * 1024 * 1024 })
     expect(stats.memoryBytes).toBeGreaterThan(0)
     // The exec is seen a moment before the kernel has set the new command line.
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(async () => (await container.top())[0]?.args[0] === 'sleep')
     const [process] = await container.top()
     expect(process).toMatchObject({ containerPid: 1, args: ['sleep', '1000'], uid: userInfo().uid })
     await container.update({ limits: { pids: 30 } })
