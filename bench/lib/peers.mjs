@@ -23,16 +23,35 @@ export function version(command, args = ['--version']) {
   }
 }
 
-/** A root of busybox and a static `true` that does nothing at all. */
+/** What a C library does before `main` is no runtime's time: 0.3 ms where a virtual machine traps cpuid, as glibc's does. */
+const TRUE = {
+  true: [
+    `_Noreturn void _start(void) {
+#if defined(__x86_64__)
+      __asm__ volatile("syscall" : : "a"(60), "D"(0));
+#else
+      register long number __asm__("x8") = 93, status __asm__("x0") = 0;
+      __asm__ volatile("svc 0" : : "r"(number), "r"(status));
+#endif
+      __builtin_unreachable();
+    }\n`,
+    '-nostdlib',
+  ],
+  'true-libc': ['int main(void) { return 0; }\n'],
+}
+
+/** A root of busybox and two static programs that do nothing at all, without and with a C library. */
 export function makeRootfs(directory) {
   const rootfs = path.join(directory, 'rootfs')
   for (const name of ['bin', 'dev', 'etc', 'proc', 'sys', 'tmp', 'usr'])
     mkdirSync(path.join(rootfs, name), { recursive: true })
   copyFileSync('/bin/busybox', path.join(rootfs, 'bin/busybox'))
   for (const applet of ['sh', 'sleep', 'cat', 'head', 'ls']) symlinkSync('busybox', path.join(rootfs, 'bin', applet))
-  const source = path.join(directory, 'true.c')
-  writeFileSync(source, 'int main(void) { return 0; }\n')
-  execFileSync('gcc', ['-O2', '-static', '-o', path.join(rootfs, 'bin/true'), source])
+  for (const [name, [text, ...flags]] of Object.entries(TRUE)) {
+    const source = path.join(directory, `${name}.c`)
+    writeFileSync(source, text)
+    execFileSync('gcc', ['-O2', '-static', ...flags, '-o', path.join(rootfs, 'bin', name), source])
+  }
   return rootfs
 }
 

@@ -95,7 +95,7 @@ async function against(name, timer, few, context, ours, theirs, [cold, cached, c
     compare(`${what}, against ${name}`, samples.ours, samples.theirs, bound)
   }
   await run(`cold build, 8 steps, ${FILES} files`, fresh, cold, few)
-  await run('  the same fully cached', (words) => () => timer.run(words), cached, few)
+  await run('  the same fully cached', (words) => () => timer.run(words), cached, few * 3)
   if (changed === undefined) return
   const change = (words) => () => {
     writeFileSync(path.join(context, 'd5/file-5.js'), `// ${number++}\n`)

@@ -24,6 +24,15 @@ export async function bench({ directory, rootfs, rounds }) {
         { rounds: Math.ceil(rounds / 8), spacing: 500 },
       )
       compare('  the same, 0.5 s apart', spaced.ours, spaced.crun, 0.15)
+      const libc = {
+        ours: () => timed(() => run(image, ['/bin/true-libc'])),
+        bundle: await makeBundle(directory, rootfs, { container: { command: ['/bin/true-libc'] } }),
+      }
+      const heavier = await interleave(
+        { ours: libc.ours, crun: () => crun.run(ociCommand('crun', libc.bundle)) },
+        { rounds },
+      )
+      compare('  the same, a program with a C library', heavier.ours, heavier.crun)
       const bare = await makeBundle(directory, rootfs, {
         change(spec) {
           delete spec.linux.seccomp
@@ -61,5 +70,5 @@ export async function bench({ directory, rootfs, rounds }) {
     timer.close()
     crun.close()
   }
-  note(`(root: ${path.basename(rootfs)} with a static true, on ${directory})`)
+  note(`(root: ${path.basename(rootfs)} with a static true without a C library, on ${directory})`)
 }
