@@ -38,13 +38,13 @@ describe('limits and verdicts', () => {
   })
 
   test('out of memory in a child ends the whole container', async () => {
-    const result = await run(image, ['sh', '-c', `python3 -c '${EAT}'; echo survived; sleep 5`], {
+    const result = await run(image, ['sh', '-c', `python3 -c '${EAT}'; echo survived; sleep 60`], {
       limits: { memory: '32m' },
     })
     expect(result.reason).toBe('oom')
     // On cgroup v1 we kill the rest, a moment after the kernel has killed one of them.
     expect(result.stdout).toMatch(legacy ? /^(survived\n)?$/ : /^$/)
-    expect(result.durationMs).toBeLessThan(4000)
+    expect(result.durationMs).toBeLessThan(20_000)
   })
 
   test('out of memory in a child is the reason, also of a program that ends at once by itself then', async () => {
