@@ -6,6 +6,7 @@ import path from 'node:path'
 import { Container, compose, Network, type Project, Volume } from '../../lib/index.js'
 import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { busyboxImage, noBusybox } from '../support/busybox-image.js'
+import { CLI } from '../support/command.js'
 import { attempt, HERE, Lan, noLan, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 import { storeImage } from '../support/store-images.js'
@@ -14,7 +15,6 @@ const missing = noLan || noBusybox
 const it = testIf(missing)
 const lan = Lan.forTests(missing)
 const directory = mkdtempSync(path.join(tmpdir(), 'caisson-compose-'))
-const CLI = path.resolve(__dirname, '../../dist/cli.cjs')
 const SERVE = (text: string) => `["sh", "-c", "while :; do echo ${text} | busybox nc -l -p 80; done"]`
 const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]`
 

@@ -6,19 +6,19 @@ import path from 'node:path'
 import { Image } from '../../../lib/index.js'
 import { boxForTests, contextOf, inside } from '../../support/build.js'
 import { noBusybox, tar } from '../../support/busybox-image.js'
+import { CLI } from '../../support/command.js'
 import { noRegistry, startRegistry } from '../../support/docker-registry.js'
 import { findProgram, testIf } from '../../support/needs.js'
 import { scratch } from '../../support/tree.js'
 
 boxForTests()
-const cli = path.resolve('dist/cli.cjs')
 const withBusybox = testIf(noBusybox)
 const withRegistry = testIf(noBusybox || noRegistry)
 const inTerminal = testIf(noBusybox || (!findProgram('script') && 'script, of util-linux'))
 
 /** Without a network unless the flags say so. */
 function build(args: string[], { input, env, cwd }: { input?: string | Buffer; env?: object; cwd?: string } = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'build', '--network', 'none', ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, 'build', '--network', 'none', ...args], {
     input,
     cwd,
     env: { ...process.env, NODE_DEBUG: '', ...env },
@@ -242,7 +242,7 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two,env=TWO --mount=type=s
 
   inTerminal('draws steps in a terminal', async () => {
     const context = contextOf({ Dockerfile: 'FROM box:1\nRUN sleep 0.3; echo slow\n' })
-    const words = [process.execPath, cli, 'build', '--network', 'none', '--no-cache', context].join(' ')
+    const words = [process.execPath, CLI, 'build', '--network', 'none', '--no-cache', context].join(' ')
     const { stdout } = spawnSync('script', ['-qec', words, '/dev/null'], { encoding: 'utf8', env: { ...process.env } })
     expect(stdout).toContain(' => [stage-0 1/1] RUN sleep')
     expect(stdout).toContain('\u001b[')

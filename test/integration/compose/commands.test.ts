@@ -6,12 +6,12 @@ import path from 'node:path'
 import { Container, compose, Image, type Project, type ProjectExecution } from '../../../lib/index.js'
 import { imageRoots } from '../../../lib/runtime/image/roots.js'
 import { busyboxImage, noBusybox } from '../../support/busybox-image.js'
+import { CLI } from '../../support/command.js'
 import { noRegistry, startRegistry } from '../../support/docker-registry.js'
 import { findProgram, testIf } from '../../support/needs.js'
 import { storeImage } from '../../support/store-images.js'
 import { removeScratch, scratch } from '../../support/tree.js'
 
-const CLI = path.resolve(__dirname, '../../../dist/cli.cjs')
 const directory = scratch()
 process.env.CAISSON_ROOT = path.join(directory, 'caisson')
 const file = path.join(directory, 'compose.yaml')

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { type CaissonError, Image, run, type TransferEvent, verifyStore } from '../../../lib/index.js'
 import { imageRoots } from '../../../lib/runtime/image/roots.js'
 import { busyboxImage, noBusybox, tar } from '../../support/busybox-image.js'
+import { caisson } from '../../support/command.js'
 import { type DockerRegistry, noRegistry, noSkopeo, startRegistry } from '../../support/docker-registry.js'
 import { findProgram, isRoot, testIf } from '../../support/needs.js'
 import { storeImage } from '../../support/store-images.js'
@@ -187,9 +188,7 @@ withRegistry('all images of a repository are pulled by their tags', async () => 
   expect(await code(Image.pullAll(`${registry.host}/all/box:1`))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
   expect(await code(Image.pullAll(`${registry.host}/all/none`))).toBe('ERR_CAISSON_IMAGE_NOT_FOUND')
   await forget()
-  const cli = (...args: string[]) =>
-    execFileSync(process.execPath, [path.resolve('dist/cli.cjs'), ...args], { encoding: 'utf8', env: process.env })
-  expect(cli('pull', '-a', '-q', `${registry.host}/all/box`).split('\n')).toHaveLength(4)
+  expect(caisson(['pull', '-a', '-q', `${registry.host}/all/box`]).stdout.split('\n')).toHaveLength(4)
   expect(await Image.list()).toHaveLength(3)
 })
 
