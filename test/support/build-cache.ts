@@ -1,6 +1,30 @@
-/** Caches of builds in a registry, as somebody with the right to push may write them. */
+/** Caches of builds: what is built to fill one, and caches in a registry as somebody with the right to push may write them. */
 import { createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
+import { storeBox } from './build.js'
+import { noBusybox } from './busybox-image.js'
+import { scratch } from './tree.js'
+
+/** Four steps: two in the last stage, one below it, and one in a stage that it copies from. It needs a file `a`. */
+export const CACHED_BUILD = `FROM box:1 AS tools
+RUN echo tool > /tool
+FROM box:1 AS base
+COPY a /a
+FROM base
+RUN cat /a > /b
+COPY --from=tools --chmod=700 /tool /tool
+`
+
+/** What the steps of it did, in order: `COPY cached`. */
+export function shortSteps(steps: readonly string[]): string[] {
+  return steps.map((step) => step.replace(/^(\w+).*: /, '$1 ')).sort()
+}
+
+/** A store with `box:1` alone, as on another machine. */
+export async function forgetBuilds(): Promise<void> {
+  process.env.CAISSON_ROOT = scratch()
+  if (!noBusybox) await storeBox()
+}
 
 export interface CacheEntry {
   key: string
