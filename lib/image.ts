@@ -12,17 +12,18 @@ import type { ImageHistory, ImageInspection, ImageLayer } from './image/describe
 import * as describe from './image/describe.js'
 import { type ImageFilter, imageFilter } from './image/filter.js'
 import { findImage, imageNotFound } from './image/find.js'
-import { namedImages, readNamed } from './image/list.js'
+import { namedImage, namedImages, readNamed } from './image/list.js'
 import type { LoadOptions, LoadSource } from './image/load.js'
-import { fullTag, type NamedImage, namedIn } from './image/names.js'
+import { fullTag, namedIn } from './image/names.js'
 import type { Pruned, PruneFilter } from './image/remove.js'
 import type { SavedImage, SaveOptions } from './image/save.js'
 import { readStored, type StoredImage } from './image/stored.js'
 import type { PullOptions, PushedImage, PushOptions } from './image/transfer.js'
 import type { UnpackOptions } from './image/unpack.js'
-import { usersAmong, warnOfDamage } from './image/users.js'
+import { warnOfDamage } from './image/users.js'
 import type { ArchiveSource } from './runtime/container/archive.js'
 import { imageRoots } from './runtime/image/roots.js'
+import { usersOf } from './runtime/image/users.js'
 import type { ImageRoot } from './runtime/options/assemble.js'
 import { checkImageConfig } from './runtime/options/image-config.js'
 import { snapshotSweeper } from './snapshot/snapshots.js'
@@ -142,11 +143,9 @@ export class Image {
 
   /** The same, with all images of it. */
   static async loadAll(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
-    const all = await imageRoots()
     const { loadImages } = await import('./image/load.js')
-    const unpack = ({ manifest, document }: StoredImage, bounds: LoadOptions) =>
-      all.unpack(manifest.layers, document.rootfs.diff_ids, bounds)
-    const images = await loadImages({ store: all.store, scratch: ownScratch, unpack }, source, options)
+    const { loadPlaces } = await import('./runtime/image/load-places.js')
+    const images = await loadImages(await loadPlaces(), source, options)
     return images.map(({ stored, names }) => Image.#ofStored(stored, names, names[0]))
   }
 
@@ -245,7 +244,7 @@ export class Image {
     const { store } = await imageRoots()
     const { root } = await this.stored()
     await store.setRef(name, root)
-    const named = (await namedImages(store)).find(({ descriptor }) => descriptor.digest === root.digest)
+    const named = await namedImage(store, root.digest)
     this.#tags = describe.familiar(named?.names ?? [name])
   }
 
@@ -353,9 +352,8 @@ export class Image {
     const { descriptor, name } = found
     const stored = await readNamed(store, descriptor, platform)
     if (!stored) return undefined
-    const { names = [] } =
-      (await namedImages(store)).find((image) => image.descriptor.digest === descriptor.digest) ?? {}
-    return Image.#ofStored(stored, names, name)
+    const named = await namedImage(store, descriptor.digest)
+    return Image.#ofStored(stored, named?.names ?? [], name)
   }
 
   static #ofStored(stored: StoredImage, names: readonly string[], foundBy?: string): Image {
@@ -393,16 +391,4 @@ export class Image {
 
 function platformIn({ platform }: { platform?: string }): Platform | undefined {
   return platform === undefined ? undefined : parsePlatform(platform)
-}
-
-/** A directory for what is unpacked, which goes with this process. */
-async function ownScratch(): Promise<string> {
-  const { owner } = await import('./runtime/process/owner.js')
-  return path.join((await owner()).data, 'images')
-}
-
-/** Containers of all living processes. */
-async function usersOf(image: NamedImage): Promise<string[]> {
-  const { readStates } = await import('./runtime/container/registry.js')
-  return usersAmong(await readStates(), (await imageRoots()).store, image)
 }

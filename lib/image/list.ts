@@ -16,6 +16,11 @@ export async function namedImages(store: Store): Promise<NamedImage[]> {
   return [...images.values()]
 }
 
+/** That of a manifest or an index; undefined: it has no name here, and is not kept without one. */
+export async function namedImage(store: Store, digest: string): Promise<NamedImage | undefined> {
+  return (await namedImages(store)).find(({ descriptor }) => descriptor.digest === digest)
+}
+
 /** What is known of one that was found; undefined: another process has removed it in the meantime. */
 export async function readNamed(
   store: Store,

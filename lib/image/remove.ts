@@ -6,7 +6,7 @@ import type { Store } from '../store/store.js'
 import { checkNames, type Names } from '../util/option-names.js'
 import { familiar } from './describe.js'
 import { type ImageFilter, imageFilter } from './filter.js'
-import { namedImages, readNamed } from './list.js'
+import { namedImage, namedImages, readNamed } from './list.js'
 import type { NamedImage } from './names.js'
 
 export interface PruneFilter extends Pick<ImageFilter, 'label' | 'until' | 'signal'> {
@@ -43,7 +43,7 @@ export async function removeImage(
   force: boolean,
   users: (image: NamedImage) => Promise<string[]>,
 ): Promise<void> {
-  const image = (await namedImages(store)).find(({ descriptor }) => descriptor.digest === digest)
+  const image = await namedImage(store, digest)
   if (!image) return
   const { names } = image
   if (foundBy !== undefined && names.length > 1 && names.includes(foundBy)) {

@@ -17,7 +17,7 @@ import { isIndex } from '../spec/media-types.js'
 import { formatPlatform, type Platform, parsePlatform, platformRank } from '../spec/platform.js'
 import type { Store } from '../store/store.js'
 import { checkNames, type Names } from '../util/option-names.js'
-import { namedImages } from './list.js'
+import { namedImage } from './list.js'
 import { namedIn } from './names.js'
 import { compressedForPush } from './push-compressed.js'
 import type { ImageRoots } from './rootfs.js'
@@ -114,7 +114,7 @@ export async function pullImage(roots: ImageRoots, ref: string, options: PullOpt
     if (name === undefined) await store.refs.keep(root)
     else await store.setRef(name, root)
     // As long as it is leased: another process may remove it at once.
-    const image = (await namedImages(store)).find(({ descriptor }) => descriptor.digest === root.digest)
+    const image = await namedImage(store, root.digest)
     return { stored: await readStored(store, root, wanted), names: image?.names ?? [] }
   } finally {
     await layers?.stop()
