@@ -9,7 +9,7 @@ import type { Descriptor } from '../spec/descriptor.js'
 import { parseDigest } from '../spec/digest.js'
 import { DOCUMENT_BOUNDS } from '../spec/json.js'
 import { parseManifest } from '../spec/manifest.js'
-import { isMissing, writeWhole } from '../store/files.js'
+import { isFull, isMissing, writeWhole } from '../store/files.js'
 import type { CachePlace } from './cache-place.js'
 import type { Workspace } from './workspace.js'
 
@@ -98,13 +98,13 @@ async function isThere(file: string): Promise<boolean> {
 function directoryError(at: string, error: unknown): unknown {
   const { code, errno, syscall } = error as NodeJS.ErrnoException
   if (error instanceof CaissonError || code === undefined || syscall === undefined) return error
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
+  const full = isFull(error)
   return new CaissonError(
-    isFull ? 'ERR_CAISSON_RESOURCE_EXHAUSTED' : 'ERR_CAISSON_FILE',
+    full ? 'ERR_CAISSON_RESOURCE_EXHAUSTED' : 'ERR_CAISSON_FILE',
     `build: the cache in ${at}: ${syscall}: ${code}`,
     {
       stage: 'build',
-      hint: isFull ? 'The disk is full: free space, or name another directory.' : 'Name a directory of this user.',
+      hint: full ? 'The disk is full: free space, or name another directory.' : 'Name a directory of this user.',
       cause: { code, errno: errno ?? 0, syscall, path: at },
     },
   )

@@ -5,7 +5,7 @@ import type { Descriptor } from '../spec/descriptor.js'
 import type { HistoryEntry, ImageDocument } from '../spec/image.js'
 import { MEDIA_TYPES, ociType } from '../spec/media-types.js'
 import type { CacheRecord } from './cache.js'
-import { type Exported, INLINE_CACHE } from './cache-records.js'
+import { INLINE_CACHE } from './cache-records.js'
 import type { BuildPlan } from './dockerfile/plan-types.js'
 import type { BuiltStage } from './executor.js'
 import type { Stack } from './layers.js'
@@ -38,7 +38,9 @@ export async function finishImage(
     config,
     rootfs: { type: 'layers', diff_ids: stack.map(({ diffId }) => diffId) },
     history,
-    ...(inline ? { [INLINE_CACHE]: { records: inlineRecords(space, built) } } : {}),
+    ...(inline
+      ? { [INLINE_CACHE]: { records: [...recordsOf(space, built)].map(([key, record]) => ({ key, record })) } }
+      : {}),
   }
   const layers = compression === 'gzip' ? await compressed(space, stack) : stack.map((layer) => layer.descriptor)
   return writeImage(
@@ -49,19 +51,17 @@ export async function finishImage(
   )
 }
 
-/** What of the cache the stage itself has used or made. */
+/**
+ * What of the cache the stage itself has used or made, in the order of its steps: the same build has that again, though
+ * stages are made at the same time.
+ */
 export function recordsOf({ used }: Workspace, { keys }: BuiltStage): Map<string, CacheRecord> {
-  const own = new Set(keys)
-  return new Map([...used].filter(([key]) => own.has(key)))
-}
-
-/** In an order that the same build has again: stages are made at the same time. */
-function inlineRecords(space: Workspace, built: BuiltStage): Exported[] {
-  const records = recordsOf(space, built)
-  return [...new Set(built.keys)].flatMap((key) => {
-    const record = records.get(key)
-    return record ? [{ key, record }] : []
-  })
+  const own = new Map<string, CacheRecord>()
+  for (const key of keys) {
+    const record = used.get(key)
+    if (record) own.set(key, record)
+  }
+  return own
 }
 
 /** When the latest of its steps was made, so that what comes from the cache alone is the same image again. */

@@ -14,6 +14,7 @@ import { familiarReference } from '../reference/format.js'
 import { parseReference } from '../reference/parse.js'
 import type { Descriptor } from '../spec/descriptor.js'
 import { MEDIA_TYPES } from '../spec/media-types.js'
+import { isFull } from '../store/files.js'
 import type { Store } from '../store/store.js'
 import { checkAborted } from '../util/abort.js'
 import type { StoredImage } from './stored.js'
@@ -184,7 +185,7 @@ function saveError(error: unknown): unknown {
   if (error instanceof CaissonError) return error
   const { code, errno, syscall, path, name } = error as NodeJS.ErrnoException
   if (name === 'AbortError') return new CaissonError('ERR_CAISSON_ABORTED', 'save: aborted', { stage: 'save' })
-  const full = code === 'ENOSPC' || code === 'EDQUOT'
+  const full = isFull(error)
   return new CaissonError(
     full ? 'ERR_CAISSON_RESOURCE_EXHAUSTED' : 'ERR_CAISSON_FILE',
     `save: ${(error as Error).message}`,

@@ -39,6 +39,12 @@ export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT'
 }
 
+/** Nothing more can be written: the disk is full, or what this user may have of it. */
+export function isFull(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
+
 /** The file system is mounted read-only: what Node says, or a record of the addon. */
 export function isReadOnly(error: unknown): boolean {
   const { code, errno } = (error ?? {}) as Partial<NodeJS.ErrnoException>
