@@ -32,12 +32,11 @@ export async function updateLimits(
   assembled.cgroup.prepare.push(...writes)
   const enterLater = () => {
     addEntry(assembled.cgroup, entry)
-    execs.forget()
+    if (entry.legacy.length > 0) execs.forget()
   }
-  if (entry.legacy.length > 0) {
-    if (running) await execs.keepOut(() => enter(assembled.cgroup, entry, running).then(enterLater))
-    else enterLater()
-  }
+  if (running && entry.legacy.length > 0)
+    await execs.keepOut(() => enter(assembled.cgroup, entry, running).then(enterLater))
+  else enterLater()
   Object.assign(assembled.settings, settings)
   parts.options = { ...options, limits: { ...options.limits, ...limits } }
 }
