@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { transformSync } from 'esbuild'
 import { Image } from '../../../lib/index.js'
@@ -8,17 +8,16 @@ import { busyboxImage, noBusybox, tar } from '../../support/busybox-image.js'
 import { startRegistry } from '../../support/docker-registry.js'
 import { findProgram, isRoot, testIf } from '../../support/needs.js'
 import { storeImage } from '../../support/store-images.js'
+import { removeScratch, scratch } from '../../support/tree.js'
 
 const root = path.resolve(__dirname, '../../..')
-const node = (...args: string[]) =>
-  execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+/** Without `env` a child has what jest itself was started with. */
+const execute = (file: string, args: readonly string[]) =>
+  execFileSync(file, args, { cwd: root, env: process.env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+const node = (...args: string[]) => execute(process.execPath, args)
 /** In a network namespace of its own: bridges and rules are not made for the machine. */
 const nodeAlone = (...args: string[]) =>
-  execFileSync('unshare', ['--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', process.execPath, ...args], {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  execute('unshare', ['--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', process.execPath, ...args])
 const example = (name: string) => path.join('examples', `${name}.mjs`)
 
 const asRoot = testIf(!isRoot && 'only root has limits here')
@@ -132,10 +131,14 @@ async function pushTo(host: string): Promise<void> {
   await stored.remove({ force: true })
 }
 
+const blocksOf = (file: string) =>
+  [...readFileSync(path.join(root, file), 'utf8').matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code as string)
+
+/** `await using` is older than the oldest Node that we run on. */
+const scriptOf = (code: string) => transformSync(code, { format: 'esm', target: 'node20' }).code
+
 describe('the README', () => {
-  const blocks = [...readFileSync(path.join(root, 'README.md'), 'utf8').matchAll(/```js\n([\s\S]*?)```/g)].map(
-    ([, code]) => code as string,
-  )
+  const blocks = blocksOf('README.md')
 
   for (const code of blocks) {
     const name = code.split('\n').find((line) => line !== '' && !line.startsWith('import')) ?? ''
@@ -145,11 +148,31 @@ describe('the README', () => {
       const here = code.replaceAll(REGISTRY, registry?.host ?? '')
       // Lines end with what they print: `console.log(x) // 42`.
       const wanted = [...here.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text)
-      // `await using` is older than the oldest Node that we run on.
-      const script = transformSync(here, { format: 'esm', target: 'node20' }).code
       const start = /\bNetwork\b/.test(here) ? nodeAlone : node
-      const lines = start('--input-type=module', '-e', script).trim().split('\n')
+      const lines = start('--input-type=module', '-e', scriptOf(here)).trim().split('\n')
       expect(lines).toEqual(wanted)
+    })
+  }
+})
+
+describe('the documents', () => {
+  const before = process.env.CAISSON_ROOT
+  beforeAll(() => {
+    process.env.CAISSON_ROOT = scratch()
+  })
+  afterAll(() => {
+    if (before === undefined) delete process.env.CAISSON_ROOT
+    else process.env.CAISSON_ROOT = before
+    removeScratch()
+  })
+
+  for (const file of readdirSync(path.join(root, 'docs')).map((name) => path.join('docs', name))) {
+    // Others are parts of programs, or need a file.
+    const whole = blocksOf(file).filter((code) => code.startsWith('import ') && !code.includes('compose.yaml'))
+    whole.forEach((code, index) => {
+      asRoot(`${file} has programs that run: ${index + 1}`, async () => {
+        nodeAlone('--input-type=module', '-e', scriptOf(code))
+      })
     })
   }
 })
