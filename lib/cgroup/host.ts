@@ -118,12 +118,6 @@ export interface UnifiedParent {
  * ("no internal processes"), the root of the machine excepted.
  */
 export function unifiedParent(hierarchy: Hierarchy): UnifiedParent | undefined {
-  const forced = process.env.CAISSON_CGROUP
-  if (forced) {
-    const directory = path.join(hierarchy.mountpoint, path.resolve('/', forced))
-    const controllers = readWords(path.join(directory, 'cgroup.controllers'))
-    return existsSync(directory) ? { directory, chain: [directory], controllers } : undefined
-  }
   const writable = writableLevels(hierarchy)
   const top = writable.at(-1)
   if (top === undefined) return undefined
