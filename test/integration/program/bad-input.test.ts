@@ -17,6 +17,10 @@ describe('bad input is a coded error or the right result', () => {
     return error
   }
 
+  test('unknown container', async () => {
+    await fails(Container.get('no-such-container'), 'ERR_CAISSON_CONTAINER_NOT_FOUND')
+  })
+
   test('unknown image', async () => {
     await fails(run('no-such-image', ['true'], { pull: 'never' }), 'ERR_CAISSON_IMAGE_NOT_FOUND')
   })
@@ -38,6 +42,9 @@ describe('bad input is a coded error or the right result', () => {
     await using container = await Container.create(image, { command: ['no-such-command'] })
     await fails(container.start(), 'ERR_CAISSON_COMMAND_NOT_FOUND')
     expect(await container.wait()).toMatchObject({ exitCode: 127 })
+    await using directory = await Container.create(image, { command: ['/etc'] })
+    await fails(directory.start(), 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE')
+    expect(await directory.wait()).toMatchObject({ exitCode: 126 })
   })
 
   test('arguments and an environment that the kernel does not take are an error of the caller', async () => {
