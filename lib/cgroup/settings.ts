@@ -4,7 +4,7 @@ import { CaissonError, invalidArgument } from '../errors.js'
 import type { SpecDeviceRule, SpecResources } from '../spec/runtime.js'
 import { parseSize, type Size } from '../util/units.js'
 
-/** Limits as the API takes them (docs/API: ContainerOptions.limits). */
+/** Limits as callers give them (`limits` of ContainerOptions). */
 export interface Limits {
   /** Bytes of memory, page cache of its files included. */
   memory?: Size

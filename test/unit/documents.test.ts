@@ -29,6 +29,14 @@ test.each(documents)('%s leads to files and headings that are there', (document)
   }
 })
 
+test.each(documents)('%s names files that are there', (document) => {
+  const names = [...read(document).matchAll(/`((?:addon|bench|docs|examples|lib|runtime|scripts|test)\/[\w./-]+)`/g)]
+  for (const [, name = ''] of names) {
+    const places = [name, path.join('lib', name)].map((place) => path.join(root, place))
+    expect([name, places.some((place) => existsSync(place))]).toEqual([name, true])
+  }
+})
+
 test('every error code is explained, and no other', () => {
   const codes = [...read('lib/errors.ts').matchAll(/'(ERR_CAISSON_\w+)'/g)].map(([, code]) => code)
   const explained = [...read('docs/errors.md').matchAll(/^\| `(ERR_CAISSON_\w+)`/gm)].map(([, code]) => code)

@@ -33,7 +33,7 @@ describe('the package', () => {
       files.map((file) =>
         file
           .split('/')
-          .slice(1, file.includes('/dist/') ? 2 : undefined)
+          .slice(1, /\/(dist|docs)\//.test(file) ? 2 : undefined)
           .join('/'),
       ),
     )
@@ -43,6 +43,7 @@ describe('the package', () => {
       'README.md',
       'SECURITY.md',
       'dist',
+      'docs',
       'package.json',
       expect.stringMatching(/^prebuilds\/linux-\w+-(glibc|musl)\/caisson\.node$/),
     ])
