@@ -49,6 +49,7 @@ export async function leaveNetwork(
   if (await attachment?.disconnect(network)) return
   throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${name} is not on network ${network.name}`, {
     stage: 'network',
+    hint: 'container.inspect() tells which networks it is on.',
   })
 }
 

@@ -115,7 +115,10 @@ async function reserveName(name: string, owner: Owner, id: string): Promise<void
         )
       await dropName(file, text)
     }
-    throw new CaissonError('ERR_CAISSON_NAME_IN_USE', `the name ${name} cannot be had`, { stage: 'create' })
+    throw new CaissonError('ERR_CAISSON_NAME_IN_USE', `the name ${name} cannot be had`, {
+      stage: 'create',
+      hint: 'Others take and leave it at this moment: try again, or choose another name.',
+    })
   } finally {
     await rm(mine, { force: true })
   }

@@ -54,6 +54,7 @@ export async function openNamespace(path: string): Promise<OpenedNamespace> {
   addon().closeFd(opened.fd)
   throw new CaissonError('ERR_CAISSON_NAMESPACE', `${path} is a namespace of an unknown kind (${opened.flag})`, {
     stage: 'namespaces',
+    hint: `Give one of these kinds: ${NAMESPACE_TYPES.join(', ')}.`,
   })
 }
 
