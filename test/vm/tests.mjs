@@ -12,6 +12,7 @@ export const FILES = [
   'limits',
   'cgroup',
   'container',
+  'update',
   'pool',
   'isolation',
   'volume-quota',
