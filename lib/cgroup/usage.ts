@@ -49,7 +49,7 @@ export function accountPaths(files: AccountFiles): string[] {
 }
 
 /** Accounts from the texts of `accountPaths`; what no cgroup counts comes from the process itself. */
-export function usageFrom(files: AccountFiles, report: NativeReport): Usage {
+export function usageFrom(files: AccountFiles, report: Pick<NativeReport, 'collected' | 'userMs' | 'systemMs'>): Usage {
   const texts: Partial<Record<(typeof ACCOUNTS)[number], string>> = {}
   let next = 0
   for (const name of ACCOUNTS) if (files[name] !== undefined) texts[name] = report.collected[next++] ?? ''

@@ -152,16 +152,7 @@ export function withText(result: Omit<ExecResult, 'stdout' | 'stderr'>): ExecRes
 /** Of a program that was killed before anything of it was there. */
 export function killedBeforehand(): ExecResult {
   const [stdoutBytes, stderrBytes] = [Buffer.alloc(0), Buffer.alloc(0)]
-  const usage: Usage = {
-    cpuUserMs: 0,
-    cpuSystemMs: 0,
-    memoryPeakBytes: null,
-    pidsPeak: null,
-    oomKills: null,
-    ioReadBytes: null,
-    ioWriteBytes: null,
-    throttledMs: null,
-  }
+  const usage = usageFrom({}, { collected: [], userMs: 0, systemMs: 0 })
   const ended = { exitCode: null, signal: 'SIGKILL', reason: 'signal' as const, truncated: false, durationMs: 0 }
   return withText({ ...ended, stdoutBytes, stderrBytes, usage })
 }
