@@ -178,6 +178,9 @@ void go(const Napi::CallbackInfo& info) { process(info).go(); }
 // (process, directory): it is removed with the process's own cgroups.
 void add_cgroup(const Napi::CallbackInfo& info) { process(info).add_cgroup(text(info[1])); }
 
+// (process, file): it has a limit of memory now.
+void watch_oom(const Napi::CallbackInfo& info) { process(info).limit_memory(text(info[1])); }
+
 // (handle, 0 | 1, callback(fd | -1, bytes)): takes a captured stream over.
 void detach(const Napi::CallbackInfo& info) {
   auto mailbox = Mailbox::of(info.Env());
@@ -210,6 +213,7 @@ void export_process(Napi::Object exports) {
   exports.Set("whenGone", Napi::Function::New(env, when_gone, "whenGone"));
   exports.Set("go", Napi::Function::New(env, go, "go"));
   exports.Set("addCgroup", Napi::Function::New(env, add_cgroup, "addCgroup"));
+  exports.Set("watchOom", Napi::Function::New(env, watch_oom, "watchOom"));
   exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }
 

@@ -122,6 +122,8 @@ class Process : public std::enable_shared_from_this<Process> {
   void go();
   // It has been moved to this one, too, which goes with the others.
   void add_cgroup(std::string directory);
+  // It has a limit of memory from now on: as ProcessOptions::oom_control.
+  void limit_memory(std::string oom_control);
   void detach(int stream, std::function<void(Fd, std::string)> done);
   // After ready(): the control socket, for the file agent.
   void take_control(std::function<void(Fd)> done);

@@ -66,6 +66,16 @@ void Process::add_cgroup(std::string directory) {
   });
 }
 
+void Process::limit_memory(std::string oom_control) {
+  Supervisor::shared().post([process = shared_from_this(), oom_control = std::move(oom_control)] {
+    if (process->ended_ || !process->options_.oom_control.empty()) return;
+    process->options_.oom_control = oom_control;
+    // Where there is no descriptor for the event, the counter tells at the end.
+    process->oom_told_ = true;
+    if (process->watch_oom()) process->oom_.start(EPOLLIN);
+  });
+}
+
 void Process::detach(int stream, std::function<void(Fd, std::string)> done) {
   Supervisor::shared().post([process = shared_from_this(), stream, done = std::move(done)] {
     Capture& capture = process->output_[stream];

@@ -165,7 +165,7 @@ export function planExecCgroup(base: CgroupBase, container: CgroupPlan, name: st
 /** How the limits of a group that exists are changed. */
 export interface CgroupUpdate {
   writes: NativeStep[]
-  /** v1 hierarchies that it is not in yet: those of limits that it did not have; and what else is new for a later start. */
+  /** v1 hierarchies that it is not in yet: those of limits that it did not have. `oomControl`: wherever its limit is. */
   entry: CgroupPlan
 }
 
@@ -178,19 +178,17 @@ export function planUpdate(base: CgroupBase, plan: CgroupPlan, settings: Setting
     if (!controller.needed(settings) || plan.unified?.controllers.includes(controller.name)) continue
     const place = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller.legacy))
     const owner = legacyOf(base, controller)
-    if (place) {
-      writes.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings)))
-      entry.oomControl ??= oomControlOf(place, settings)
-    } else if (!owner || group === undefined) throw unavailable(base, `a ${controller.name} limit`, controller.name)
+    if (place) writes.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings)))
+    else if (!owner || group === undefined) throw unavailable(base, `a ${controller.name} limit`, controller.name)
     else if (!entry.legacy.some(({ hierarchy }) => hierarchy === owner.hierarchy))
       planLegacy(entry, base, owner, path.basename(group), settings)
   }
+  for (const place of plan.legacy) entry.oomControl ??= oomControlOf(place, settings)
   return { writes, entry }
 }
 
 /** From now on the group is in these, too: every start makes them. */
 export function addEntry(plan: CgroupPlan, entry: CgroupPlan): void {
-  plan.oomControl ??= entry.oomControl
   for (const part of ['legacy', 'prepare', 'join', 'shown'] as const) (plan[part] as unknown[]).push(...entry[part])
   plan.files = { ...entry.files, ...plan.files }
 }

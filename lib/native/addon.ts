@@ -279,6 +279,8 @@ export interface Addon {
   go(process: NativeProcess): void
   /** A cgroup that it was moved to meanwhile, removed with its own. */
   addCgroup(process: NativeProcess, directory: string): void
+  /** From now on memory that runs out ends all of it, as with `oomControl` from the start. */
+  watchOom(process: NativeProcess, oomControl: string): void
   /** The rest of the plan, for a process that is ready in WAIT; the event loop waits for it from now on. */
   resume(process: NativeProcess, run: NativeRun): void
   /** Nothing is left of resumed ones whose end was told: their cgroups go a moment later. */

@@ -32,11 +32,16 @@ export async function updateLimits(
   assembled.cgroup.prepare.push(...writes)
   const enterLater = () => {
     addEntry(assembled.cgroup, entry)
-    if (entry.legacy.length > 0) execs.forget()
+    execs.forget()
   }
-  if (running && entry.legacy.length > 0)
-    await execs.keepOut(() => enter(assembled.cgroup, entry, running).then(enterLater))
-  else enterLater()
+  if (entry.legacy.length > 0) {
+    if (running) await execs.keepOut(() => enter(assembled.cgroup, entry, running).then(enterLater))
+    else enterLater()
+  }
+  if (entry.oomControl !== undefined && assembled.cgroup.oomControl === undefined) {
+    assembled.cgroup.oomControl = entry.oomControl
+    running?.watchOom(entry.oomControl)
+  }
   Object.assign(assembled.settings, settings)
   parts.options = { ...options, limits: { ...options.limits, ...limits } }
 }

@@ -111,6 +111,11 @@ export class Running {
     addon().addCgroup(this.#process, directory)
   }
 
+  /** v1: a limit of memory came later; `oomControl` of its cgroup plan. */
+  watchOom(oomControl: string): void {
+    addon().watchOom(this.#process, oomControl)
+  }
+
   /** The file agent, of a process that is ready in AGENT; undefined when it has ended meanwhile. */
   takeControl(): Promise<NativeAgent | undefined> {
     return new Promise((resolve) => addon().agent(this.#process, resolve))
