@@ -1,5 +1,6 @@
 /** Builds an image from a Dockerfile: reads, plans, executes, and gives the result its names. */
 
+import { setMaxListeners } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
@@ -34,6 +35,8 @@ async function inWorkspace<T>(
 ): Promise<T> {
   if (signal?.aborted) throw aborted(signal)
   const stopping = new AbortController()
+  // As many as there are steps may listen.
+  setMaxListeners(0, stopping.signal)
   const abort = () => stopping.abort(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
   const space = new Workspace(stopping.signal)

@@ -95,7 +95,25 @@ export class Snapshots {
 
   /** A layer that is there, by its chain id or its diff id. To be asked when a lease holds both. */
   async find(chainId: string, diffId: string): Promise<FoundLayer | undefined> {
-    return (await this.#load(nameOf(diffId))) ?? (await this.#load(chainName(chainId)))
+    const names = [nameOf(diffId), chainName(chainId)]
+    // Stacks are looked for again with each layer that is added to them.
+    const known = names.find((name) => this.#known.has(name))
+    const there = known === undefined ? undefined : await this.#look(known)
+    if (there) return there
+    for (const name of names) {
+      const found = await this.#load(name)
+      if (found) return found
+    }
+    return undefined
+  }
+
+  /** What is known of it, when it is still there. */
+  async #look(name: string): Promise<FoundLayer | undefined> {
+    const isThere = await access(path.join(this.#directory, name, FACTS)).then(
+      () => true,
+      () => false,
+    )
+    return isThere ? this.#known.get(name) : undefined
   }
 
   async #load(name: string): Promise<FoundLayer | undefined> {

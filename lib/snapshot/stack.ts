@@ -24,12 +24,9 @@ export async function findStack(
 ): Promise<LayerStack | undefined> {
   const chain = chainIds(diffIds)
   await leaseLayers(lease, diffIds)
-  const layers: FoundLayer[] = []
-  for (const [index, diffId] of diffIds.entries()) {
-    const layer = await snapshots.find(chain[index] as string, diffId)
-    if (!layer) return undefined
-    layers.push(layer)
-  }
+  const found = await Promise.all(diffIds.map((diffId, index) => snapshots.find(chain[index] as string, diffId)))
+  const layers = found.filter((layer) => layer !== undefined)
+  if (layers.length < diffIds.length) return undefined
   return stackOf(layers)
 }
 
