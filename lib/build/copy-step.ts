@@ -7,11 +7,12 @@ import { applyMode } from './dockerfile/chmod.js'
 import type { CopyStep, MkdirStep } from './dockerfile/plan-types.js'
 import type { Entry, Member } from './files/entry.js'
 import { writeMembers } from './files/members.js'
+import type { KeptView } from './kept-view.js'
 import { type BuildLayer, type Stack, storeMembers, storeTree } from './layers.js'
 import { ownersOf } from './owners.js'
 import type { Destination } from './select.js'
 import { copyError } from './tree.js'
-import { StageView } from './view.js'
+import type { StageView } from './view.js'
 import type { Workspace } from './workspace.js'
 
 type Ids = { uid: number; gid: number }
@@ -19,56 +20,57 @@ type Ids = { uid: number; gid: number }
 /** WORKDIR: makes what is missing of a path. */
 export async function mkdirStep(
   space: Workspace,
+  kept: KeptView,
   stack: Stack,
   step: MkdirStep,
   epoch: number | undefined,
 ): Promise<BuildLayer | undefined> {
-  const view = stack.length === 0 ? undefined : await StageView.open(space, stack)
-  try {
-    const owner = step.owner === undefined ? undefined : await idsOf(view, step.owner)
-    const layer = new LayerPlan(view, owner, epoch)
-    const { path: at, status } = await layer.resolve(step.path)
-    if (status !== undefined && !status.isDirectory())
-      throw copyError(`${step.path} is not a directory`, 'Choose another path for WORKDIR.')
-    await layer.addDirectories(at)
-    return await store(space, layer.members, epoch)
-  } finally {
-    await view?.[Symbol.asyncDispose]()
-  }
+  const view = stack.length === 0 ? undefined : await kept.of(stack, { names: isNamed(step) })
+  const owner = step.owner === undefined ? undefined : await idsOf(view, step.owner)
+  const plan = new LayerPlan(view, owner, epoch)
+  const { path: at, status } = await plan.resolve(step.path)
+  if (status !== undefined && !status.isDirectory())
+    throw copyError(`${step.path} is not a directory`, 'Choose another path for WORKDIR.')
+  await plan.addDirectories(at)
+  const layer = await store(space, plan.members, epoch)
+  if (layer) kept.tell(stack, layer, plan.members)
+  return layer
 }
 
 export async function copyStep(
   space: Workspace,
+  kept: KeptView,
   stack: Stack,
   step: CopyStep,
   groups: readonly SourceGroup[],
   epoch: number | undefined,
 ): Promise<BuildLayer | undefined> {
-  const named = [step.owner?.user, step.owner?.group].some((id) => typeof id === 'string')
-  const needsView = stack.length > 0 && (!step.link || named)
-  const view = needsView ? await StageView.open(space, stack) : undefined
-  try {
-    const owner = step.owner === undefined ? undefined : await idsOf(view, step.owner)
-    const layer = new LayerPlan(step.link ? undefined : view, owner, epoch)
-    const archives: Array<{ entry: Entry; at: string }> = []
-    let destination = await layer.destination(step.destination)
-    for (const group of groups) {
-      const items = group.select(destination)
-      for (const item of items) {
-        const isPacked = group.unpack && item.named && (await isArchive(space, item.entry))
-        if (isPacked) archives.push({ entry: item.entry, at: await layer.archiveDirectory(destination) })
-        else await layer.add(item, step.mode, !step.link)
-      }
-      // What was made for one group is there for the next.
-      if (items.length > 0 && groups.length > 1 && destination.path.endsWith('/'))
-        destination = { ...destination, existing: 'directory' }
+  const names = isNamed(step)
+  const needsView = stack.length > 0 && (!step.link || names)
+  const view = needsView ? await kept.of(stack, { names, owners: groups.some(({ unpack }) => unpack) }) : undefined
+  const owner = step.owner === undefined ? undefined : await idsOf(view, step.owner)
+  const plan = new LayerPlan(step.link ? undefined : view, owner, epoch)
+  const archives: Array<{ entry: Entry; at: string }> = []
+  let destination = await plan.destination(step.destination)
+  for (const group of groups) {
+    const items = group.select(destination)
+    for (const item of items) {
+      const isPacked = group.unpack && item.named && (await isArchive(space, item.entry))
+      if (isPacked) archives.push({ entry: item.entry, at: await plan.archiveDirectory(destination) })
+      else await plan.add(item, step.mode, !step.link)
     }
-    if (archives.length === 0) return await store(space, layer.members, epoch)
-    return await unpacked(space, layer.members, archives, epoch)
-  } finally {
-    await view?.[Symbol.asyncDispose]()
+    // What was made for one group is there for the next.
+    if (items.length > 0 && groups.length > 1 && destination.path.endsWith('/'))
+      destination = { ...destination, existing: 'directory' }
   }
+  if (archives.length > 0) return unpacked(space, plan.members, archives, epoch)
+  const layer = await store(space, plan.members, epoch)
+  // With --link, members may hide what is below them.
+  if (layer && !step.link) kept.tell(stack, layer, plan.members)
+  return layer
 }
+
+const isNamed = ({ owner }: Pick<CopyStep, 'owner'>) => [owner?.user, owner?.group].some((id) => typeof id === 'string')
 
 async function idsOf(view: StageView | undefined, owner: NonNullable<CopyStep['owner']>): Promise<Ids> {
   const { user, group } = owner

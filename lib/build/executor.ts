@@ -24,6 +24,7 @@ import type {
 } from './dockerfile/plan-types.js'
 import type { Platform } from './dockerfile/platform.js'
 import type { SourceFile } from './dockerfile/source.js'
+import type { KeptView } from './kept-view.js'
 import { type BuildLayer, type Stack, stackId } from './layers.js'
 import { Mask } from './mask.js'
 import type { BuildOptions } from './options.js'
@@ -60,7 +61,31 @@ const LEAST_AT_ONCE = 4
 interface Prepared {
   key: string
   /** `stack`: what it comes on top of. `id`: of the step, for what it prints. */
-  make(stack: Stack, id: number): Promise<BuildLayer | undefined>
+  make(stack: Stack, id: number, stage: StageSpace): Promise<BuildLayer | undefined>
+}
+
+/** What the steps of a stage that copy have in common. Loaded when the first of them is made. */
+class StageSpace implements AsyncDisposable {
+  readonly #space: Workspace
+  #kept: Promise<KeptView> | undefined
+
+  constructor(space: Workspace) {
+    this.#space = space
+  }
+
+  view(): Promise<KeptView> {
+    this.#kept ??= import('./kept-view.js').then(({ KeptView: View }) => new View(this.#space))
+    return this.#kept
+  }
+
+  /** What it shows is old when a command has run. */
+  async closeView(): Promise<void> {
+    await (await this.#kept)?.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.closeView()
+  }
 }
 
 /** By the key of the step above. */
@@ -109,12 +134,13 @@ export class Executor {
     await undefined
     let { stack, key, keys, made } = await this.#begin(stage)
     const ahead = this.#lookAhead(stage, key)
+    await using own = new StageSpace(this.#input.space)
     for (const [index, step] of stage.steps.entries()) {
       const told = steps.begin(stage, step, index)
       try {
         const prepared = await (ahead[index] as Ahead).prepared
         const found = this.#mayCache(stage) ? await this.#find(ahead[index] as Ahead, prepared.key, stack) : undefined
-        const result = found ?? (await this.#make(prepared, stack, told.id))
+        const result = found ?? (await this.#make(prepared, stack, told.id, own))
         key = prepared.key
         keys = [...keys, key]
         made = new Map(made).set(step.history, { layer: result.layer !== undefined, created: result.created })
@@ -152,11 +178,11 @@ export class Executor {
     return (await found) ?? findStep(this.#input.space, key, stack)
   }
 
-  async #make({ key, make }: Prepared, stack: Stack, id: number): Promise<StepResult> {
+  async #make({ key, make }: Prepared, stack: Stack, id: number, stage: StageSpace): Promise<StepResult> {
     const { space, plan } = this.#input
     this.#queue ??= makeQueue()
     const queue = await this.#queue
-    const layer = await queue.add(() => make(stack, id))
+    const layer = await queue.add(() => make(stack, id, stage))
     const created = plan.epoch === undefined ? new Date() : new Date(plan.epoch * 1000)
     const result: StepResult = { ...(layer ? { layer } : {}), created: created.toISOString() }
     await keepStep(space, key, stack, result)
@@ -189,7 +215,8 @@ export class Executor {
     const empty = baseKey({ kind: 'scratch', platform })
     const { key, make } = (await this.#prepareCopy(step))(empty)
     const found = await findStep(this.#input.space, key, [])
-    const { layer } = found ?? (await this.#make({ key, make }, [], 0))
+    await using own = new StageSpace(this.#input.space)
+    const { layer } = found ?? (await this.#make({ key, make }, [], 0, own))
     const content = baseKey({ kind: 'content', digest: key, platform })
     return { stack: layer ? [layer] : [], key: content, keys: [key], made: new Map() }
   }
@@ -210,7 +237,10 @@ export class Executor {
     const { space, plan } = this.#input
     if (step.kind === 'copy') return this.#prepareCopy(step)
     if (step.kind === 'run') return this.#prepareRun(step)
-    return (key) => ({ key: stepKey(key, step), make: (stack) => makeDirectory(space, stack, step, plan.epoch) })
+    return (key) => ({
+      key: stepKey(key, step),
+      make: (stack, _, stage) => makeDirectory(space, stage, stack, step, plan.epoch),
+    })
   }
 
   async #prepareCopy(step: CopyStep): Promise<Keyed> {
@@ -222,7 +252,7 @@ export class Executor {
     )
     let next = 0
     const sources = fetched.map((each) => each?.digest ?? (digests[next++] as string))
-    const make = async (stack: Stack) => {
+    const make = async (stack: Stack, _: number, stage: StageSpace) => {
       const groups: SourceGroup[] = []
       // Two sources may have a directory in common, which is to be there once.
       const whole = step.sources.length === 1 && step.files.length === 0
@@ -230,7 +260,7 @@ export class Executor {
       for (const each of fetched) if (each) groups.push(each.group)
       if (step.files.length > 0) groups.push(textGroup(step))
       const { copyStep } = await import('./copy-step.js')
-      return copyStep(space, stack, step, groups, plan.epoch)
+      return copyStep(space, await stage.view(), stack, step, groups, plan.epoch)
     }
     return (key) => ({ key: stepKey(key, step, { sources }), make })
   }
@@ -276,7 +306,8 @@ export class Executor {
     const { space, plan, options, secrets, ssh, steps } = this.#input
     const contents = await Promise.all(step.mounts.map((mount) => this.#mountContent(mount)))
     const sources: MountSources = { secrets, ssh, materialise: (mount) => this.#materialise(mount) }
-    const make = async (stack: Stack, id: number) => {
+    const make = async (stack: Stack, id: number, stage: StageSpace) => {
+      await stage.closeView()
       const { prepareMounts } = await import('./run-mounts.js')
       const { runStep } = await import('./run-step.js')
       const prepared = await prepareMounts(space, step, sources)
@@ -332,9 +363,15 @@ async function makeQueue(): Promise<PQueue> {
   return new Queue({ concurrency: Math.max(LEAST_AT_ONCE, availableParallelism()) })
 }
 
-async function makeDirectory(space: Workspace, stack: Stack, step: MkdirStep, epoch: number | undefined) {
+async function makeDirectory(
+  space: Workspace,
+  stage: StageSpace,
+  stack: Stack,
+  step: MkdirStep,
+  epoch: number | undefined,
+) {
   const { mkdirStep } = await import('./copy-step.js')
-  return mkdirStep(space, stack, step, epoch)
+  return mkdirStep(space, await stage.view(), stack, step, epoch)
 }
 
 const NOWHERE = { start: { line: 1, column: 1 }, end: { line: 1, column: 1 } }

@@ -1,20 +1,22 @@
 /** What a stack of layers shows, without running anything in it: by the file agent of a container that is never started. */
-import { createWriteStream } from 'node:fs'
+import { constants, createWriteStream } from 'node:fs'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { Container } from '../container.js'
 import type { CaissonError, SystemCause } from '../errors.js'
 import { Image } from '../image.js'
-import type { FileStatus } from '../runtime/container/fs.js'
+import { FileStatus } from '../runtime/container/fs.js'
 import type { Owner } from './dockerfile/plan-types.js'
-import type { Entry } from './files/entry.js'
+import type { Entry, Member } from './files/entry.js'
 import { lowersOf, type Stack, stackId } from './layers.js'
 import { copyError, Tree } from './tree.js'
 import type { Workspace } from './workspace.js'
 
 /** As many links as the kernel follows. */
 const MOST_LINKS = 40
-/** Bytes of /etc/passwd and /etc/group. */
+const USERS = '/etc/passwd'
+const GROUPS = '/etc/group'
+/** Bytes of these. */
 const USERS_MAX = 4 * 1024 * 1024
 
 export interface Resolved {
@@ -27,6 +29,7 @@ export interface Resolved {
 export class StageView implements AsyncDisposable {
   readonly #container: Container
   readonly #space: Workspace
+  readonly #told = new Map<string, Member>()
 
   private constructor(space: Workspace, container: Container) {
     this.#space = space
@@ -40,6 +43,16 @@ export class StageView implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#container.remove({ force: true })
+  }
+
+  /** It shows these as well, above what was there: members of a layer, with all that is in it. */
+  tell(members: readonly Member[]): void {
+    for (const member of members) this.#told.set(`/${member.path}`, member)
+  }
+
+  /** Whether it was told of any. */
+  get told(): boolean {
+    return this.#told.size > 0
   }
 
   /** Where a path leads to, by the links of the stage; what is missing begins where the status does. */
@@ -61,7 +74,7 @@ export class StageView implements AsyncDisposable {
         continue
       }
       if (++links > MOST_LINKS) throw copyError(`${asked}: too many symbolic links`, 'Copy to a directory.')
-      const target = await this.#container.fs.readlink(next)
+      const target = this.#told.get(next)?.target ?? (await this.#container.fs.readlink(next))
       if (target.startsWith('/')) at = '/'
       rest.push(...target.split('/').reverse())
       status = await this.#look(at)
@@ -69,7 +82,10 @@ export class StageView implements AsyncDisposable {
     return at === '/' ? { path: at, status: await this.#look('/') } : { path: at, status }
   }
 
+  /** @param at without links on the way. */
   async #look(at: string): Promise<FileStatus | undefined> {
+    const told = this.#toldOf(at)
+    if (told) return told.status
     try {
       return await this.#container.fs.lstat(at)
     } catch (error) {
@@ -79,9 +95,18 @@ export class StageView implements AsyncDisposable {
     }
   }
 
+  #toldOf(at: string): { status?: FileStatus } | undefined {
+    if (!this.told) return undefined
+    // What was there is below something that is no directory now.
+    for (let above = path.posix.dirname(at); above !== '/'; above = path.posix.dirname(above))
+      if ((this.#told.get(above)?.kind ?? 'directory') !== 'directory') return {}
+    const member = this.#told.get(at)
+    return member && { status: statusOf(member) }
+  }
+
   /** The ids of an owner whose names the stage knows; the group is the user's own when none is given. */
   async owner({ user, group }: Owner): Promise<{ uid: number; gid: number }> {
-    const users = typeof user === 'number' && group !== undefined ? '' : await this.#text('/etc/passwd')
+    const users = typeof user === 'number' && group !== undefined ? '' : await this.#text(USERS)
     const entry = users.split('\n').find((line) => line.split(':')[typeof user === 'number' ? 2 : 0] === String(user))
     const [, , uid, primary] = entry?.split(':') ?? []
     const number = typeof user === 'number' ? user : Number(uid)
@@ -89,15 +114,22 @@ export class StageView implements AsyncDisposable {
     // As Docker: a group that is not given has the number of the user.
     if (group === undefined) return { uid: number, gid: typeof user === 'number' ? user : Number(primary ?? number) }
     if (typeof group === 'number') return { uid: number, gid: group }
-    const groups = await this.#text('/etc/group')
+    const groups = await this.#text(GROUPS)
     const found = groups.split('\n').find((line) => line.split(':')[0] === group)
     const gid = Number(found?.split(':')[2])
     if (Number.isNaN(gid)) throw copyError(`no group ${group} in /etc/group`, 'Give a number, or add the group first.')
     return { uid: number, gid }
   }
 
+  /** Whether it was told of one of the files that have the names of users: it shows them, and cannot read them. */
+  async toldNames(): Promise<boolean> {
+    for (const file of [USERS, GROUPS]) if (this.#told.has((await this.resolve(file)).path)) return true
+    return false
+  }
+
   async #text(file: string): Promise<string> {
-    return (await this.#look(file)) ? this.#container.fs.readFile(file, { encoding: 'utf8', maxBytes: USERS_MAX }) : ''
+    const { path: real, status } = await this.resolve(file)
+    return status ? this.#container.fs.readFile(real, { encoding: 'utf8', maxBytes: USERS_MAX }) : ''
   }
 
   /** All that is at these paths and below them, and where links in it lead to. */
@@ -142,4 +174,14 @@ export class StageView implements AsyncDisposable {
     const found = await (await this.#space.files()).ask('index', { file })
     return found.map((entry) => ({ ...entry, path: above === '' ? entry.path : `${above}/${entry.path}` }))
   }
+}
+
+const TYPES: Partial<Record<Member['kind'], number>> = {
+  file: constants.S_IFREG,
+  directory: constants.S_IFDIR,
+  symlink: constants.S_IFLNK,
+}
+
+function statusOf({ kind, mode, size, uid, gid }: Member): FileStatus {
+  return new FileStatus([(TYPES[kind] ?? 0) | mode, size, uid, gid])
 }
