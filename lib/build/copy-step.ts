@@ -160,8 +160,7 @@ class LayerPlan {
     if (this.#view) {
       const status = await this.#view.resolve(at)
       if (status.path !== at) this.#moved.set(to, status.path)
-      if (status.status !== undefined && !status.status.isDirectory())
-        throw copyError(`cannot copy to non-directory: ${at}`, 'The stage has a file there: remove it first.')
+      if (status.status !== undefined && !status.status.isDirectory()) throw notDirectory(at)
       if (status.status !== undefined) {
         this.#directories.add(status.path)
         return false
@@ -185,7 +184,9 @@ class LayerPlan {
     if (this.#directories.has(at)) return
     await this.addDirectories(path.posix.dirname(at))
     this.#directories.add(at)
-    if (this.#view && (await this.#view.resolve(at)).status !== undefined) return
+    const status = (await this.#view?.resolve(at))?.status
+    if (status?.isDirectory() === false) throw notDirectory(at)
+    if (status) return
     this.#pushDirectory(at, this.#owner ?? { uid: 0, gid: 0 }, 0o755)
   }
 
@@ -222,6 +223,9 @@ class LayerPlan {
     return to
   }
 }
+
+const notDirectory = (at: string) =>
+  copyError(`cannot copy to non-directory: ${at}`, 'The stage has a file there: remove it first.')
 
 const depth = ({ path: at, kind }: Member) => (kind === 'directory' ? at.split('/').length : Number.MAX_SAFE_INTEGER)
 

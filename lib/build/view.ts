@@ -64,10 +64,11 @@ export class StageView implements AsyncDisposable {
       if (part === '' || part === '.') continue
       if (part === '..') {
         at = path.posix.dirname(at)
+        status = await this.#look(at)
         continue
       }
       const next = path.posix.join(at, part)
-      const found: FileStatus | undefined = status && (await this.#look(next))
+      const found: FileStatus | undefined = status?.isDirectory() ? await this.#look(next) : undefined
       if (!found?.isSymbolicLink()) {
         at = next
         status = found
@@ -82,10 +83,10 @@ export class StageView implements AsyncDisposable {
     return at === '/' ? { path: at, status: await this.#look('/') } : { path: at, status }
   }
 
-  /** @param at without links on the way. */
+  /** @param at in a directory that was looked at, without links on the way. */
   async #look(at: string): Promise<FileStatus | undefined> {
-    const told = this.#toldOf(at)
-    if (told) return told.status
+    const told = this.#told.get(at)
+    if (told) return statusOf(told)
     try {
       return await this.#container.fs.lstat(at)
     } catch (error) {
@@ -93,15 +94,6 @@ export class StageView implements AsyncDisposable {
       if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
       throw error
     }
-  }
-
-  #toldOf(at: string): { status?: FileStatus } | undefined {
-    if (!this.told) return undefined
-    // What was there is below something that is no directory now.
-    for (let above = path.posix.dirname(at); above !== '/'; above = path.posix.dirname(above))
-      if ((this.#told.get(above)?.kind ?? 'directory') !== 'directory') return {}
-    const member = this.#told.get(at)
-    return member && { status: statusOf(member) }
   }
 
   /** The ids of an owner whose names the stage knows; the group is the user's own when none is given. */

@@ -46,6 +46,8 @@ const STEPS = [
   'COPY a.txt /deep/one/two.txt',
   'COPY --link b.txt /deep/one/',
   'COPY a.txt /deep/one/b.txt',
+  'COPY --link deep a.txt /links/to-tmp/',
+  'COPY b.txt /links/to-tmp/b.txt',
   'COPY passwd group /etc/',
   'COPY --chown=app:app a.txt /owned/one/a.txt',
   'COPY --chown=app b.txt /owned/two/b.txt',
@@ -83,6 +85,15 @@ withBusybox(
   },
   120_000,
 )
+
+withBusybox('nothing is copied below a file, whatever was there before', async () => {
+  const context = makeContext()
+  const steps = ['COPY a.txt /d/x/y', 'COPY hides /d', 'COPY b.txt /d/x/y/']
+  const error = await failure(asked(context, steps))
+  expect(error).toMatchObject({ code: 'ERR_CAISSON_DOCKERFILE', location: { line: 4 } })
+  expect(error.message).toContain('/d/x')
+  expect(await failure(asked(context, ['COPY a.txt /d/x', 'WORKDIR /d/x/y']))).toMatchObject({ location: { line: 3 } })
+})
 
 describe('nothing is left of a stage', () => {
   const containers = async () => (await Container.list()).map(({ id }) => id)
