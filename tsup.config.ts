@@ -30,6 +30,21 @@ const queues: Plugin = {
   },
 }
 
+/** A module of Node that few commands need, though many of our modules name it: loaded when something of it is used. */
+const later: Plugin = {
+  name: 'later',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:net$/ }, ({ path: module, namespace }) =>
+      namespace === 'later' ? { path: module, external: true } : { path: module, namespace: 'later' },
+    )
+    onLoad({ filter: /.*/, namespace: 'later' }, async ({ path: module }) => {
+      const names = Object.keys(await import(module)).filter((name) => name !== 'default')
+      const members = names.map((name) => `get ${name}() { return require('${module}').${name} }`)
+      return { contents: `module.exports = { ${members.join(', ')} }` }
+    })
+  },
+}
+
 const ADDRESS = 'moduleAddress'
 const common: BuildOptions = {
   bundle: true,
@@ -53,7 +68,7 @@ async function bundleProgram(): Promise<void> {
     entryPoints: ['lib/cli/main.ts'],
     outfile: 'dist/program.cjs',
     packages: 'external',
-    plugins: [queues],
+    plugins: [queues, later],
     // Code from a cache cannot import, but it can require modules of either kind.
     supported: { 'dynamic-import': false },
     define: { ...define, 'import.meta.url': ADDRESS },

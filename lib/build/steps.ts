@@ -1,4 +1,5 @@
 /** Tells of steps as they begin and end. */
+import { monotonicMs } from '../util/monotonic.js'
 import type { StagePlan, Step } from './dockerfile/plan-types.js'
 import type { BuildEvent, BuildStepEvent } from './options.js'
 
@@ -18,7 +19,7 @@ export class Steps {
 
   begin(stage: StagePlan, { title, span }: Step, index: number): ToldStep {
     const id = ++this.#count
-    const began = performance.now()
+    const began = monotonicMs()
     const event = {
       type: 'step',
       step: id,
@@ -29,7 +30,7 @@ export class Steps {
       line: span.start.line,
     } as const satisfies Partial<BuildStepEvent>
     this.#tell({ ...event, status: 'started' })
-    const durationMs = () => performance.now() - began
+    const durationMs = () => monotonicMs() - began
     return {
       id,
       end: (status) => this.#tell({ ...event, status, durationMs: durationMs() }),

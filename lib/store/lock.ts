@@ -2,10 +2,11 @@
  * Locks between processes, by flock(2) on files: the kernel gives them back when their holder dies. They are asked for
  * again and again instead of waited for, so that no thread sleeps on one, and an abort is heard at once.
  */
-import { rm } from 'node:fs/promises'
+import { unlink } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError } from '../errors.js'
 import { addon } from '../native/addon.js'
+import { isMissing } from './files.js'
 
 /** Milliseconds between two attempts: short at first, since most locks are held for less than one. */
 const FIRST_WAIT = 1
@@ -24,7 +25,14 @@ export async function tryLock(file: string, exclusive: boolean): Promise<Lock | 
   const fd = await addon().lock(file, exclusive, false)
   if (fd < 0) return undefined
   const release = () => addon().closeFd(fd)
-  return { fd, release, remove: () => rm(file, { force: true }).finally(release) }
+  return { fd, release, remove: () => removeFile(file).finally(release) }
+}
+
+/** By one call: rm() asks first what it is. */
+async function removeFile(file: string): Promise<void> {
+  await unlink(file).catch((error) => {
+    if (!isMissing(error)) throw error
+  })
 }
 
 /** Waits for it. */

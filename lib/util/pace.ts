@@ -1,4 +1,5 @@
 /** Work that is begun many times at once, spread so that the event loop goes on meanwhile. */
+import { monotonicMs } from './monotonic.js'
 
 /** Milliseconds of one turn of the event loop that may go to it. */
 const BUDGET = 1
@@ -9,11 +10,11 @@ const waiting: Array<() => void> = []
 /** To be awaited before a piece of work; undefined when it may go on at once. First come, first served. */
 export function pace(): Promise<void> | undefined {
   if (began === undefined) {
-    began = performance.now()
+    began = monotonicMs()
     setImmediate(next)
     return undefined
   }
-  if (waiting.length === 0 && performance.now() - began < BUDGET) return undefined
+  if (waiting.length === 0 && monotonicMs() - began < BUDGET) return undefined
   return new Promise((resolve) => waiting.push(resolve))
 }
 
