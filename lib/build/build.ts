@@ -9,11 +9,13 @@ import { Bases } from './bases.js'
 import { openContext } from './contexts.js'
 import type { LintWarning } from './dockerfile/lint.js'
 import { planBuild } from './dockerfile/plan.js'
+import type { BuildPlan } from './dockerfile/plan-types.js'
 import { SourceFile } from './dockerfile/source.js'
-import { Executor } from './executor.js'
+import { type BuiltStage, Executor } from './executor.js'
 import { finishImage, recordsOf } from './finish.js'
 import { checkTypes } from './option-types.js'
 import type { BuildEvent, BuildOptions, SecretSource } from './options.js'
+import { checkOneImage, type ForPlatform, platformsOf, writeIndex } from './platforms.js'
 import { Steps } from './steps.js'
 import { Workspace } from './workspace.js'
 
@@ -25,7 +27,10 @@ export async function build(options: BuildOptions): Promise<Image> {
 /** Warnings of the checks for a Dockerfile; nothing is built. */
 export async function check(options: BuildOptions): Promise<LintWarning[]> {
   checkOptions(options)
-  return inWorkspace(options, async (space) => (await planned(space, options)).plan.warnings)
+  return inWorkspace(options, async (space) => {
+    const [platform] = platformsOf(options.platform)
+    return (await planned(await prepared(space, options), options, platform)).warnings
+  })
 }
 
 /** Does work in a workspace of its own, until it is done, or the caller aborts it, or it calls `stop` with what failed. */
@@ -60,52 +65,85 @@ async function inWorkspace<T>(
 async function buildIn(space: Workspace, options: BuildOptions, stop: (error: unknown) => void): Promise<Image> {
   const tell = (event: BuildEvent) => options.onProgress?.(event)
   space.notice = (message) => tell({ type: 'notice', message })
-  const { plan, bases, context, dockerfile } = await planned(space, options)
+  const platforms = platformsOf(options.platform)
+  if (platforms.length > 1) checkOneImage(options)
+  const ready = await prepared(space, options)
+  const targets = [options.cacheTo ?? []].flat()
+  const inline = targets.some(({ type }) => type === 'inline')
+  // Of an index nothing is compressed when it is sent: its digests are the caller's then.
+  const compression = options.compression ?? (platforms.length > 1 && options.push ? 'gzip' : 'none')
+  const steps = new Steps(tell)
+  const made: Array<ForPlatform & { built: BuiltStage }> = []
+  for (const platform of platforms) {
+    const plan = await planned(ready, options, platform)
+    if (made.length === 0) await begin(space, plan, options, tell)
+    const { context, bases, dockerfile } = ready
+    const executor = new Executor({
+      space,
+      plan,
+      bases,
+      context,
+      source: new SourceFile(dockerfile.text, dockerfile.name),
+      options,
+      secrets: await readSecrets(options.secrets),
+      ssh: agentsOf(options.ssh),
+      steps: platforms.length > 1 ? steps.of(platform) : steps,
+    })
+    const built = await executor.run(stop)
+    made.push({ plan, built, descriptor: await finishImage(space, plan, built, { compression, inline }) })
+  }
+  const root = made.length > 1 ? await writeIndex(space, made) : (made[0] as ForPlatform).descriptor
+  const [first, ...others] = [options.tag ?? []].flat()
+  const image = await Image.made(root, first)
+  for (const tag of others) await image.tag(tag)
+  const outputs = [options.output ?? []].flat()
+  if (outputs.length > 0) {
+    const { writeIndexes, writeOutputs } = await import('./output.js')
+    if (made.length > 1) await writeIndexes(space, root, made, options)
+    else await writeOutputs(space, image, (made[0] as { built: BuiltStage }).built.stack, outputs)
+  }
+  if (options.push) await push(image, [options.tag ?? []].flat(), options, tell)
+  for (const target of targets) {
+    if (target.type === 'inline') continue
+    const { exportCache } = await import('./shared-cache.js')
+    const least = () => new Map(made.flatMap(({ built }) => [...recordsOf(space, built)]))
+    await exportCache(space, target, target.mode === 'min' ? least() : space.used, options)
+  }
+  return image
+}
+
+/** What is told and opened when it is known that there is something to do. */
+async function begin(
+  space: Workspace,
+  plan: BuildPlan,
+  options: BuildOptions,
+  tell: (event: BuildEvent) => void,
+): Promise<void> {
   for (const warning of plan.warnings) tell({ type: 'warning', warning })
   for (const each of plan.unusedArgs) tell({ type: 'unused-arg', ...each })
   for (const source of [options.cacheFrom ?? []].flat()) {
     const { SharedCache } = await import('./shared-cache.js')
     space.caches.push(await SharedCache.open(space, source, options))
   }
-  const executor = new Executor({
-    space,
-    plan,
-    bases,
-    context,
-    source: new SourceFile(dockerfile.text, dockerfile.name),
-    options,
-    secrets: await readSecrets(options.secrets),
-    ssh: agentsOf(options.ssh),
-    steps: new Steps(tell),
-  })
-  const built = await executor.run(stop)
-  const targets = [options.cacheTo ?? []].flat()
-  const inline = targets.some(({ type }) => type === 'inline')
-  const descriptor = await finishImage(space, plan, built, { compression: options.compression, inline })
-  const [first, ...others] = [options.tag ?? []].flat()
-  const image = await Image.made(descriptor, first)
-  for (const tag of others) await image.tag(tag)
-  const outputs = [options.output ?? []].flat()
-  if (outputs.length > 0) {
-    const { writeOutputs } = await import('./output.js')
-    await writeOutputs(space, image, built.stack, outputs)
-  }
-  if (options.push) await push(image, [options.tag ?? []].flat(), options, tell)
-  for (const target of targets) {
-    if (target.type === 'inline') continue
-    const { exportCache } = await import('./shared-cache.js')
-    await exportCache(space, target, target.mode === 'min' ? recordsOf(space, built) : space.used, options)
-  }
-  return image
 }
 
-/** What is to be done; nothing of it is done yet. */
-async function planned(space: Workspace, options: BuildOptions) {
+/** What plans are made of, whatever they are for. */
+type Prepared = Awaited<ReturnType<typeof prepared>>
+
+async function prepared(space: Workspace, options: BuildOptions) {
   // Images are looked for when the store is open; until then the file is read.
   const store = space.open()
   store.catch(() => undefined)
   const { context, dockerfile } = await beginContext(space, options)
-  const bases = new Bases(space, options)
+  return { store, context, dockerfile, bases: new Bases(space, options) }
+}
+
+/** What is to be done; nothing of it is done yet. */
+async function planned(
+  { store, context, dockerfile, bases }: Prepared,
+  options: BuildOptions,
+  platform: string | undefined,
+): Promise<BuildPlan> {
   const plan = await planBuild(
     dockerfile.text,
     {
@@ -113,7 +151,7 @@ async function planned(space: Workspace, options: BuildOptions) {
       target: options.target,
       args: argumentsOf(options.args),
       labels: options.labels,
-      platform: options.platform,
+      platform,
       contexts: Object.keys(options.contexts ?? {}),
       ignore: context?.ignore,
       allow: options.allow,
@@ -121,7 +159,7 @@ async function planned(space: Workspace, options: BuildOptions) {
     (wanted) => bases.resolve(wanted),
   )
   await store
-  return { plan, bases, context, dockerfile }
+  return plan
 }
 
 async function beginContext(space: Workspace, options: BuildOptions) {

@@ -64,15 +64,18 @@ interface Prepared {
   make(stack: Stack, id: number, stage: StageSpace): Promise<BuildLayer | undefined>
 }
 
-/** What the steps of a stage that copy have in common. Loaded when the first of them is made. */
+/** What the steps of a stage have in common. */
 class StageSpace implements AsyncDisposable {
+  readonly platform: Platform
   readonly #space: Workspace
   #kept: Promise<KeptView> | undefined
 
-  constructor(space: Workspace) {
+  constructor(space: Workspace, { platform }: StagePlan) {
     this.#space = space
+    this.platform = platform
   }
 
+  /** For those that copy; loaded when the first of them is made. */
   view(): Promise<KeptView> {
     this.#kept ??= import('./kept-view.js').then(({ KeptView: View }) => new View(this.#space))
     return this.#kept
@@ -134,7 +137,7 @@ export class Executor {
     await undefined
     let { stack, key, keys, made } = await this.#begin(stage)
     const ahead = this.#lookAhead(stage, key)
-    await using own = new StageSpace(this.#input.space)
+    await using own = new StageSpace(this.#input.space, stage)
     for (const [index, step] of stage.steps.entries()) {
       const told = steps.begin(stage, step, index)
       try {
@@ -215,7 +218,7 @@ export class Executor {
     const empty = baseKey({ kind: 'scratch', platform })
     const { key, make } = (await this.#prepareCopy(step))(empty)
     const found = await findStep(this.#input.space, key, [])
-    await using own = new StageSpace(this.#input.space)
+    await using own = new StageSpace(this.#input.space, stage)
     const { layer } = found ?? (await this.#make({ key, make }, [], 0, own))
     const content = baseKey({ kind: 'content', digest: key, platform })
     return { stack: layer ? [layer] : [], key: content, keys: [key], made: new Map() }
@@ -312,7 +315,8 @@ export class Executor {
       const { runStep } = await import('./run-step.js')
       const prepared = await prepareMounts(space, step, sources)
       try {
-        return await runStep(space, stack, step, prepared, options, this.#mask, plan.epoch, (stream, data) =>
+        const { platform } = stage
+        return await runStep(space, stack, step, prepared, options, this.#mask, plan.epoch, platform, (stream, data) =>
           steps.output(id, stream, data),
         )
       } finally {

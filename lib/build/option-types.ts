@@ -42,7 +42,7 @@ const CHECKS: Partial<Record<keyof BuildOptions, [Check, string]>> = {
   context: [(value) => isText(value) || isBytes(value), 'a path or address, or a tar archive as a stream or bytes'],
   dockerfile: [(value) => isText(value) || isText((value as { text?: unknown } | null)?.text), 'a path or { text }'],
   target: [isText, 'the name of a stage'],
-  platform: [isText, 'a platform as linux/arm64'],
+  platform: [isTexts, 'a platform as linux/arm64, or a list of them'],
   tag: [isTexts, 'a name, or a list of them'],
   args: [(value) => isRecord(value, (each) => each === undefined || isText(each)), 'an object of strings'],
   labels: [(value) => isRecord(value, isText), 'an object of strings'],

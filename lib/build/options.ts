@@ -83,7 +83,8 @@ export interface BuildOptions {
   /** Names for what comes out. */
   tag?: string | readonly string[]
   labels?: Record<string, string>
-  platform?: string
+  /** As `linux/arm64`. Of several, also as `linux/amd64,linux/arm64`, an index is made with an image for each. */
+  platform?: string | readonly string[]
   /** Takes nothing from the cache; of these stages, or of all. */
   noCache?: boolean | readonly string[]
   /** Base images: `missing` (default) fetches what is not here; true is `always`. */

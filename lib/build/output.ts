@@ -4,11 +4,16 @@ import { mkdir } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Container } from '../container.js'
+import { fullTag } from '../image/names.js'
+import { type SavedImage, saveImages } from '../image/save.js'
+import { readStored } from '../image/stored.js'
 import { Image } from '../image.js'
 import { applyLayer } from '../layer/apply.js'
+import type { Descriptor } from '../spec/descriptor.js'
 import { lowersOf, type Stack, stackId } from './layers.js'
-import type { BuildFilesOutput, BuildOutput } from './options.js'
+import type { BuildFilesOutput, BuildOptions, BuildOutput } from './options.js'
 import { ownersOf } from './owners.js'
+import type { ForPlatform } from './platforms.js'
 import type { Workspace } from './workspace.js'
 
 export async function writeOutputs(
@@ -21,6 +26,20 @@ export async function writeOutputs(
     if (output.type === 'local' || output.type === 'tar') await writeFiles(space, stack, output)
     else await image.save(output.dest as string | Writable, { format: output.type })
   }
+}
+
+/** All images of an index, with their names. */
+export async function writeIndexes(
+  { roots: { store }, signal }: Workspace,
+  index: Descriptor,
+  made: readonly ForPlatform[],
+  { output, tag }: BuildOptions,
+): Promise<void> {
+  const names = [tag ?? []].flat().map((name) => fullTag(name, 'tag'))
+  const images: SavedImage[] = []
+  for (const { descriptor } of made) images.push({ image: await readStored(store, descriptor), names, index })
+  for (const { dest } of [output ?? []].flat())
+    await saveImages(store, images, dest as string | Writable, { format: 'oci', signal })
 }
 
 async function writeFiles(space: Workspace, stack: Stack, output: BuildFilesOutput): Promise<void> {

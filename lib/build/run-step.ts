@@ -16,8 +16,10 @@ import { lower } from '../runtime/lower/lower.js'
 import { limitsOf } from '../runtime/process/launch.js'
 import { start } from '../runtime/process/start.js'
 import { verdict } from '../runtime/process/verdict.js'
+import { defaultPlatform } from '../spec/platform.js'
 import { newId } from '../util/ids.js'
 import type { RunStep } from './dockerfile/plan-types.js'
+import { formatPlatform, type Platform } from './dockerfile/platform.js'
 import { type BuildLayer, lowersOf, type Stack, storeTree } from './layers.js'
 import type { Mask } from './mask.js'
 import { nameservers } from './name-servers.js'
@@ -29,6 +31,8 @@ type Told = Pick<BuildOptions, 'network' | 'limits' | 'stepTimeout' | 'ulimits' 
 
 /** Bytes of output that are passed on; a command that floods goes on, and is not listened to. */
 const OUTPUT_MAX = 2 * 1024 * 1024
+/** Exit code of a program that is there and cannot be executed. */
+const NOT_EXECUTABLE = 126
 /** Bytes of the end of the output that an error quotes. */
 const TAIL_MAX = 4096
 
@@ -41,6 +45,7 @@ export async function runStep(
   told: Told,
   mask: Mask,
   epoch: number | undefined,
+  platform: Platform,
   onOutput: (stream: 'stdout' | 'stderr', data: Buffer) => void,
 ): Promise<BuildLayer | undefined> {
   const id = newId()
@@ -84,6 +89,8 @@ export async function runStep(
     for await (const { stream, data } of execution) tell(stream, masked[stream].take(data))
     for (const stream of ['stdout', 'stderr'] as const) tell(stream, masked[stream].end())
     const result = await execution
+    if (result.exitCode === NOT_EXECUTABLE && platform.architecture !== defaultPlatform().architecture)
+      throw foreign(step, platform)
     if (result.reason !== 'exit' || result.exitCode !== 0) throw failed(step, result, tail)
     const agent = new ContainerAgent(workload, () => undefined, true)
     const archive = new ContainerArchive(agent, workload, false)
@@ -97,6 +104,18 @@ export async function runStep(
     await releaseAttachment(id)
     await removeTree(directory)
   }
+}
+
+/** A program for other processors. */
+function foreign({ args }: RunStep, platform: Platform): CaissonError {
+  return new CaissonError(
+    'ERR_CAISSON_UNSUPPORTED',
+    `${JSON.stringify(args.join(' ').slice(0, 500))}: this machine runs no programs for ${formatPlatform(platform)}`,
+    {
+      stage: 'run',
+      hint: 'Have the kernel run them by an emulator that is registered with binfmt_misc (Debian: qemu-user-static), or do this in a stage that begins with FROM --platform=$BUILDPLATFORM.',
+    },
+  )
 }
 
 async function optionsOf(

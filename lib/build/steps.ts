@@ -11,19 +11,27 @@ export interface ToldStep {
 
 export class Steps {
   readonly #tell: (event: BuildEvent) => void
-  #count = 0
+  readonly #platform: string | undefined
+  readonly #count: { last: number }
 
-  constructor(tell: (event: BuildEvent) => void) {
+  constructor(tell: (event: BuildEvent) => void, platform?: string, count = { last: 0 }) {
     this.#tell = tell
+    this.#platform = platform
+    this.#count = count
+  }
+
+  /** Those of one platform of several, counted with the others. */
+  of(platform: string | undefined): Steps {
+    return new Steps(this.#tell, platform, this.#count)
   }
 
   begin(stage: StagePlan, { title, span }: Step, index: number): ToldStep {
-    const id = ++this.#count
+    const id = ++this.#count.last
     const began = monotonicMs()
     const event = {
       type: 'step',
       step: id,
-      stage: stage.name,
+      stage: this.#platform === undefined ? stage.name : `${this.#platform} ${stage.name}`,
       index: index + 1,
       count: stage.steps.length,
       title,

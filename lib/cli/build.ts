@@ -65,7 +65,11 @@ const FLAGS: Flag[] = [
     value: 'type=T,dest=D',
     help: 'local, tar, oci, docker, image or registry',
   },
-  { name: 'platform', kind: 'text', help: 'Platform of the image, as linux/arm64' },
+  {
+    name: 'platform',
+    kind: 'text',
+    help: 'Platform of the image, as linux/arm64, or several: linux/amd64,linux/arm64',
+  },
   { name: 'progress', kind: 'text', help: 'auto, plain, tty, json or quiet' },
   { name: 'pull', kind: 'boolean', help: 'Fetch base images also when they are here' },
   { name: 'push', kind: 'boolean', help: 'Send the image to the registries of its names' },

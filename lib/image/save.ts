@@ -29,6 +29,8 @@ export interface SaveOptions {
 export interface SavedImage {
   image: StoredImage
   names: readonly string[]
+  /** In the archive, too, and what its names lead to: all images of it have the same. */
+  index?: Descriptor
 }
 
 /** An image that is there by several names is in the archive once, with all of them. */
@@ -86,8 +88,8 @@ async function writeArchive(
   }
   try {
     const blobs = new Map<string, Descriptor>()
-    for (const { image } of images)
-      for (const blob of [image.descriptor, image.manifest.config, ...image.manifest.layers])
+    for (const { image, index } of images)
+      for (const blob of [...(index ? [index] : []), image.descriptor, image.manifest.config, ...image.manifest.layers])
         blobs.set(blob.digest, blob)
     // skopeo gives directories that it has to guess to root, which only root may.
     const algorithms = new Set([...blobs.keys()].map((digest) => digest.replace(/:.*/, '')))
@@ -159,11 +161,14 @@ function padded(bytes: Buffer): Buffer {
 }
 
 function indexOf(images: readonly SavedImage[]): object {
-  const manifests = images.flatMap(({ image: { descriptor, document }, names }) => {
-    const { mediaType, digest, size } = descriptor
+  const seen = new Set<string>()
+  const manifests = images.flatMap(({ image: { descriptor, document }, names, index }) => {
+    const { mediaType, digest, size } = index ?? descriptor
+    if (index && seen.has(digest)) return []
+    seen.add(digest)
     const { architecture, os, variant } = document
     const platform = { architecture, os, ...(variant ? { variant } : {}) }
-    const entry = { mediaType, digest, size, platform }
+    const entry = { mediaType, digest, size, ...(index ? {} : { platform }) }
     if (names.length === 0) return [entry]
     return names.map((name) => ({
       ...entry,
