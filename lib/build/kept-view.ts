@@ -38,10 +38,10 @@ export class KeptView implements AsyncDisposable {
     return this.#view
   }
 
-  /** A copy has put a layer on top of a stack: all of its members, unless there are more than are listed. */
+  /** A copy has put a layer with these members on top of a stack. */
   tell(stack: Stack, layer: BuildLayer, members: readonly Member[]): void {
-    if (!this.#view || !isSame(this.#stack, stack) || members.some(isMoreThanListed)) return
-    this.#view.tell(members)
+    if (!this.#view || !isSame(this.#stack, stack) || members.some(isMark)) return
+    this.#view.tell(layer, members)
     this.#stack = [...stack, layer]
   }
 
@@ -64,4 +64,4 @@ async function isShort(view: StageView, { owners, names }: Needs): Promise<boole
 const isSame = (one: Stack, other: Stack) =>
   one.length === other.length && one.every(({ diffId }, index) => diffId === other[index]?.diffId)
 
-const isMoreThanListed = ({ path: at, whole }: Member) => whole === true || path.posix.basename(at).startsWith(MARK)
+const isMark = ({ path: at }: Member) => path.posix.basename(at).startsWith(MARK)

@@ -8,7 +8,7 @@ import { Image } from '../image.js'
 import { FileStatus } from '../runtime/container/fs.js'
 import type { Owner } from './dockerfile/plan-types.js'
 import type { Entry, Member } from './files/entry.js'
-import { lowersOf, type Stack, stackId } from './layers.js'
+import { type BuildLayer, lowersOf, type Stack, stackId } from './layers.js'
 import { copyError, Tree } from './tree.js'
 import type { Workspace } from './workspace.js'
 
@@ -27,27 +27,48 @@ export interface Resolved {
 }
 
 export class StageView implements AsyncDisposable {
-  readonly #container: Container
   readonly #space: Workspace
+  #container: Container
+  #stack: Stack
   readonly #told = new Map<string, Member>()
+  /** Of some of these it was not told what is in them. */
+  #toldWhole = false
 
-  private constructor(space: Workspace, container: Container) {
+  private constructor(space: Workspace, container: Container, stack: Stack) {
     this.#space = space
     this.#container = container
+    this.#stack = stack
   }
 
   static async open(space: Workspace, stack: Stack): Promise<StageView> {
-    const image = Image.ofLayers(stackId(stack), await lowersOf(space, stack), { Cmd: ['/'] })
-    return new StageView(space, await Container.create(image, { storage: 'disk' }))
+    return new StageView(space, await containerOf(space, stack), stack)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#container.remove({ force: true })
   }
 
-  /** It shows these as well, above what was there: members of a layer, with all that is in it. */
-  tell(members: readonly Member[]): void {
+  /** It shows these as well, above what was there: all members of a layer, of which some may stand for all below them. */
+  tell(layer: BuildLayer, members: readonly Member[]): void {
+    this.#stack = [...this.#stack, layer]
     for (const member of members) this.#told.set(`/${member.path}`, member)
+    this.#toldWhole ||= members.some(({ whole }) => whole)
+  }
+
+  /** From now on it looks at the layers that it was told of. */
+  async #renew(): Promise<void> {
+    const container = await containerOf(this.#space, this.#stack)
+    const old = this.#container
+    this.#container = container
+    this.#told.clear()
+    this.#toldWhole = false
+    await old.remove({ force: true })
+  }
+
+  #isBelowWhole(at: string): boolean {
+    for (let above = path.posix.dirname(at); above !== '/'; above = path.posix.dirname(above))
+      if (this.#told.get(above)?.whole) return true
+    return false
   }
 
   /** Whether it was told of any. */
@@ -85,6 +106,7 @@ export class StageView implements AsyncDisposable {
 
   /** @param at in a directory that was looked at, without links on the way. */
   async #look(at: string): Promise<FileStatus | undefined> {
+    if (this.#toldWhole && this.#isBelowWhole(at)) await this.#renew()
     const told = this.#told.get(at)
     if (told) return statusOf(told)
     try {
@@ -166,6 +188,11 @@ export class StageView implements AsyncDisposable {
     const found = await (await this.#space.files()).ask('index', { file })
     return found.map((entry) => ({ ...entry, path: above === '' ? entry.path : `${above}/${entry.path}` }))
   }
+}
+
+async function containerOf(space: Workspace, stack: Stack): Promise<Container> {
+  const image = Image.ofLayers(stackId(stack), await lowersOf(space, stack), { Cmd: ['/'] })
+  return Container.create(image, { storage: 'disk' })
 }
 
 const TYPES: Partial<Record<Member['kind'], number>> = {

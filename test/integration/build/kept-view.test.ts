@@ -18,6 +18,8 @@ function makeContext(): string {
     'hides/x': 'a file in place of a directory',
     'links/': '',
     'names/': '',
+    'names-too/': '',
+    'users/passwd': `${USERS}app:x:99:98::/:/bin/sh\n`,
     'deep/one/two.txt': 'two',
     passwd: `${USERS}app:x:1234:5678::/:/bin/sh\n`,
     'passwd.later': `${USERS}app:x:4321:8765::/:/bin/sh\n`,
@@ -26,6 +28,8 @@ function makeContext(): string {
   symlinkSync('/real', path.join(context, 'links/to-real'))
   symlinkSync('/tmp', path.join(context, 'links/to-tmp'))
   symlinkSync('/names/passwd', path.join(context, 'names/passwd'))
+  symlinkSync('/users/passwd', path.join(context, 'names-too/passwd'))
+  symlinkSync('/real', path.join(context, 'users/to-real'))
   return context
 }
 
@@ -43,6 +47,8 @@ const STEPS = [
   'COPY hides /d',
   'COPY b.txt /d/x',
   'COPY deep /deep',
+  'COPY deep /beside',
+  'COPY b.txt /beside/b.txt',
   'COPY a.txt /deep/one/two.txt',
   'COPY --link b.txt /deep/one/',
   'COPY a.txt /deep/one/b.txt',
@@ -58,6 +64,11 @@ const STEPS = [
   'COPY --chown=app a.txt /owned/four/a.txt',
   'COPY passwd.later /names/passwd',
   'COPY --chown=app a.txt /owned/five/a.txt',
+  // What stands for all below it has the names of users, and a link.
+  'COPY users /users',
+  'COPY names-too a.txt /etc/',
+  'COPY --chown=app a.txt /owned/seven/a.txt',
+  'COPY a.txt /users/to-real/under/',
   'RUN rm -r /d/e && ln -s /real /d/e && mkdir /owned/six',
   'COPY --chmod=u=rwx,go= a.txt /d/e/after.txt',
   'COPY a.txt /owned/six/a.txt',
