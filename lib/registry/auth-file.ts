@@ -97,14 +97,20 @@ export function findAuth(file: AuthFile, host: string, repository: string): unkn
 function matchLength(key: string, names: string[], hosts: Set<string>, repository: string): number | undefined {
   if (names.includes(key)) return 1
   if (!hosts.has(hostOf(key))) return undefined
-  if (/^https?:\/\//.test(key)) return 0
+  if (SCHEME.test(key)) return 0
   const path = key.slice(hostOf(key).length + 1)
   if (path === '') return 1
   return repository === path || repository.startsWith(`${path}/`) ? 1 + path.length : undefined
 }
 
-function hostOf(key: string): string {
-  return key.replace(/^https?:\/\//, '').split('/')[0] as string
+const SCHEME = /^[a-z][a-z0-9+.-]*:\/\/(?=[^/])/i
+
+/** The host and port that a key of `auths` is about. */
+export function hostOf(key: string): string {
+  const host = key.replace(SCHEME, '').split('/')[0] as string
+  // Of an address, as docker's url.Parse: the last colon is the port's.
+  const [, ipv6, port] = (SCHEME.test(key) && /^([^[]*:[^[]*):(\d+)$/.exec(host)) || []
+  return ipv6 === undefined ? host : `[${ipv6}]:${port}`
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

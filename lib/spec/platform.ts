@@ -186,6 +186,9 @@ function slot(platform: Platform): string {
 export function platformRank(image: Platform, machine: Platform, strict = false): number | undefined {
   const [have, want] = [normalisePlatform(image), normalisePlatform(machine)]
   if (have.os !== want.os) return undefined
+  // Machines of ours have none: whoever names one means it.
+  const [version, wanted] = [have['os.version'], want['os.version']]
+  if (version && wanted && version !== wanted) return undefined
   const features = new Set(want['os.features'])
   if (have.os !== 'windows' && have['os.features']?.some((feature) => !features.has(feature))) return undefined
   const rank = (strict ? [slot(want)] : runnable(want.architecture, want.variant)).indexOf(slot(have))

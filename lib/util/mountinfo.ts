@@ -25,7 +25,8 @@ export function parseMountInfo(text: string): MountInfo[] {
     const [id, parent, device, root, mountpoint, options, ...optional] = line.slice(0, separator).split(' ')
     const [fsType, source, superOptions] = line.slice(separator + 3).split(' ')
     const [major, minor] = (device ?? '').split(':').map(Number)
-    if (root === undefined || mountpoint === undefined || options === undefined || fsType === undefined) continue
+    if (root === undefined || mountpoint === undefined || options === undefined) continue
+    if (fsType === undefined || source === undefined || superOptions === undefined) continue
     if (![Number(id), Number(parent), major, minor].every(Number.isInteger)) continue
     mounts.push({
       id: Number(id),
@@ -37,8 +38,8 @@ export function parseMountInfo(text: string): MountInfo[] {
       options,
       optional: optional.filter((field) => field !== ''),
       fsType: unescapeOctal(fsType),
-      source: unescapeOctal(source ?? ''),
-      superOptions: superOptions ?? '',
+      source: unescapeOctal(source),
+      superOptions,
     })
   }
   return mounts

@@ -1,7 +1,7 @@
 /** A test for each case of a set; where there are no cases, one that says so. */
 import { casesOf, missingCases } from './cases.js'
 
-export function table<Case>(name: string, set: string, check: (given: Case) => void): void {
+export function table<Case>(name: string, set: string, check: (given: Case) => void | Promise<void>): void {
   describe(`${name}: ${set}`, () => {
     if (missingCases) {
       test(`no cases here (${missingCases})`, () => expect(missingCases).toBeDefined())

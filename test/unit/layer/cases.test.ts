@@ -150,7 +150,7 @@ function verify(root: string, [kind, first, second]: [string, ...Array<string | 
   }
 }
 
-testCases<Breakout>('tar-breakout', 'containerd-TestBreakouts', async (cases) => {
+async function checkBreakouts(cases: readonly Breakout[]): Promise<number> {
   let seen = 0
   for (const { name, tar, pre = [], check, err } of cases) {
     if (tar.some((member) => 'raw' in member)) continue
@@ -167,7 +167,15 @@ testCases<Breakout>('tar-breakout', 'containerd-TestBreakouts', async (cases) =>
     expect(existsSync('/tmp/breakout-UNIQUE')).toBe(false)
     seen++
   }
-  expect(seen).toBeGreaterThan(30)
+  return seen
+}
+
+testCases<Breakout>('tar-breakout', 'containerd-TestBreakouts', async (cases) => {
+  expect(await checkBreakouts(cases)).toBeGreaterThan(30)
+})
+
+testCases<Breakout>('whiteouts', 'containerd-breakout-removals', async (cases) => {
+  expect(await checkBreakouts(cases)).toBe(cases.length)
 })
 
 test('a hard link to a link that leads outside changes nothing there (containerd: HardlinkSymlinkChmod)', async () => {

@@ -1,5 +1,5 @@
 /** Answers of the reference implementations. */
-import { parseAuthEntry } from '../../../lib/registry/auth-file.js'
+import { findAuth, hostOf, parseAuthEntry, parseAuthFile } from '../../../lib/registry/auth-file.js'
 import { parseChallenges } from '../../../lib/registry/challenge.js'
 import { canonicalAddress, defaultScheme, isLoopback } from '../../../lib/registry/host.js'
 import { checkRealm } from '../../../lib/registry/realm.js'
@@ -7,6 +7,7 @@ import { redactUrl } from '../../../lib/registry/redact.js'
 import { mergeScopes } from '../../../lib/registry/scopes.js'
 import { isRefName } from '../../../lib/spec/ref-name.js'
 import { casesOf } from '../../support/cases.js'
+import { table } from '../../support/table.js'
 
 const TABLE = 'registry-client'
 
@@ -102,4 +103,12 @@ each<AuthCase>('auth-config-json', ({ name, json, want, err }) => {
 
 each<{ refname: string; valid: boolean }>('oci-refname', ({ refname, valid }) => {
   expect([refname, isRefName(refname)]).toEqual([refname, valid])
+})
+
+table<{ input: string; expected: string }>('docker-cli-values', 'auth-hostname', ({ input, expected }) => {
+  expect(hostOf(input)).toBe(expected)
+  // No registry has the name of a scheme.
+  if (expected === 'unix:') return
+  const file = parseAuthFile(JSON.stringify({ auths: { [input]: { auth: 'x' } } }), 'config.json')
+  expect(findAuth(file, expected, 'a/b')).toEqual({ auth: 'x' })
 })

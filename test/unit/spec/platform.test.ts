@@ -81,6 +81,28 @@ test.each(casesOf<Only>('platforms', 'TestOnlyStrict'))(
   },
 )
 
+interface Satisfies {
+  have: GoPlatform & { Features?: string[] }
+  spec: GoPlatform & { Features?: string[] }
+  sat: boolean
+}
+
+/**
+ * go-containerregistry takes a platform for what an image must have. For us and containerd it is a machine: an image may
+ * need no feature that the machine lacks, and an unknown variant may need instructions that it has not. `features` is
+ * reserved (image-spec) and decides nothing.
+ */
+function runs({ have, spec, sat }: Satisfies): boolean {
+  if (have.Features || spec.Features) return true
+  if (have.OSFeatures || spec.OSFeatures)
+    return (have.OSFeatures ?? []).every((feature) => spec.OSFeatures?.includes(feature))
+  return sat && !(have.Variant && !spec.Variant)
+}
+
+test.each(casesOf<Satisfies>('platforms', 'ggcr-satisfies'))('$have for $spec', (known) => {
+  expect(platformRank(fromGo(known.have), fromGo(known.spec)) !== undefined).toBe(runs(known))
+})
+
 test('of an index the best fitting entry comes first, unknown platforms last, and attestations never', () => {
   const entries = ['linux/386', 'linux/amd64', 'linux/arm64', 'unknown/unknown', undefined, 'linux/amd64/v2'].map(
     (text) => ({

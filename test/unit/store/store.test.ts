@@ -5,6 +5,7 @@ import type { CaissonError } from '../../../lib/errors.js'
 import { MEDIA_TYPES } from '../../../lib/spec/media-types.js'
 import { Store } from '../../../lib/store/store.js'
 import { describe as descriptorOf, digestOf, makeImage, storeImage } from '../../support/store-images.js'
+import { table } from '../../support/table.js'
 import { removeScratch, scratch } from '../../support/tree.js'
 
 afterEach(removeScratch)
@@ -286,6 +287,13 @@ test('what images hold is for nobody else to read', async () => {
   expect(lstatSync(path.join(store.directory, 'blobs')).mode & 0o077).toBe(0)
   expect(lstatSync(path.join(store.directory, 'store')).mode & 0o077).toBe(0)
   expect(lstatSync(store.path(digest)).mode & 0o077).toBe(0)
+})
+
+table<{ imageLayout: string; fail: boolean }>('image-spec-schema', 'imagelayout', async ({ imageLayout, fail }) => {
+  const directory = scratch()
+  writeFileSync(path.join(directory, 'oci-layout'), imageLayout)
+  expect(await codeOf(Store.open(directory))).toBe(fail ? 'ERR_CAISSON_MANIFEST' : 'none')
+  expect(readFileSync(path.join(directory, 'oci-layout'), 'utf8')).toBe(imageLayout)
 })
 
 test('a store of another version is not touched', async () => {

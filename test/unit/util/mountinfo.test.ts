@@ -27,7 +27,25 @@ test('what has no such form is left out', () => {
   fc.assert(fc.property(fc.string(), (text) => Array.isArray(parseMountInfo(text))))
 })
 
+interface Line {
+  name: string
+  entry: string
+  valid: boolean
+  exp?: { Mountpoint: string; FSType: string; Source: string; Optional?: string; VFSOptions?: string }
+}
+
 cases('mountinfo', (sets) => {
+  const lines = sets.find((set) => set.name === 'lines')
+  test.each((lines?.cases ?? []) as Line[])('a line: $name', ({ entry, valid, exp }) => {
+    const [found, ...more] = parseMountInfo(entry)
+    expect([found !== undefined, more]).toEqual([valid, []])
+    if (!exp) return
+    const { Mountpoint, FSType, Source, Optional = '', VFSOptions } = exp
+    expect(found).toMatchObject({ mountpoint: Mountpoint, fsType: FSType, source: Source })
+    expect(found?.optional.join(' ')).toBe(Optional)
+    if (VFSOptions) expect(found?.superOptions).toBe(VFSOptions)
+  })
+
   const escapes = sets.find((set) => set.name === 'unescape')
   test.each((escapes?.cases ?? []) as Array<{ input: string; output?: string; error?: unknown }>)(
     'octal escapes of $input',
