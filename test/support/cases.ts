@@ -21,6 +21,14 @@ function readSets(table: string): CaseSet[] {
   return sets
 }
 
+/** What else a set holds, by its name. */
+export function textOf(table: string, set: string, name: string): string {
+  const found = readSets(table).find((each) => each.name === set) as (CaseSet & Record<string, unknown>) | undefined
+  const text = found?.[name]
+  if (typeof text !== 'string') throw new Error(`${table}.json: ${set} has no ${name}`)
+  return text
+}
+
 /** All sets of a table, with what else they hold. */
 export const casesDocument = readSets
 

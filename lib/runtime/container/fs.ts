@@ -170,7 +170,7 @@ export class ContainerFs {
     const { encoding, maxBytes, signal } = typeof options === 'string' ? { encoding: options } : (options ?? {})
     checkAborted(signal, 'files')
     const most = maxBytes === undefined ? READ_MAX : parseSize(maxBytes, 'maxBytes')
-    const { fd } = await this.#call('OPEN', [FLAGS.r as number, 0], insidePath(path, 'path'))
+    const { fd } = await this.#call('OPEN', [FLAGS.r as number, 0], whatIsAt(path))
     try {
       const content = await contentOf(fd, most)
       if (!content) throw tooLarge(path, most)
@@ -201,7 +201,7 @@ export class ContainerFs {
         hint: `Use one of ${Object.keys(FLAGS).join(', ')}.`,
       })
     const bytes = await contentBytes(data, encoding ?? 'utf8')
-    const { fd } = await this.#call('OPEN', [flags, fileMode(mode, 'mode') & ~0o022], insidePath(path, 'path'))
+    const { fd } = await this.#call('OPEN', [flags, fileMode(mode, 'mode') & ~0o022], whatIsAt(path))
     try {
       await writeDescriptor(fd, bytes, { signal })
     } catch (error) {
@@ -229,7 +229,7 @@ export class ContainerFs {
   ): Promise<string[] | DirectoryEntry[]> {
     checkAborted(options.signal, 'files')
     const flags = constants.O_RDONLY | constants.O_DIRECTORY
-    const { fd } = await this.#call('OPEN', [flags, 0], insidePath(path, 'path'))
+    const { fd } = await this.#call('OPEN', [flags, 0], whatIsAt(path))
     const list = await addon().readDirectory(fd)
     const entries: DirectoryEntry[] = []
     for (let i = 0; i < list.length; i += 2)
@@ -240,12 +240,12 @@ export class ContainerFs {
 
   async stat(path: string, { signal }: Abortable = {}): Promise<FileStatus> {
     checkAborted(signal, 'files')
-    return new FileStatus((await this.#call('STAT', [0], insidePath(path, 'path'))).numbers)
+    return new FileStatus((await this.#call('STAT', [0], whatIsAt(path))).numbers)
   }
 
   async lstat(path: string, { signal }: Abortable = {}): Promise<FileStatus> {
     checkAborted(signal, 'files')
-    return new FileStatus((await this.#call('STAT', [1], insidePath(path, 'path'))).numbers)
+    return new FileStatus((await this.#call('STAT', [1], whatIsAt(path))).numbers)
   }
 
   async rm(path: string, options: Abortable & { recursive?: boolean; force?: boolean } = {}): Promise<void> {
@@ -269,24 +269,30 @@ export class ContainerFs {
 
   async readlink(path: string, { signal }: Abortable = {}): Promise<string> {
     checkAborted(signal, 'files')
-    return (await this.#call('READLINK', [], insidePath(path, 'path'))).text
+    return (await this.#call('READLINK', [], whatIsAt(path))).text
   }
 
   async chmod(path: string, mode: number | string, { signal }: Abortable = {}): Promise<void> {
     checkAborted(signal, 'files')
-    await this.#call('CHMOD', [fileMode(mode, 'mode')], insidePath(path, 'path'))
+    await this.#call('CHMOD', [fileMode(mode, 'mode')], whatIsAt(path))
   }
 
   async chown(path: string, uid: number, gid: number, { signal }: Abortable = {}): Promise<void> {
     checkAborted(signal, 'files')
-    await this.#call('CHOWN', [userId(uid, 'uid'), userId(gid, 'gid'), 0], insidePath(path, 'path'))
+    await this.#call('CHOWN', [userId(uid, 'uid'), userId(gid, 'gid'), 0], whatIsAt(path))
   }
 
   async utimes(path: string, atime: Date | number, mtime: Date | number, { signal }: Abortable = {}): Promise<void> {
     checkAborted(signal, 'files')
     const nanoseconds = (time: Date | number) => (time instanceof Date ? time.getTime() * 1e6 : time * 1e9)
-    await this.#call('UTIMES', [nanoseconds(atime), nanoseconds(mtime)], insidePath(path, 'path'))
+    await this.#call('UTIMES', [nanoseconds(atime), nanoseconds(mtime)], whatIsAt(path))
   }
+}
+
+/** A slash behind the name asks for a directory, also where a link leads to one. */
+function whatIsAt(path: string): string {
+  const plain = insidePath(path, 'path')
+  return path.endsWith('/') && plain !== '/' ? `${plain}/.` : plain
 }
 
 async function contentBytes(data: unknown, encoding: BufferEncoding): Promise<Uint8Array> {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Cgroup, Container, Image, run } from '../../../lib/index.js'
 import { busyboxLayer, folder, noBusybox, tar } from '../../support/busybox-image.js'
-import { casesOf, missingCases } from '../../support/cases.js'
+import { casesOf, missingCases, textOf } from '../../support/cases.js'
 import { isRoot, testIf } from '../../support/needs.js'
 
 const invalid = expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT', stage: 'options' })
@@ -92,6 +92,13 @@ interface UserCase {
   expected: { Uid: number; Gid: number; Sgids: number[]; Home: string }
 }
 
+interface WithUser {
+  user: string
+  expectedUID?: number
+  expectedGID?: number
+  err?: string
+}
+
 describe('users are looked up in the image', () => {
   const large = `largegroup:x:1000:${Array.from({ length: 7500 }, (_, i) => `user${i + 1}`).join(',')}\n`
   const passwd = `
@@ -122,8 +129,8 @@ ${large}`
     image = await Image.fromRootfs(Buffer.concat([busyboxLayer().subarray(0, -1024), files]))
   })
   const script = 'id -u; id -g; while read a b; do [ "$a" = Groups: ] && echo $b; done < /proc/self/status; echo $HOME'
-  const who = async (options: object) => {
-    const { stdout } = await run(image, ['/bin/sh', '-c', script], options)
+  const who = async (options: object, root = image) => {
+    const { stdout } = await run(root, ['/bin/sh', '-c', script], options)
     const [uid, gid, groups = '', home] = stdout.split('\n')
     return { uid: Number(uid), gid: Number(gid), groups: groups.split(' ').filter(Boolean).map(Number), home }
   }
@@ -152,6 +159,20 @@ ${large}`
       await expect(who({ user })).rejects.toMatchObject({
         code: expect.stringMatching(/^ERR_CAISSON_(USER_NOT_FOUND|INVALID_ARGUMENT)$/),
       })
+  })
+
+  testIf(noBusybox || missingCases)('as containerd says', async () => {
+    const [passwd, group] = ['passwd', 'group'].map((name) => textOf('user-spec', 'containerd-WithUser', name))
+    const files = tar({ name: 'etc/passwd', data: passwd }, { name: 'etc/group', data: group })
+    const other = await Image.fromRootfs(Buffer.concat([busyboxLayer().subarray(0, -1024), files]))
+    for (const known of casesOf<WithUser>('user-spec', 'containerd-WithUser')) {
+      const found = who({ user: known.user }, other)
+      if (known.err)
+        await expect(found).rejects.toMatchObject({
+          code: expect.stringMatching(/^ERR_CAISSON_(USER_NOT_FOUND|INVALID_ARGUMENT)$/),
+        })
+      else expect(await found).toMatchObject({ uid: known.expectedUID, gid: known.expectedGID })
+    }
   })
 
   testIf(noBusybox || missingCases)('and further groups', async () => {
