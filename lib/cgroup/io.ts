@@ -25,19 +25,27 @@ export const io: Controller = {
         ['wiops', device.writeIops],
       ]
       const text = parts.flatMap(([key, value]) => (value === undefined ? [] : `${key}=${value}`)).join(' ')
-      if (text) writes.push({ file: 'io.max', text: `${device.major}:${device.minor} ${text}` })
+      const id = `${device.major}:${device.minor}`
+      if (text) writes.push({ file: 'io.max', text: `${id} ${text}` })
+      if (device.weight !== undefined) writes.push({ file: 'io.weight', text: `${id} ${device.weight}` })
     }
     return writes
   },
 
   legacyWrites(s) {
     const writes: FileWrite[] = []
-    // bfq is the one v1 scheduler left with weights; its range is 1 to 1000.
-    if (s.ioWeight !== undefined)
-      writes.push({ file: 'blkio.bfq.weight', text: String(Math.min(1000, Math.max(1, s.ioWeight))) })
+    if (s.ioWeight !== undefined) writes.push({ file: 'blkio.bfq.weight', text: String(bfqWeight(s.ioWeight)) })
+    for (const { major, minor, weight } of s.ioDevices ?? [])
+      if (weight !== undefined)
+        writes.push({ file: 'blkio.bfq.weight_device', text: `${major}:${minor} ${bfqWeight(weight)}` })
     for (const device of s.ioDevices ?? [])
       for (const [key, file] of LEGACY_FILES)
         if (device[key] !== undefined) writes.push({ file, text: `${device.major}:${device.minor} ${device[key]}` })
     return writes
   },
+}
+
+/** bfq is the one v1 scheduler left with weights; its range is 1 to 1000. */
+function bfqWeight(weight: number): number {
+  return Math.min(1000, Math.max(1, weight))
 }

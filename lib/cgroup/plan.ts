@@ -7,6 +7,7 @@ import { type CgroupBase, entersAlways } from './base.js'
 import type { Controller, FileWrite } from './controller.js'
 import { CONTROLLERS } from './controllers.js'
 import { type LegacyPlace, readWords } from './host.js'
+import { memory } from './memory.js'
 import type { Settings } from './settings.js'
 import { unavailable } from './unavailable.js'
 
@@ -62,6 +63,7 @@ export function planCgroup(base: CgroupBase, name: string, settings: Settings, o
   for (const controller of CONTROLLERS)
     if (controller.needed(settings) && !inUnified(base, controller) && !legacyOf(base, controller))
       throw unavailable(base, `a ${controller.name} limit`, controller.name)
+  checkSwappiness(base, settings)
   const plan = emptyPlan()
   const parent = options.filtered ? base.filtered : base.unified
   if (parent) planUnified(plan, parent, name, settings, options.kept ?? false)
@@ -72,6 +74,15 @@ export function planCgroup(base: CgroupBase, name: string, settings: Settings, o
     })
   for (const place of base.legacy) planLegacy(plan, base, place, name, settings)
   return plan
+}
+
+/** The one setting that v2 has no file for. */
+function checkSwappiness(base: CgroupBase, settings: Settings): void {
+  if (settings.swappiness === undefined || !inUnified(base, memory)) return
+  throw new CaissonError('ERR_CAISSON_LIMIT_UNAVAILABLE', 'limits.memorySwappiness: cgroup v2 has none', {
+    stage: 'cgroup: memory',
+    hint: 'Leave it out, and bound what is swapped with limits.memorySwap.',
+  })
 }
 
 function planUnified(
@@ -170,6 +181,7 @@ export interface CgroupUpdate {
 }
 
 export function planUpdate(base: CgroupBase, plan: CgroupPlan, settings: Settings): CgroupUpdate {
+  checkSwappiness(base, settings)
   const writes: NativeStep[] = []
   const entry = emptyPlan()
   const group = plan.unified?.directory ?? plan.legacy[0]?.directory

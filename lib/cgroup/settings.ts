@@ -12,18 +12,32 @@ export interface Limits {
   memorySwap?: Size | -1
   /** Above this the kernel reclaims and slows down, and does not kill (cgroup v2). */
   memoryHigh?: Size
+  /** Bytes that the kernel takes from others first, when memory is short on the host; at most `memory`. */
+  memoryReservation?: Size
+  /** How readily it is swapped out, 0 to 100 (cgroup v1; v2 has no such thing). */
+  memorySwappiness?: number
   /** Processors' worth of time, as 0.5 or 2. */
   cpus?: number
   /** Share against others under contention, 1 to 10000; 100 is usual. */
   cpuWeight?: number
   /** Processors it may run on, as `0-2,4`. */
   cpuset?: string
+  /** Memory nodes that it may use, in the same form. */
+  cpusetMems?: string
   /** Processes and threads. */
   pids?: number
   io?: {
     /** 1 to 10000; 100 is usual. */
     weight?: number
-    devices?: Array<{ path: string; readBps?: Size; writeBps?: Size; readIops?: number; writeIops?: number }>
+    /** `weight`: as above, for this device. */
+    devices?: Array<{
+      path: string
+      readBps?: Size
+      writeBps?: Size
+      readIops?: number
+      writeIops?: number
+      weight?: number
+    }>
   }
   /** Bytes that the writable layer may hold. */
   disk?: Size
@@ -76,7 +90,8 @@ const PERIOD = 100_000
 
 export function settingsFromLimits(limits: Limits = {}): Settings {
   const settings: Settings = {}
-  const { memory, memorySwap, memoryHigh, cpus, cpuWeight, cpuset, pids, io, hugepages, unified } = limits
+  const { memory, memorySwap, memoryHigh, memoryReservation, memorySwappiness } = limits
+  const { cpus, cpuWeight, cpuset, cpusetMems, pids, io, hugepages, unified } = limits
   if (memory !== undefined) {
     settings.memoryMax = atLeast(parseSize(memory, 'limits.memory'), 512 * 1024, 'limits.memory', memory)
     settings.memorySwapMax = settings.memoryMax
@@ -93,6 +108,12 @@ export function settingsFromLimits(limits: Limits = {}): Settings {
     if (settings.memorySwapMax < settings.memoryMax)
       throw invalidArgument('limits.memorySwap', memorySwap, 'at least limits.memory')
   }
+  if (memoryReservation !== undefined) {
+    settings.memoryLow = parseSize(memoryReservation, 'limits.memoryReservation')
+    if (settings.memoryMax !== undefined && settings.memoryLow > settings.memoryMax)
+      throw invalidArgument('limits.memoryReservation', memoryReservation, 'at most limits.memory')
+  }
+  if (memorySwappiness !== undefined) settings.swappiness = integer(memorySwappiness, 'limits.memorySwappiness', 0, 100)
   if (memoryHigh !== undefined) settings.memoryHigh = parseSize(memoryHigh, 'limits.memoryHigh')
   if (cpus !== undefined) {
     if (!(typeof cpus === 'number' && cpus >= 0.01 && Number.isFinite(cpus)))
@@ -102,6 +123,7 @@ export function settingsFromLimits(limits: Limits = {}): Settings {
   }
   if (cpuWeight !== undefined) settings.cpuWeight = integer(cpuWeight, 'limits.cpuWeight', 1, 10_000)
   if (cpuset !== undefined) settings.cpusetCpus = cpuList(cpuset, 'limits.cpuset')
+  if (cpusetMems !== undefined) settings.cpusetMems = cpuList(cpusetMems, 'limits.cpusetMems')
   if (pids !== undefined) {
     settings.pidsMax = integer(pids, 'limits.pids', 1, 4_194_304)
     settings.pidsAsked = true
@@ -173,6 +195,9 @@ export function specFromSettings(settings: Settings): SpecResources {
     if (settings.memorySwapMax !== undefined && !settings.swapImplied)
       resources.memory.swap = number(settings.memorySwapMax)
   }
+  if (settings.memoryLow !== undefined)
+    resources.memory = { ...resources.memory, reservation: number(settings.memoryLow) }
+  if (settings.swappiness !== undefined) resources.memory = { ...resources.memory, swappiness: settings.swappiness }
   if (settings.cpuQuota !== undefined)
     resources.cpu = { quota: number(settings.cpuQuota), period: settings.cpuPeriod ?? PERIOD }
   if (settings.cpuWeight !== undefined)
@@ -181,6 +206,7 @@ export function specFromSettings(settings: Settings): SpecResources {
       shares: Math.round(2 + ((settings.cpuWeight - 1) * 262142) / 9999),
     }
   if (settings.cpusetCpus !== undefined) resources.cpu = { ...resources.cpu, cpus: settings.cpusetCpus }
+  if (settings.cpusetMems !== undefined) resources.cpu = { ...resources.cpu, mems: settings.cpusetMems }
   if (settings.pidsMax !== undefined) resources.pids = { limit: number(settings.pidsMax) }
   if (settings.unified) resources.unified = settings.unified
   return resources
@@ -205,6 +231,7 @@ function deviceRate(device: NonNullable<NonNullable<Limits['io']>['devices']>[nu
     writeBps: rate(device.writeBps, 'writeBps'),
     readIops: rate(device.readIops, 'readIops'),
     writeIops: rate(device.writeIops, 'writeIops'),
+    weight: device.weight === undefined ? undefined : integer(device.weight, 'limits.io.devices.weight', 1, 10_000),
   }
 }
 

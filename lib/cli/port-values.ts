@@ -22,11 +22,13 @@ export function parsePublish(text: string): PortMapping[] {
   const from = /^0*$/.test(host) ? undefined : rangeOf(host)
   if (!inside || (!from && !/^0*$/.test(host)) || (address !== '' && isIP(address) === 0)) throw wrong()
   const count = inside.last - inside.first + 1
-  if (from && from.last - from.first + 1 !== count)
+  const among = from && from.last - from.first + 1
+  if (among !== undefined && among !== count && count > 1)
     throw usageError(`--publish: the ranges of ${JSON.stringify(text)} differ in length`, HINT)
   return Array.from({ length: count }, (_, i) => ({
     container: inside.first + i,
-    ...(from ? { host: from.first + i } : {}),
+    // For a single one any of the host's range.
+    ...(from ? { host: among === count ? from.first + i : `${from.first}-${from.last}` } : {}),
     protocol: inside.protocol,
     address: address === '' ? '*' : address,
   }))

@@ -14,8 +14,8 @@ import { portHolder } from './port-holder.js'
 export interface PortMapping {
   /** In the container. */
   container: number
-  /** On the host; default: a free one. */
-  host?: number
+  /** On the host; `8000-8010`: the first of these that is free; default: any that is free. */
+  host?: number | string
   protocol?: 'tcp' | 'udp'
   /** Of the host: default its loopback (127.0.0.1 and ::1), `*`: all of both versions, `0.0.0.0`, `::`, or one. */
   address?: string
@@ -32,7 +32,10 @@ export interface PublishedPort {
 
 interface CheckedMapping {
   container: number
+  /** 0: any. */
   host: number
+  /** Of a range the last one. */
+  last: number
   protocol: 'tcp' | 'udp'
   addresses: string[]
 }
@@ -49,7 +52,7 @@ const { EADDRINUSE, EACCES, EADDRNOTAVAIL, EAFNOSUPPORT } = {
 export function checkPorts(ports: unknown): CheckedMapping[] {
   if (ports === undefined) return []
   if (!Array.isArray(ports)) throw invalidArgument('ports', ports, 'an array')
-  return ports.map((mapping: PortMapping, i) => {
+  const checked = ports.map((mapping: PortMapping, i): CheckedMapping => {
     const option = `ports[${i}]`
     if (typeof mapping !== 'object' || mapping === null) throw invalidArgument(option, mapping, 'an object')
     for (const key in mapping)
@@ -60,11 +63,48 @@ export function checkPorts(ports: unknown): CheckedMapping[] {
         })
     const { container, host, protocol = 'tcp', address } = mapping
     if (!isPort(container)) throw invalidArgument(`${option}.container`, container, 'a port from 1 to 65535')
-    if (host !== undefined && host !== 0 && !isPort(host))
-      throw invalidArgument(`${option}.host`, host, 'a port from 1 to 65535')
+    const on = hostPorts(host)
+    if (!on) throw invalidArgument(`${option}.host`, host, 'a port from 1 to 65535, or a range such as 8000-8010')
     if (protocol !== 'tcp' && protocol !== 'udp') throw invalidArgument(`${option}.protocol`, protocol, 'tcp or udp')
-    return { container, host: host ?? 0, protocol, addresses: addressesOf(address, `${option}.address`) }
+    return { container, ...on, protocol, addresses: addressesOf(address, `${option}.address`) }
   })
+  for (const [i, mapping] of checked.entries()) checkDistinct(checked.slice(0, i), mapping, i)
+  return checked
+}
+
+function hostPorts(host: unknown): Pick<CheckedMapping, 'host' | 'last'> | undefined {
+  if (host === undefined || host === 0) return { host: 0, last: 0 }
+  const [, from, to] = (typeof host === 'string' && /^(\d{1,5})-(\d{1,5})$/.exec(host)) || []
+  const [first, last] = from === undefined ? [host, host] : [Number(from), Number(to)]
+  return isPort(first) && isPort(last) && first <= last ? { host: first, last } : undefined
+}
+
+/** Two that want the same port would each find the other one in the way. */
+function checkDistinct(
+  others: readonly CheckedMapping[],
+  { host, last, protocol, addresses }: CheckedMapping,
+  i: number,
+) {
+  if (host === 0 || host !== last) return
+  const same = others.findIndex(
+    (other) =>
+      other.host === host && other.last === last && other.protocol === protocol && overlap(other.addresses, addresses),
+  )
+  if (same >= 0)
+    throw new CaissonError(
+      'ERR_CAISSON_INVALID_ARGUMENT',
+      `ports[${i}]: ${protocol} port ${host} of the host is that of ports[${same}] already`,
+      { stage: 'options', hint: 'Give each another port of the host, or leave "host" out.' },
+    )
+}
+
+function overlap(some: readonly string[], others: readonly string[]): boolean {
+  return some.some((one) =>
+    others.some((other) => {
+      if (one.includes(':') !== other.includes(':')) return false
+      return one === other || EVERYWHERE.includes(one) || EVERYWHERE.includes(other)
+    }),
+  )
 }
 
 function isPort(value: unknown): value is number {
@@ -126,16 +166,20 @@ export class Publications {
   }
 
   async #publish(mapping: CheckedMapping, target: Target): Promise<number> {
-    const { protocol, host, container } = mapping
+    const { protocol, host, last, container } = mapping
     let { addresses } = mapping
-    const request = { protocol, port: host, to: target.ipv4, toPort: container }
-    for (;;)
+    const request = { protocol, to: target.ipv4, toPort: container }
+    for (let port = host; ; )
       try {
-        const made = await networking().publish({ ...request, addresses })
+        const made = await networking().publish({ ...request, port, addresses })
         this.#sockets.push(made)
         return made.port
       } catch (failure) {
         const { errno, path: where } = failure as NativeFailure
+        if (errno === EADDRINUSE && port < last) {
+          port++
+          continue
+        }
         // A host without IPv6 has no such loopback; whoever names an address wants that one.
         const left = addresses.filter((address) => !address.includes(':'))
         const absent = errno === EADDRNOTAVAIL || errno === EAFNOSUPPORT
@@ -167,8 +211,22 @@ function rulesOf({ protocol, container, addresses }: CheckedMapping, port: numbe
   })
 }
 
-async function refused(failure: NativeFailure, { protocol, host }: CheckedMapping, where: string): Promise<Error> {
+async function refused(
+  failure: NativeFailure,
+  { protocol, host, last }: CheckedMapping,
+  where: string,
+): Promise<Error> {
   const error = errorFromFailure(failure)
+  if (failure.errno === EADDRINUSE && host !== last)
+    return new CaissonError(
+      'ERR_CAISSON_PORT_IN_USE',
+      `ports: all ${protocol} ports from ${host} to ${last} are taken`,
+      {
+        stage: 'ports',
+        hint: 'Give a wider range, or leave "host" out to get any free port.',
+        cause: error.cause,
+      },
+    )
   if (failure.errno === EADDRINUSE) {
     const holder = host === 0 ? undefined : await portHolder(protocol, host)
     return new CaissonError(

@@ -178,6 +178,34 @@ describe('published ports', () => {
     }
   })
 
+  it('of a range of the host the first that is free, and an error when none is', async () => {
+    const ports = [{ container: 80, host: '8110-8112', address: '127.0.0.1' }]
+    const holder = createServer().listen(8111, '127.0.0.1')
+    await once(holder, 'listening')
+    const [one, other] = [await serve({ ports }), await serve({ ports })]
+    try {
+      expect([one.port(80).port, other.port(80).port]).toEqual([8110, 8112])
+      await answered('127.0.0.1:8112')
+      await expect(run(image, ['true'], { network, ports })).rejects.toMatchObject({
+        code: 'ERR_CAISSON_PORT_IN_USE',
+        message: expect.stringContaining('from 8110 to 8112'),
+      })
+      await one.stop({ timeout: 0 })
+      expect((await run(image, ['true'], { network, ports })).exitCode).toBe(0)
+      const twice = [
+        { container: 80, host: 8113, address: '*' },
+        { container: 81, host: 8113 },
+      ]
+      await expect(run(image, ['true'], { network, ports: twice })).rejects.toMatchObject({
+        code: 'ERR_CAISSON_INVALID_ARGUMENT',
+        message: expect.stringMatching(/ports\[1\].*8113.*ports\[0\]/),
+      })
+    } finally {
+      holder.close()
+      for (const each of [one, other]) await each.remove({ force: true })
+    }
+  })
+
   it('a holder outside of caisson is named', async () => {
     const holder = createServer().listen(8099, '127.0.0.1')
     await once(holder, 'listening')

@@ -142,3 +142,18 @@ test('updates go where the group is', () => {
   })
   expect(() => update({ cpuset: '0' })).toThrow(expect.objectContaining({ code: 'ERR_CAISSON_LIMIT_UNAVAILABLE' }))
 })
+
+test('a weight of one device, and swappiness where there is such a thing', () => {
+  const settings = { ioDevices: [{ major: 8, minor: 16, weight: 2000 }] }
+  const written = (plan: { prepare: Array<{ path: string; text?: string }> }) =>
+    plan.prepare.map(({ path, text }) => `${path} = ${text}`)
+  expect(written(planCgroup(v2, 'id', settings))).toContain('/cg/o/id/io.weight = 8:16 2000')
+  const blkio = { hierarchy: hierarchy(['blkio']), directory: '/cg/blkio/o' }
+  const v1 = { ...hybrid, legacy: [...hybrid.legacy, blkio] }
+  expect(written(planCgroup(v1, 'id', settings))).toContain('/cg/blkio/o/id/blkio.bfq.weight_device = 8:16 1000')
+  expect(written(planCgroup(hybrid, 'id', { swappiness: 10 }))).toContain('/cg/memory/o/id/memory.swappiness = 10')
+  const unavailable = expect.objectContaining({ code: 'ERR_CAISSON_LIMIT_UNAVAILABLE', stage: 'cgroup: memory' })
+  const plan = planCgroup(v2, 'id', {})
+  for (const work of [() => planCgroup(v2, 'id', { swappiness: 10 }), () => planUpdate(v2, plan, { swappiness: 10 })])
+    expect(work).toThrow(unavailable)
+})

@@ -40,9 +40,26 @@ test.each([
   [{ unified: { 'cgroup.procs': '1' } }],
   [{ unified: { 'memory.high': 5 as never } }],
   [{ io: { weight: 0 } }],
+  [{ memory: '64m', memoryReservation: '65m' }],
+  [{ memorySwappiness: 101 }],
+  [{ cpusetMems: 'all' }],
   [{ io: { devices: [{ path: '/etc/passwd', readBps: 1 }] } }],
 ])('%p is refused', (limits) => {
   expect(() => settingsFromLimits(limits)).toThrow(expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }))
+})
+
+test('what docker asks for on the host, of memory and of its nodes', () => {
+  const settings = settingsFromLimits({
+    memory: '64m',
+    memoryReservation: '32m',
+    memorySwappiness: 0,
+    cpusetMems: '0',
+  })
+  expect(settings).toMatchObject({ memoryLow: 1 << 25, swappiness: 0, cpusetMems: '0' })
+  expect(specFromSettings(settings)).toEqual({
+    memory: { limit: 1 << 26, reservation: 1 << 25, swappiness: 0 },
+    cpu: { mems: '0' },
+  })
 })
 
 test('linux.resources, and back', () => {
@@ -65,7 +82,7 @@ test('linux.resources, and back', () => {
     ioDevices: [{ major: 8, minor: 0, readBps: 100, writeIops: 7 }],
   })
   expect(specFromSettings(settings)).toMatchObject({
-    memory: { limit: 1 << 26, swap: -1 },
+    memory: { limit: 1 << 26, swap: -1, reservation: 1 << 20 },
     cpu: { quota: 50000, period: 100000, cpus: '0' },
     pids: { limit: -1 },
   })

@@ -18,6 +18,8 @@ test.each([
       { container: 81, host: 9001, protocol: tcp, address: '*' },
     ],
   ],
+  ['8000-9000:80', [{ container: 80, host: '8000-9000', protocol: tcp, address: '*' }]],
+  ['[::1]:8000-8001:53/udp', [{ container: 53, host: '8000-8001', protocol: udp, address: '::1' }]],
 ])('-p %s', (text, ports) => {
   expect(parsePublish(text)).toEqual(ports)
 })
