@@ -12,7 +12,10 @@ export interface Limits {
   memorySwap?: Size | -1
   /** Above this the kernel reclaims and slows down, and does not kill (cgroup v2). */
   memoryHigh?: Size
-  /** Bytes that the kernel takes from others first, when memory is short on the host; at most `memory`. */
+  /**
+   * Bytes that it gets to keep when memory is short (v2: memory.low, as far as the cgroups above have them too; v1: the
+   * soft limit); at most `memory`.
+   */
   memoryReservation?: Size
   /** How readily it is swapped out, 0 to 100 (cgroup v1; v2 has no such thing). */
   memorySwappiness?: number

@@ -8,6 +8,8 @@ export interface Command {
   usage: string
   description: string
   flags: readonly Flag[]
+  /** Flags that docker's command has and this one has not, with what to do instead. */
+  refused?: Readonly<Record<string, string>>
   /** What follows the flags is for a program or another command, whatever it looks like. Default: flags may be anywhere. */
   flagsFirst?: boolean
   /** The last lines of its help: exit codes. */

@@ -70,8 +70,15 @@ export function parseMixedFlags(table: readonly Flag[], args: readonly string[])
   }
 }
 
-/** What follows the flags is `rest`, whatever it looks like: it belongs to the program in the container. */
-export function parseFlags(table: readonly Flag[], args: readonly string[]): { flags: Flags; rest: string[] } {
+/**
+ * What follows the flags is `rest`, whatever it looks like: it belongs to the program in the container. `refused`: flags
+ * of docker's that are not there, with what to do instead.
+ */
+export function parseFlags(
+  table: readonly Flag[],
+  args: readonly string[],
+  refused: Readonly<Record<string, string>> = {},
+): { flags: Flags; rest: string[] } {
   const byName = new Map<string, Flag>()
   for (const flag of table) for (const name of [flag.name, flag.alias]) if (name) byName.set(name, flag)
   const options = Object.fromEntries(
@@ -90,10 +97,15 @@ export function parseFlags(table: readonly Flag[], args: readonly string[]): { f
     if (token.kind === 'positional') return { flags, rest: args.slice(token.index) }
     if (token.kind === 'option-terminator') return { flags, rest: args.slice(token.index + 1) }
     const flag = byName.get(token.name)
-    if (!flag) throw usageError(`unknown flag: ${token.rawName}`, 'See --help for the flags that there are.')
+    if (!flag) throw unknownFlag(token, refused)
     flags.add(flag.name, flag.kind === 'boolean' ? booleanOf(token) : textOf(token))
   }
   return { flags, rest: [] }
+}
+
+function unknownFlag({ name, rawName }: { name: string; rawName: string }, refused: Readonly<Record<string, string>>) {
+  if (Object.hasOwn(refused, name)) return usageError(`${rawName} is not there`, refused[name] as string)
+  return usageError(`unknown flag: ${rawName}`, 'See --help for the flags that there are.')
 }
 
 interface OptionToken {

@@ -54,8 +54,10 @@ async function main(args: readonly string[]): Promise<number> {
   const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (!load) throw usageError(`there is no command ${JSON.stringify(name)}`, 'See caisson --help.')
   const command = await load()
-  const parse = command.flagsFirst ? parseFlags : parseMixedFlags
-  const { flags, rest: words } = parse([...command.flags, HELP], rest)
+  const table = [...command.flags, HELP]
+  const { flags, rest: words } = command.flagsFirst
+    ? parseFlags(table, rest, command.refused)
+    : parseMixedFlags(table, rest)
   return flags.boolean('help') ? print(helpOf(command)) : command.run(flags, words)
 }
 

@@ -2,6 +2,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import type { EndpointOptions, RunOptions } from '../index.js'
 import { splitFields } from './mount-values.js'
+import { OF_ANOTHER } from './refused-flags.js'
 import { usageError } from './usage.js'
 
 export interface NetworkValue extends EndpointOptions {
@@ -17,6 +18,8 @@ function wrong(message: string): Error {
 export function parseNetwork(text: string): NetworkValue {
   if (!text.includes('=')) {
     if (text === '') throw wrong('there is no name')
+    if (text.startsWith('container:'))
+      throw usageError(`--network: ${text}: the network of another container is not to be had`, OF_ANOTHER)
     return { network: text }
   }
   const aliases: string[] = []

@@ -1,45 +1,53 @@
 /** The flags of `caisson run`, and what they mean in options of run(). */
 import type { RunOptions } from '../index.js'
 import { boolean, type Flag, type Flags, list, text } from './flags.js'
+import { limitsOf } from './limit-values.js'
 import { parseMount, parseTmpfs, parseVolume } from './mount-values.js'
 import { networkOptions, parseNetwork } from './network-values.js'
 import { parseExposed, parsePublish } from './port-values.js'
+import { checkKept, OF_ANOTHER } from './refused-flags.js'
 import { securityOptions } from './security-values.js'
 import { usageError } from './usage.js'
 import {
+  defined,
+  numberOf,
   parseDevice,
   parseDnsSearch,
   parseEnv,
   parseEnvFile,
   parseHost,
   parseLabel,
-  parseNumber,
   parsePair,
-  parseRate,
   parseUlimit,
   readText,
 } from './values.js'
 
 export const RUN_FLAGS: readonly Flag[] = [
   list('add-host', 'Add a line to /etc/hosts (name:address)'),
+  list('attach', 'Show or pass on these alone: stdin, stdout, stderr', 'stream', 'a'),
   text('blkio-weight', 'Share of block IO against others, 10 to 1000', 'weight'),
+  list('blkio-weight-device', 'The same for one device (/dev/sda:500)'),
   list('cap-add', 'Add a capability, as NET_ADMIN, or ALL'),
   list('cap-drop', 'Take a capability away, or ALL'),
   text('cgroupns', 'Cgroup namespace: private or host', 'mode'),
+  text('cidfile', 'Write the id of the container to a file, which must not be there', 'file'),
   text('cpu-period', 'Microseconds in which --cpu-quota counts; 100000 is usual', 'int'),
   text('cpu-quota', 'Microseconds of processor time in each period; -1: no limit', 'int'),
   text('cpu-shares', 'Share of processor time against others; 1024 is usual', 'shares', 'c'),
   text('cpu-timeout', 'End it after so much processor time, as 10s', 'duration'),
   text('cpus', 'Processors worth of time, as 1.5', 'number'),
   text('cpuset-cpus', 'Processors it may run on, as 0-2,4'),
+  text('cpuset-mems', 'Memory nodes that it may use, as 0-1'),
   boolean('detach', 'Not possible: containers end with the process that has them', 'd'),
+  text('detach-keys', 'Not possible: all keys are those of the program', 'keys'),
   list('device', 'Give it a device of the host (/dev/host[:/dev/inside][:rwm])'),
   list('device-read-bps', 'Bytes a second it may read of a device (/dev/sda:1mb)'),
   list('device-read-iops', 'Reads a second of a device (/dev/sda:1000)'),
   list('device-write-bps', 'Bytes a second it may write to a device'),
   list('device-write-iops', 'Writes a second to a device'),
+  boolean('disable-content-trust', 'As without: signatures are not looked at'),
   list('dns', 'Name servers'),
-  list('dns-option', 'Option of resolv.conf, as ndots:2'),
+  { ...list('dns-option', 'Option of resolv.conf, as ndots:2'), alias: 'dns-opt' },
   list('dns-search', 'Domain in which names are looked for'),
   text('domainname', 'Domain name'),
   list('egress', 'Let it connect there and nowhere else (registry.example:443, 10.0.0.0/8:5432)', 'where'),
@@ -56,16 +64,20 @@ export const RUN_FLAGS: readonly Flag[] = [
   text('ipc', 'Ipc namespace: private or host', 'mode'),
   list('label', 'Set a label (key=value)', undefined, 'l'),
   list('label-file', 'Read labels from a file'),
+  text('log-driver', 'none, local or json-file: what it prints is kept nowhere', 'driver'),
+  list('log-opt', 'Options of these; there is nothing to rotate', 'option'),
   text('mac-address', 'Hardware address on the network'),
   text('memory', 'Limit of memory, as 64m', 'bytes', 'm'),
+  text('memory-reservation', 'Bytes that it gets to keep when memory is short', 'bytes'),
   text('memory-swap', 'Limit of memory and swap together; -1: as much swap as there is', 'bytes'),
+  text('memory-swappiness', 'How readily it is swapped out, 0 to 100 (cgroup v1)', 'int'),
   list('mount', 'Mount something (type=bind,source=...,target=...)', 'mount'),
   text('name', 'Name of the container'),
   {
     ...list('network', 'Network: none, bridge, host, the name of one, or name=N,alias=A,ip=I,ip6=I,mac-address=M'),
     alias: 'net',
   },
-  list('network-alias', 'A further name on the network'),
+  { ...list('network-alias', 'A further name on the network'), alias: 'net-alias' },
   boolean('no-healthcheck', 'As without: nobody asks for its health'),
   text('oom-score-adj', 'Score of the out-of-memory killer, -1000 to 1000', 'int'),
   text('pid', 'Pid namespace: private or host', 'mode'),
@@ -94,24 +106,13 @@ export const RUN_FLAGS: readonly Flag[] = [
   text('userns', 'User namespace: private or host', 'mode'),
   text('uts', 'Uts namespace: private or host', 'mode'),
   list('volume', 'Mount a directory of the host, or a volume by name (/host/path:/path[:ro])', undefined, 'v'),
+  text('volume-driver', 'local: there are no others', 'driver'),
   text('workdir', 'Working directory', undefined, 'w'),
 ]
 
 /** Keys without a value are left out, so that defaults stay what they are. */
 export function runOptions(flags: Flags): RunOptions {
-  if (flags.boolean('rm') === false)
-    throw usageError('--rm=false: a container of "caisson run" is always removed', 'Leave --rm out.')
-  if (flags.boolean('detach'))
-    throw usageError(
-      '--detach: a container of "caisson run" ends with it',
-      'Run it in the background of a shell (&), write a compose file, or use Container.create() in a program.',
-    )
-  const restart = flags.text('restart') ?? 'no'
-  if (restart !== 'no' && restart !== '')
-    throw usageError(
-      `--restart ${restart}: a container of "caisson run" is removed at its end`,
-      'Leave it out; compose files and Container.create() have restart policies.',
-    )
+  checkKept(flags)
   const options: RunOptions = {
     name: flags.text('name'),
     hostname: flags.text('hostname'),
@@ -124,16 +125,7 @@ export function runOptions(flags: Flags): RunOptions {
     init: flags.boolean('init'),
     mounts: mounts(flags),
     readOnly: flags.boolean('read-only'),
-    limits: defined({
-      memory: flags.text('memory'),
-      memorySwap: flags.text('memory-swap') === '-1' ? -1 : flags.text('memory-swap'),
-      cpus: cpus(flags),
-      cpuWeight: cpuWeight(flags),
-      cpuset: flags.text('cpuset-cpus'),
-      pids: pids(flags),
-      io: blockIo(flags),
-      disk: disk(flags),
-    }),
+    limits: limitsOf(flags),
     ulimits: pairs(flags.list('ulimit')?.map(parseUlimit)),
     sysctls: pairs(flags.list('sysctl')?.map((each) => parsePair(each, '--sysctl'))),
     devices: flags
@@ -157,21 +149,15 @@ export function runOptions(flags: Flags): RunOptions {
       ...securityOptions(flags.list('security-opt') ?? []),
     }),
     stopSignal: flags.text('stop-signal'),
-    stopTimeout: seconds(number(flags, 'stop-timeout', true)),
+    stopTimeout: seconds(numberOf(flags, 'stop-timeout', true)),
     groups: flags.list('group-add'),
-    oomScoreAdj: number(flags, 'oom-score-adj', true),
+    oomScoreAdj: numberOf(flags, 'oom-score-adj', true),
     pull: flags.text('pull') as RunOptions['pull'],
     platform: flags.text('platform'),
     timeout: duration(flags.text('timeout')),
     cpuTimeout: duration(flags.text('cpu-timeout')),
   }
   return defined(options) ?? {}
-}
-
-/** Without keys that have no value; nothing when none is left. */
-function defined<T extends object>(object: T): T | undefined {
-  const entries = Object.entries(object).filter(([, value]) => value !== undefined)
-  return entries.length > 0 ? (Object.fromEntries(entries) as T) : undefined
 }
 
 function pairs<T>(list: Array<[string, T]> | undefined): Record<string, T> | undefined {
@@ -211,73 +197,6 @@ function mounts(flags: Flags): RunOptions['mounts'] {
   return all.length > 0 ? all : undefined
 }
 
-function number(flags: Flags, name: string, whole: boolean): number | undefined {
-  const given = flags.text(name)
-  return given === undefined ? undefined : parseNumber(given, `--${name}`, whole)
-}
-
-/** A quota of each period comes to processors. */
-function cpus(flags: Flags): number | undefined {
-  const given = number(flags, 'cpus', false)
-  const quota = number(flags, 'cpu-quota', true)
-  const period = number(flags, 'cpu-period', true) || 100_000
-  if (given !== undefined && (quota !== undefined || flags.text('cpu-period') !== undefined))
-    throw usageError('--cpus says what --cpu-quota and --cpu-period say', 'Give the one or the others.')
-  if (period < 1000 || period > 1_000_000)
-    throw usageError(`--cpu-period: ${period} is out of range`, 'Give 1000 to 1000000 microseconds.')
-  return quota === undefined || quota <= 0 ? given : quota / period
-}
-
-/** Shares have 1024 where weights have 100; 0 is the usual share. */
-function cpuWeight(flags: Flags): number | undefined {
-  const shares = number(flags, 'cpu-shares', true)
-  if (!shares) return undefined
-  return Math.min(10_000, Math.max(1, Math.round(shares / 10.24)))
-}
-
-/** The most that the kernel numbers. */
-const PIDS_MAX = 4_194_304
-
-function pids(flags: Flags): number | undefined {
-  const limit = number(flags, 'pids-limit', true)
-  return limit !== undefined && limit <= 0 ? PIDS_MAX : limit
-}
-
-type IoLimits = NonNullable<NonNullable<RunOptions['limits']>['io']>
-type DeviceLimits = NonNullable<IoLimits['devices']>[number]
-
-function blockIo(flags: Flags): IoLimits | undefined {
-  const weight = number(flags, 'blkio-weight', true)
-  if (weight !== undefined && weight !== 0 && (weight < 10 || weight > 1000))
-    throw usageError(`--blkio-weight: ${weight} is out of range`, 'Give a weight from 10 to 1000.')
-  const devices: DeviceLimits[] = []
-  for (const [flag, key] of [
-    ['device-read-bps', 'readBps'],
-    ['device-write-bps', 'writeBps'],
-    ['device-read-iops', 'readIops'],
-    ['device-write-iops', 'writeIops'],
-  ] as const)
-    for (const each of flags.list(flag) ?? []) {
-      const whole = key.endsWith('Iops')
-      const { path, rate } = parseRate(each, `--${flag}`, whole)
-      devices.push({ path, [key]: whole ? Number(rate) : rate })
-    }
-  return defined({
-    weight: weight ? Math.round(1 + ((weight - 10) * 9999) / 990) : undefined,
-    devices: devices.length > 0 ? devices : undefined,
-  })
-}
-
-function disk(flags: Flags): string | undefined {
-  let size: string | undefined
-  for (const option of flags.list('storage-opt') ?? []) {
-    const [key, value] = parsePair(option, '--storage-opt')
-    if (key !== 'size') throw usageError(`--storage-opt: there is no option ${key}`, 'Write --storage-opt size=10g.')
-    size = value
-  }
-  return size
-}
-
 /** Published ports need a network: without one the default network. */
 function networks(flags: Flags): Pick<RunOptions, 'network' | 'networks' | 'ports' | 'publishAllPorts'> {
   const published = flags.list('publish')?.flatMap(parsePublish)
@@ -303,7 +222,12 @@ function namespaces(flags: Flags): RunOptions['namespaces'] {
   const choose = (flag: string) => {
     const mode = flags.text(flag)
     if (mode === undefined || mode === 'private' || mode === 'host') return mode
-    throw usageError(`--${flag}: there is no mode ${JSON.stringify(mode)}`, 'Give private or host.')
+    // Nobody else asks for it, so it is as private as the other.
+    if (flag === 'ipc' && mode === 'shareable') return 'private'
+    throw usageError(
+      `--${flag}: there is no mode ${JSON.stringify(mode)}`,
+      mode.startsWith('container:') ? OF_ANOTHER : 'Give private or host.',
+    )
   }
   return defined({
     pid: choose('pid'),

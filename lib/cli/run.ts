@@ -1,7 +1,10 @@
 /** `caisson run`: a program in a container, with this process's standard streams. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { constants } from 'node:os'
 import { type ExecResult, type Execution, Image, type RunOptions, run } from '../index.js'
 import type { Command } from './command.js'
+import { IdFile } from './id-file.js'
+import { RUN_REFUSED } from './refused-flags.js'
 import { RUN_FLAGS, runOptions } from './run-flags.js'
 import { attachTerminal, terminalSize } from './terminal.js'
 import { usageError } from './usage.js'
@@ -13,6 +16,7 @@ export const runCommand: Command = {
   description: `Runs a program in a new container, which is removed when the program has ended. IMAGE is the name of an image, or
 "host": the programs of this machine, read-only, and nothing else of it.`,
   flags: RUN_FLAGS,
+  refused: RUN_REFUSED,
   exits: `Exits with the program's own code; 128 and the number of the signal that ended it; 127 when the program is not there,
 126 when it cannot be executed, and 125 when caisson itself failed.`,
 
@@ -28,20 +32,56 @@ export const runCommand: Command = {
       // A session at a terminal may last, and what it printed is not kept.
       ...(tty ? { tty: terminalSize(), maxOutput: Number.MAX_SAFE_INTEGER } : {}),
     }
-    const image = name === 'host' ? await Image.host() : name
-    const execution = run(image, command.length > 0 ? command : undefined, options)
-    const exitCode = await follow(execution, { tty, interactive, forwards: flags.boolean('sig-proxy') ?? true })
+    const attached = attachedStreams(flags.list('attach'))
+    const forwards = flags.boolean('sig-proxy') ?? true
+    const exitCode = await withIdFile(flags.text('cidfile'), async () => {
+      const image = name === 'host' ? await Image.host() : name
+      const execution = run(image, command.length > 0 ? command : undefined, options)
+      return follow(execution, { tty, interactive, forwards, attached })
+    })
     if (exitCode === 127 && command[0]?.startsWith('-'))
       process.stderr.write(`hint: Flags go before the image: caisson run ${command[0]} ... ${name}\n`)
     return exitCode
   },
 }
 
+type OutputName = 'stdout' | 'stderr'
+
+/** As docker: those of --attach, in any case; without it both. */
+export function attachedStreams(given: readonly string[] = ['stdout', 'stderr']): ReadonlySet<OutputName> {
+  const attached = new Set<OutputName>()
+  for (const name of given.map((each) => each.toLowerCase()))
+    if (name === 'stdout' || name === 'stderr') attached.add(name)
+    // Whether it reads anything is for -i to say.
+    else if (name !== 'stdin')
+      throw usageError(`--attach: there is no stream ${JSON.stringify(name)}`, 'Give stdin, stdout or stderr.')
+  return attached
+}
+
+/** Events are what tells the id. */
+async function withIdFile(path: string | undefined, work: () => Promise<number>): Promise<number> {
+  if (path === undefined) return work()
+  const file = new IdFile(path)
+  const note = (event: unknown) => file.write((event as { container: string }).container)
+  const channels = ['caisson:start', 'caisson:exit']
+  for (const name of channels) subscribe(name, note)
+  try {
+    return await work()
+  } finally {
+    for (const name of channels) unsubscribe(name, note)
+    file.close()
+  }
+}
+
+interface Following {
+  tty: boolean
+  interactive: boolean
+  forwards: boolean
+  attached: ReadonlySet<OutputName>
+}
+
 /** Connects the streams, and gives the exit code. */
-async function follow(
-  execution: Execution,
-  { tty, interactive, forwards }: { tty: boolean; interactive: boolean; forwards: boolean },
-): Promise<number> {
+async function follow(execution: Execution, { tty, interactive, forwards, attached }: Following): Promise<number> {
   const forgetSignals = forwards ? forwardSignals(execution) : undefined
   const detach = tty ? attachTerminal(execution, interactive) : undefined
   let printed = 0
@@ -49,11 +89,13 @@ async function follow(
     for (const name of ['stdout', 'stderr'] as const) {
       const from = execution[name]
       const to = process[name]
-      // Nobody reads us any more: then the program is told the same way.
-      to.on('error', () => from.destroy())
       from.on('error', () => undefined)
       if (name === 'stderr') from.on('data', (chunk: Buffer) => (printed += chunk.length))
-      from.pipe(to, { end: false })
+      if (attached.has(name)) {
+        // Nobody reads us any more: then the program is told the same way.
+        to.on('error', () => from.destroy())
+        from.pipe(to, { end: false })
+      } else from.resume()
     }
     if (interactive) {
       execution.stdin.on('error', () => undefined)

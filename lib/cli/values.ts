@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isIPv4, isIPv6 } from 'node:net'
 import path from 'node:path'
 import { resourceName } from '../spec/rlimits.js'
+import type { Flags } from './flags.js'
 import { usageError } from './usage.js'
 
 type Variables = Record<string, string | undefined>
@@ -37,8 +38,9 @@ export function parseEnvFile(text: string, own: Variables = process.env): Array<
 
 export function readText(file: string, flag: string): string {
   try {
-    return readFileSync(file, 'utf8')
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(readFileSync(file))
   } catch (error) {
+    if (error instanceof TypeError) throw usageError(`${flag}: ${file} is not UTF-8`, 'Give a file of UTF-8 text.')
     throw usageError(`${flag}: ${(error as Error).message}`, 'Give a file that can be read.')
   }
 }
@@ -130,8 +132,31 @@ export function parseRate(text: string, flag: string, whole: boolean): { path: s
   return { path: device, rate }
 }
 
+/** `/dev/sda:500`: a device and its share of block IO; 0: the usual one. */
+export function parseWeight(text: string): { path: string; weight: number } {
+  const hint = 'Write --blkio-weight-device /dev/NAME:WEIGHT, with a weight from 10 to 1000.'
+  const match = /^(\/dev\/[^:]+):(\d+)$/.exec(text)
+  if (!match) throw usageError(`--blkio-weight-device: ${JSON.stringify(text)} is not a device and a weight`, hint)
+  const weight = Number(match[2])
+  if (weight !== 0 && (weight < 10 || weight > 1000))
+    throw usageError(`--blkio-weight-device: ${weight} is out of range`, hint)
+  return { path: match[1] as string, weight }
+}
+
 export function parseNumber(text: string, flag: string, whole: boolean): number {
   const form = whole ? /^-?\d+$/ : /^\d*\.?\d+$/
   if (form.test(text)) return Number(text)
   throw usageError(`${flag}: ${JSON.stringify(text)} is not a number`, `Write ${flag} ${whole ? '2' : '1.5'}.`)
+}
+
+/** The number that a flag has; undefined: it is not given. */
+export function numberOf(flags: Flags, name: string, whole: boolean): number | undefined {
+  const given = flags.text(name)
+  return given === undefined ? undefined : parseNumber(given, `--${name}`, whole)
+}
+
+/** Without keys that have no value; nothing when none is left. */
+export function defined<T extends object>(object: T): T | undefined {
+  const entries = Object.entries(object).filter(([, value]) => value !== undefined)
+  return entries.length > 0 ? (Object.fromEntries(entries) as T) : undefined
 }

@@ -13,6 +13,7 @@ import {
   parseLabel,
   parseRate,
   parseUlimit,
+  parseWeight,
 } from '../../../lib/cli/values.js'
 import { chooseCapabilities, normalizeCapability } from '../../../lib/spec/capabilities.js'
 import { resourceNumber } from '../../../lib/spec/rlimits.js'
@@ -135,6 +136,17 @@ for (const [set, whole] of [
       expectedPath === undefined ? undefined : [expectedPath, expectedRate],
     )
   })
+
+interface WeightCase {
+  input: string
+  expectedPath?: string
+  expectedWeight?: number
+}
+table<WeightCase>('weight-device', ({ input, expectedPath, expectedWeight }) =>
+  expect(attempt(() => parseWeight(input))).toEqual(
+    expectedPath === undefined ? undefined : { path: expectedPath, weight: expectedWeight },
+  ),
+)
 
 table<{ in: string[]; out: string[]; masked?: string[]; readonly?: string[] }>('system-paths', (given) => {
   const { rest, masked, readonly } = systemPaths(given.in)

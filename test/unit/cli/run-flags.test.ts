@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describeFlags, parseFlags } from '../../../lib/cli/flags.js'
 import { parseMount, parseTmpfs, parseVolume } from '../../../lib/cli/mount-values.js'
-import { exitCodeOf } from '../../../lib/cli/run.js'
+import { RUN_REFUSED } from '../../../lib/cli/refused-flags.js'
+import { attachedStreams, exitCodeOf } from '../../../lib/cli/run.js'
 import { RUN_FLAGS, runOptions } from '../../../lib/cli/run-flags.js'
 import { securityOptions } from '../../../lib/cli/security-values.js'
 import { parseEnvFile } from '../../../lib/cli/values.js'
@@ -15,7 +16,44 @@ function parse(...args: string[]) {
 
 const refused = expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT', stage: expect.any(String) })
 
+/** Of docker run (28), in its order; those that are missing here are in RUN_FLAGS. */
+const OF_DOCKER = `add-host annotation attach blkio-weight blkio-weight-device cap-add cap-drop cgroup-parent cgroupns
+  cidfile cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus cpuset-cpus cpuset-mems
+  detach detach-keys device device-cgroup-rule device-read-bps device-read-iops device-write-bps device-write-iops
+  disable-content-trust dns dns-opt dns-option dns-search domainname entrypoint env env-file expose gpus group-add
+  health-cmd health-interval health-retries health-start-interval health-start-period health-timeout hostname init
+  interactive io-maxbandwidth io-maxiops ip ip6 ipc isolation kernel-memory label label-file link link-local-ip log-driver
+  log-opt mac-address memory memory-reservation memory-swap memory-swappiness mount name net net-alias network
+  network-alias no-healthcheck oom-kill-disable oom-score-adj pid pids-limit platform privileged publish publish-all pull
+  quiet read-only restart rm runtime security-opt shm-size sig-proxy stop-signal stop-timeout storage-opt sysctl tmpfs tty
+  ulimit use-api-socket user userns uts volume volume-driver volumes-from workdir`.split(/\s+/)
+
 describe('flags', () => {
+  test('of docker are all there, or are refused with what to do instead', () => {
+    const ours = RUN_FLAGS.flatMap(({ name, alias }) => (alias ? [name, alias] : [name]))
+    expect(OF_DOCKER.filter((name) => !ours.includes(name))).toEqual(Object.keys(RUN_REFUSED))
+    for (const [name, hint] of Object.entries(RUN_REFUSED))
+      expect(() => parseFlags(RUN_FLAGS, [`--${name}=x`, 'host'], RUN_REFUSED)).toThrow(
+        expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT', message: `--${name} is not there`, hint }),
+      )
+    expect(() => parseFlags(RUN_FLAGS, ['--nothing', 'host'], RUN_REFUSED)).toThrow('unknown flag: --nothing')
+  })
+
+  test('that ask for what is so anyway are taken', () => {
+    const { options } = parse(
+      ...'--log-driver json-file --log-opt max-size=10m --volume-driver local --disable-content-trust'.split(' '),
+      ...'--detach-keys= --memory-swappiness -1 --blkio-weight-device /dev/sda:0 --ipc shareable host'.split(' '),
+    )
+    expect(options).toEqual({ namespaces: { ipc: 'private' } })
+  })
+
+  test('attach as docker does', () => {
+    expect([...attachedStreams()]).toEqual(['stdout', 'stderr'])
+    expect([...attachedStreams(['STDERR', 'stdin'])]).toEqual(['stderr'])
+    expect([...attachedStreams(['stdin'])]).toEqual([])
+    expect(() => attachedStreams(['stdlog'])).toThrow(refused)
+  })
+
   test('end at the image; what follows is the program’s', () => {
     const { options, rest } = parse('--init', 'host', 'ls', '-la', '--init=false', '--', '-x')
     expect(options).toEqual({ init: true })
@@ -76,6 +114,15 @@ describe('flags', () => {
     [['--storage-opt', 'speed=1', 'host']],
     [['--sysctl', 'net.core.somaxconn', 'host']],
     [['--env-file', '/nonexistent', 'host']],
+    [['--blkio-weight-device', '/dev/sda:5', 'host']],
+    [['--memory-swappiness', '101', 'host']],
+    [['--detach-keys', 'ctrl-p', 'host']],
+    [['--log-driver', 'syslog', 'host']],
+    [['--volume-driver', 'nfs', 'host']],
+    [['--disable-content-trust=false', 'host']],
+    [['--network', 'container:web', 'host']],
+    [['--pid', 'container:web', 'host']],
+    [['--ipc', 'none', 'host']],
   ])('%j are refused', (args) => {
     expect(() => parse(...args)).toThrow(refused)
   })
@@ -107,7 +154,10 @@ test('every flag has its option', () => {
     ...'--storage-opt size=10g --blkio-weight 500 --device-read-bps /dev/sda:1mb --device-write-iops /dev/sda:5'.split(
       ' ',
     ),
-    ...'--dns-search a.test --dns-option ndots:2 --egress a.test:443 --egress 10.0.0.0/8'.split(' '),
+    ...'--memory 64m --memory-reservation 32m --memory-swappiness 0 --cpuset-mems 0'.split(' '),
+    ...'--blkio-weight-device /dev/sda:1000 --dns-search a.test --dns-option ndots:2 --egress a.test:443 --egress 10.0.0.0/8'.split(
+      ' ',
+    ),
     ...'--pull never --platform linux/arm64 --tmpfs /t --security-opt no-new-privileges=false'.split(' '),
   )
   expect(options).toEqual({
@@ -121,6 +171,10 @@ test('every flag has its option', () => {
     limits: {
       cpus: 1.5,
       cpuset: '0-1',
+      memory: '64m',
+      memoryReservation: '32m',
+      memorySwappiness: 0,
+      cpusetMems: '0',
       pids: 10,
       disk: '10g',
       io: {
@@ -128,6 +182,7 @@ test('every flag has its option', () => {
         devices: [
           { path: '/dev/sda', readBps: '1mb' },
           { path: '/dev/sda', writeIops: 5 },
+          { path: '/dev/sda', weight: 10_000 },
         ],
       },
     },
@@ -204,6 +259,17 @@ describe('environment files', () => {
       ['GONE', undefined],
       ['C', '#x'],
     ])
+  })
+
+  test('are UTF-8', () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
+    try {
+      const file = path.join(directory, 'env')
+      writeFileSync(file, Buffer.from('A=\xff\n', 'latin1'))
+      expect(() => parse('--env-file', file)).toThrow(refused)
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
   })
 
   test.each(['=x', 'A B=x', 'A =x'])('do not hold %j', (line) => {
