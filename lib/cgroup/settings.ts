@@ -1,6 +1,7 @@
 /** Limits in one form for both versions of cgroups: plain numbers, undefined where nothing was asked. */
 import { statSync } from 'node:fs'
 import { CaissonError, invalidArgument } from '../errors.js'
+import { ioWeight } from '../spec/io-weight.js'
 import type { SpecDeviceRule, SpecResources } from '../spec/runtime.js'
 import { parseSize, type Size } from '../util/units.js'
 
@@ -168,7 +169,7 @@ export function settingsFromSpec(resources: SpecResources = {}): Settings {
     settings.pidsMax = pids.limit < 0 ? Number.POSITIVE_INFINITY : pids.limit
     settings.pidsAsked = true
   }
-  if (blockIO?.weight) settings.ioWeight = Math.floor(1 + ((blockIO.weight - 10) * 9999) / 990)
+  if (blockIO?.weight) settings.ioWeight = ioWeight(blockIO.weight)
   const devices = new Map<string, DeviceRate>()
   const collect = (list: Array<{ major: number; minor: number; rate: number }> | undefined, key: keyof DeviceRate) => {
     for (const { major, minor, rate } of list ?? []) {

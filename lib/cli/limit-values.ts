@@ -1,5 +1,6 @@
 /** Flags of `caisson run` that limit what its program uses, as limits of run(). */
 import type { Limits, RunOptions } from '../index.js'
+import { ioWeight } from '../spec/io-weight.js'
 import type { Flags } from './flags.js'
 import { usageError } from './usage.js'
 import { defined, numberOf, parsePair, parseRate, parseWeight } from './values.js'
@@ -75,16 +76,11 @@ function blockIo(flags: Flags): IoLimits | undefined {
       devices.push({ path, [key]: whole ? Number(rate) : rate })
     }
   for (const { path, weight } of flags.list('blkio-weight-device')?.map(parseWeight) ?? [])
-    if (weight !== 0) devices.push({ path, weight: weightOf(weight) })
+    if (weight !== 0) devices.push({ path, weight: ioWeight(weight) })
   return defined({
-    weight: weight ? weightOf(weight) : undefined,
+    weight: weight ? ioWeight(weight) : undefined,
     devices: devices.length > 0 ? devices : undefined,
   })
-}
-
-/** 10 to 1000 as 1 to 10000, the conversion of the OCI runtimes. */
-function weightOf(weight: number): number {
-  return Math.round(1 + ((weight - 10) * 9999) / 990)
 }
 
 function disk(flags: Flags): string | undefined {

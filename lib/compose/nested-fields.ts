@@ -181,26 +181,32 @@ export function ulimitsOf(node: ComposeNode, context: Context): Record<string, U
   )
 }
 
-export interface RateModel {
-  path: string
-  rate: number
-}
+type DeviceModel<Name extends 'rate' | 'weight'> = { path: string } & Record<Name, number>
+export type RateModel = DeviceModel<'rate'>
 
-const rates = (read: (node: ComposeNode, context: Context) => number) =>
-  listed<RateModel>(
+/** A number for each device. */
+const ofDevices = <Name extends 'rate' | 'weight'>(name: Name, example: string, read: Reader) =>
+  listed<DeviceModel<Name>>(
     (node, context) =>
       listOf(node).items.map((item) => {
-        const made: Partial<RateModel> = {}
-        eachKey(item, ['path', 'rate'], {}, (key, { value }) => {
-          if (key === 'path') made.path = textOf(value, context)
-          else made.rate = read(value, context)
+        let path: string | undefined
+        let number: number | undefined
+        eachKey(item, ['path', name], {}, (key, { value }) => {
+          if (key === 'path') path = textOf(value, context)
+          else number = read(value, context)
         })
-        const { path, rate } = made
-        if (path !== undefined && rate !== undefined) return { path, rate }
-        throw composeError(item.place, 'a path and a rate are needed', 'Write path: /dev/sda and rate: 1mb.')
+        if (path !== undefined && number !== undefined) return { path, [name]: number } as DeviceModel<Name>
+        throw composeError(
+          item.place,
+          `a path and a ${name} are needed`,
+          `Write path: /dev/sda and ${name}: ${example}.`,
+        )
       }),
     ({ path }) => path,
   )
+
+type Reader = (node: ComposeNode, context: Context) => number
+const rates = (read: Reader) => ofDevices('rate', '1mb', read)
 
 export const blkio = nested(
   {
@@ -209,8 +215,9 @@ export const blkio = nested(
     device_write_bps: rates(sizeOf),
     device_read_iops: rates(integerOf),
     device_write_iops: rates(integerOf),
+    weight_device: ofDevices('weight', '500', integerOf),
   },
-  { weight_device: 'Write one weight for all devices.' },
+  {},
 )
 
 /** Files of variables, in order. */

@@ -1,5 +1,6 @@
 /** What a service says, as options of a container. Names of networks and volumes are those of this machine by now. */
 import type { ContainerOptions, Limits, Mount } from '../options.js'
+import { ioWeight } from '../spec/io-weight.js'
 import type { RateModel } from './nested-fields.js'
 import type { ServiceModel } from './project.js'
 import type { MountModel, PortModel } from './short-forms.js'
@@ -120,6 +121,8 @@ function limitsOf(service: ServiceModel): Limits | undefined {
   const made = defined({
     memory: service.mem_limit ?? limits.memory,
     memorySwap: service.memswap_limit,
+    memoryReservation: service.mem_reservation,
+    memorySwappiness: service.mem_swappiness,
     cpus: service.cpus ?? limits.cpus ?? (quota === undefined || quota < 0 ? undefined : quota / period),
     cpuWeight: shares === undefined ? undefined : weightOf(shares),
     cpuset: service.cpuset,
@@ -145,7 +148,9 @@ function ioOf({ blkio_config: io }: ServiceModel): Limits['io'] {
   add(io.device_write_bps, 'writeBps')
   add(io.device_read_iops, 'readIops')
   add(io.device_write_iops, 'writeIops')
-  return defined({ weight: io.weight, devices: [...devices.values()] as never })
+  for (const { path, weight } of io.weight_device ?? [])
+    if (weight !== 0) devices.set(path, { ...devices.get(path), path, weight: ioWeight(weight) })
+  return defined({ weight: io.weight ? ioWeight(io.weight) : undefined, devices: [...devices.values()] as never })
 }
 
 function namespacesOf({ ipc, pid, uts, cgroup }: ServiceModel): ContainerOptions['namespaces'] {

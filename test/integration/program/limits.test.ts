@@ -172,6 +172,16 @@ describe('limits and verdicts', () => {
     expect(after.exitCode).toBe(0)
   })
 
+  test('a reservation of memory, memory nodes, and swappiness where there is one', async () => {
+    const cat = (...files: string[]) => ['sh', '-c', `cd /sys/fs/cgroup; cat ${files.join(' ')}`]
+    const limits = { memory: '64m', memoryReservation: '32m', cpusetMems: '0' }
+    const files = legacy ? ['memory/memory.soft_limit_in_bytes', 'cpuset/cpuset.mems'] : ['memory.low', 'cpuset.mems']
+    expect((await run(image, cat(...files), { limits })).stdout).toBe(`${32 * 1024 * 1024}\n0\n`)
+    const swapped = run(image, cat('memory/memory.swappiness'), { limits: { memory: '64m', memorySwappiness: 7 } })
+    if (legacy) expect((await swapped).stdout).toBe('7\n')
+    else await expect(swapped).rejects.toMatchObject({ code: 'ERR_CAISSON_LIMIT_UNAVAILABLE' })
+  })
+
   test('size of the writable layer', async () => {
     const result = await run(
       image,

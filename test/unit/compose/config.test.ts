@@ -16,7 +16,11 @@ afterAll(() => rmSync(directory, { recursive: true }))
 /** Every field of a service, in the forms that are kept in another one. */
 const FIELDS: Record<string, unknown> = {
   attach: false,
-  blkio_config: { weight: 300, device_read_bps: [{ path: '/dev/sda', rate: '12mb' }] },
+  blkio_config: {
+    weight: 300,
+    device_read_bps: [{ path: '/dev/sda', rate: '12mb' }],
+    weight_device: [{ path: '/dev/sda', weight: 500 }],
+  },
   build: {
     context: './dir',
     args: { A: '1', PASSED: null },
@@ -66,6 +70,8 @@ const FIELDS: Record<string, unknown> = {
   logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '3' } },
   mac_address: '02:00:00:00:00:01',
   mem_limit: '64m',
+  mem_reservation: '32m',
+  mem_swappiness: 10,
   memswap_limit: -1,
   networks: { place: { aliases: ['x'], ipv4_address: '10.9.0.5', priority: 5 }, default: null },
   oom_score_adj: -5,

@@ -55,6 +55,16 @@ describe('a service as options of a container', () => {
     ['restart: on-failure', { restart: { onFailure: 0 } }],
     ['restart: unless-stopped', { restart: 'unless-stopped' }],
     ['deploy: {restart_policy: {condition: on-failure, max_attempts: 2}}', { restart: { onFailure: 2 } }],
+    [
+      'mem_reservation: 32m\nmem_swappiness: 0\nblkio_config: { weight: 10, weight_device: [{ path: /dev/sda, weight: 1000 }] }',
+      {
+        limits: {
+          memoryReservation: 33554432,
+          memorySwappiness: 0,
+          io: { weight: 1, devices: [{ path: '/dev/sda', weight: 10_000 }] },
+        },
+      },
+    ],
     ['mem_limit: 64m\ncpus: "0.5"\npids_limit: 9', { limits: { memory: 67108864, cpus: 0.5, pids: 9 } }],
     [
       'deploy: {resources: {limits: {cpus: "1.5", memory: 1gb, pids: 5}}}',
