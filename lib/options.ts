@@ -165,7 +165,7 @@ export interface ContainerOptions {
   egress?: EgressOption
   pull?: 'missing' | 'always' | 'never'
   platform?: string
-  /** Of a kept container: of what `run()` starts nobody asks for its health. */
+  /** Default: the image's; of what `run()` starts none. `run()` tells by diagnostics_channel `caisson:health` alone. */
   healthcheck?: HealthcheckOptions | false
   /** Of a kept container: `run()` ends with its program, and takes 'no' alone. */
   restart?: RestartPolicy

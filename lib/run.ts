@@ -2,12 +2,14 @@
 import type { AccountFiles } from './cgroup/accounts.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution } from './execution.js'
+import { RunHealth } from './health.js'
 import { Image } from './image.js'
 import type { NativeReport } from './native/addon.js'
 import type { Note } from './native/failure.js'
 import { EgressNetwork } from './network/egress/network.js'
 import type { RunOptions } from './options.js'
 import { attach, releaseAttachment, startAttachment } from './runtime/container/attachments.js'
+import { healthPlan } from './runtime/container/health.js'
 import { type HeldVolumes, takeVolumes } from './runtime/container/volumes.js'
 import { checkTier } from './runtime/isolation/isolation.js'
 import { takePlace, tierOf } from './runtime/isolation/place.js'
@@ -49,7 +51,9 @@ async function launch(
   const root = await (await Image.resolve(image, { ...options, signal })).rootfs(signal)
   // As docker's, places that are volumes can be written to in a root that cannot.
   const writes = options.readOnly === true && Object.keys(root.config.Volumes ?? {}).length > 0
-  const plain = holder.isolation.tier === 'namespaces' && !writes
+  // An image's own check is for kept containers: a run that asks for none pays for none.
+  const plan = healthPlan(options.healthcheck ?? false, undefined)
+  const plain = holder.isolation.tier === 'namespaces' && !writes && !plan
   const template = plain ? templateFor(holder, root, options) : undefined
   if (template) {
     const { id, args, running, files, notes } = template.start(command, options, limitsOf(request), request.events)
@@ -68,20 +72,23 @@ async function launch(
     const network = await attach(options, holder, { id, ...options, exposed: root.config.ExposedPorts })
     volumes = await takeVolumes(options, { id, owner: holder, image: root, kept: writes })
     const chosen = volumes ? { ...options, mounts: volumes.mounts } : options
-    const { workload, cgroup } = place.assemble({ id, image: root, command, options: chosen, network })
+    const accompanied = plan !== undefined
+    const assembled = place.assemble({ id, image: root, command, options: chosen, network, accompanied })
+    const { workload, cgroup } = assembled
+    const program = workload.spec.process?.args ?? []
+    const subject = { kind: 'run' as const, container: id, command: program, tier: tierOf(workload) }
+    const health = plan && new RunHealth(plan, { subject, assembled, owner: holder })
     if (network) await startAttachment(network, place.namespaces)
     const lowered = lower(workload)
     checkCounted(request, cgroup, holder.cgroups)
     const running = start(
       lowered,
       cgroup,
-      { ...limitsOf(request), devices: workload.devices, killRest: true },
-      request.events,
+      { ...limitsOf(request), ...(health ? { quiet: false } : {}), devices: workload.devices, killRest: true },
+      health ? health.watching(request.events, () => running) : request.events,
     )
     network?.handedOver()
-    const closed = running.ended.then(close)
-    const program = workload.spec.process?.args ?? []
-    const subject = { kind: 'run' as const, container: id, command: program, tier: tierOf(workload) }
+    const closed = running.ended.then(() => health?.end()).then(close)
     return {
       running,
       subject,
@@ -89,6 +96,7 @@ async function launch(
         // Whoever has the result may use the same address, port or volume again.
         await closed
         const result = concluded(report, cgroup.files, lowered.plan.notes)
+        health?.concluded(result)
         return network instanceof EgressNetwork ? { ...result, egress: { ...network.usage } } : result
       },
     }

@@ -4,8 +4,6 @@ import { usageError } from './usage.js'
 
 const WINDOWS = 'That is for Windows.'
 const REALTIME = 'Realtime scheduling is not there; give --cpus or --cpu-shares.'
-const HEALTH =
-  'Nobody asks "caisson run" for the health of its container. Write a compose file, or use Container.create() in a program.'
 
 /** To share namespaces with another container takes one process that has both. */
 export const OF_ANOTHER =
@@ -21,12 +19,6 @@ export const RUN_REFUSED: Readonly<Record<string, string>> = {
   'cpu-rt-runtime': REALTIME,
   'device-cgroup-rule': 'Give --device for each device.',
   gpus: 'Give --device for each of its devices, and -v for the libraries of its driver.',
-  'health-cmd': HEALTH,
-  'health-interval': HEALTH,
-  'health-retries': HEALTH,
-  'health-start-interval': HEALTH,
-  'health-start-period': HEALTH,
-  'health-timeout': HEALTH,
   'io-maxbandwidth': WINDOWS,
   'io-maxiops': WINDOWS,
   isolation: WINDOWS,

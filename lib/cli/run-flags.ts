@@ -1,6 +1,7 @@
 /** The flags of `caisson run`, and what they mean in options of run(). */
 import type { RunOptions } from '../index.js'
 import { boolean, type Flag, type Flags, list, text } from './flags.js'
+import { healthOf } from './health-values.js'
 import { limitsOf } from './limit-values.js'
 import { parseMount, parseTmpfs, parseVolume } from './mount-values.js'
 import { networkOptions, parseNetwork } from './network-values.js'
@@ -56,6 +57,12 @@ export const RUN_FLAGS: readonly Flag[] = [
   list('env-file', 'Read variables from a file'),
   list('expose', 'A port that --publish-all publishes too, as 80 or 53/udp', 'port'),
   list('group-add', 'Join a further group'),
+  text('health-cmd', 'Ask a command in it again and again for its health; exit code 0 is good health', 'command'),
+  text('health-interval', 'Time between two checks (30s)', 'duration'),
+  text('health-retries', 'Failures in a row until it is unhealthy (3)', 'int'),
+  text('health-start-interval', 'Time between two checks of the start (5s)', 'duration'),
+  text('health-start-period', 'Time of the start, in which failures do not count (0s)', 'duration'),
+  text('health-timeout', 'Time that a check may take (30s)', 'duration'),
   text('hostname', 'Host name', undefined, 'h'),
   boolean('init', 'Run a PID 1 that reaps and passes signals on'),
   boolean('interactive', 'Pass the standard input on', 'i'),
@@ -78,7 +85,7 @@ export const RUN_FLAGS: readonly Flag[] = [
     alias: 'net',
   },
   { ...list('network-alias', 'A further name on the network'), alias: 'net-alias' },
-  boolean('no-healthcheck', 'As without: nobody asks for its health'),
+  boolean('no-healthcheck', 'As without --health-cmd: nobody asks for its health'),
   text('oom-score-adj', 'Score of the out-of-memory killer, -1000 to 1000', 'int'),
   text('pid', 'Pid namespace: private or host', 'mode'),
   text('pids-limit', 'Limit of processes; -1: none', 'int'),
@@ -148,6 +155,7 @@ export function runOptions(flags: Flags): RunOptions {
       privileged: flags.boolean('privileged'),
       ...securityOptions(flags.list('security-opt') ?? []),
     }),
+    healthcheck: healthOf(flags),
     stopSignal: flags.text('stop-signal'),
     stopTimeout: seconds(numberOf(flags, 'stop-timeout', true)),
     groups: flags.list('group-add'),

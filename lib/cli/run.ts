@@ -32,6 +32,7 @@ export const runCommand: Command = {
       // A session at a terminal may last, and what it printed is not kept.
       ...(tty ? { tty: terminalSize(), maxOutput: Number.MAX_SAFE_INTEGER } : {}),
     }
+    if (options.healthcheck) subscribe('caisson:health', tellHealth)
     const attached = attachedStreams(flags.list('attach'))
     const forwards = flags.boolean('sig-proxy') ?? true
     const exitCode = await withIdFile(flags.text('cidfile'), async () => {
@@ -71,6 +72,12 @@ async function withIdFile(path: string | undefined, work: () => Promise<number>)
     for (const name of channels) unsubscribe(name, note)
     file.close()
   }
+}
+
+/** There is no list in which it could be seen later. */
+function tellHealth(event: unknown): void {
+  const { health } = event as { health: string }
+  process.stderr.write(`caisson: it is ${health}, says --health-cmd\n`)
 }
 
 interface Following {

@@ -17,6 +17,7 @@ export const FILES = [
   'isolation',
   'volume-quota',
   'streams',
+  'health',
   'bundle',
   'bad-input',
   'run',

@@ -10,7 +10,7 @@ import type { Parts } from './parts.js'
 
 export interface ExecuteIn {
   parts: Pick<Parts, 'id' | 'assembled'>
-  life: Life
+  life: Pick<Life, 'running' | 'exit'>
   execs: Execs
   /** The error of a container that does not run (any more). */
   wrongState(): CaissonError

@@ -2,7 +2,7 @@
 import type { EventEmitter } from 'node:events'
 import { parseSize } from '../../util/units.js'
 import { tierOf } from '../isolation/place.js'
-import { announceExit, announceStart, type Subject } from '../process/events.js'
+import { announceExit, announceHealth, announceStart, type Subject } from '../process/events.js'
 import type { Execs } from '../process/exec.js'
 import { checkSignal } from '../process/verdict.js'
 import { runNetwork } from './connections.js'
@@ -59,7 +59,10 @@ function eventsOf({ id, assembled: { workload } }: Parts, { emitter, execs, chan
       if (result.reason === 'oom') emitter.emit('oom')
       emitter.emit('exit', result)
     },
-    health: (status) => emitter.emit('health', status),
+    health(status) {
+      announceHealth(subject(), status)
+      emitter.emit('health', status)
+    },
     changed,
   }
 }

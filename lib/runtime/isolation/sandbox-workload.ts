@@ -32,7 +32,7 @@ const PROC = ['cpuinfo', 'filesystems', 'loadavg', 'meminfo', 'self', 'stat', 'u
 const WRITE_FILE = 2
 
 export function assembleSandbox(
-  { id, owner, image, command, options, kept }: Omit<AssembleInput, 'namespaces' | 'directory'>,
+  { id, owner, image, command, options, kept, accompanied = kept }: Omit<AssembleInput, 'namespaces' | 'directory'>,
   sandbox: Sandbox,
 ): Assembled {
   checkSandboxOptions(options, sandbox)
@@ -44,7 +44,7 @@ export function assembleSandbox(
   const settings = settingsFromLimits(options.limits ?? {})
   const pids = pidsAvailable(owner)
   settings.pidsMax ??= pids ? DEFAULT_PIDS : undefined
-  const cgroup = planCgroup(owner.cgroups, id, settings, { kept })
+  const cgroup = planCgroup(owner.cgroups, id, settings, { kept: accompanied })
   const args = commandLine(image.config, options.entrypoint, command)
   const { directory } = sandbox
   const defaults = { ...options, workdir: path.resolve(directory, options.workdir ?? '') }

@@ -68,10 +68,12 @@ export interface AssembleInput {
   copied?: boolean
   /** A container that programs will be executed in, and not just one run. */
   kept?: boolean
+  /** One run, in which programs will be executed beside its own. */
+  accompanied?: boolean
 }
 
 export function assemble(input: AssembleInput): Assembled {
-  const { id, owner, image, command, options, namespaces, directory, network, kept } = input
+  const { id, owner, image, command, options, namespaces, directory, network, kept, accompanied = kept } = input
   const { own, join } = namespaces
   checkShared(options, own)
   const isHost = (type: NamespaceType) => !own.has(type) && !join.some((joined) => joined.type === type)
@@ -90,7 +92,7 @@ export function assemble(input: AssembleInput): Assembled {
   const linux = linuxSpec(options, namespaces, owner.isolation)
   const rules = deviceRules(linux.resources?.devices ?? [], owner, userns)
   settings.devices = rules.legacy
-  const cgroup = planCgroup(owner.cgroups, id, settings, { kept, filtered: rules.filtered })
+  const cgroup = planCgroup(owner.cgroups, id, settings, { kept: accompanied, filtered: rules.filtered })
 
   const program = processSpec(args, image.config, options, hostname)
   // Who has no such limit to give bounds the number of its users instead (setrlimit(2), RLIMIT_NPROC).

@@ -1,6 +1,6 @@
 /**
- * What happens, for those who watch: diagnostics_channel `caisson:start`, `caisson:exit` and `caisson:error`, and lines
- * on stderr with NODE_DEBUG=caisson.
+ * What happens, for those who watch: diagnostics_channel `caisson:start`, `caisson:exit`, `caisson:error` and
+ * `caisson:health`, and lines on stderr with NODE_DEBUG=caisson.
  */
 import { channel } from 'node:diagnostics_channel'
 import { debuglog } from 'node:util'
@@ -31,6 +31,10 @@ export interface ExitEvent extends Subject {
   usage: Usage
 }
 
+export interface HealthEvent extends Subject {
+  health: 'starting' | 'healthy' | 'unhealthy' | 'none'
+}
+
 export interface ErrorEvent extends Subject {
   error: unknown
 }
@@ -39,6 +43,7 @@ const channels = {
   start: channel('caisson:start'),
   exit: channel('caisson:exit'),
   error: channel('caisson:error'),
+  health: channel('caisson:health'),
 }
 const debug = debuglog('caisson')
 
@@ -71,4 +76,9 @@ export function announceExit(subject: Subject, result: Omit<ExitEvent, keyof Sub
 export function announceError(subject: Subject, error: unknown): void {
   if (channels.error.hasSubscribers) channels.error.publish({ ...subject, error } satisfies ErrorEvent)
   if (debug.enabled) debug('%s %s: %s', subject.kind, subject.container, error)
+}
+
+export function announceHealth(subject: Subject, health: HealthEvent['health']): void {
+  if (channels.health.hasSubscribers) channels.health.publish({ ...subject, health } satisfies HealthEvent)
+  if (debug.enabled) debug('%s %s: %s', subject.kind, subject.container, health)
 }

@@ -47,6 +47,26 @@ describe('flags', () => {
     expect(options).toEqual({ namespaces: { ipc: 'private' } })
   })
 
+  test('of health are docker’s; 0 is the usual number', () => {
+    expect(parse('--health-cmd', 'curl -f x || exit 1', 'host').options).toEqual({
+      healthcheck: { test: 'curl -f x || exit 1' },
+    })
+    const flags = '--health-interval 1m30s --health-timeout 5s --health-retries 2 --health-start-period 2s'.split(' ')
+    expect(parse('--health-cmd', 'x', ...flags, '--health-start-interval=100ms', 'host').options).toEqual({
+      healthcheck: {
+        test: 'x',
+        interval: '1m30s',
+        timeout: '5s',
+        retries: 2,
+        startPeriod: '2s',
+        startInterval: '100ms',
+      },
+    })
+    const usual = '--health-interval 0 --health-timeout 0s --health-retries 0'.split(' ')
+    expect(parse('--health-cmd', 'x', ...usual, 'host').options).toEqual({ healthcheck: { test: 'x' } })
+    expect(parse(...usual, '--health-cmd=', '--no-healthcheck=false', 'host').options).toEqual({})
+  })
+
   test('attach as docker does', () => {
     expect([...attachedStreams()]).toEqual(['stdout', 'stderr'])
     expect([...attachedStreams(['STDERR', 'stdin'])]).toEqual(['stderr'])
@@ -115,6 +135,11 @@ describe('flags', () => {
     [['--sysctl', 'net.core.somaxconn', 'host']],
     [['--env-file', '/nonexistent', 'host']],
     [['--blkio-weight-device', '/dev/sda:5', 'host']],
+    [['--health-cmd', 'true', '--no-healthcheck', 'host']],
+    [['--health-cmd', 'true', '--health-retries', '-1', 'host']],
+    [['--health-cmd', 'true', '--health-interval', '-1s', 'host']],
+    [['--health-cmd', 'true', '--health-timeout', '30', 'host']],
+    [['--health-interval', '5s', 'host']],
     [['--memory-swappiness', '101', 'host']],
     [['--detach-keys', 'ctrl-p', 'host']],
     [['--log-driver', 'syslog', 'host']],
