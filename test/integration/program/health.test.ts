@@ -1,6 +1,8 @@
 /** Health of what run() starts: it is told by diagnostics_channel. */
+import { spawnSync } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Image, run } from '../../../lib/index.js'
+import { settle } from '../../support/leftovers.js'
 
 let image: Image
 beforeAll(async () => {
@@ -33,14 +35,27 @@ test('is asked for in its container, and ends with it', async () => {
   expect(states).toEqual(['healthy', 'unhealthy'])
 })
 
-test('is nothing that a program waits for, or outlives it', async () => {
-  const healthcheck = { test: 'touch /tmp/asked; exec sleep 60', interval: 1 }
-  const began = Date.now()
-  const { result, states } = await told(() =>
-    run(image, ['sh', '-c', 'until [ -e /tmp/asked ]; do sleep 0.01; done'], { healthcheck, timeout: '20s' }),
-  )
-  expect([result.exitCode, result.reason, states]).toEqual([0, 'exit', []])
-  expect(Date.now() - began).toBeLessThan(20_000)
+/** Cgroups of a container anywhere. */
+const cgroupsOf = (id: string) =>
+  spawnSync('find', ['/sys/fs/cgroup', '-name', id], { encoding: 'utf8' }).stdout.split('\n').filter(Boolean)
+
+test.each([
+  ['by itself', 'until [ -e /tmp/asked ]; do sleep 0.01; done', '20s', 'exit'],
+  ['late', 'sleep 60', '300ms', 'timeout'],
+])('is nothing that a program waits for, or that outlives it: one that ends %s', async (_, script, timeout, reason) => {
+  const ids = new Set<string>()
+  const note = (event: unknown) => ids.add((event as { container: string }).container)
+  subscribe('caisson:start', note)
+  try {
+    const healthcheck = { test: 'touch /tmp/asked; exec sleep 60', interval: 1 }
+    const { result, states } = await told(() => run(image, ['sh', '-c', script], { healthcheck, timeout }))
+    expect([result.reason, states]).toEqual([reason, []])
+    expect(result.durationMs).toBeLessThan(30_000)
+    expect(ids.size).toBe(1)
+    for (const id of ids) expect(await settle(() => cgroupsOf(id), 5000)).toEqual([])
+  } finally {
+    unsubscribe('caisson:start', note)
+  }
 })
 
 test('is not asked for when it is switched off, or the program is not there', async () => {
