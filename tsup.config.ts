@@ -79,9 +79,13 @@ async function bundleProgram(): Promise<void> {
   })
   const program = createHash('sha256').update(readFileSync('dist/program.cjs')).digest('hex')
   const named = { CAISSON_PROGRAM: JSON.stringify(program) }
+  // For a shell the second line starts Node, for Node it says nothing. Without `--` Node 20 takes an --env-file of ours for
+  // one of its own, and NODE_OPTIONS in it, which are the container's.
+  const second = `':' //; exec node -- "$0" "$@"\n`
   const starter = { ...common, entryPoints: ['lib/cli/start.ts'] }
-  await build({ ...starter, ...script, outfile: 'dist/cli.cjs', define: { ...named, 'import.meta.url': ADDRESS } })
-  await build({ ...starter, format: 'esm', outfile: 'dist/cli.js', define: named })
+  const asScript = { ...script, banner: { js: `${second}${script.banner?.js}` } }
+  await build({ ...starter, ...asScript, outfile: 'dist/cli.cjs', define: { ...named, 'import.meta.url': ADDRESS } })
+  await build({ ...starter, format: 'esm', banner: { js: second }, outfile: 'dist/cli.js', define: named })
 }
 
 const sources: RollupPlugin = {

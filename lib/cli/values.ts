@@ -21,18 +21,21 @@ export function setVariables(given: readonly string[] = []): Record<string, stri
   return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined))
 }
 
-/** Lines as for --env; `#` begins a comment line, and nothing is quoted. */
-export function parseEnvFile(text: string, own: Variables = process.env): Array<[string, string | undefined]> {
+/**
+ * Lines as for --env; `#` begins a comment line, and nothing is quoted. A bare name that the caller has no value for says
+ * nothing here.
+ */
+export function parseEnvFile(text: string, own: Variables = process.env): Array<[string, string]> {
   return text
     .replace(/^\uFEFF/, '')
     .split(/\r?\n/)
     .map((line) => line.trimStart())
     .filter((line) => line !== '' && !line.startsWith('#'))
-    .map((line) => {
+    .flatMap((line): Array<[string, string]> => {
       const [name, value] = parseEnv(line, own)
       if (/\s/.test(name))
         throw usageError(`--env-file: the name ${JSON.stringify(name)} holds a space`, 'Write NAME=value.')
-      return [name, value]
+      return value === undefined ? [] : [[name, value]]
     })
 }
 

@@ -281,7 +281,6 @@ describe('environment files', () => {
       ['A', '1'],
       ['B', '"two words" '],
       ['HERE', 'value'],
-      ['GONE', undefined],
       ['C', '#x'],
     ])
   })
