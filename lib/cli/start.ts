@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env sh
 /**
  * Starts the command line, which is one bundled script beside this one. To compile it takes longer than most commands do,
  * so what V8 made of it is kept, one file for each command, and taken the next time.

@@ -53,7 +53,7 @@ describe('caisson', () => {
   test('is in the package, executable by its first line', () => {
     const { bin } = JSON.parse(readFileSync('package.json', 'utf8'))
     expect(path.resolve(bin.caisson)).toBe(CLI)
-    expect(readFileSync(CLI, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/)
+    expect(readFileSync(CLI, 'utf8')).toMatch(/^#!\/usr\/bin\/env sh\n':' \/\/; exec node -- "\$0" "\$@"\n/)
   })
 
   test('tells errors in two lines, and more only when asked', () => {

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { CLI, caisson } from '../../support/command.js'
@@ -31,6 +31,80 @@ describe('caisson run', () => {
     const child = spawnSync(process.execPath, [CLI, 'run', 'host', 'sh', '-c', script], { maxBuffer: 1e8 })
     const sum = execFileSync('sha256sum', { input: child.stderr }).toString()
     expect(child.stdout.toString()).toBe(sum)
+  })
+
+  asRoot('shows and passes on what --attach names', async () => {
+    const script = 'echo out; echo err >&2; cat; exit 4'
+    const attached = (...flags: string[]) => caisson(['run', ...flags, 'host', 'sh', '-c', script], { input: 'in\n' })
+    expect(attached('-a', 'stdout')).toEqual({ status: 4, stdout: 'out\n', stderr: '' })
+    expect(attached('-i', '-a', 'STDERR')).toEqual({ status: 4, stdout: '', stderr: 'err\n' })
+    expect(attached('-a', 'stdin', '-i', '--attach', 'stdout')).toEqual({ status: 4, stdout: 'out\nin\n', stderr: '' })
+    expect(attached('-a', 'stdin')).toEqual({ status: 4, stdout: '', stderr: '' })
+    expect(attached('-a', 'output')).toMatchObject({ status: 125, stderr: expect.stringContaining('--attach') })
+    // More than is kept of one that nobody reads.
+    const much = ['run', '-a', 'stderr', 'host', 'sh', '-c', 'head -c 80000000 /dev/zero; echo done >&2']
+    expect(caisson(much)).toEqual({ status: 0, stdout: '', stderr: 'done\n' })
+    expect(caisson(['run', '-a', 'stdout', 'host', 'nonexistent'])).toMatchObject({
+      status: 127,
+      stderr: expect.stringContaining('not found'),
+    })
+  })
+
+  asRoot('writes the id into a file of its own', async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
+    const file = path.join(directory, 'id')
+    try {
+      const { status, stdout } = caisson(['run', '--cidfile', file, 'host', 'hostname'])
+      const id = readFileSync(file, 'utf8')
+      expect([status, stdout]).toEqual([0, `${id.slice(0, 12)}\n`])
+      expect(id).toMatch(/^[0-9a-f]{64}$/)
+      const again = caisson(['run', '--cidfile', file, 'host', 'echo', 'never'])
+      expect(again).toEqual({ status: 125, stdout: '', stderr: expect.stringContaining('is there already') })
+      expect(readFileSync(file, 'utf8')).toBe(id)
+      const other = path.join(directory, 'other')
+      expect(caisson(['run', '--cidfile', other, 'nonexistent-image']).status).toBe(125)
+      expect(existsSync(other)).toBe(false)
+      expect(caisson(['run', '--cidfile', other, 'host', 'nonexistent']).status).toBe(127)
+      expect(readFileSync(other, 'utf8')).toMatch(/^[0-9a-f]{64}$/)
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
+
+  asRoot('asks for the health of its container, and tells it', async () => {
+    const check = 'for i in 1 2 3; do [ -e /tmp/$i ] || { touch /tmp/$i; [ $i = 1 ]; exit; }; done; exit 1'
+    const script = 'until [ -e /tmp/3 ]; do sleep 0.01; done; echo over'
+    const flags = ['--health-cmd', check, '--health-interval', '20ms', '--health-retries', '1', '--timeout', '20']
+    const { status, stdout, stderr } = caisson(['run', ...flags, 'host', 'sh', '-c', script])
+    const told = ['healthy', 'unhealthy'].map((health) => `caisson: it is ${health}, says --health-cmd\n`).join('')
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: 'over\n', stderr: told })
+  })
+
+  test('says of flags of docker that are not there what to do', () => {
+    const { status, stdout, stderr } = caisson(['run', '--link', 'web:db', 'host', 'true'])
+    expect({ status, stdout }).toEqual({ status: 125, stdout: '' })
+    expect(stderr).toMatch(/^caisson: --link is not there\nhint: Put both on one network with --network/)
+  })
+
+  test('is not told by a file of variables for a container what Node shall do', () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
+    try {
+      const [file, code] = ['env', 'code.cjs'].map((name) => path.join(directory, name)) as [string, string]
+      writeFileSync(code, 'console.log("executed on the host")')
+      writeFileSync(file, `NODE_OPTIONS=--require=${code}\n`)
+      // As npm's link starts it.
+      const started = (...args: string[]) => spawnSync('/bin/sh', [CLI, ...args], { encoding: 'utf8' })
+      expect(started('run', '--env-file', file, '--help')).toMatchObject({
+        status: 0,
+        stdout: expect.stringMatching(/^Usage: caisson run/),
+      })
+      expect(started('run', '--env-file', path.join(directory, 'none'), 'host')).toMatchObject({
+        status: 125,
+        stderr: expect.stringMatching(/^caisson: --env-file: ENOENT/),
+      })
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
   })
 
   asRoot('exits as docker does', async () => {
