@@ -1,6 +1,6 @@
 /** Groups of processes that are limited, watched and killed together; useful for any process, not only containers. */
-import { existsSync, readdirSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CgroupBase } from './cgroup/base.js'
@@ -174,11 +174,7 @@ export class Cgroup implements AsyncDisposable {
     checkAborted(options.signal, 'cgroup')
     const directory = this.#main()
     const text = await readFile(path.join(directory, 'cgroup.procs'), 'utf8').catch((error) => {
-      throw new CaissonError('ERR_CAISSON_CGROUP', `${this.path}: ${error.code}`, {
-        stage: 'cgroup: procs',
-        hint: 'The group was removed, or its files may not be read.',
-        cause: error,
-      })
+      throw this.#unreadable('procs', error)
     })
     return text.split('\n').filter(Boolean).map(Number)
   }
@@ -220,10 +216,18 @@ export class Cgroup implements AsyncDisposable {
   /** Groups directly below. */
   async children(options: Abortable = {}): Promise<Cgroup[]> {
     checkAborted(options.signal, 'cgroup')
-    const directory = this.#main()
-    return readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => this.#child(name))
+    const entries = await readdir(this.#main(), { withFileTypes: true }).catch((error) => {
+      throw this.#unreadable('children', error)
+    })
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => this.#child(name))
+  }
+
+  #unreadable(what: string, error: NodeJS.ErrnoException): CaissonError {
+    return new CaissonError('ERR_CAISSON_CGROUP', `${this.path}: ${error.code}`, {
+      stage: `cgroup: ${what}`,
+      hint: 'The group was removed, or its files may not be read.',
+      cause: error,
+    })
   }
 
   /** Kills what is in it and removes it. */

@@ -225,7 +225,11 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** What it has printed, line by line. */
   logs(options: LogOptions = {}): AsyncGenerator<LogEntry, void, undefined> {
     this.#mustExist('logs')
-    return readLog(this.#logFile, checkLogOptions(options), () => this.#life.running === undefined)
+    return readLog(
+      this.#logFile,
+      checkLogOptions(options),
+      () => this.#life.running === undefined && this.state !== 'created',
+    )
   }
 
   /** Once, or with `interval` again and again while it runs. */

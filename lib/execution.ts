@@ -74,7 +74,10 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
 
   /** The process id as this process sees it; rejects when the program could not be started. */
   get pid(): Promise<number> {
-    return this.#pid.promise
+    const { promise } = this.#pid
+    // Who hears of the failure here need not hear of it twice: it would end this process.
+    promise.catch(() => super.then(undefined, () => undefined))
+    return promise
   }
 
   /** Sends a signal to the program. SIGKILL, the default, ends all its descendants with it. */

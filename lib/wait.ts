@@ -74,6 +74,8 @@ export const Wait = {
     if (typeof path !== 'string' || !path.startsWith('/')) throw invalidArgument('Wait.http', path, 'a path such as /')
     const { port = 80, status = (code: number) => code >= 200 && code < 400, headers, method = 'GET' } = options
     checkPort(port, 'Wait.http: port')
+    if (typeof status !== 'function' && !Number.isInteger(status))
+      throw invalidArgument('Wait.http: status', status, 'a status such as 200, or a function of it')
     const good = typeof status === 'number' ? (code: number) => code === status : status
     return {
       what: `HTTP ${method} :${port}${path}`,
@@ -138,7 +140,7 @@ export async function waitFor(container: Container, wait: Wait, options: WaitOpt
   let last: unknown
   try {
     while (!controller.signal.aborted && !caller?.aborted) {
-      const running = container.state === 'running' || container.state === 'paused'
+      const running = container.state === 'running' || container.state === 'paused' || container.restarting
       try {
         if (await wait.ready(container, controller.signal)) return
       } catch (error) {

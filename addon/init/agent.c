@@ -70,16 +70,37 @@ static int open_file(const char *path, u64 flags, u64 mode) {
   return result;
 }
 
+/*
+ * The name keeps the slashes behind it: mkdirat and its like, which follow no link at the end, take them for what they
+ * mean, a directory.
+ */
 static int parent_of(const char *path, struct place *place) {
   usize cut = strlen(path);
   char above[AGENT_PATH_MAX];
+  while (cut && path[cut - 1] == '/') cut--;
+  usize end = cut;
   while (cut && path[cut - 1] != '/') cut--;
   place->name = path + cut;
   place->borrowed = 0;
-  if (!*place->name || text_equal(place->name, ".") || text_equal(place->name, "..")) return -E_INVAL;
+  usize length = end - cut;
+  if (!length || (place->name[0] == '.' && (length == 1 || (length == 2 && place->name[1] == '.')))) return -E_INVAL;
   memcpy(above, path, cut);
   above[cut] = 0;
   return place->directory = resolve_open(-1, cut ? above : "/", O_PATH | O_DIRECTORY, 0, 0);
+}
+
+/* With a slash behind it only a directory is removed, and never what a link leads to. */
+static int remove_whole(const struct place *place) {
+  char name[AGENT_PATH_MAX];
+  usize length = strlen(place->name), end = length;
+  while (place->name[end - 1] == '/') end--;
+  if (end == length) return remove_tree(place->directory, place->name);
+  memcpy(name, place->name, end);
+  name[end] = 0;
+  int found = (int)SYS(openat, place->directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  i64 type = found < 0 ? found : mode_of(found);
+  close_fd(found);
+  return type < 0 ? (int)type : type == S_IFDIR ? remove_tree(place->directory, name) : -E_NOTDIR;
 }
 
 static int do_remove(const char *path, u64 options) {
@@ -87,7 +108,7 @@ static int do_remove(const char *path, u64 options) {
   int r = parent_of(path, &place);
   if (r >= 0) {
     if (options & 1) {
-      r = remove_tree(place.directory, place.name);
+      r = remove_whole(&place);
     } else {
       // A directory is refused, as fs.rm() refuses it: who means one says so.
       r = (int)SYS(unlinkat, place.directory, place.name, 0);

@@ -17,7 +17,8 @@ export interface Controller {
   /** Whether these settings need it; then a host without it is an error. */
   needed(settings: Settings): boolean
   unified(settings: Settings): FileWrite[]
-  legacyWrites(settings: Settings): FileWrite[]
+  /** `now`: what a file of the group says, when it has limits already. */
+  legacyWrites(settings: Settings, now?: (file: string) => string | undefined): FileWrite[]
 }
 
 /** `max` of cgroup v2. */

@@ -25,15 +25,18 @@ export const memory: Controller = {
     return writes
   },
 
-  legacyWrites(s) {
+  legacyWrites(s, now) {
     const writes: FileWrite[] = []
     if (s.memoryMax !== undefined) writes.push({ file: 'memory.limit_in_bytes', text: minusOne(s.memoryMax) })
+    const before = now?.('memory.limit_in_bytes')
     if (s.memorySwapMax !== undefined)
       writes.push({
         file: 'memory.memsw.limit_in_bytes',
         text: minusOne(s.memorySwapMax),
         lenient: s.swapImplied,
       })
+    // At no instant may memory alone have more than memory and swap together.
+    if (before !== undefined && before !== '-1' && Number(before) <= (s.memorySwapMax ?? 0)) writes.reverse()
     const soft = s.memoryLow ?? s.memoryHigh
     if (soft !== undefined) writes.push({ file: 'memory.soft_limit_in_bytes', text: minusOne(soft) })
     if (s.swappiness !== undefined) writes.push({ file: 'memory.swappiness', text: String(s.swappiness) })

@@ -190,7 +190,12 @@ export function planUpdate(base: CgroupBase, plan: CgroupPlan, settings: Setting
     if (!controller.needed(settings) || plan.unified?.controllers.includes(controller.name)) continue
     const place = plan.legacy.find(({ hierarchy }) => hierarchy.controllers.includes(controller.legacy))
     const owner = legacyOf(base, controller)
-    if (place) writes.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings)))
+    const now = (file: string) => {
+      const at = path.join(place?.directory ?? '', file)
+      // Of a container that does not run there are only the steps that make it.
+      return readWords(at)[0] ?? plan.prepare.findLast((step) => step.path === at)?.text
+    }
+    if (place) writes.push(...lateSteps(place.directory, controller.name, controller.legacyWrites(settings, now)))
     else if (!owner || group === undefined) throw unavailable(base, `a ${controller.name} limit`, controller.name)
     else if (!entry.legacy.some(({ hierarchy }) => hierarchy === owner.hierarchy))
       planLegacy(entry, base, owner, path.basename(group), settings)

@@ -20,8 +20,8 @@ export interface Limits {
   memoryReservation?: Size
   /** How readily it is swapped out, 0 to 100 (cgroup v1; v2 has no such thing). */
   memorySwappiness?: number
-  /** Processors' worth of time, as 0.5 or 2. */
-  cpus?: number
+  /** Processors' worth of time, as 0.5 or 2; also as text, as docker's users write it. */
+  cpus?: number | string
   /** Share against others under contention, 1 to 10000; 100 is usual. */
   cpuWeight?: number
   /** Processors it may run on, as `0-2,4`. */
@@ -120,10 +120,8 @@ export function settingsFromLimits(limits: Limits = {}): Settings {
   if (memorySwappiness !== undefined) settings.swappiness = integer(memorySwappiness, 'limits.memorySwappiness', 0, 100)
   if (memoryHigh !== undefined) settings.memoryHigh = parseSize(memoryHigh, 'limits.memoryHigh')
   if (cpus !== undefined) {
-    if (!(typeof cpus === 'number' && cpus >= 0.01 && Number.isFinite(cpus)))
-      throw invalidArgument('limits.cpus', cpus, 'a number of processors from 0.01 up')
     settings.cpuPeriod = PERIOD
-    settings.cpuQuota = Math.round(cpus * PERIOD)
+    settings.cpuQuota = Math.round(processors(cpus) * PERIOD)
   }
   if (cpuWeight !== undefined) settings.cpuWeight = integer(cpuWeight, 'limits.cpuWeight', 1, 10_000)
   if (cpuset !== undefined) settings.cpusetCpus = cpuList(cpuset, 'limits.cpuset')
@@ -237,6 +235,14 @@ function deviceRate(device: NonNullable<NonNullable<Limits['io']>['devices']>[nu
     writeIops: rate(device.writeIops, 'writeIops'),
     weight: device.weight === undefined ? undefined : integer(device.weight, 'limits.io.devices.weight', 1, 10_000),
   }
+}
+
+/** Text is plain digits with at most one point: `1,5` and `1e1` mean different things to different people. */
+function processors(given: unknown): number {
+  const value = typeof given === 'string' && /^(\d+(\.\d*)?|\.\d+)$/.test(given) ? Number(given) : given
+  if (!(typeof value === 'number' && value >= 0.01 && Number.isFinite(value)))
+    throw invalidArgument('limits.cpus', given, 'a number of processors from 0.01 up')
+  return value
 }
 
 function integer(value: unknown, option: string, from: number, to: number): number {

@@ -213,12 +213,12 @@ function failureIn(answered: Answer | undefined): void {
   throw new CaissonError(code, message, { stage, hint })
 }
 
-export function askExec(name: string, request: ExecRequest): ProjectExecution {
+export function askExec(name: string, request: ExecRequest, signal?: AbortSignal): ProjectExecution {
   const connection = find(name).then((socket) => {
     if (!socket) throw notUp(`the project ${name}`)
     socket.on('error', () => undefined)
     socket.write(`${JSON.stringify({ do: 'exec', ...request } satisfies Request)}\n`)
     return socket
   })
-  return execThere(connection, request.interactive ?? false)
+  return execThere(connection, request.interactive ?? false, signal)
 }

@@ -14,6 +14,8 @@ export interface ProjectExecOptions extends Pick<ExecOptions, 'env' | 'user' | '
   index?: number
   /** Whether the program has an input, which is `stdin`. Default false: it reads the end of file. */
   interactive?: boolean
+  /** Kills the program with all that it has started. */
+  signal?: AbortSignal
 }
 
 /** How it ended. */
@@ -34,17 +36,17 @@ export interface ProjectExecution {
 }
 
 /** What another process asks for. */
-export interface ExecRequest extends ProjectExecOptions {
+export interface ExecRequest extends Omit<ProjectExecOptions, 'signal'> {
   service: string
   command: readonly string[]
 }
 
 /** In this process. */
-export function execHere(running: Running, request: ExecRequest): ProjectExecution {
+export function execHere(running: Running, request: ExecRequest, signal?: AbortSignal): ProjectExecution {
   const { service, command, index, interactive, ...options } = request
   const found = running.of(service).find(({ number }) => index === undefined || number === index)
   if (!found) throw notUp(index === undefined ? service : `${service} ${index}`)
-  return attach(found.container, command, options, interactive ?? false)
+  return attach(found.container, command, { ...options, signal }, interactive ?? false)
 }
 
 function attach(
@@ -122,18 +124,23 @@ async function obey({ stdin, kill, resize }: ProjectExecution, socket: Socket): 
 }
 
 /** In the process at the other end of `connection`. */
-export function execThere(connection: Promise<Socket>, interactive: boolean): ProjectExecution {
+export function execThere(connection: Promise<Socket>, interactive: boolean, signal?: AbortSignal): ProjectExecution {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
   const tell = (kind: typeof KIND.signal | typeof KIND.resize, text: string) =>
     void connection.then(
       (socket) => sendFrame(socket, kind, text),
       () => undefined,
     )
-  const ended = listen(connection, { stdin: interactive ? stdin : undefined, stdout, stderr }).finally(() => {
-    stdout.end()
-    stderr.end()
-    stdin.destroy()
-  })
+  const abort = () => tell(KIND.signal, 'SIGKILL')
+  signal?.addEventListener('abort', abort, { once: true })
+  const ended = listen(connection, { stdin: interactive ? stdin : undefined, stdout, stderr })
+    .then((exit) => (signal?.aborted && exit.signal === 'SIGKILL' ? { ...exit, reason: 'aborted' as const } : exit))
+    .finally(() => {
+      signal?.removeEventListener('abort', abort)
+      stdout.end()
+      stderr.end()
+      stdin.destroy()
+    })
   return {
     stdin: interactive ? stdin : stdin.resume(),
     stdout,

@@ -105,10 +105,12 @@ export class Project implements AsyncDisposable {
   /** Runs a program in a container of a service; whichever process holds it. What goes wrong is told by `ended`. */
   exec(service: string, command: readonly string[], options: ProjectExecOptions = {}): ProjectExecution {
     try {
+      const { signal, ...rest } = options
+      checkAborted(signal, 'exec')
       this.#known([service])
-      const request = { ...options, service, command }
+      const request = { ...rest, service, command }
       const running = heldHere(this.name)
-      return running ? execHere(running, request) : askExec(this.name, request)
+      return running ? execHere(running, request, signal) : askExec(this.name, request, signal)
     } catch (error) {
       return execThere(Promise.reject(error), false)
     }

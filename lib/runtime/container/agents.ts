@@ -27,6 +27,8 @@ export class ContainerAgent {
   #current: Promise<Agent> | undefined
   /** The run that the current one is in; undefined: over the layers of a stopped container. */
   #of: Running | undefined
+  /** Of the one before: until then its mounts are there, and no other may be made. */
+  #closing: Promise<void> | undefined
   #ended = false
   readonly #lent = new Set<{ abort: AbortController; ended: Deferred<void> }>()
 
@@ -79,10 +81,12 @@ export class ContainerAgent {
     await Promise.all(lent.map(({ ended }) => ended.promise))
     const current = this.#current
     this.#current = undefined
-    await current?.then(
-      (agent) => agent.close(),
-      () => undefined,
-    )
+    if (current)
+      this.#closing = current.then(
+        (agent) => agent.close(),
+        () => undefined,
+      )
+    await this.#closing
   }
 
   #call(op: AgentOperation, numbers: number[] = [], first = '', second = ''): Promise<NativeAnswer> {
@@ -97,12 +101,32 @@ export class ContainerAgent {
       } catch (error) {
         // It was just let go, or the container has ended: once more with a new one.
         if ((error as NativeFailure).errno !== ECONNRESET || attempt === 2) throw error
-        await this.release()
+        await agent.close()
       }
     }
   }
 
+  /** The same for all who ask at a time: two over the layers of one container are more than the kernel allows. */
   async #agent(): Promise<Agent> {
+    for (;;) {
+      for (let closing: unknown; closing !== this.#closing; await closing) closing = this.#closing
+      this.#mustHaveFiles()
+      const running = this.#running()
+      const pending = this.#current
+      if (!pending) {
+        this.#of = running
+        this.#current = running ? this.#enter(running) : this.#mount()
+        return this.#current
+      }
+      const agent = await pending.catch(() => undefined)
+      // Somebody else has seen to it meanwhile.
+      if (this.#current !== pending) continue
+      if (agent && !agent.closed && this.#of === this.#running()) return agent
+      await this.release()
+    }
+  }
+
+  #mustHaveFiles(): void {
     // It has no root of its own, so an agent would be at work in ours.
     const { sandbox } = this.#workload
     if (sandbox) throw notInSandbox('fs, archives, connect()', `Its files are in ${sandbox.directory} on this machine.`)
@@ -111,13 +135,6 @@ export class ContainerAgent {
         stage: 'files',
         hint: 'Create a new container.',
       })
-    const running = this.#running()
-    const current = await this.#current?.catch(() => undefined)
-    if (current && !current.closed && this.#of === running) return current
-    if (this.#current) await this.release()
-    this.#of = running
-    this.#current = running ? this.#enter(running) : this.#mount()
-    return this.#current
   }
 
   #enter(running: Running): Promise<Agent> {

@@ -6,7 +6,7 @@ import { CaissonError, invalidArgument } from '../../errors.js'
 import { addon, type NativeAnswer, type NativeFailure } from '../../native/addon.js'
 import { errorFromFailure } from '../../native/failure.js'
 import { type Abortable, aborted, checkAborted } from '../../util/abort.js'
-import { insidePath } from '../../util/paths.js'
+import { resolvedPath } from '../../util/paths.js'
 import { parseSize, type Size } from '../../util/units.js'
 import { fileMode, userId } from '../options/file-owner.js'
 import type { AgentOperation } from './agent.js'
@@ -169,8 +169,10 @@ export class ContainerFs {
   ): Promise<Buffer | string> {
     const { encoding, maxBytes, signal } = typeof options === 'string' ? { encoding: options } : (options ?? {})
     checkAborted(signal, 'files')
+    if (encoding && !Buffer.isEncoding(encoding))
+      throw invalidArgument('encoding', encoding, 'an encoding such as utf8')
     const most = maxBytes === undefined ? READ_MAX : parseSize(maxBytes, 'maxBytes')
-    const { fd } = await this.#call('OPEN', [FLAGS.r as number, 0], whatIsAt(path))
+    const { fd } = await this.#call('OPEN', [FLAGS.r as number, 0], resolvedPath(path, 'path'))
     try {
       const content = await contentOf(fd, most)
       if (!content) throw tooLarge(path, most)
@@ -201,7 +203,7 @@ export class ContainerFs {
         hint: `Use one of ${Object.keys(FLAGS).join(', ')}.`,
       })
     const bytes = await contentBytes(data, encoding ?? 'utf8')
-    const { fd } = await this.#call('OPEN', [flags, fileMode(mode, 'mode') & ~0o022], whatIsAt(path))
+    const { fd } = await this.#call('OPEN', [flags, fileMode(mode, 'mode') & ~0o022], resolvedPath(path, 'path'))
     try {
       await writeDescriptor(fd, bytes, { signal })
     } catch (error) {
@@ -218,7 +220,7 @@ export class ContainerFs {
   async mkdir(path: string, options: Abortable & { recursive?: boolean; mode?: number | string } = {}): Promise<void> {
     const { recursive = false, mode = 0o755, signal } = options
     checkAborted(signal, 'files')
-    await this.#call('MKDIR', [fileMode(mode, 'mode'), recursive ? 1 : 0], insidePath(path, 'path'))
+    await this.#call('MKDIR', [fileMode(mode, 'mode'), recursive ? 1 : 0], resolvedPath(path, 'path'))
   }
 
   readdir(path: string, options?: Abortable & { withFileTypes?: false }): Promise<string[]>
@@ -229,7 +231,7 @@ export class ContainerFs {
   ): Promise<string[] | DirectoryEntry[]> {
     checkAborted(options.signal, 'files')
     const flags = constants.O_RDONLY | constants.O_DIRECTORY
-    const { fd } = await this.#call('OPEN', [flags, 0], whatIsAt(path))
+    const { fd } = await this.#call('OPEN', [flags, 0], resolvedPath(path, 'path'))
     const list = await addon().readDirectory(fd)
     const entries: DirectoryEntry[] = []
     for (let i = 0; i < list.length; i += 2)
@@ -240,23 +242,23 @@ export class ContainerFs {
 
   async stat(path: string, { signal }: Abortable = {}): Promise<FileStatus> {
     checkAborted(signal, 'files')
-    return new FileStatus((await this.#call('STAT', [0], whatIsAt(path))).numbers)
+    return new FileStatus((await this.#call('STAT', [0], resolvedPath(path, 'path'))).numbers)
   }
 
   async lstat(path: string, { signal }: Abortable = {}): Promise<FileStatus> {
     checkAborted(signal, 'files')
-    return new FileStatus((await this.#call('STAT', [1], whatIsAt(path))).numbers)
+    return new FileStatus((await this.#call('STAT', [1], resolvedPath(path, 'path'))).numbers)
   }
 
   async rm(path: string, options: Abortable & { recursive?: boolean; force?: boolean } = {}): Promise<void> {
     checkAborted(options.signal, 'files')
     const how = (options.recursive ? 1 : 0) | (options.force ? 2 : 0)
-    await this.#call('REMOVE', [how], insidePath(path, 'path'))
+    await this.#call('REMOVE', [how], resolvedPath(path, 'path'))
   }
 
   async rename(from: string, to: string, { signal }: Abortable = {}): Promise<void> {
     checkAborted(signal, 'files')
-    await this.#call('RENAME', [], insidePath(from, 'from'), insidePath(to, 'to'))
+    await this.#call('RENAME', [], resolvedPath(from, 'from'), resolvedPath(to, 'to'))
   }
 
   /** The target is text; it is not looked at. */
@@ -264,35 +266,29 @@ export class ContainerFs {
     checkAborted(signal, 'files')
     if (typeof target !== 'string' || target === '' || target.includes('\0'))
       throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', 'target: a link needs a target', { stage: 'options' })
-    await this.#call('SYMLINK', [], target, insidePath(path, 'path'))
+    await this.#call('SYMLINK', [], target, resolvedPath(path, 'path'))
   }
 
   async readlink(path: string, { signal }: Abortable = {}): Promise<string> {
     checkAborted(signal, 'files')
-    return (await this.#call('READLINK', [], whatIsAt(path))).text
+    return (await this.#call('READLINK', [], resolvedPath(path, 'path'))).text
   }
 
   async chmod(path: string, mode: number | string, { signal }: Abortable = {}): Promise<void> {
     checkAborted(signal, 'files')
-    await this.#call('CHMOD', [fileMode(mode, 'mode')], whatIsAt(path))
+    await this.#call('CHMOD', [fileMode(mode, 'mode')], resolvedPath(path, 'path'))
   }
 
   async chown(path: string, uid: number, gid: number, { signal }: Abortable = {}): Promise<void> {
     checkAborted(signal, 'files')
-    await this.#call('CHOWN', [userId(uid, 'uid'), userId(gid, 'gid'), 0], whatIsAt(path))
+    await this.#call('CHOWN', [userId(uid, 'uid'), userId(gid, 'gid'), 0], resolvedPath(path, 'path'))
   }
 
   async utimes(path: string, atime: Date | number, mtime: Date | number, { signal }: Abortable = {}): Promise<void> {
     checkAborted(signal, 'files')
     const nanoseconds = (time: Date | number) => (time instanceof Date ? time.getTime() * 1e6 : time * 1e9)
-    await this.#call('UTIMES', [nanoseconds(atime), nanoseconds(mtime)], whatIsAt(path))
+    await this.#call('UTIMES', [nanoseconds(atime), nanoseconds(mtime)], resolvedPath(path, 'path'))
   }
-}
-
-/** A slash behind the name asks for a directory, also where a link leads to one. */
-function whatIsAt(path: string): string {
-  const plain = insidePath(path, 'path')
-  return path.endsWith('/') && plain !== '/' ? `${plain}/.` : plain
 }
 
 async function contentBytes(data: unknown, encoding: BufferEncoding): Promise<Uint8Array> {

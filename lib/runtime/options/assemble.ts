@@ -5,13 +5,15 @@ import { restricts } from '../../cgroup/devices.js'
 import { type CgroupPlan, planCgroup } from '../../cgroup/plan.js'
 import { type Settings, settingsFromLimits } from '../../cgroup/settings.js'
 import { CaissonError, invalidArgument } from '../../errors.js'
+import { parseAddress } from '../../network/addresses.js'
 import { checkDnsWords, formatResolvConf } from '../../network/resolv-conf.js'
-import type { ContainerOptions, Mount } from '../../options.js'
+import type { ContainerOptions, FileContent, Mount } from '../../options.js'
 import { architecture } from '../../seccomp/arch.js'
 import { projectFilter } from '../../seccomp/project.js'
 import { DEVICE_RULES } from '../../spec/defaults.js'
 import type { ImageConfig } from '../../spec/image.js'
 import type { RuntimeSpec, SpecDeviceRule, SpecProcess } from '../../spec/runtime.js'
+import { checkNames, type Names } from '../../util/option-names.js'
 import { insidePath } from '../../util/paths.js'
 import { parseSize } from '../../util/units.js'
 import type { ContainerNetwork } from '../container/attachments.js'
@@ -127,6 +129,8 @@ export function assemble(input: AssembleInput): Assembled {
   }
   spec.linux?.maskedPaths?.push(...image.hidden)
   const disk = limits.disk === undefined ? undefined : parseSize(limits.disk, 'limits.disk')
+  // To a tmpfs it would be no limit.
+  if (disk === 0) throw invalidArgument('limits.disk', limits.disk, 'at least one byte')
   const writable: Writable = directory === undefined ? { kind: 'memory', size: disk } : { kind: 'disk', directory }
   return {
     settings,
@@ -232,6 +236,8 @@ export function pidsAvailable({ cgroups }: Owner): boolean {
   )
 }
 
+const FILE_CONTENT: Names<FileContent> = { content: true, mode: true, uid: true, gid: true }
+
 /** Files of the options, checked. */
 export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] {
   return Object.entries(files ?? {}).map(([at, given]) => {
@@ -239,6 +245,7 @@ export function injectedFiles(files: ContainerOptions['files']): InjectedFile[] 
     const file = typeof given === 'string' || given instanceof Uint8Array ? { content: given } : given
     if (typeof file?.content !== 'string' && !(file?.content instanceof Uint8Array))
       throw invalidArgument(option, given, 'a string, bytes, or { content } of them')
+    if (file === given) checkNames(given, FILE_CONTENT, `${option}.`)
     return {
       path: insidePath(at.startsWith('/') ? at : path.posix.join('/', at), option),
       content: typeof file.content === 'string' ? Buffer.from(file.content) : file.content,
@@ -285,14 +292,14 @@ function extraHosts(extra: ContainerOptions['extraHosts'], [host]: readonly stri
         stage: 'options',
         hint: 'Put the container on a network that is not internal, as network: "bridge".',
       })
-    if (!/^[A-Za-z0-9_.-]+$/.test(name) || !/^[0-9A-Fa-f.:]+$/.test(address))
+    if (!/^[A-Za-z0-9_.-]+$/.test(name) || !parseAddress(address))
       throw invalidArgument('extraHosts', `${name}:${address}`, 'a host name and an address')
     return `${address}\t${name}`
   })
 }
 
 function resolvConf({ dns = [], ...rest }: Pick<ContainerOptions, 'dns' | 'dnsSearch' | 'dnsOptions'>): string {
-  for (const server of dns) if (!/^[0-9A-Fa-f.:]+$/.test(server)) throw invalidArgument('dns', server, 'an address')
+  for (const server of dns) if (!parseAddress(server)) throw invalidArgument('dns', server, 'an address')
   const { search, options } = checkDnsWords(rest)
   return formatResolvConf({ servers: dns, search, options })
 }

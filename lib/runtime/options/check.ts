@@ -72,7 +72,7 @@ const LIMITS: Kinds<Limits> = {
   memoryHigh: size,
   memoryReservation: size,
   memorySwappiness: number,
-  cpus: number,
+  cpus: textOrNumber,
   cpuWeight: number,
   cpuset: text,
   cpusetMems: text,

@@ -29,15 +29,20 @@ interface Context {
 export const TTY_GROUP = 5
 
 export function mountsSpec(options: ContainerOptions, context: Context): SpecMount[] {
-  const shm = options.shmSize === undefined ? DEFAULT_SHM_SIZE : parseSize(options.shmSize, 'shmSize')
+  // 0 is the default, as for docker: to a tmpfs it would be no limit.
+  const shm = parseSize(options.shmSize ?? 0, 'shmSize') || DEFAULT_SHM_SIZE
   const asked = (options.mounts ?? []).map((mount, i) => mountSpec(mount, `mounts[${i}]`))
   const replaced = new Set(asked.map((mount) => mount.destination))
   const standard = defaultMounts(shm)
     .filter((mount) => !replaced.has(mount.destination))
+    .filter(({ destination }) => destination !== '/dev/mqueue' || !hostQueues(context) || existsSync(destination))
     .map((mount) => adapt(mount, options, context))
   // Parents before what lies in them, whatever order the caller chose; equal depth keeps the order.
   return [...standard, ...asked.sort((a, b) => depth(a.destination) - depth(b.destination))]
 }
+
+/** A user namespace may mount message queues only of an ipc namespace of its own; else the host's are shown, if any are. */
+const hostQueues = ({ hostIpc, userns }: Context) => hostIpc && userns
 
 function depth(destination: string): number {
   return destination === '/' ? 0 : destination.split('/').length
@@ -62,6 +67,8 @@ function adapt(mount: SpecMount, options: ContainerOptions, context: Context): S
   if (mount.type === 'sysfs' && (context.outerSys || (!context.ownNet && context.userns)))
     return { ...mount, type: 'bind', source: '/sys', options: ['rbind', 'rro', 'nosuid', 'noexec', 'nodev'] }
   // POSIX shared memory and message queues are files: sharing the ipc namespace is meant to share them too.
+  if (mount.destination === '/dev/mqueue' && hostQueues(context))
+    return { ...mount, type: 'bind', source: '/dev/mqueue', options: ['rbind', 'nosuid', 'noexec', 'nodev'] }
   if (mount.destination === '/dev/shm' && context.hostIpc && options.shmSize === undefined)
     return { ...mount, type: 'bind', source: '/dev/shm', options: ['rbind', 'nosuid', 'noexec', 'nodev'] }
   return mount
@@ -76,6 +83,10 @@ function mountSpec(mount: Mount, option: string): SpecMount {
   for (const name of ['mode', 'uid', 'gid'] as const)
     if (mount[name] !== undefined && mount.type !== 'tmpfs')
       throw invalidArgument(`${option}.${name}`, mount.type, 'an option of a tmpfs')
+  if (mount.size !== undefined && mount.type !== 'tmpfs' && !('volume' in mount))
+    throw invalidArgument(`${option}.size`, mount.type, 'an option of a tmpfs or a volume')
+  if (mount.propagation !== undefined && mount.type !== 'bind')
+    throw invalidArgument(`${option}.propagation`, mount.type, 'an option of a bind')
   switch (mount.type) {
     case 'bind':
       return bindSpec(mount, destination, option)
@@ -89,7 +100,7 @@ function mountSpec(mount: Mount, option: string): SpecMount {
         options: mount.readOnly ? ['ro'] : [],
       }
     default:
-      throw invalidArgument(`${option}.type`, mount.type, 'bind, tmpfs or overlay')
+      throw invalidArgument(`${option}.type`, mount.type, 'bind, volume, tmpfs or overlay')
   }
 }
 

@@ -176,6 +176,12 @@ withBusybox(
     killed.kill()
     expect(await told(killed)).toMatchObject({ exitCode: null, signal: 'SIGKILL' })
 
+    const control = new AbortController()
+    const aborted = project.exec('web', ['sh', '-c', 'echo started; sleep 1000'], { signal: control.signal })
+    aborted.stdout.once('data', () => control.abort())
+    expect(await told(aborted)).toMatchObject({ exitCode: null, signal: 'SIGKILL' })
+    expect(await aborted.ended).toMatchObject({ reason: 'aborted' })
+
     const caller = spawn(process.execPath, arguments_(['exec', 'web', 'sh', '-c', 'echo started; exec sleep 4321']), {
       env: process.env,
     })
@@ -197,6 +203,12 @@ withBusybox('exec in a project of this process is the same', async () => {
     message: expect.stringContaining('not found'),
   })
   await expect(project.exec('once', ['true']).ended).rejects.toThrow()
+  const control = new AbortController()
+  const aborted = project.exec('web', ['sh', '-c', 'echo started; sleep 1000'], { signal: control.signal })
+  aborted.stdout.once('data', () => control.abort())
+  expect(await aborted.ended).toMatchObject({ signal: 'SIGKILL', reason: 'aborted' })
+  const late = project.exec('web', ['true'], { signal: control.signal })
+  await expect(late.ended).rejects.toMatchObject({ code: 'ERR_CAISSON_ABORTED' })
   await project.restart({ services: ['db'], timeout: 0 })
   expect((await (await Container.get('here-db-1')).exec(['echo', 'again'])).stdout).toBe('again\n')
   await project.down({ timeout: 0 })

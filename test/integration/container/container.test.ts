@@ -118,6 +118,10 @@ describe('Container', () => {
     expect(process).toMatchObject({ containerPid: 1, args: ['sleep', '1000'], uid: userInfo().uid })
     await container.update({ limits: { pids: 30 } })
     expect((await container.stats()).pidsLimit).toBe(30)
+    for (const memory of ['128m', '32m', '48m']) {
+      await container.update({ limits: { memory } })
+      expect((await container.stats()).memoryLimitBytes).toBe(Number.parseInt(memory, 10) * 1024 * 1024)
+    }
     expect(container.inspect()).toMatchObject({ state: { running: true, pid: container.pid }, tier: 'namespaces' })
   })
 
@@ -341,6 +345,86 @@ describe('Container', () => {
       fs.writeFile('/data/y', '', { mode: 0o100000 }),
     ])
       expect(await code(wrong)).toBe('ERR_CAISSON_INVALID_ARGUMENT')
+  })
+
+  test('paths of files are those of a kernel, inside the root', async () => {
+    await using container = await sleeper({ files: { '/data/x': 'X', '/data/sub/y': 'Y' } })
+    const { fs } = container
+    await container.start()
+    await fs.symlink('/data/sub', '/link')
+    const code = (promise: Promise<unknown>) =>
+      promise.then(
+        () => 'none',
+        (error) => error.cause?.code ?? error.code,
+      )
+    for (const running of [true, false]) {
+      if (!running) await container.stop({ timeout: 0 })
+      expect(await fs.readFile('/data/sub/../x', 'utf8')).toBe('X')
+      expect(await fs.readFile('/../../data//./x', 'utf8')).toBe('X')
+      // Where the link leads to is in /data.
+      expect(await fs.readFile('/link/../x', 'utf8')).toBe('X')
+      expect(await code(fs.readFile('/none/../data/x'))).toBe('ENOENT')
+      expect(await code(fs.readFile('/data/x/../x'))).toBe('ENOTDIR')
+      expect(await code(fs.readFile('/data/x/'))).toBe('ENOTDIR')
+      expect(await code(fs.writeFile('/data/z/', ''))).toBe('EISDIR')
+      expect((await fs.lstat('/link')).isSymbolicLink()).toBe(true)
+      expect((await fs.lstat('/link/')).isDirectory()).toBe(true)
+      await fs.mkdir('/data/made/')
+      await fs.mkdir('/data/a/../b/c/', { recursive: true })
+      await fs.rename('/data/made/', '/data/b/../moved/')
+      for (const recursive of [false, true]) expect(await code(fs.rm('/data/x/', { recursive }))).toBe('ENOTDIR')
+      expect(await code(fs.rm('/link/', { recursive: true }))).toBe('ENOTDIR')
+      expect(await code(fs.rename('/data/x/', '/data/z'))).toBe('ENOTDIR')
+      expect(await code(fs.symlink('x', '/data/z/'))).toBe('ENOENT')
+      expect(await code(fs.rm('/data/sub/..', { recursive: true }))).toBe('EINVAL')
+      for (const made of ['moved/', 'a', 'b//']) await fs.rm(`/data/${made}`, { recursive: true })
+      expect(await fs.readdir('/data/')).toEqual(['sub', 'x'])
+    }
+  })
+
+  test('takes many requests for its files at once, in every state', async () => {
+    await using container = await sleeper({ files: { '/x': 'X' } })
+    const { fs } = container
+    const many = () => Promise.all(Array.from({ length: 16 }, (_, i) => fs.writeFile(`/made-${i}`, String(i))))
+    await many()
+    await container.start()
+    await many()
+    await container.stop({ timeout: 0 })
+    await many()
+    const read = await Promise.all(Array.from({ length: 16 }, (_, i) => fs.readFile(`/made-${i}`, 'utf8')))
+    expect(read).toEqual(Array.from({ length: 16 }, (_, i) => String(i)))
+    expect(await fs.readFile('/x', 'utf8')).toBe('X')
+    await expect(fs.readFile('/x', 'utf-9' as never)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
+  })
+
+  test('what follows the log of one that is not started yet sees all of it', async () => {
+    await using container = await Container.create(image, { command: ['echo', 'said'] })
+    const said = (async () => {
+      let text = ''
+      for await (const { data } of container.logs({ follow: true })) text += data
+      return text
+    })()
+    await container.start()
+    expect(await said).toBe('said\n')
+    const none = await sleeper()
+    const nothing = (async () => {
+      for await (const _ of none.logs({ follow: true })) return 'something'
+      return 'nothing'
+    })()
+    await none.remove()
+    expect(await nothing).toBe('nothing')
+  })
+
+  test('who waits for something waits through restarts', async () => {
+    await using container = await Container.create(image, {
+      command: ['sh', '-c', 'echo >> /starts; test $(wc -l < /starts) -lt 4 && exit 1; echo ready; exec sleep 1000'],
+      restart: 'always',
+    })
+    await container.start()
+    await container.waitFor(Wait.log('ready'))
+    expect(() => Wait.http('/', { status: 'ok' as never })).toThrow(
+      expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT' }),
+    )
   })
 
   test('an exec that takes more memory than there is ends for that reason', async () => {

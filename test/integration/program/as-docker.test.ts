@@ -220,6 +220,10 @@ testIf(!isRoot && 'only root has cgroups for certain')('and so they can of a Cgr
   try {
     await group.add(child.pid as number)
     await group.set({ cpus: 0.5, memory: '64m' })
+    for (const memory of ['128m', '32m']) {
+      await group.set({ memory })
+      expect((await group.stats()).memoryLimitBytes).toBe(Number.parseInt(memory, 10) * 1024 * 1024)
+    }
     const text = readFileSync(`/proc/${child.pid}/cgroup`, 'utf8')
     const lines = text.split('\n').filter((line) => /:(|.*\b(cpu|memory|pids)\b.*):/.test(line))
     for (const line of lines) expect(line).toContain(`group-as-docker-${process.pid}`)
@@ -227,5 +231,6 @@ testIf(!isRoot && 'only root has cgroups for certain')('and so they can of a Cgr
   } finally {
     child.kill('SIGKILL')
     await group.remove()
+    await expect(group.children()).rejects.toMatchObject({ code: 'ERR_CAISSON_CGROUP' })
   }
 })

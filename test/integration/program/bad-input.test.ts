@@ -63,6 +63,32 @@ describe('bad input is a coded error or the right result', () => {
     expect(await run(image, ['true', long.slice(1)])).toMatchObject({ exitCode: 0 })
   })
 
+  test('what an option does not take is told', async () => {
+    const mount = { type: 'bind', source: '/usr', target: '/m' } as const
+    for (const options of [
+      { mounts: [{ ...mount, size: '1m' }] },
+      { mounts: [{ ...mount, type: 'tmpfs', propagation: 'rshared' }] },
+      { files: { '/x': { content: 'x', owner: 5 } } },
+      { dns: ['1.2.3'] },
+      { extraHosts: { name: '1.2.3' } },
+      { limits: { disk: 0 } },
+    ])
+      await fails(run(image, ['true'], options as never), 'ERR_CAISSON_INVALID_ARGUMENT')
+  })
+
+  test('who hears from the pid that there is no program is not told again', async () => {
+    const unhandled: unknown[] = []
+    const note = (reason: unknown) => unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    try {
+      await fails(run(image, ['true'], { user: 'nobody-such' }).pid, 'ERR_CAISSON_USER_NOT_FOUND')
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(unhandled).toEqual([])
+    } finally {
+      process.off('unhandledRejection', note)
+    }
+  })
+
   test('what ends with its program is not started again', async () => {
     await fails(run(image, ['false'], { restart: 'always' }), 'ERR_CAISSON_INVALID_ARGUMENT')
     expect(await run(image, ['false'], { restart: 'no' })).toMatchObject({ exitCode: 1 })

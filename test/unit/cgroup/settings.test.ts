@@ -30,6 +30,21 @@ test('limits become numbers', () => {
 })
 
 test.each([
+  ['1.5', 150_000],
+  ['.5', 50_000],
+  ['2', 200_000],
+])('processors as text: %p', (cpus, cpuQuota) => {
+  expect(settingsFromLimits({ cpus })).toMatchObject({ cpuQuota })
+})
+
+test.each([
+  [{ cpus: '' }],
+  [{ cpus: '1,5' }],
+  [{ cpus: '1e1' }],
+  [{ cpus: '0x1' }],
+  [{ cpus: ' 1' }],
+  [{ cpus: '.' }],
+  [{ cpus: '0' }],
   [{ memory: '1k' }],
   [{ memory: '64m', memorySwap: '1m' }],
   [{ cpus: -1 }],
