@@ -75,6 +75,7 @@ export class Volume {
 
   /** One of that name that is there is as good, with the labels that it has, unless another size is asked for. */
   static async create(options: VolumeOptions = {}): Promise<Volume> {
+    if (typeof options !== 'object' || options === null) throw invalidArgument('options', options, 'an object')
     const { name, labels = {}, size, signal, ...rest } = options
     for (const key in rest) throw invalidArgument('options', key, 'an option of volumes (name, labels, size)')
     if (typeof labels !== 'object' || labels === null) throw invalidArgument('labels', labels, 'an object')

@@ -1,5 +1,5 @@
 /** From what people write to a full reference: `alpine` is docker.io/library/alpine:latest. */
-import { CaissonError } from '../errors.js'
+import { CaissonError, invalidArgument } from '../errors.js'
 import { readDigest } from '../spec/digest.js'
 import { IDENTIFIER, PATH_MAX, REFERENCE, TEXT_MAX } from './grammar.js'
 
@@ -28,7 +28,8 @@ export function parseReference(text: string): Reference {
 
 /** The same, but a name without tag and digest stays without: it means all of a repository. */
 export function parseName(text: string): Reference {
-  if (typeof text !== 'string' || text === '') throw wrong(text, 'it is empty')
+  if (typeof text !== 'string') throw invalidArgument('image', text, 'a name')
+  if (text === '') throw wrong(text, 'it is empty')
   if (text.length > TEXT_MAX) throw wrong(text, `it is longer than ${TEXT_MAX} characters`)
   if (IDENTIFIER.test(text)) throw wrong(text, 'it is an id: 64 hexadecimal digits cannot be a name')
   const { registry, rest } = splitRegistry(text)
