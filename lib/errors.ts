@@ -103,8 +103,11 @@ export class CaissonError extends Error {
     Object.defineProperty(this, BRAND, { value: true })
   }
 
-  /** True for errors of any copy of this package in the process. */
+  /** True for errors of any copy of this package in the process; of a class derived from this one only its own are. */
   static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: classes derived from this one inherit the question, and are `this` then
+    const asked: unknown = this
+    if (asked !== CaissonError) return Function.prototype[Symbol.hasInstance].call(asked, value)
     return typeof value === 'object' && value !== null && BRAND in value
   }
 }
