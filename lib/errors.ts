@@ -105,11 +105,14 @@ export class CaissonError extends Error {
 
   /** True for errors of any copy of this package in the process; of a class derived from this one only its own are. */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    // biome-ignore lint/complexity/noThisInStatic: classes derived from this one inherit the question, and are `this` then
-    const asked: unknown = this
-    if (asked !== CaissonError) return Function.prototype[Symbol.hasInstance].call(asked, value)
-    return typeof value === 'object' && value !== null && BRAND in value
+    // biome-ignore lint/complexity/noThisInStatic: derived classes inherit the question, and are `this` then
+    return isInstance(this, value)
   }
+}
+
+function isInstance(type: unknown, value: unknown): boolean {
+  if (type !== CaissonError) return Function.prototype[Symbol.hasInstance].call(type, value)
+  return typeof value === 'object' && value !== null && BRAND in value
 }
 
 /** For arguments that the caller got wrong: names the option, what came, and what is wanted. */

@@ -7,7 +7,11 @@ const TIMEOUT = text('timeout', 'Seconds until containers are killed', 'seconds'
 export const downCommand: Subcommand = {
   summary: 'Stop and remove containers and networks, in whichever process they are',
   usage: 'down [FLAGS]',
-  flags: [TIMEOUT, boolean('volumes', 'Remove named volumes, too', 'v')],
+  flags: [
+    TIMEOUT,
+    boolean('remove-orphans', 'As without: no other containers are of a project'),
+    boolean('volumes', 'Remove named volumes, too', 'v'),
+  ],
   async run(project, flags) {
     await project.down({ volumes: flags.boolean('volumes'), timeout: timeoutOf(flags) })
     return 0

@@ -22,6 +22,8 @@ export const upCommand: Subcommand = {
     boolean('build', 'Build images anew'),
     boolean('detach', 'Not there: containers end with this process', 'd'),
     text('exit-code-from', 'Exit as this service does; ends all when it ends', 'service'),
+    boolean('force-recreate', 'As without: containers are always made anew'),
+    boolean('remove-orphans', 'As without: no other containers are of a project'),
     list('scale', 'Number of containers (service=number)', 'service=number'),
     text('timeout', 'Seconds until containers are killed at the end', 'seconds'),
     ...PRINTING,

@@ -128,6 +128,7 @@ withBusybox('of a project that is not up there is nothing to start, and nothing 
   await project.stop()
   await expect(project.start()).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
   await expect(project.exec('web', ['true']).ended).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
+  expect(call('down', '--volumes', '--remove-orphans').status).toBe(0)
   expect(call('restart')).toMatchObject({ status: 1, stderr: expect.stringContaining('is not up') })
 })
 
