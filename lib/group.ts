@@ -6,9 +6,17 @@ import { CaissonError, invalidArgument } from './errors.js'
 import type { ExecResult } from './execution.js'
 import type { Image } from './image.js'
 import { Namespace } from './namespace.js'
+import type { PublishedPort } from './network/ports.js'
 import type { ContainerOptions, CreateOptions } from './options.js'
-import { attach, isBridged, releaseAttachment, startAttachment } from './runtime/container/attachments.js'
+import {
+  attach,
+  type ContainerNetwork,
+  isBridged,
+  releaseAttachment,
+  startAttachment,
+} from './runtime/container/attachments.js'
 import { becomes } from './runtime/container/becomes.js'
+import { publishedPort } from './runtime/container/connections.js'
 import { checkEgress } from './runtime/options/egress.js'
 import { owner } from './runtime/process/owner.js'
 import { type Abortable, abortable, checkAborted, unlessAborted } from './util/abort.js'
@@ -54,15 +62,22 @@ export class Group extends EventEmitter implements AsyncDisposable {
   readonly name: string
   readonly containers: readonly Container[]
   readonly #release: () => Promise<void>
+  readonly #network: ContainerNetwork | undefined
   #state: 'created' | 'running' | 'exited' | 'removed' = 'created'
   #work: Promise<unknown> = Promise.resolve()
   #end: Promise<GroupEnd> | undefined
   #stopping = false
 
-  private constructor(name: string, containers: readonly Container[], release: () => Promise<void>) {
+  private constructor(
+    name: string,
+    containers: readonly Container[],
+    network: ContainerNetwork | undefined,
+    release: () => Promise<void>,
+  ) {
     super()
     this.name = name
     this.containers = containers
+    this.#network = network
     this.#release = release
   }
 
@@ -107,7 +122,7 @@ export class Group extends EventEmitter implements AsyncDisposable {
         undo.push(() => container.remove({ force: true, volumes: true }))
         containers.push(container)
       }
-      return new Group(name, containers, release)
+      return new Group(name, containers, attachment, release)
     } catch (error) {
       await release()
       throw error
@@ -116,6 +131,11 @@ export class Group extends EventEmitter implements AsyncDisposable {
 
   get state(): 'created' | 'running' | 'exited' | 'removed' {
     return this.#state
+  }
+
+  /** Where a port of it is published, as long as it is there. */
+  port(container: number, protocol: 'tcp' | 'udp' = 'tcp'): PublishedPort {
+    return publishedPort({ name: this.name, network: this.#network }, container, protocol)
   }
 
   /** One of them by its name. */

@@ -18,6 +18,7 @@ import type { Context } from '../compose/read.js'
 import { fromObject, parseYaml } from '../compose/yaml.js'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { type Abortable, checkAborted } from '../util/abort.js'
+import { checkNames, type Names } from '../util/option-names.js'
 
 export interface ComposeOptions extends Abortable {
   /** Default: COMPOSE_PROJECT_NAME, `name` of the file, or the name of its directory. */
@@ -40,12 +41,22 @@ export interface Loaded {
 const NAMES = ['compose.yaml', 'compose.yml', 'docker-compose.yaml', 'docker-compose.yml']
 const OVERRIDES = NAMES.map((name) => name.replace(/\.ya?ml$/, '.override$&'))
 
+const OPTIONS: Names<ComposeOptions> = { projectName: true, profiles: true, env: true, envFiles: true, signal: true }
+
+const isTexts = (value: unknown) => Array.isArray(value) && value.every((each) => typeof each === 'string')
+
 /** @param source a file, a directory with one, several that go over each other, or what a file would say. */
 export async function loadProject(
   source: string | readonly string[] | object,
   options: ComposeOptions,
 ): Promise<Loaded> {
+  checkNames(options, OPTIONS, '')
   checkAborted(options.signal, 'compose')
+  for (const name of ['profiles', 'envFiles'] as const)
+    if (options[name] !== undefined && !isTexts(options[name]))
+      throw invalidArgument(name, options[name], 'an array of strings')
+  if (options.env !== undefined && (typeof options.env !== 'object' || options.env === null))
+    throw invalidArgument('env', options.env, 'an object of variables')
   const files = await filesOf(source)
   const first = files?.[0]
   const directory = first === undefined ? process.cwd() : path.dirname(first)

@@ -50,10 +50,13 @@ describe('a group', () => {
   it('publishes ports, starts again, and leaves nothing', async () => {
     const group = await Group.create({
       network: 'bridge',
-      ports: [{ container: 80, host: 8090 }],
+      ports: [{ container: 80, host: 8090 }, { container: 81 }],
       containers: members(),
     })
     try {
+      expect(group.port(80)).toMatchObject({ address: '127.0.0.1', port: 8090, protocol: 'tcp' })
+      expect(group.port(81).port).toBeGreaterThan(0)
+      expect(() => group.port(80, 'udp')).toThrow(expect.objectContaining({ code: 'ERR_CAISSON_INVALID_STATE' }))
       for (let i = 0; i < 2; i++) {
         await group.start()
         await until(() => attempt('curl -s -m 2 127.0.0.1:8090')?.includes('inside') ?? false)

@@ -180,3 +180,12 @@ test('what is called place is compared as anything else', () => {
   expect(canonical({ environment: { place: 'a' } })).not.toBe(canonical({ environment: { place: 'b' } }))
   expect(canonical({ a: 1, place: { path: 'services.s' } })).toBe(canonical({ a: 1 }))
 })
+
+test.each([[{ profile: ['p'] }], [{ profiles: 'p' }], [{ envFiles: '.env' }], [{ env: 5 }], [null]])(
+  'options of compose(): %p',
+  async (options) => {
+    await expect(loadProject({ services: { a: { image: 'i' } } }, options as never)).rejects.toMatchObject({
+      code: 'ERR_CAISSON_INVALID_ARGUMENT',
+    })
+  },
+)
