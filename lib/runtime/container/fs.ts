@@ -223,21 +223,47 @@ export class ContainerFs {
     await this.#call('MKDIR', [fileMode(mode, 'mode'), recursive ? 1 : 0], resolvedPath(path, 'path'))
   }
 
-  readdir(path: string, options?: Abortable & { withFileTypes?: false }): Promise<string[]>
-  readdir(path: string, options: Abortable & { withFileTypes: true }): Promise<DirectoryEntry[]>
+  /** `recursive`: what is in directories below it, too; links are not followed. */
+  readdir(path: string, options?: Abortable & { withFileTypes?: false; recursive?: boolean }): Promise<string[]>
+  readdir(path: string, options: Abortable & { withFileTypes: true; recursive?: boolean }): Promise<DirectoryEntry[]>
   async readdir(
     path: string,
-    options: Abortable & { withFileTypes?: boolean } = {},
+    options: Abortable & { withFileTypes?: boolean; recursive?: boolean } = {},
   ): Promise<string[] | DirectoryEntry[]> {
     checkAborted(options.signal, 'files')
-    const flags = constants.O_RDONLY | constants.O_DIRECTORY
-    const { fd } = await this.#call('OPEN', [flags, 0], resolvedPath(path, 'path'))
+    const entries = await this.#entries(resolvedPath(path, 'path'), constants.O_DIRECTORY)
+    const names = entries.map(({ name }) => name)
+    if (options.recursive)
+      for (let i = 0; i < entries.length; i++) {
+        checkAborted(options.signal, 'files')
+        const { name, parentPath } = entries[i] as DirectoryEntry
+        if (!entries[i]?.isDirectory()) continue
+        for (const entry of await this.#below(`${parentPath.replace(/\/+$/, '')}/${name}`)) {
+          entries.push(entry)
+          names.push(`${names[i]}/${entry.name}`)
+        }
+      }
+    return options.withFileTypes ? entries : names
+  }
+
+  /** A guest may have removed it meanwhile, or put something else in its place. */
+  async #below(path: string): Promise<DirectoryEntry[]> {
+    try {
+      return await this.#entries(path, constants.O_DIRECTORY | constants.O_NOFOLLOW)
+    } catch (error) {
+      const { code } = (error as CaissonError).cause as NodeJS.ErrnoException
+      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return []
+      throw error
+    }
+  }
+
+  async #entries(path: string, flags: number): Promise<DirectoryEntry[]> {
+    const { fd } = await this.#call('OPEN', [constants.O_RDONLY | flags, 0], path)
     const list = await addon().readDirectory(fd)
     const entries: DirectoryEntry[] = []
     for (let i = 0; i < list.length; i += 2)
       entries.push(new DirectoryEntry(list[i] as string, path, list[i + 1] as number))
-    entries.sort((a, b) => (a.name < b.name ? -1 : 1))
-    return options.withFileTypes ? entries : entries.map((entry) => entry.name)
+    return entries.sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
   async stat(path: string, { signal }: Abortable = {}): Promise<FileStatus> {

@@ -379,6 +379,10 @@ describe('Container', () => {
       expect(await code(fs.rm('/data/sub/..', { recursive: true }))).toBe('EINVAL')
       for (const made of ['moved/', 'a', 'b//']) await fs.rm(`/data/${made}`, { recursive: true })
       expect(await fs.readdir('/data/')).toEqual(['sub', 'x'])
+      await fs.symlink('/data', '/data/sub/loop').catch(() => undefined)
+      expect(await fs.readdir('/data', { recursive: true })).toEqual(['sub', 'x', 'sub/loop', 'sub/y'])
+      const entries = await fs.readdir('/data', { recursive: true, withFileTypes: true })
+      expect(entries.map(({ parentPath, name }) => `${parentPath}/${name}`)).toContain('/data/sub/y')
     }
   })
 
