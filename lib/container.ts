@@ -72,7 +72,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     const { options, assembled, imageConfig } = parts
     this.labels = { ...imageConfig.Labels, ...options.labels }
     if (parts.network instanceof EgressNetwork) parts.network.listener = (event) => this.emit('egress', event)
-    this.#agent = new ContainerAgent(assembled.workload, () => this.#life.running, parts.data !== undefined)
+    this.#agent = new ContainerAgent(assembled.workload, () => this.#life, parts.data !== undefined)
     this.#archive = new ContainerArchive(this.#agent, assembled.workload, options.security?.privileged ?? false)
     this.#execs = new Execs({ ...assembled, owner: parts.owner })
     this.#life = makeLife(parts, {

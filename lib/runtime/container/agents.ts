@@ -19,10 +19,18 @@ export interface Lent {
   end: () => void
 }
 
+/** The agent, or the process whose namespaces it was to enter. */
+function isGone(error: unknown): boolean {
+  const { errno, cause } = error as Partial<NativeFailure> & { cause?: NodeJS.ErrnoException }
+  return errno === ECONNRESET || cause?.code === 'ESRCH'
+}
+
 export class ContainerAgent {
   readonly fs: ContainerFs
   readonly #workload: Workload
   readonly #running: () => Running | undefined
+  /** Meanwhile its root is put together: it is not what it will be, and must be mounted once. */
+  readonly #starting: () => Promise<void> | undefined
   readonly #onDisk: boolean
   #current: Promise<Agent> | undefined
   /** The run that the current one is in; undefined: over the layers of a stopped container. */
@@ -32,9 +40,14 @@ export class ContainerAgent {
   #ended = false
   readonly #lent = new Set<{ abort: AbortController; ended: Deferred<void> }>()
 
-  constructor(workload: Workload, running: () => Running | undefined, onDisk: boolean) {
+  constructor(
+    workload: Workload,
+    life: () => { readonly running: Running | undefined; readonly starting: Promise<void> | undefined } | undefined,
+    onDisk: boolean,
+  ) {
     this.#workload = workload
-    this.#running = running
+    this.#running = () => life()?.running
+    this.#starting = () => life()?.starting
     this.#onDisk = onDisk
     this.fs = new ContainerFs((op, numbers, first, second) => this.#call(op, numbers, first, second))
   }
@@ -95,13 +108,15 @@ export class ContainerAgent {
 
   async #with<T>(work: (agent: Agent) => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
-      const agent = await this.#agent()
+      const running = this.#running()
+      let agent: Agent | undefined
       try {
+        agent = await this.#agent()
         return await work(agent)
       } catch (error) {
+        if (attempt === 2 || !isGone(error)) throw error
         // It was just let go, or the container has ended: once more with a new one.
-        if ((error as NativeFailure).errno !== ECONNRESET || attempt === 2) throw error
-        await agent.close()
+        await (agent ? agent.close() : running?.ended)
       }
     }
   }
@@ -109,7 +124,10 @@ export class ContainerAgent {
   /** The same for all who ask at a time: two over the layers of one container are more than the kernel allows. */
   async #agent(): Promise<Agent> {
     for (;;) {
-      for (let closing: unknown; closing !== this.#closing; await closing) closing = this.#closing
+      const closing = this.#closing
+      await this.#starting()?.catch(() => undefined)
+      await closing
+      if (this.#starting() || closing !== this.#closing) continue
       this.#mustHaveFiles()
       const running = this.#running()
       const pending = this.#current

@@ -82,6 +82,10 @@ export class Life {
   get running(): Running | undefined {
     return this.#running
   }
+  /** Of a program that is on its way. */
+  get starting(): Promise<void> | undefined {
+    return this.#starting
+  }
   get result(): ExecResult | undefined {
     return this.#result
   }

@@ -401,6 +401,27 @@ describe('Container', () => {
     await expect(fs.readFile('/x', 'utf-9' as never)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
   })
 
+  test('files can be asked for while it is started and stopped', async () => {
+    await using container = await sleeper({ files: { '/x': 'X' } })
+    const { fs } = container
+    for (let round = 0; round < 10; round++) {
+      const written = [fs.writeFile('/early', String(round))]
+      const started = container.start()
+      for (let turn = 0; turn < 20; turn++) {
+        written.push(fs.writeFile(`/made-${turn}`, String(round)))
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      await Promise.all([started, ...written])
+      expect((await container.exec(['cat', '/x', '/early', '/made-0', '/made-19'])).stdout).toBe(
+        `X${round}${round}${round}`,
+      )
+      const read = fs.readFile('/made-7', 'utf8')
+      await container.stop({ timeout: 0 })
+      expect(await read).toBe(String(round))
+    }
+    expect(existsSync('/made-0')).toBe(false)
+  })
+
   test('what follows the log of one that is not started yet sees all of it', async () => {
     await using container = await Container.create(image, { command: ['echo', 'said'] })
     const said = (async () => {
