@@ -49,7 +49,7 @@ export function parseDotenv(
       if (!quoted) throw fail(`the quote of ${name} does not end`, `Put ${quote} behind the value.`)
       value = quoted.text
       i = quoted.line
-    } else value = rest.replace(/(^|[ \t]+)#.*$/, '').trimEnd()
+    } else value = rest.slice(0, /(?:^|[ \t])#/.exec(rest)?.index).trimEnd()
     try {
       found.set(name, quote === "'" ? value : interpolate(quote === '"' ? unescaped(value) : value, { lookup: known }))
     } catch (error) {
@@ -60,18 +60,34 @@ export function parseDotenv(
   return found
 }
 
-/** What is between the quotes, and the line that it ends in; nothing may follow but a comment. */
+/**
+ * What is between the quotes, and the line that it ends in; nothing may follow but a comment. Each line is looked at once,
+ * however many there are before the end.
+ */
 function readQuoted(lines: readonly string[], first: number, rest: string): { text: string; line: number } | undefined {
-  const [quote] = rest
-  const pattern = quote === "'" ? /^'([^']*)'[ \t]*(?:#.*)?$/s : /^"((?:[^"\\]|\\.)*)"[ \t]*(?:#.*)?$/s
-  let text = rest
-  for (let line = first; ; ) {
-    const match = pattern.exec(text)
-    if (match) return { text: match[1] as string, line }
-    line++
-    if (line >= lines.length) return undefined
-    text += `\n${lines[line]}`
+  const quote = rest[0] as string
+  const parts: string[] = []
+  for (let line = first; line < lines.length; line++) {
+    const text = line === first ? rest.slice(1) : (lines[line] as string)
+    const end = quoteIn(text, quote)
+    if (end < 0) {
+      parts.push(text)
+      continue
+    }
+    if (!/^[ \t]*(?:#.*)?$/s.test(text.slice(end + 1))) return undefined
+    return { text: [...parts, text.slice(0, end)].join('\n'), line }
   }
+  return undefined
+}
+
+/** Where it is, -1: nowhere. A `\` before it takes its meaning in double quotes. */
+function quoteIn(text: string, quote: string): number {
+  if (quote === "'") return text.indexOf(quote)
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === '\\') at++
+    else if (text[at] === quote) return at
+  }
+  return -1
 }
 
 /** A `$` that was escaped is doubled, as it means itself. */

@@ -32,6 +32,9 @@ export interface Opening {
   include: OpenIncluded
 }
 
+/** Services that extend each other. */
+const LONGEST_CHAIN = 64
+
 const KINDS = Object.keys(RESOURCES) as ResourceKind[]
 const TOP = ['name', 'version', 'include', 'services', ...KINDS]
 const TOP_REFUSED = { models: 'Models are not run.' }
@@ -115,6 +118,12 @@ async function readService(
   const link = `${from.file} ${service}`
   if (chain.includes(link))
     throw composeError(extended.value.place, `${service} extends itself`, 'Take one extends out of the circle.')
+  if (chain.length === LONGEST_CHAIN)
+    throw composeError(
+      extended.value.place,
+      'too many services extend each other',
+      `At most ${LONGEST_CHAIN} do in a row.`,
+    )
   const base = servicesIn(from.root).get(service)
   if (!base)
     throw composeError(

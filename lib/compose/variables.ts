@@ -23,6 +23,8 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*/
 const OPERATOR = /^(:?[-?+])/
 /** Of `${A:-${B:-...}}`. */
 const DEEPEST = 32
+/** Characters of a value: each line of a file may say twice what the one above does. */
+const LONGEST = 4 * 1024 * 1024
 
 /** @throws VariableFault */
 export function interpolate(text: string, variables: Variables): string {
@@ -42,6 +44,8 @@ function expand(text: string, start: number, variables: Variables, depth: number
   let made = ''
   let at = start
   while (at < text.length) {
+    if (made.length > LONGEST)
+      throw new VariableFault('the value is too long with its variables', `At most ${LONGEST} characters are made.`)
     const dollar = text[at]
     if (depth > 0 && dollar === '}') return { text: made, end: at }
     if (dollar !== '$') {
@@ -64,7 +68,7 @@ function expand(text: string, start: number, variables: Variables, depth: number
       at += 1 + name.length
     }
   }
-  if (depth > 0) throw wrong(text.slice(start - 2))
+  if (depth > 0) throw wrong(text.slice(start - 2, start + 20))
   return { text: made, end: at }
 }
 

@@ -18,6 +18,8 @@ import { below, type ComposeNode, composeError, type Entry, type MapNode, type P
 const LARGEST = 4 * 1024 * 1024
 /** Of mappings in mappings; the format itself needs seven. */
 const DEEPEST = 64
+/** Of values, those that aliases repeat counted each time: some lines can stand for more than any memory holds. */
+const MOST = 1_000_000
 
 /** @throws CaissonError ERR_CAISSON_COMPOSE with file, line and column. */
 export function parseYaml(text: string, name: string): ComposeNode {
@@ -77,7 +79,8 @@ class Builder {
   readonly #source: SourceFile
   readonly #lines: LineCounter
   /** In the order of the text; null: it is being read, and holds itself. */
-  readonly #anchors = new Map<string, ComposeNode | null>()
+  readonly #anchors = new Map<string, { node: ComposeNode; size: number } | null>()
+  #nodes = 0
 
   constructor(source: SourceFile, lines: LineCounter) {
     this.#source = source
@@ -87,12 +90,13 @@ class Builder {
   build(node: ParsedNode | null, path: string, depth: number): ComposeNode {
     const place = this.#place(node, path)
     if (depth > DEEPEST) throw composeError(place, 'this is nested too deeply', `At most ${DEEPEST} levels are read.`)
+    const before = this.#nodes++
     if (node === null) return { kind: 'scalar', place, value: null, text: '' }
     if (isAlias(node)) return this.#aliased(node, place)
     const { anchor } = node
     if (anchor) this.#anchors.set(anchor, null)
     const made = { ...this.#content(node, place, depth), ...tagOf(node, place) }
-    if (anchor) this.#anchors.set(anchor, made)
+    if (anchor) this.#anchors.set(anchor, { node: made, size: this.#nodes - before })
     return made
   }
 
@@ -136,7 +140,11 @@ class Builder {
 
   #aliased(node: Alias.Parsed, place: Place): ComposeNode {
     const target = this.#anchors.get(node.source)
-    if (target) return target
+    if (target) {
+      this.#nodes += target.size
+      if (this.#nodes <= MOST) return target.node
+      throw composeError(place, 'aliases repeat too much', `At most ${MOST} values are read.`)
+    }
     const why = target === null ? 'holds itself' : 'is not there'
     throw composeError(
       place,

@@ -90,10 +90,22 @@ export async function loadProject(
   return { model, profiles, warnings: [...warnings], lookup }
 }
 
+/** Characters of all files that files of a project name; one that is named again counts again. */
+const NAMED_MOST = 32 * 1024 * 1024
+/** What each one counts besides its text. */
+const NAMED_LEAST = 16 * 1024
+
 /** How files that others name are opened; their paths are absolute. `given`: variables that come before all others. */
 function openingFrom(given: Record<string, string | undefined>): Opening {
+  let left = NAMED_MOST
+  // Files that each include the next one twice are read as often as 2 to the power of their number.
+  const counted = (text: string, place: Place) => {
+    left -= text.length + NAMED_LEAST
+    if (left >= 0) return text
+    throw composeError(place, 'too many files name others', `Together at most ${NAMED_MOST} characters are read.`)
+  }
   const read = async (file: string, place: Place, context: Context): Promise<Opened> => ({
-    root: parseYaml(await textOf(file, place), named(file)),
+    root: parseYaml(counted(await textOf(file, place), place), named(file)),
     context,
     file,
   })

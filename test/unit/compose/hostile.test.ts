@@ -1,0 +1,94 @@
+/**
+ * Compose files and files of variables that somebody else wrote, and that are small: to read them takes no longer, and no
+ * more memory, than their size explains. What these took before is in the comments.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { parseDotenv } from '../../../lib/compose/dotenv.js'
+import { parseYaml } from '../../../lib/compose/yaml.js'
+import { loadProject } from '../../../lib/project/load.js'
+
+/** Far more than any of them needs, and far less than what they try to cost. */
+const PATIENCE = 10_000
+const REFUSED = expect.objectContaining({ code: 'ERR_CAISSON_COMPOSE' })
+
+function quick<T>(work: () => T): T | unknown {
+  const before = performance.now()
+  try {
+    return work()
+  } catch (error) {
+    return error
+  } finally {
+    expect(performance.now() - before).toBeLessThan(PATIENCE)
+  }
+}
+
+const read = (text: string) => quick(() => parseDotenv(text, '.env', () => undefined))
+
+describe('files of variables', () => {
+  test.each(['"', "'"])('a quote (%s) that does not end is looked for once, not from each line on', (quote) => {
+    // A minute for 30,000 lines.
+    expect(read(`A=${quote}${'b\n'.repeat(500_000)}`)).toEqual(REFUSED)
+    expect(read(`A=${quote}${'b\n'.repeat(500_000)}${quote} # end`)).toEqual(new Map([['A', 'b\n'.repeat(500_000)]]))
+  })
+
+  test('blanks that no comment follows are looked at once', () => {
+    // Half a minute for 100,000.
+    const blank = ' \t'.repeat(1_000_000)
+    expect(read(`A=x${blank}y`)).toEqual(new Map([['A', `x${blank}y`]]))
+    expect(read(`A=x${blank}# y`)).toEqual(new Map([['A', 'x']]))
+  })
+
+  test('values that double each other do not grow without end', () => {
+    const lines = Array.from({ length: 40 }, (_, i) => `A${i + 1}=$A${i}$A${i}`)
+    expect(read(['A0=xxxxxxxx', ...lines].join('\n'))).toEqual(REFUSED)
+  })
+
+  test('what quotes may hold is as before', () => {
+    expect(read('A="x\\"y" # c\nB=\'x\\\'\nC="a\\\\"\nD="a\\\nb"\nE="one\n\n two"\nF=a#b #c\nG=#\nH=a\t#b')).toEqual(
+      new Map(Object.entries({ A: 'x"y', B: 'x\\', C: 'a\\', D: 'a\\\nb', E: 'one\n\n two', F: 'a#b', G: '', H: 'a' })),
+    )
+    expect(read('A="x" y\nB="')).toEqual(REFUSED)
+  })
+})
+
+describe('compose files', () => {
+  test('aliases that repeat aliases are no more than memory holds', () => {
+    const merged = `x-a: &a\n${Array.from({ length: 50_000 }, (_, i) => `  k${i}: 1\n`).join('')}`
+    expect(quick(() => parseYaml(`${merged}x-b:\n${'  - <<: *a\n'.repeat(50_000)}`, 'compose.yaml'))).toEqual(REFUSED)
+    const laughs = Array.from({ length: 30 }, (_, i) => `x-${i + 1}: &l${i + 1} [*l${i}, *l${i}]\n`)
+    expect(quick(() => parseYaml(`x-0: &l0 [ha]\n${laughs.join('')}`, 'compose.yaml'))).toEqual(REFUSED)
+    // Those of people are far from it.
+    const services = Array.from({ length: 500 }, (_, i) => `  s${i}:\n    <<: *common\n    hostname: s${i}\n`)
+    const text = `x-c: &common { image: a, environment: { A: 1, B: 2 } }\nservices:\n${services.join('')}`
+    expect(parseYaml(text, 'compose.yaml')).toMatchObject({ kind: 'map' })
+  })
+
+  describe('that name others', () => {
+    let directory: string
+    beforeEach(() => {
+      directory = mkdtempSync(path.join(tmpdir(), 'caisson-hostile-'))
+    })
+    afterEach(() => rmSync(directory, { recursive: true }))
+    const write = (name: string, text: string) => writeFileSync(path.join(directory, name), text)
+
+    test('each the next one twice: they are not read for ever', async () => {
+      for (let i = 0; i < 40; i++) write(`${i}.yaml`, `include: [${i + 1}.yaml, ${i + 1}.yaml]\n`)
+      write('40.yaml', 'services: { a: { image: b } }\n')
+      const before = performance.now()
+      await expect(loadProject(path.join(directory, '0.yaml'), { env: {} })).rejects.toEqual(REFUSED)
+      expect(performance.now() - before).toBeLessThan(3 * PATIENCE)
+    })
+
+    test('services that extend each other are a chain with an end', async () => {
+      const services = Array.from({ length: 20_000 }, (_, i) => `  s${i + 1}: { extends: s${i} }\n`)
+      write('compose.yaml', `services:\n  s0: { image: a }\n${services.join('')}`)
+      const before = performance.now()
+      await expect(loadProject(directory, { env: {} })).rejects.toEqual(REFUSED)
+      expect(performance.now() - before).toBeLessThan(PATIENCE)
+      write('compose.yaml', `services:\n  s0: { image: a }\n${services.slice(0, 60).join('')}`)
+      expect((await loadProject(directory, { env: {} })).model.services.size).toBe(61)
+    })
+  })
+})
