@@ -62,6 +62,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   #source: Image | undefined
   #removing: Promise<void> | undefined
   #updates: Promise<void> = Promise.resolve()
+  #freezing: Promise<void> = Promise.resolve()
 
   private constructor(parts: Parts) {
     super()
@@ -188,18 +189,12 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Freezes every process in it. */
   async pause(options: Abortable = {}): Promise<void> {
     checkAborted(options.signal, 'pause')
-    if (this.state !== 'running') throw this.#wrongState('pause')
-    await freeze(this.#parts.assembled.cgroup, true)
-    this.#life.setState('paused')
-    this.emit('pause')
+    await this.#whileNobodyFreezes(() => this.#freeze('pause', 'running', 'paused'))
   }
 
   async resume(options: Abortable = {}): Promise<void> {
     checkAborted(options.signal, 'resume')
-    if (this.state !== 'paused') throw this.#wrongState('resume')
-    await freeze(this.#parts.assembled.cgroup, false)
-    this.#life.setState('running')
-    this.emit('resume')
+    await this.#whileNobodyFreezes(() => this.#freeze('resume', 'paused', 'running'))
   }
 
   /** A running one only with `force`; `volumes`: with its volumes that have no name. Removing twice is no error. */
@@ -269,7 +264,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#updates = (async () => {
       await before.catch(() => undefined)
       await this.#life.settled()
-      await updateLimits(this.#parts, changes.limits, this.#life.running, this.#execs)
+      const freezing = (work: () => Promise<void>) => this.#whileNobodyFreezes(work)
+      await updateLimits(this.#parts, changes.limits, this.#life.running, this.#execs, freezing)
     })()
     await this.#updates
   }
@@ -368,9 +364,34 @@ export class Container extends EventEmitter implements AsyncDisposable {
     return publishedPort(this.#parts, container, protocol)
   }
 
+  /** One after the other: limits that come late freeze it for a moment, and thaw what was not frozen before. */
+  #whileNobodyFreezes(work: () => Promise<void>): Promise<void> {
+    const done = this.#freezing.catch(() => undefined).then(work)
+    this.#freezing = done
+    return done
+  }
+
+  async #freeze(what: 'pause' | 'resume', from: ContainerState, to: ContainerState): Promise<void> {
+    const { running } = this.#life
+    if (this.state !== from || this.#removing) throw this.#wrongState(what)
+    await freeze(this.#parts.assembled.cgroup, to === 'paused').catch((error) => {
+      // Its cgroups have gone with it.
+      if (this.#life.running !== running) throw this.#wrongState(what)
+      throw error
+    })
+    // What has ended meanwhile, or was started again, is not what was frozen.
+    if (this.state !== from || this.#life.running !== running) throw this.#wrongState(what)
+    this.#life.setState(to)
+    this.emit(what)
+  }
+
   async #stop(grace: number): Promise<void> {
     await this.#life.settled()
-    if (this.state === 'paused') await this.resume()
+    // Whoever has ended it by now has done the same.
+    if (this.state === 'paused')
+      await this.resume().catch((error) => {
+        if (this.state === 'paused') throw error
+      })
     await this.#life.stop(grace)
   }
 

@@ -20,7 +20,13 @@ export async function freeze(plan: CgroupPlan, wanted: boolean): Promise<void> {
   if (unified) await perform([{ path: path.join(unified, 'cgroup.freeze'), text: wanted ? '1' : '0', stage }])
   else
     await perform([{ path: path.join(freezer as string, 'freezer.state'), text: wanted ? 'FROZEN' : 'THAWED', stage }])
-  for (const deadline = Date.now() + TIMEOUT; (await isFrozen(plan)) !== wanted; await sleep(1))
+  const now = () =>
+    isFrozen(plan).catch((error: NodeJS.ErrnoException) => {
+      const message = `the group is gone: ${error.code}`
+      const hint = 'Its processes have ended meanwhile.'
+      throw new CaissonError('ERR_CAISSON_CGROUP', message, { stage, hint, cause: error })
+    })
+  for (const deadline = Date.now() + TIMEOUT; (await now()) !== wanted; await sleep(1))
     if (Date.now() > deadline)
       throw new CaissonError('ERR_CAISSON_TIMEOUT', `the group did not ${wanted ? 'freeze' : 'thaw'} in time`, {
         stage,

@@ -9,12 +9,17 @@ import type { Execs } from '../process/exec.js'
 import type { Running } from '../process/running.js'
 import type { Parts } from './parts.js'
 
-/** At once when it runs, and for every later start, which applies them after the old ones. */
+/**
+ * At once when it runs, and for every later start, which applies them after the old ones.
+ *
+ * @param freezing runs what freezes and thaws it while nobody else does.
+ */
 export async function updateLimits(
   parts: Parts,
   limits: Limits,
   running: Running | undefined,
   execs: Execs,
+  freezing: (work: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const { assembled, owner, options } = parts
   if (limits.disk !== undefined)
@@ -35,7 +40,7 @@ export async function updateLimits(
     execs.forget()
   }
   if (entry.legacy.length > 0) {
-    if (running) await execs.keepOut(() => enter(assembled.cgroup, entry, running).then(enterLater))
+    if (running) await execs.keepOut(() => freezing(() => enter(assembled.cgroup, entry, running)).then(enterLater))
     else enterLater()
   }
   if (entry.oomControl !== undefined && assembled.cgroup.oomControl === undefined) {

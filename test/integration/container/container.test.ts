@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises'
 import { availableParallelism, userInfo } from 'node:os'
 import path from 'node:path'
 import { Readable } from 'node:stream'
-import { cgroupHost, isWritable } from '../../../lib/cgroup/host.js'
-import { Container, type Execution, Image, run, Wait } from '../../../lib/index.js'
+import { setImmediate as turn } from 'node:timers/promises'
+import { cgroupHost, isWritable, parseProcCgroup } from '../../../lib/cgroup/host.js'
+import { Container, type Execution, Image, type Limits, run, Wait } from '../../../lib/index.js'
 import { roots } from '../../../lib/util/roots.js'
 import { testIf } from '../../support/needs.js'
 import { until } from '../../support/until.js'
@@ -190,6 +191,55 @@ describe('Container', () => {
       })
       await container.remove({ force: true })
       expect([...directories('cpuset', container.id), ...directories('cpu', container.id)]).toEqual([])
+    })
+
+    /** What the kernel says of a process's group. */
+    const isFrozen = (pid: number) => {
+      const { unified, legacy } = cgroupHost()
+      const freezer = unified ?? legacy.find(({ controllers }) => controllers.includes('freezer'))
+      const places = parseProcCgroup(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))
+      const place = places.find(({ controllers }) =>
+        unified ? controllers.length === 0 : controllers.includes('freezer'),
+      )
+      const directory = path.join(freezer?.mountpoint as string, place?.path as string)
+      if (!unified) return readFileSync(path.join(directory, 'freezer.state'), 'utf8') === 'FROZEN\n'
+      return readFileSync(path.join(directory, 'cgroup.events'), 'utf8').includes('frozen 1')
+    }
+
+    onLegacy('that come while it is paused and resumed leave it as it was asked for last', async () => {
+      const kinds = [{ cpuset: '0' }, { cpus: 1.5 }]
+      for (let round = 0; round < 12; round++) {
+        await using container = await sleeper()
+        await container.start()
+        const changes: Array<Promise<void>> = [container.update({ limits: kinds[round % 2] as Limits })]
+        // At another moment of the update each time, which takes some milliseconds.
+        for (const until = performance.now() + round; performance.now() < until; ) await turn()
+        changes.push(container.pause())
+        if (round % 3 === 0) changes.push(container.resume(), container.pause())
+        await Promise.all(changes)
+        expect([round, container.state, isFrozen(container.pid as number)]).toEqual([round, 'paused', true])
+      }
+    })
+
+    onLegacy('that come while it ends leave neither a cgroup nor a state that is not true', async () => {
+      for (let round = 0; round < 12; round++) {
+        await using container = await sleeper()
+        await container.start()
+        const update = container.update({ limits: { cpuset: '0', cpus: 1.5 } }).catch((error) => error)
+        const pause = round % 2 ? container.pause().catch((error) => error) : undefined
+        for (const until = performance.now() + round; performance.now() < until; ) await turn()
+        await container.kill()
+        for (const failed of [await update, await pause])
+          if (failed !== undefined)
+            expect([round, failed.code]).toEqual([round, expect.stringMatching(/^ERR_CAISSON_/)])
+        expect([round, container.state]).toEqual([round, 'exited'])
+        const left = () => [...directories('cpuset', container.id), ...directories('cpu', container.id)]
+        expect([round, left()]).toEqual([round, []])
+        await container.start()
+        expect((await container.exec(['true'])).exitCode).toBe(0)
+        await container.remove({ force: true })
+        expect([round, left()]).toEqual([round, []])
+      }
     })
   })
 
