@@ -1,5 +1,6 @@
 /** Programs that take all they can get. Each is bounded, says why it ended, and leaves the host as it was. */
 import { readFileSync } from 'node:fs'
+import { buffer } from 'node:stream/consumers'
 import { Container, type RunOptions, run } from '../../lib/index.js'
 import { attack, hostImage, python } from '../support/attack.js'
 import { isRoot } from '../support/needs.js'
@@ -115,6 +116,53 @@ except OSError as error: print(errno.errorcode[error.errno])`)
     expect(most).toBeLessThan(256 << 20)
     await container.exec(python('os.truncate("/tmp/x", 64 << 20)'))
     expect(await container.fs.readFile('/tmp/x')).toHaveLength(64 << 20)
+  })
+
+  test('directories in each other, whose paths take the square of their number, takes none of our memory', async () => {
+    await using container = await Container.create(await hostImage(), {
+      command: ['sleep', '1000'],
+      limits: { memory: '64m', disk: '16m' },
+    })
+    await container.start()
+    const made = await container.exec(
+      python(`
+paths = length = 0
+os.mkdir("/tmp/x")
+os.chdir("/tmp/x")
+for _ in range(1500):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+    length += 251
+    paths += length
+print(paths)`),
+    )
+    // What it takes to keep the path of each: for 16 MB of them, hundreds of times that.
+    expect(Number(made.stdout)).toBeGreaterThan(256 << 20)
+    const before = process.memoryUsage().rss
+    let most = 0
+    const look = () => {
+      most = Math.max(most, process.memoryUsage().rss - before)
+    }
+    const timer = setInterval(look, 10)
+    const works: Array<() => Promise<unknown>> = [
+      () => container.diff(),
+      () => container.commit(),
+      () => container.fork(),
+      () => buffer(container.getArchive('/tmp/x')),
+    ]
+    for (const work of works) {
+      await expect(work()).rejects.toMatchObject({
+        code: 'ERR_CAISSON_LAYER_LIMIT',
+        message: expect.stringContaining('a path of more than 4095 bytes'),
+      })
+      look()
+    }
+    clearInterval(timer)
+    expect(most).toBeLessThan(128 << 20)
+    // Those that can be opened by their path are no matter.
+    await container.exec(['sh', '-c', 'mv /tmp/x/ddd*/ddd*/ddd* /gone && rm -rf /gone'])
+    expect((await container.diff()).length).toBeGreaterThan(2)
+    expect((await buffer(container.getArchive('/tmp/x'))).length).toBeGreaterThan(1024)
   })
 
   test('many files without content ends too', async () => {

@@ -7,6 +7,7 @@
 #include "core/fault.h"
 #include "core/layer/descent.h"
 #include "core/layer/listing.h"
+#include "core/layer/names.h"
 
 namespace caisson {
 
@@ -71,7 +72,7 @@ class Differ {
       for (Level& level : levels_) tell_directory(level);
     for (const std::string& name : lowers_.names(here.path, here.layers))
       if (!std::binary_search(here.names.begin(), here.names.end(), name))
-        tell({'/' + join(here.path, name), Change::Kind::Deleted});
+        tell({'/' + join_path(here.path, name), Change::Kind::Deleted});
   }
 
   void look(Level& level, const std::string& name) {
@@ -79,7 +80,7 @@ class Differ {
     int error = files_.status(here_.fd(), name.c_str(), &status);
     if (error == -ENOENT) return;  // a container that runs goes on
     if (error < 0) throw Fault{Fault::Kind::System, "reading the writable layer", name, "fstatat", -error};
-    const std::string path = join(level.path, name);
+    const std::string path = join_path(level.path, name);
     auto lower = lowers_.find(level.path, level.layers, name);
     if (!lower && options_.own.contains(path)) return;
     if (options_.merged && lower && same_time(status.st_ctim, lower->status.st_ctim)) return;
@@ -122,15 +123,16 @@ class Differ {
   // A change in a directory is a change of it.
   void tell(Change change) {
     for (Level& level : levels_) tell_directory(level);
-    changes_.push_back(std::move(change));
+    keep(std::move(change));
   }
   void tell_directory(Level& level) {
-    if (!level.told) changes_.push_back({'/' + level.path, Change::Kind::Modified});
+    if (!level.told) keep({'/' + level.path, Change::Kind::Modified});
     level.told = true;
   }
-
-  static std::string join(const std::string& path, const std::string& name) {
-    return path.empty() ? name : path + '/' + name;
+  void keep(Change change) {
+    bytes_ += change.path.size();
+    if (bytes_ > CHANGES_BYTES_MAX) over_limit("changes whose paths have more than 256 MiB");
+    changes_.push_back(std::move(change));
   }
 
   FileSystem& files_;
@@ -140,6 +142,7 @@ class Differ {
   Lowers lowers_;
   std::vector<Level> levels_;
   std::vector<Change> changes_;
+  size_t bytes_ = 0;  // of their paths
 };
 
 }  // namespace

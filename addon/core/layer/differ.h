@@ -17,6 +17,9 @@ struct Change {
   Kind kind;
 };
 
+// Of the paths of all changes together: they are kept, and a program makes many long ones at once.
+inline constexpr size_t CHANGES_BYTES_MAX = 256 << 20;
+
 struct DiffOptions {
   // `upper` is what overlay shows, not what it writes to. What it has not copied up has the ctime of a layer below
   // (nobody can set one), and of a directory so has all in it: only the changed parts of the tree are looked at.
@@ -29,7 +32,8 @@ struct DiffOptions {
 
 // `upper` is the directory that overlay writes to, `lowers` those below it, the uppermost first. As `docker diff`: a
 // directory counts as modified when its metadata differ or something in it is changed; of what is deleted or added with
-// all below it, deletions name the top only. Sorted by path. Throws a Fault.
+// all below it, deletions name the top only. Sorted by path. Throws a Fault,
+// also for more than CHANGES_BYTES_MAX or a path that is longer than any that can be opened (names.h).
 std::vector<Change> find_changes(FileSystem& files, int upper, std::vector<int> lowers, const DiffOptions& options,
                                  const std::atomic<bool>& cancelled);
 

@@ -1,5 +1,7 @@
 #include "core/layer/names.h"
 
+#include "core/fault.h"
+
 namespace caisson {
 
 std::vector<std::string_view> components(std::string_view path) {
@@ -24,6 +26,13 @@ std::string clean_path(std::string_view name) {
     if (!path.empty()) path += '/';
     path += part;
   }
+  return path;
+}
+
+std::string join_path(const std::string& directory, const std::string& name) {
+  std::string path = directory.empty() ? name : directory + '/' + name;
+  if (path.size() > PATH_BYTES_MAX)
+    throw Fault{Fault::Kind::Limit, "a path of more than " + std::to_string(PATH_BYTES_MAX) + " bytes", std::move(path)};
   return path;
 }
 

@@ -20,6 +20,10 @@ struct SplitPath {
 // Of a clean path that is not "".
 SplitPath split_path(std::string_view path);
 
+// Of a directory and a name in it. Throws a Fault where it is longer than PATH_BYTES_MAX: a program makes directories in
+// each other without end, and the paths of all of them take the square of their number.
+std::string join_path(const std::string& directory, const std::string& name);
+
 std::vector<std::string_view> components(std::string_view path);
 
 }  // namespace caisson

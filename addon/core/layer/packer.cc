@@ -42,10 +42,6 @@ bool is_of_kernel(int directory) {
   return false;
 }
 
-std::string join(const std::string& path, const std::string& name) {
-  return path.empty() ? name : path + '/' + name;
-}
-
 }  // namespace
 
 Packer::Packer(FileSystem& files, int root, const PackOptions& options, Sink sink, const std::atomic<bool>& cancelled)
@@ -137,7 +133,7 @@ void Packer::add_deleted(Level& level) {
 
 void Packer::add(Descent& here, std::vector<Level>& levels, const std::string& name) {
   const Level& level = levels.back();
-  const std::string path = join(level.path, name);
+  const std::string path = join_path(level.path, name);
   if (level.deleted.contains(name)) return add_whiteout(level.path, name);
   if (!wanted(path)) return;
   struct stat status;
@@ -178,7 +174,7 @@ void Packer::add_directory(int fd, const struct stat& status, const std::string&
 
 void Packer::add_whiteout(const std::string& directory, const std::string& name) {
   tar::Entry entry;
-  entry.name = archive_name(join(directory, std::string(WHITEOUT) + name));
+  entry.name = archive_name(join_path(directory, std::string(WHITEOUT) + name));
   put_header(entry);
 }
 
