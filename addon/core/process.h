@@ -256,6 +256,7 @@ class Process : public std::enable_shared_from_this<Process> {
   bool resumed_ = false;   // it was parked, and has got the rest of its plan
   bool unheard_ = false;   // nobody wakes up when it is executed
   bool told_ = false;      // its end, but it is not all gone yet
+  int messages_ = 0;       // that it has sent
   bool followed_ = false;  // the first process has told of another
   bool terminal_ = false;  // it has sent one
   bool given_up_ = false;  // killed because it could not be watched

@@ -21,6 +21,8 @@ using std::chrono::milliseconds;
 
 constexpr auto REAP_PAUSE = milliseconds(10);
 constexpr int REAP_ATTEMPTS = 500;
+// Of one process; the init program says less than ten things.
+constexpr int MESSAGES_MAX = 64;
 
 // A child of ours that was killed, and that no descriptor leads to. No other can have its number before this.
 void reap_later(pid_t pid, int attempt) {
@@ -41,6 +43,11 @@ void Process::read_control() {
     pid_t sender = -1;
     int got = receive_message(control_.fd.get(), &what, &fds, &sender);
     if (got < 0 && errno == EAGAIN) break;
+    // Who has taken its socket may talk without end, and this thread has others to listen to.
+    if (got > 0 && ++messages_ > MESSAGES_MAX) {
+      got = -1;
+      errno = EPROTO;
+    }
     if (got < 0 && !executed()) give_up("recvmsg", errno);
     if (got <= 0) {
       {

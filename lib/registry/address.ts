@@ -12,17 +12,21 @@ function listOf(...subnets: Subnet[]): BlockList {
   return list
 }
 
-/** Link-local addresses are those of the metadata services of clouds; two clouds have theirs elsewhere. */
+/** Link-local addresses are those of the metadata services of clouds; some have theirs elsewhere. */
 const SPECIAL = listOf(
   ['0.0.0.0', 8, 'ipv4'],
   ['169.254.0.0', 16, 'ipv4'],
   ['100.100.100.200', 32, 'ipv4'],
+  ['168.63.129.16', 32, 'ipv4'],
   ['192.0.0.0', 24, 'ipv4'],
   ['224.0.0.0', 3, 'ipv4'],
   ['::', 128, 'ipv6'],
   ['fe80::', 10, 'ipv6'],
   ['fec0::', 10, 'ipv6'],
-  ['fd00:ec2::254', 128, 'ipv6'],
+  ['fd00:ec2::', 32, 'ipv6'],
+  ['fd20:ce::254', 128, 'ipv6'],
+  ['fd00:c1::a9fe:a9fe', 128, 'ipv6'],
+  ['fd00:42::42', 128, 'ipv6'],
   ['ff00::', 8, 'ipv6'],
 )
 const LOOPBACK = listOf(['127.0.0.0', 8, 'ipv4'], ['::1', 128, 'ipv6'])

@@ -158,18 +158,21 @@ describe('bridge networks', () => {
 
   it("the host's loopback and cloud metadata are out of reach, also with rights over the own network", async () => {
     lan.background('here', ['python3', '-m', 'http.server', '9002', '--bind', '127.0.0.1'])
-    shell('ip address add 169.254.169.254/32 dev lo')
+    const clouds = ['169.254.169.254', '100.100.100.200', '168.63.129.16']
+    for (const cloud of clouds) shell(`ip address add ${cloud}/32 dev lo`)
     lan.background('here', SERVER('secret', 80))
     await until(() => attempt('curl -s localhost:9002 && curl -s 169.254.169.254') !== undefined)
     shell('for all in /proc/sys/net/ipv4/conf/*/route_localnet; do echo 1 > $all; done')
-    const script = `curl -s -m 1 169.254.169.254 || echo none
+    const script = `for cloud in ${clouds.join(' ')}; do curl -s -m 1 $cloud || echo none; done
       ip address del 127.0.0.1/8 dev lo; ip route del local 127.0.0.0/8 table local 2>/dev/null
       ip route add 127.0.0.1 via ${backend.definition.ipv4.gateway}; curl -s -m 1 --interface eth0 127.0.0.1:9002 || echo none`
     const options = { network: backend, security: { capabilities: { add: ['NET_ADMIN'] } } }
-    expect((await run(image, sh(script), options)).stdout).toBe('none\nnone\n')
+    expect((await run(image, sh(script), options)).stdout).toBe('none\n'.repeat(4))
     await using cloud = await Network.create({ metadata: true })
-    expect((await run(image, get('169.254.169.254'), { network: cloud })).stdout).toContain('secret')
-    shell('ip address del 169.254.169.254/32 dev lo')
+    for (const address of clouds) {
+      expect((await run(image, get(address), { network: cloud })).stdout).toContain('secret')
+      shell(`ip address del ${address}/32 dev lo`)
+    }
   })
 
   it('private user namespaces have a network like others', async () => {

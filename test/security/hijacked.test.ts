@@ -116,6 +116,7 @@ const SAID: Array<[string, number, string]> = [
   ['that it has made way for another', 3, 'call("pidfd_open", os.getpid(), 0)'],
   ['that a file is its terminal', 5, 'os.open("/dev/null", os.O_RDWR)'],
   ['that it has a terminal, for which nobody has asked', 5, 'os.openpty()[0]'],
+  ['that hooks are to be run, of which there are none', 2, '-1'],
 ]
 for (const [what, type, descriptor] of SAID)
   testIf(!isRoot && 'what enters an ordinary user’s container is out of reach for those in it')(
@@ -139,6 +140,55 @@ for (const [what, type, descriptor] of SAID)
       ).toMatchObject({ exitCode: 0 })
       expect((await guest).stdout).toContain('told')
       expect(await Promise.race([Promise.all(entries), sleep(20_000, 'stopped', { ref: false })])).not.toBe('stopped')
+    },
+    120_000,
+  )
+
+/** Says `type` again and again from several processes, for as long as anybody listens or half a minute. */
+const shout = (type: number) => `
+import socket, struct, time
+def shout(pid, pidfd):
+    call("kill", pid, 19)
+    fd = call("pidfd_getfd", pidfd, 3, 0)
+    os.close(pidfd)
+    if fd < 0: return call("kill", pid, 18) > 0
+    said = struct.pack("=IiII24s216s", ${type}, 0, 0, 0, b"", b"")
+    end = time.time() + 30
+    print("told", flush=True)
+    for _ in range(4):
+        if os.fork() == 0: break
+    with socket.socket(fileno=fd) as control:
+        try:
+            while time.time() < end: control.sendmsg([said])
+        except OSError: pass
+    return True
+lie_in_wait(lambda pid: call("pidfd_open", pid, 0), shout)`
+
+// That hooks are to be run, which the event loop would hear each time; and what means nothing.
+for (const type of [2, 99])
+  testIf(!isRoot && 'what enters an ordinary user’s container is out of reach for those in it')(
+    `who says ${type} for one that enters, and does not stop, has nobody listen to it alone`,
+    async () => {
+      await using container = await started(TRACING)
+      let told = ''
+      const guest = container.exec(python(LIE_IN_WAIT + shout(type)))
+      guest.stdout.on('data', (data) => {
+        told += data
+      })
+      await begun(guest)
+      const entries: Array<Promise<unknown>> = []
+      for (let i = 0; i < 500 && !told.includes('told'); i++) {
+        const entry = container.exec(['true'], { timeout: 5000 }).catch((error) => error)
+        entries.push(entry)
+        await Promise.race([entry, sleep(200)])
+      }
+      expect(told).toContain('told')
+      const before = performance.now()
+      // One that has to be ended in time, which the same thread sees to.
+      expect(await run(await hostImage(), ['sleep', '1000'], { timeout: 200 })).toMatchObject({ reason: 'timeout' })
+      expect(performance.now() - before).toBeLessThan(10_000)
+      guest.kill()
+      await Promise.all(entries)
     },
     120_000,
   )

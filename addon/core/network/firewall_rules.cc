@@ -58,21 +58,48 @@ constexpr uint8_t ND_SOLICIT = 135, ND_ADVERT = 136, ND_ROUTER = 134, ND_REDIREC
 
 using std::string_literals::operator""s;
 
+struct Place6 {
+  std::string address;
+  uint32_t size;
+};
+
+// Where clouds tell their machines, without asking who they are, what others must not know: link-local addresses, and
+// those that some have elsewhere (lib/registry/address.ts has the same for what a server leads to).
+void guard_metadata(Batch& batch) {
+  batch.chain("clouds");
+  const std::string whole(4, '\xff');
+  const std::pair<std::string, std::string> places4[] = {
+      {"\xa9\xfe\0\0"s, "\xff\xff\0\0"s},  // 169.254.0.0/16
+      {"\x64\x64\x64\xc8"s, whole},         // 100.100.100.200
+      {"\xa8\x3f\x81\x10"s, whole},         // 168.63.129.16
+  };
+  for (const auto& [network, mask] : places4) {
+    Rule rule;
+    batch.rule("clouds", destination4(rule, network, mask).verdict(NF_DROP));
+  }
+  const std::string zeros(8, '\0');
+  const Place6 places6[] = {
+      {"\xfd\x00\x0e\xc2"s, 4},                                              // fd00:ec2::/32
+      {"\xfd\x20\x00\xce"s + zeros + "\0\0\x02\x54"s, 16},                  // fd20:ce::254
+      {"\xfd\x00\x00\xc1"s + zeros + "\xa9\xfe\xa9\xfe"s, 16},               // fd00:c1::a9fe:a9fe
+      {"\xfd\x00\x00\x42"s + zeros + "\0\0\x00\x42"s, 16},                  // fd00:42::42
+  };
+  for (const auto& [address, size] : places6) {
+    Rule rule;
+    family(rule, NFPROTO_IPV6).payload(NFT_PAYLOAD_NETWORK_HEADER, 24, size, FOUND).equal(FOUND, address);
+    batch.rule("clouds", rule.verdict(NF_DROP));
+  }
+}
+
 void guard_before_routing(Batch& batch) {
+  guard_metadata(batch);
   batch.base_chain("before", "filter", NF_INET_PRE_ROUTING, PRIORITY_RAW);
-  Rule loopback, metadata4, metadata6;
+  Rule loopback, clouds;
   // No container talks to the host's loopback, whatever the host's sysctls (route_localnet) say.
   from(loopback, BRIDGES);
   batch.rule("before", destination4(loopback, "\x7f\0\0\0"s, "\xff\0\0\0"s).verdict(NF_DROP));
-  from(metadata4, BRIDGES);
-  from(metadata4, METADATA, true);
-  batch.rule("before", destination4(metadata4, "\xa9\xfe\0\0"s, "\xff\xff\0\0"s).verdict(NF_DROP));
-  // fd00:ec2::/32, where a large cloud has its own.
-  from(metadata6, BRIDGES);
-  from(metadata6, METADATA, true);
-  family(metadata6, NFPROTO_IPV6);
-  metadata6.payload(NFT_PAYLOAD_NETWORK_HEADER, 24, 4, SPARE).equal(SPARE, "\xfd\x00\x0e\xc2"s);
-  batch.rule("before", metadata6.verdict(NF_DROP));
+  from(clouds, BRIDGES);
+  batch.rule("before", from(clouds, METADATA, true).jump("clouds"));
 }
 
 void guard_host(Batch& batch) {

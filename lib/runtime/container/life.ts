@@ -175,6 +175,7 @@ export class Life {
     let notes: readonly Note[] = lowered.plan.notes
     const since = Date.now()
     const started = deferred<number>()
+    let synchronised = false
     const running = start(
       lowered,
       assembled.cgroup,
@@ -185,14 +186,18 @@ export class Life {
       },
       {
         started: started.resolve,
-        synchronising: (pid) =>
+        synchronising: (pid) => {
+          // Asked for once. Who is in its pid namespace already, and may trace it, can say so again.
+          if (synchronised) return
+          synchronised = true
           void hooks?.run(hooks.runtime, 'createRuntime', 'creating', pid).then(
             () => running.go(),
             (error) => {
               started.reject(error)
               running.kill('stopped')
             },
-          ),
+          )
+        },
       },
     )
     this.#running = running
