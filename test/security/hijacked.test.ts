@@ -4,9 +4,12 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { availableParallelism } from 'node:os'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Container, type CreateOptions, run } from '../../lib/index.js'
+import type { RuntimeSpec } from '../../lib/spec/runtime.js'
 import { begun, hostImage, python } from '../support/attack.js'
 import { isRoot, testIf } from '../support/needs.js'
 
@@ -192,6 +195,56 @@ for (const type of [2, 99])
     },
     120_000,
   )
+
+/** Says of all that come into its sight, while they are set up, that hooks are to be run. */
+const ASK_FOR_HOOKS = `
+import socket, struct
+def ask(pid, pidfd):
+    fd = call("pidfd_getfd", pidfd, 3, 0)
+    os.close(pidfd)
+    if fd < 0: return False
+    with socket.socket(fileno=fd) as control:
+        try:
+            for _ in range(3): control.sendmsg([struct.pack("=IiII24s216s", 2, 2, 0, 0, b"", b"")])
+        except OSError: return False
+    print("told")
+    return True
+lie_in_wait(lambda pid: call("pidfd_open", pid, 0), ask)`
+
+testIf(!isRoot && 'bundles with hooks that join a namespace are root’s')(
+  'hooks of a container in the pid namespace of another are not run as often as that one says',
+  async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'caisson-hooks-'))
+    const ran = path.join(directory, 'ran')
+    await using container = await started(TRACING)
+    await using made = await Container.create(await hostImage(), { command: ['true'] })
+    const { bundle } = made.inspect()
+    const file = path.join(bundle, 'config.json')
+    const spec = JSON.parse(readFileSync(file, 'utf8')) as RuntimeSpec & Required<Pick<RuntimeSpec, 'linux'>>
+    const others = (spec.linux.namespaces ?? []).filter(({ type }) => type !== 'pid')
+    spec.linux.namespaces = [...others, { type: 'pid', path: `/proc/${container.pid}/ns/pid` }]
+    spec.hooks = { createRuntime: [{ path: '/bin/sh', args: ['sh', '-c', `echo ran >> ${ran}; sleep 0.2`] }] }
+    writeFileSync(file, JSON.stringify(spec))
+    const guest = container.exec(python(LIE_IN_WAIT + ASK_FOR_HOOKS))
+    await begun(guest)
+    let over = false
+    void guest.then(() => {
+      over = true
+    })
+    for (let i = 0; i < 200 && !over; i++) {
+      await using joined = await Container.fromBundle(bundle)
+      rmSync(ran, { force: true })
+      await joined.start().then(
+        () => joined.wait(),
+        () => undefined,
+      )
+      if (existsSync(ran)) expect(readFileSync(ran, 'utf8')).toBe('ran\n')
+    }
+    expect((await guest).stdout).toContain('told')
+    rmSync(directory, { recursive: true })
+  },
+  60_000,
+)
 
 /** Makes PID 1 execute /taken, by writing the call into its registers (ptrace(2)). */
 const TAKE_PID_1 = `
