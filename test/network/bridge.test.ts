@@ -158,21 +158,25 @@ describe('bridge networks', () => {
 
   it("the host's loopback and cloud metadata are out of reach, also with rights over the own network", async () => {
     lan.background('here', ['python3', '-m', 'http.server', '9002', '--bind', '127.0.0.1'])
-    const clouds = ['169.254.169.254', '100.100.100.200', '168.63.129.16']
-    for (const cloud of clouds) shell(`ip address add ${cloud}/32 dev lo`)
-    lan.background('here', SERVER('secret', 80))
+    const clouds4 = ['169.254.169.254', '100.100.100.200', '168.63.129.16']
+    const clouds6 = ['fd00:ec2::254', 'fd20:ce::254', 'fd00:c1::a9fe:a9fe', 'fd00:42::42']
+    const clouds = [...clouds4, ...clouds6.map((address) => `[${address}]`)]
+    for (const cloud of clouds4) shell(`ip address add ${cloud}/32 dev lo`)
+    for (const cloud of clouds6) shell(`ip address add ${cloud}/128 dev lo`)
+    // For both versions of IP.
+    lan.background('here', SERVER('secret', 80, 'AF_INET6'))
     await until(() => attempt('curl -s localhost:9002 && curl -s 169.254.169.254') !== undefined)
     shell('for all in /proc/sys/net/ipv4/conf/*/route_localnet; do echo 1 > $all; done')
-    const script = `for cloud in ${clouds.join(' ')}; do curl -s -m 1 $cloud || echo none; done
+    const script = `for cloud in ${clouds.join(' ')}; do curl -g -s -m 1 $cloud || echo none; done
       ip address del 127.0.0.1/8 dev lo; ip route del local 127.0.0.0/8 table local 2>/dev/null
       ip route add 127.0.0.1 via ${backend.definition.ipv4.gateway}; curl -s -m 1 --interface eth0 127.0.0.1:9002 || echo none`
     const options = { network: backend, security: { capabilities: { add: ['NET_ADMIN'] } } }
-    expect((await run(image, sh(script), options)).stdout).toBe('none\n'.repeat(4))
-    await using cloud = await Network.create({ metadata: true })
-    for (const address of clouds) {
-      expect((await run(image, get(address), { network: cloud })).stdout).toContain('secret')
-      shell(`ip address del ${address}/32 dev lo`)
-    }
+    expect((await run(image, sh(script), options)).stdout).toBe('none\n'.repeat(8))
+    await using cloud = await Network.create({ metadata: true, ipv6: true })
+    for (const address of clouds)
+      expect((await run(image, sh(`curl -g -s -m 5 "${address}"`), { network: cloud })).stdout).toContain('secret')
+    for (const address of clouds4) shell(`ip address del ${address}/32 dev lo`)
+    for (const address of clouds6) shell(`ip address del ${address}/128 dev lo`)
   })
 
   it('private user namespaces have a network like others', async () => {

@@ -42,8 +42,20 @@ test('kinds of addresses, in whatever way they are written', () => {
   )
   expect(kinds('10.1.2.3', '172.31.0.1', '192.168.1.1', 'fd12::1', '100.64.0.1')).toEqual(new Array(5).fill('private'))
   expect(
-    kinds('169.254.169.254', '::ffff:169.254.169.254', 'fe80::1', '0.0.0.0', '::', '224.0.0.1', 'fd00:ec2::254', 'x'),
-  ).toEqual(new Array(8).fill('special'))
+    kinds(
+      '169.254.169.254',
+      '::ffff:169.254.169.254',
+      'fe80::1',
+      '0.0.0.0',
+      '::',
+      '224.0.0.1',
+      'fd00:ec2::254',
+      '168.63.129.16',
+      'fd20:ce::254',
+      'fd00:42::42',
+      'x',
+    ),
+  ).toEqual(new Array(11).fill('special'))
 })
 
 test('a server leads no further in than where it is', () => {
