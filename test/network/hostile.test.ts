@@ -168,6 +168,45 @@ print(taken)
     expect((await heard()).join('\n').match(/for the victim/g)).toHaveLength(sent)
   })
 
+  it('what is for a neighbour that was silent for long, or has gone, comes to no other', async () => {
+    const bridge = shell(`ip -o route get ${address}`).match(/dev (\S+)/)?.[1] as string
+    const gone = address.replace(/\.\d+$/, '.201')
+    const taking = forge(`
+import time
+s.settimeout(0.05)
+taken, end = set(), time.time() + 20
+print('begun', flush=True)
+while time.time() < end:
+    try: frame = s.recv(2000)
+    except TimeoutError: continue
+    for text in (b'for the victim', b'for one that has gone'):
+        if text in frame: taken.add(text.decode())
+    if b'and the end' in frame: break
+print(sorted(taken))
+`)
+    let over = false
+    const taken = taking.finally(() => {
+      over = true
+    })
+    // Somebody still knows where it was, as everybody does for half a minute.
+    shell(`ip neigh replace ${gone} lladdr 02:00:00:00:02:01 dev ${bridge} nud permanent`)
+    await until(async () => (await network.inspect()).containers.length === 2)
+    const socket = createSocket('udp4')
+    const attacker = address.replace(/\.\d+$/, '.200')
+    for (let sent = 0; !over; sent++) {
+      // What a bridge has learned it forgets after five minutes of silence.
+      shell(`ip link set ${bridge} type bridge fdb_flush`)
+      socket.send('for the victim that is silent', 9999, address)
+      socket.send('for one that has gone', 9999, gone)
+      if (sent > 20) socket.send('and the end', 9999, attacker)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    socket.close()
+    shell(`ip neigh del ${gone} dev ${bridge}`)
+    expect(await taken).toBe('begun\n[]\n')
+    expect((await heard()).join('\n')).toContain('for the victim that is silent')
+  })
+
   it('IPv6: no router is believed, and no address of another is claimed (CVE-2020-13401)', async () => {
     const script = `
 import time

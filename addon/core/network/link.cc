@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -189,13 +190,16 @@ Result<> make_pair(Netlink& socket, const Pair& pair, int netns) {
   messages.close(data);
   messages.close(info);
   messages.end();
-  // A container reaches its own published port by a frame that leaves where it came from.
+  // A container reaches its own published port by a frame that leaves where it came from. Which address is behind a port
+  // is known (see tell_bridge): nothing is learned, and what is for nobody who is here comes to nobody.
   messages.begin(RTM_NEWLINK, NLM_F_ACK, ifinfomsg{}, "port " + pair.name);
   messages.text(IFLA_IFNAME, pair.name);
   info = messages.open(IFLA_LINKINFO);
   messages.text(IFLA_INFO_SLAVE_KIND, "bridge");
   data = messages.open(IFLA_INFO_SLAVE_DATA);
   messages.put8(IFLA_BRPORT_MODE, 1);
+  messages.put8(IFLA_BRPORT_LEARNING, 0);
+  messages.put8(IFLA_BRPORT_UNICAST_FLOOD, 0);
   messages.close(data);
   messages.close(info);
   messages.end();
@@ -209,6 +213,23 @@ Result<> make_pair(Netlink& socket, const Pair& pair, int netns) {
   further.end();
   (void)socket.talk(further, STAGE);
   return Nothing{};
+}
+
+Result<> tell_bridge(Netlink& socket, const Pair& pair) {
+  auto index = link_index(socket, pair.name);
+  if (!index) return index.failure();
+  if (*index == 0) return failed(STAGE, "netlink", pair.name, ENODEV);
+  Messages messages;
+  ndmsg info = {};
+  info.ndm_family = AF_BRIDGE;
+  info.ndm_ifindex = *index;
+  info.ndm_state = NUD_NOARP;  // as bridge(8) says "static": it does not age
+  info.ndm_flags = NTF_MASTER;
+  messages.begin(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, info, "address behind " + pair.name);
+  const auto mac = parse_mac(pair.mac);
+  messages.put(NDA_LLADDR, mac.data(), mac.size());
+  messages.end();
+  return socket.talk(messages, STAGE);
 }
 
 Result<> set_loopback_up(Netlink& socket) {

@@ -53,6 +53,8 @@ struct Taken {
 Result<> make_bridge(Netlink& socket, const Bridge& bridge);
 Result<> remove_link(Netlink& socket, const std::string& name);
 Result<> make_pair(Netlink& socket, const Pair& pair, int netns);
+// The hardware address that is behind its port, and behind no other.
+Result<> tell_bridge(Netlink& socket, const Pair& pair);
 // 0: there is none of that name.
 Result<int> link_index(Netlink& socket, const std::string& name);
 

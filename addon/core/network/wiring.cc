@@ -67,6 +67,7 @@ Result<> wire(Place& place, int netns, const std::vector<Wire>& wires, ResolverS
   if (!outside) return fail(outside.failure());
   for (const Wire& each : wires) {
     if (auto made = make_pair(*outside, each.pair, netns); !made) return fail(made.failure());
+    if (auto told = tell_bridge(*outside, each.pair); !told) return fail(told.failure());
     if (auto set = set_up_inside(*inside, each.pair.inside, each.addresses, each.gateways); !set)
       return fail(set.failure());
     for (const std::string& device : {each.pair.name, each.pair.bridge}) await_carrier(*outside, device);
