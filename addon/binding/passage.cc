@@ -16,13 +16,17 @@ Passage& passage_of(const Napi::Value& value) { return **value.As<Napi::External
 
 Fd copy_of(const Napi::Value& value) { return Fd(fcntl(static_cast<int>(number(value)), F_DUPFD_CLOEXEC, 0)); }
 
-// (inside, outside, gone()): of connected sockets, which stay the caller's. Nothing where there are no descriptors for it.
+// (inside, outside, gone(), buffer): of connected sockets, which stay the caller's. Nothing where there are no descriptors for it.
 // Does not keep the event loop alive.
 Napi::Value pass_on(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Fd inside = copy_of(info[0]), outside = copy_of(info[1]);
+  const auto buffer = static_cast<size_t>(number(info[3]));
+  // Also where somebody else passes on.
+  if (buffer > 0)
+    for (const Fd* fd : {&inside, &outside}) bound_buffers(fd->get(), buffer);
   if (!inside || !outside || !Passage::room()) return env.Undefined();
-  Handle passage = Passage::make(std::move(inside), std::move(outside));
+  Handle passage = Passage::make(std::move(inside), std::move(outside), buffer);
   if (!passage) return env.Undefined();
   auto mailbox = Mailbox::of(env);
   auto* gone = new Napi::FunctionReference(Napi::Persistent(info[2].As<Napi::Function>()));

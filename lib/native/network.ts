@@ -127,9 +127,10 @@ export interface NativeNetwork {
   keepPort(fd: number): NativeFailure | undefined
   /**
    * Each of two connected sockets gets what the other says; they stay the caller's, to be closed. `gone`: its end. Nothing
-   * where there are not enough descriptors.
+   * where there are not enough descriptors. `buffer`: bytes that each socket and pipe holds at most; 0: what the kernel
+   * gives.
    */
-  passOn(inside: number, outside: number, gone: () => void): NativePassage | undefined
+  passOn(inside: number, outside: number, gone: () => void, buffer: number): NativePassage | undefined
   /** Bytes from the inside and to it. */
   passed(passage: NativePassage): [number, number]
   /** Nobody is left inside: what was said there is passed on, and that is the end. */

@@ -256,6 +256,40 @@ udp(me, victim, b'after others')
     expect(await heard()).not.toContain('after flush')
   })
 
+  /** Devices of the namespace that the other end of eth0 lies in (IFLA_TARGET_NETNSID), or the error. */
+  const OUTSIDE = `
+import errno, os, socket, struct
+def ask(flags, *attributes):
+    s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); s.settimeout(5)
+    body = struct.pack('=BxHiII', 0, 0, 0, 0, 0) + b''.join(struct.pack('=HHI', 8, kind, value) for kind, value in attributes)
+    s.send(struct.pack('=IHHII', 16 + len(body), 18, 1 | flags, 1, 0) + body)
+    found = []
+    while True:
+        data = s.recv(1 << 20)
+        while data:
+            size, kind = struct.unpack_from('=IH', data)
+            if kind in (2, 3):
+                error = struct.unpack_from('=i', data, 16)[0]
+                return errno.errorcode[-error] if error < 0 else found
+            link, each = {}, data[32:size]
+            while len(each) >= 4:
+                length, number = struct.unpack_from('=HH', each)
+                link[number] = each[4:length]; each = each[(length + 3) & ~3:]
+            found.append(link); data = data[(size + 3) & ~3:]
+[number] = [struct.unpack('=i', link[37])[0] for link in ask(0x300) if link[3] == b'eth0\\0']
+there = ask(0x300, (46, number))
+print(there if isinstance(there, str) else sorted({link[3][:4].decode() for link in there} & {'cnb-', 'up0\\0'}))
+`
+  it('the namespace that its device leads to is out of reach, but for NET_ADMIN of the same user namespace', async () => {
+    const look = async (security: object) =>
+      (await run(image, ['python3', '-c', OUTSIDE], { network, security })).stdout.trim()
+    expect(await look({})).toBe('EACCES')
+    const capabilities = { add: ['NET_ADMIN'] }
+    expect(await look({ capabilities, userns: 'auto' })).toBe('EACCES')
+    // What the threat model says of it.
+    expect(await look({ capabilities })).toBe("['cnb-', 'up0\\x00']")
+  })
+
   it('a container on no network sees no other one, and reaches nothing', async () => {
     const script = `curl -s -m 1 ${address}:9999 || echo none; curl -s -m 1 ${HERE}:1 || echo none; ls /sys/class/net`
     const { stdout } = await run(image, ['sh', '-c', script])

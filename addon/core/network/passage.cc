@@ -32,12 +32,18 @@ void break_off(const Fd& socket) {
   setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
-bool Flow::open() {
+void bound_buffers(int socket, size_t bytes) {
+  // The kernel takes twice that, for what it needs besides.
+  const int size = static_cast<int>(bytes / 2);
+  for (int option : {SO_RCVBUF, SO_SNDBUF}) setsockopt(socket, SOL_SOCKET, option, &size, sizeof size);
+}
+
+bool Flow::open(size_t most) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return false;
   out.reset(ends[0]);
   in.reset(ends[1]);
-  fcntl(in.get(), F_SETPIPE_SZ, PIPE);
+  fcntl(in.get(), F_SETPIPE_SZ, static_cast<int>(most));
   return true;
 }
 
@@ -89,9 +95,10 @@ bool Passage::room() {
   return passages < std::max<size_t>(limit.rlim_cur / 2 / DESCRIPTORS, 1);
 }
 
-std::shared_ptr<Passage> Passage::make(Fd inside, Fd outside) {
+std::shared_ptr<Passage> Passage::make(Fd inside, Fd outside, size_t buffer) {
+  const size_t pipe = buffer == 0 ? PIPE : std::min(buffer, PIPE);
   std::shared_ptr<Passage> made(new Passage(std::move(inside), std::move(outside)));
-  return made->there_.open() && made->back_.open() ? made : nullptr;
+  return made->there_.open(pipe) && made->back_.open(pipe) ? made : nullptr;
 }
 
 Passage::Passage(Fd inside, Fd outside) : inside_(std::move(inside)), outside_(std::move(outside)) {

@@ -21,12 +21,18 @@ struct Flow {
   bool ended = false, told = false, unheard = false;
   std::atomic<uint64_t> bytes = 0;
 
-  bool open();
+  // `most`: bytes of the pipe, at most.
+  bool open(size_t most);
   // false: the connection is broken. `left` is what it may still move.
   bool move(size_t* left);
   // Nobody is to hear the rest.
   void drop();
 };
+
+// Bytes that wait in the kernel, each way, on the two sockets of a connection and in the pipes between them; the kernel
+// itself goes up to some megabytes each where nobody reads, and counts them for nobody's limit. To be called before the
+// sockets are read from.
+void bound_buffers(int socket, size_t bytes);
 
 // Its close(2) is a reset for the other side.
 void break_off(const Fd& socket);
@@ -36,7 +42,8 @@ class Passage final : public Supervisor::Source, public std::enable_shared_from_
   // Whether there are descriptors for one more: all together take no more than half of those that this process may have.
   static bool room();
   // From any thread. `outside` may be on its way still. Nothing (errno): no descriptors.
-  static std::shared_ptr<Passage> make(Fd inside, Fd outside);
+  // `buffer`: see bound_buffers; 0: as much as the kernel gives.
+  static std::shared_ptr<Passage> make(Fd inside, Fd outside, size_t buffer = 0);
   ~Passage();
 
   // The rest on the thread of the traffic. `gone` is called once, at its end; until then it keeps itself.

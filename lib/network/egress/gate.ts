@@ -114,7 +114,7 @@ export class Gate {
     usage.open++
     const { remoteAddress = '', remotePort } = outside
     tell({ ...request, verdict: decision.verdict, to: `${bracketed(remoteAddress)}:${remotePort}` })
-    const relay = join(inside, outside)
+    const relay = join(inside, outside, this.#relays.size)
     this.#relays.add(relay)
     if (this.#ended) relay.drain()
     await relay.done
