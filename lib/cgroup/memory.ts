@@ -37,6 +37,9 @@ export const memory: Controller = {
       })
     // At no instant may memory alone have more than memory and swap together.
     if (before !== undefined && before !== '-1' && Number(before) <= (s.memorySwapMax ?? 0)) writes.reverse()
+    // What waits in TCP sockets is counted apart, and only where it has a limit; v2 counts it with the rest.
+    if (s.memoryMax !== undefined)
+      writes.push({ file: 'memory.kmem.tcp.limit_in_bytes', text: minusOne(s.memoryMax), lenient: true })
     const soft = s.memoryLow ?? s.memoryHigh
     if (soft !== undefined) writes.push({ file: 'memory.soft_limit_in_bytes', text: minusOne(soft) })
     if (s.swappiness !== undefined) writes.push({ file: 'memory.swappiness', text: String(s.swappiness) })

@@ -192,6 +192,28 @@ def full():
     else expect(result.reason).toBe('oom')
   })
 
+  test('bytes in TCP sockets counts as memory, or as much again', async () => {
+    const connect = `
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+kept, count = [], 0
+for _ in range(100):
+    kept.append(socket.create_connection(listener.getsockname(), 5))
+    kept.append(listener.accept()[0])
+    kept[-2].setblocking(False)
+    try:
+        while True: count += kept[-2].send(bytes(65536))
+    except BlockingIOError: pass
+print(count >> 20)`
+    const of = (memory: string) => flood(connect, { limits: { memory, pids: 100 }, ulimits: { nofile: 1024 } })
+    const tight = await of('24m')
+    const free = await of('800m')
+    expect(free.reason).toBe('exit')
+    if (tight.reason !== 'exit') return expect(tight.reason).toBe('oom')
+    expect(Number(tight.stdout)).toBeLessThan(72)
+    expect(Number(free.stdout)).toBeGreaterThan(1.5 * Number(tight.stdout))
+  })
+
   test('terminals ends long before others have none', async () => {
     const open = until('os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)', 200)
     expect((await flood(open)).stdout).toBe('128 ENOSPC\n')
