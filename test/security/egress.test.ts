@@ -1,6 +1,7 @@
 /** Ways around an egress policy. */
 import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { Container, type EgressEvent, type EgressOption, type RunOptions, run } from '../../lib/index.js'
 import { attack, connectAbstract, hostImage, python } from '../support/attack.js'
@@ -318,6 +319,42 @@ print(n)`
     const answered: EgressOption = () => ({ rewrite: `127.0.0.1:${port}` })
     expect(await dialled([['192.0.2.77', port]], { egress: answered })).toEqual(['here'])
   })
+
+  test('bytes that nobody reads, over many connections, do not fill the memory of the machine', async () => {
+    const unread = new Set<Socket>()
+    const sink = createServer({ pauseOnConnect: true }, (socket) => {
+      socket.on('error', () => undefined)
+      unread.add(socket)
+    })
+    await once(sink.listen(0, '127.0.0.1'), 'listening')
+    const to = `127.0.0.1:${(sink.address() as AddressInfo).port}`
+    /** Megabytes that a program with 64 MB gets rid of. */
+    const sent = async (connections: number) => {
+      const flood = `
+import socket, time
+kept, sent, last = [], 0, time.time()
+for _ in range(${connections}):
+    kept.append(socket.create_connection(("192.0.2.1", 80), 10))
+    kept[-1].setblocking(False)
+while time.time() - last < 1:
+    for each in kept:
+        try:
+            sent += each.send(bytes(65536))
+            last = time.time()
+        except BlockingIOError: pass
+    time.sleep(0.01)
+print(sent / 1e6)`
+      const options = { limits: { memory: '64m' }, egress: () => ({ rewrite: to }), timeout: 60_000 }
+      const [bytes] = await attack(flood, options)
+      for (const socket of unread) socket.destroy()
+      unread.clear()
+      return Number(bytes)
+    }
+    // As many as have all that the kernel gives; eight times as many do not have eight times as much.
+    const few = await sent(16)
+    expect(await sent(128)).toBeLessThan(4 * few)
+    sink.close()
+  }, 180_000)
 
   test('is that of programs which are executed later as well', async () => {
     const { port } = secret
