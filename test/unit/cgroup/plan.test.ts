@@ -142,9 +142,11 @@ test('updates go where the group is', () => {
   })
   expect(() => update({ cpuset: '0' })).toThrow(expect.objectContaining({ code: 'ERR_CAISSON_LIMIT_UNAVAILABLE' }))
   // Memory and swap together are raised first, and lowered last.
-  const [memory, together] = ['limit_in_bytes', 'memsw.limit_in_bytes'].map((file) => `/cg/memory/o/id/memory.${file}`)
-  expect(update({ memory: '2m' }).writes).toEqual([`${together} 2097152`, `${memory} 2097152`])
-  expect(update({ memory: '512k' }).writes).toEqual([`${memory} 524288`, `${together} 524288`])
+  const [memory, together, tcp] = ['limit_in_bytes', 'memsw.limit_in_bytes', 'kmem.tcp.limit_in_bytes'].map(
+    (file) => `/cg/memory/o/id/memory.${file}`,
+  )
+  expect(update({ memory: '2m' }).writes).toEqual([`${together} 2097152`, `${memory} 2097152`, `${tcp} 2097152`])
+  expect(update({ memory: '512k' }).writes).toEqual([`${memory} 524288`, `${together} 524288`, `${tcp} 524288`])
 })
 
 test('a weight of one device, and swappiness where there is such a thing', () => {
