@@ -4,7 +4,6 @@ import type { Agent, AgentOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
-import { freeze } from './cgroup/freezer.js'
 import { type Stats, statsEvery, statsSince } from './cgroup/stats.js'
 import { type CommitOptions, commitContainer } from './commit.js'
 import type { CaissonError } from './errors.js'
@@ -19,6 +18,7 @@ import type { PublishedPort } from './network/ports.js'
 import type { CreateOptions, ExecOptions, Limits, StopOptions } from './options.js'
 import { ContainerAgent } from './runtime/container/agents.js'
 import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './runtime/container/archive.js'
+import { Changes } from './runtime/container/changes.js'
 import { type ConnectOptions, connectInside } from './runtime/container/connect.js'
 import { joinNetwork, leaveNetwork, publishedPort } from './runtime/container/connections.js'
 import { execute } from './runtime/container/execute.js'
@@ -33,7 +33,6 @@ import { makeLife } from './runtime/container/make-life.js'
 import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container/parts.js'
 import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
 import { type ContainerFilter, type ContainerInfo, listContainers, recordState } from './runtime/container/registry.js'
-import { updateLimits } from './runtime/container/update-limits.js'
 import { stillRuns, wrongState } from './runtime/container/wrong-state.js'
 import { checkUpdate } from './runtime/options/check.js'
 import { Execs } from './runtime/process/exec.js'
@@ -59,10 +58,9 @@ export class Container extends EventEmitter implements AsyncDisposable {
   readonly #agent: ContainerAgent
   readonly #execs: Execs
   readonly #archive: ContainerArchive
+  readonly #changes: Changes
   #source: Image | undefined
   #removing: Promise<void> | undefined
-  #updates: Promise<void> = Promise.resolve()
-  #freezing: Promise<void> = Promise.resolve()
 
   private constructor(parts: Parts) {
     super()
@@ -83,6 +81,13 @@ export class Container extends EventEmitter implements AsyncDisposable {
       probe: async (command, timeout) => (await this.exec(command, { timeout })).exitCode === 0,
       beforeStart: () => this.#agent.release(),
       changed: () => void this.#record(),
+    })
+    this.#changes = new Changes({
+      parts,
+      life: this.#life,
+      execs: this.#execs,
+      removing: () => this.#removing !== undefined,
+      wrongState: (what) => this.#wrongState(what),
     })
   }
 
@@ -189,12 +194,14 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Freezes every process in it. */
   async pause(options: Abortable = {}): Promise<void> {
     checkAborted(options.signal, 'pause')
-    await this.#whileNobodyFreezes(() => this.#freeze('pause', 'running', 'paused'))
+    await this.#changes.freeze('pause')
+    this.emit('pause')
   }
 
   async resume(options: Abortable = {}): Promise<void> {
     checkAborted(options.signal, 'resume')
-    await this.#whileNobodyFreezes(() => this.#freeze('resume', 'paused', 'running'))
+    await this.#changes.freeze('resume')
+    this.emit('resume')
   }
 
   /** A running one only with `force`; `volumes`: with its volumes that have no name. Removing twice is no error. */
@@ -259,15 +266,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#mustExist('update')
     checkUpdate(changes)
     checkAborted(changes.signal, 'update')
-    // One after the other: two could make the same cgroup.
-    const before = this.#updates
-    this.#updates = (async () => {
-      await before.catch(() => undefined)
-      await this.#life.settled()
-      const freezing = (work: () => Promise<void>) => this.#whileNobodyFreezes(work)
-      await updateLimits(this.#parts, changes.limits, this.#life.running, this.#execs, freezing)
-    })()
-    await this.#updates
+    await this.#changes.update(changes.limits)
   }
 
   /** Resolves when the strategy says that it is ready; rejects when it ends before, or too late. */
@@ -362,27 +361,6 @@ export class Container extends EventEmitter implements AsyncDisposable {
   /** Where a port of it is published, while it runs. */
   port(container: number, protocol: 'tcp' | 'udp' = 'tcp'): PublishedPort {
     return publishedPort(this.#parts, container, protocol)
-  }
-
-  /** One after the other: limits that come late freeze it for a moment, and thaw what was not frozen before. */
-  #whileNobodyFreezes(work: () => Promise<void>): Promise<void> {
-    const done = this.#freezing.catch(() => undefined).then(work)
-    this.#freezing = done
-    return done
-  }
-
-  async #freeze(what: 'pause' | 'resume', from: ContainerState, to: ContainerState): Promise<void> {
-    const { running } = this.#life
-    if (this.state !== from || this.#removing) throw this.#wrongState(what)
-    await freeze(this.#parts.assembled.cgroup, to === 'paused').catch((error) => {
-      // Its cgroups have gone with it.
-      if (this.#life.running !== running) throw this.#wrongState(what)
-      throw error
-    })
-    // What has ended meanwhile, or was started again, is not what was frozen.
-    if (this.state !== from || this.#life.running !== running) throw this.#wrongState(what)
-    this.#life.setState(to)
-    this.emit(what)
   }
 
   async #stop(grace: number): Promise<void> {

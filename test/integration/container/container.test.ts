@@ -1,13 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { availableParallelism, userInfo } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import path from 'node:path'
-import { Readable } from 'node:stream'
-import { setImmediate as turn } from 'node:timers/promises'
-import { cgroupHost, isWritable, parseProcCgroup } from '../../../lib/cgroup/host.js'
-import { Container, type Execution, Image, type Limits, run, Wait } from '../../../lib/index.js'
+import { Container, Image, run, Wait } from '../../../lib/index.js'
 import { roots } from '../../../lib/util/roots.js'
-import { testIf } from '../../support/needs.js'
 import { until } from '../../support/until.js'
 
 describe('Container', () => {
@@ -76,37 +71,6 @@ describe('Container', () => {
     await container.waitFor(Wait.log(new RegExp(`^${before + 3}$`, 'm')))
   })
 
-  test('shows and changes its files, running or not', async () => {
-    await using container = await Container.create(image, { command: ['sleep', '1000'], files: { '/app/a.txt': 'a' } })
-    await container.fs.writeFile('/early', 'before the start')
-    await container.start()
-    expect(await container.fs.readFile('/early', 'utf8')).toBe('before the start')
-    expect(await container.fs.readFile('/app/a.txt', 'utf8')).toBe('a')
-    await container.fs.mkdir('/data/deep', { recursive: true })
-    await container.fs.writeFile('/data/deep/b', Buffer.from([0, 255]), { mode: 0o600 })
-    expect((await container.exec(['od', '-An', '-tx1', '/data/deep/b'])).stdout.trim()).toBe('00 ff')
-    expect(await container.fs.readdir('/data')).toEqual(['deep'])
-    const status = await container.fs.stat('/data/deep/b')
-    expect(status).toMatchObject({ size: 2, uid: 0 })
-    expect(status.mode & 0o777).toBe(0o600)
-    expect(status.isFile()).toBe(true)
-    await container.fs.symlink('deep/b', '/data/link')
-    await container.fs.rename('/data/link', '/data/renamed')
-    expect(await container.fs.readlink('/data/renamed')).toBe('deep/b')
-    await container.fs.chmod('/data/renamed', 0o644)
-    await container.fs.chown('/data/deep/b', 5, 6)
-    expect(await container.fs.stat('/data/deep/b')).toMatchObject({ uid: 5, gid: 6 })
-    await container.kill()
-    expect(await container.fs.readFile('/data/renamed')).toEqual(Buffer.from([0, 255]))
-    await container.fs.rm('/data', { recursive: true })
-    await expect(container.fs.stat('/data')).rejects.toMatchObject({
-      code: 'ERR_CAISSON_FILE',
-      cause: { code: 'ENOENT' },
-    })
-    await container.start()
-    expect((await container.exec(['ls', '/data'])).exitCode).toBe(2)
-  })
-
   test('says what it uses and what runs in it', async () => {
     await using container = await sleeper({ limits: { memory: '64m', pids: 20 } })
     await container.start()
@@ -124,123 +88,6 @@ describe('Container', () => {
       expect((await container.stats()).memoryLimitBytes).toBe(Number.parseInt(memory, 10) * 1024 * 1024)
     }
     expect(container.inspect()).toMatchObject({ state: { running: true, pid: container.pid }, tier: 'namespaces' })
-  })
-
-  describe('limits of a kind that it did not have, on cgroup v1', () => {
-    /** Its directories in the hierarchy of a controller: at most one. */
-    const directories = (controller: string, name: string) => {
-      const own = cgroupHost().legacy.find(({ controllers }) => controllers.includes(controller))?.own as string
-      const below = readdirSync(own).map((owner) => path.join(own, owner, name))
-      return below.filter((directory) => existsSync(directory))
-    }
-    const procs = (directory: string) =>
-      readFileSync(path.join(directory, 'cgroup.procs'), 'utf8').split('\n').length - 1
-    const onLegacy = testIf(
-      !cgroupHost().legacy.some(({ controllers, own }) => controllers.includes('cpuset') && isWritable(own)) &&
-        'there is no cgroup v1 with these controllers',
-    )
-
-    onLegacy('are for all that runs in it, whoever starts more of it meanwhile, and for later starts', async () => {
-      await using container = await Container.create(image, {
-        command: ['sh', '-c', 'while :; do sleep 0.01 & sleep 0.01 & wait; done'],
-      })
-      await container.start()
-      const busy = container.exec(['sh', '-c', 'while :; do sleep 0.01 & wait; done'])
-      const many: Execution[] = []
-      const more = setInterval(() => many.push(container.exec(['sleep', '1000'])), 3)
-      await new Promise((resolve) => setTimeout(resolve, 30))
-      expect(directories('cpuset', container.id)).toEqual([])
-      await container.update({ limits: { cpuset: '1', cpus: 1.5 } })
-      clearInterval(more)
-      await Promise.all(many.map(({ pid }) => pid))
-      const all = (await container.top()).map(({ pid }) => pid).filter((pid) => existsSync(`/proc/${pid}`))
-      expect(all.length).toBeGreaterThan(many.length)
-      for (const pid of all) {
-        const text = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => undefined)
-        if (text === undefined) continue
-        expect(text).toMatch(new RegExp(`^\\d+:cpuset:.*${container.id}$`, 'm'))
-        expect(text).toMatch(new RegExp(`^\\d+:(cpu|.*\\bcpu\\b.*):.*${container.id}`, 'm'))
-      }
-      expect((await container.exec(['nproc'])).stdout).toBe('1\n')
-      expect(container.state).toBe('running')
-      busy.kill()
-      await container.restart({ timeout: 0 })
-      expect((await container.exec(['nproc'])).stdout).toBe('1\n')
-      expect(directories('cpuset', container.id).map(procs)).toEqual([expect.any(Number)])
-      await container.stop({ timeout: 0 })
-      expect([...directories('cpuset', container.id), ...directories('cpu', container.id)]).toEqual([])
-    })
-
-    onLegacy('that cannot be had change nothing; one that is paused stays so', async () => {
-      await using container = await sleeper()
-      await container.start()
-      const refused = { code: 'ERR_CAISSON_CGROUP', stage: 'cgroup: cpuset' }
-      await expect(container.update({ limits: { cpuset: '4000' } })).rejects.toMatchObject(refused)
-      expect(directories('cpuset', container.id)).toEqual([])
-      expect((await container.exec(['nproc'])).stdout).toBe(`${availableParallelism()}\n`)
-      await container.pause()
-      await Promise.all([
-        container.update({ limits: { cpuset: '1' } }),
-        container.update({ limits: { cpuset: '0' } }),
-        container.update({ limits: { cpus: 0.5 } }),
-      ])
-      expect(container.state).toBe('paused')
-      await container.resume()
-      expect(await container.exec(['taskset', '-p', '1'])).toMatchObject({
-        stdout: expect.stringMatching(/mask: 1\n$/),
-      })
-      await container.remove({ force: true })
-      expect([...directories('cpuset', container.id), ...directories('cpu', container.id)]).toEqual([])
-    })
-
-    /** What the kernel says of a process's group. */
-    const isFrozen = (pid: number) => {
-      const { unified, legacy } = cgroupHost()
-      const freezer = unified ?? legacy.find(({ controllers }) => controllers.includes('freezer'))
-      const places = parseProcCgroup(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))
-      const place = places.find(({ controllers }) =>
-        unified ? controllers.length === 0 : controllers.includes('freezer'),
-      )
-      const directory = path.join(freezer?.mountpoint as string, place?.path as string)
-      if (!unified) return readFileSync(path.join(directory, 'freezer.state'), 'utf8') === 'FROZEN\n'
-      return readFileSync(path.join(directory, 'cgroup.events'), 'utf8').includes('frozen 1')
-    }
-
-    onLegacy('that come while it is paused and resumed leave it as it was asked for last', async () => {
-      const kinds = [{ cpuset: '0' }, { cpus: 1.5 }]
-      for (let round = 0; round < 12; round++) {
-        await using container = await sleeper()
-        await container.start()
-        const changes: Array<Promise<void>> = [container.update({ limits: kinds[round % 2] as Limits })]
-        // At another moment of the update each time, which takes some milliseconds.
-        for (const until = performance.now() + round; performance.now() < until; ) await turn()
-        changes.push(container.pause())
-        if (round % 3 === 0) changes.push(container.resume(), container.pause())
-        await Promise.all(changes)
-        expect([round, container.state, isFrozen(container.pid as number)]).toEqual([round, 'paused', true])
-      }
-    })
-
-    onLegacy('that come while it ends leave neither a cgroup nor a state that is not true', async () => {
-      for (let round = 0; round < 12; round++) {
-        await using container = await sleeper()
-        await container.start()
-        const update = container.update({ limits: { cpuset: '0', cpus: 1.5 } }).catch((error) => error)
-        const pause = round % 2 ? container.pause().catch((error) => error) : undefined
-        for (const until = performance.now() + round; performance.now() < until; ) await turn()
-        await container.kill()
-        for (const failed of [await update, await pause])
-          if (failed !== undefined)
-            expect([round, failed.code]).toEqual([round, expect.stringMatching(/^ERR_CAISSON_/)])
-        expect([round, container.state]).toEqual([round, 'exited'])
-        const left = () => [...directories('cpuset', container.id), ...directories('cpu', container.id)]
-        expect([round, left()]).toEqual([round, []])
-        await container.start()
-        expect((await container.exec(['true'])).exitCode).toBe(0)
-        await container.remove({ force: true })
-        expect([round, left()]).toEqual([round, []])
-      }
-    })
   })
 
   test('is connected to without a published port', async () => {
@@ -366,110 +213,6 @@ describe('Container', () => {
       for await (const { data } of container.logs(options)) text += data
       expect(text).toBe('one\ntwo\n')
     }
-  })
-
-  test('files fail as those of fs/promises do', async () => {
-    await using container = await sleeper()
-    const { fs } = container
-    await fs.mkdir('/data/sub', { recursive: true })
-    await fs.writeFile('/data/x', Readable.from(['from ', Buffer.from('a stream')]), { mode: '640' })
-    expect(await fs.readFile('/data/x', 'utf8')).toBe('from a stream')
-    await fs.chmod('/data/x', '600')
-    expect((await fs.stat('/data/x')).mode & 0o777).toBe(0o600)
-    const code = (promise: Promise<unknown>) =>
-      promise.then(
-        () => 'none',
-        (error) => error.cause?.code ?? error.code,
-      )
-    expect(await code(fs.rm('/data'))).toBe('EISDIR')
-    expect(await code(fs.rm('/data/sub'))).toBe('EISDIR')
-    expect(await code(fs.readFile('/data'))).toBe('EISDIR')
-    expect(await code(fs.readFile('/data/none'))).toBe('ENOENT')
-    expect(await code(fs.readFile('/data/x', { maxBytes: 12 }))).toBe('EFBIG')
-    expect(await fs.readFile('/data/x', { maxBytes: 13 })).toEqual(Buffer.from('from a stream'))
-    expect(await code(fs.readFile('/data/x', { maxBytes: -1 }))).toBe('ERR_CAISSON_INVALID_ARGUMENT')
-    for (const wrong of [
-      fs.writeFile('/data/y', 5 as never),
-      fs.chmod('/data/x', 'u+x'),
-      fs.chown('/data/x', -1, 0),
-      fs.writeFile('/data/y', '', { mode: 0o100000 }),
-    ])
-      expect(await code(wrong)).toBe('ERR_CAISSON_INVALID_ARGUMENT')
-  })
-
-  test('paths of files are those of a kernel, inside the root', async () => {
-    await using container = await sleeper({ files: { '/data/x': 'X', '/data/sub/y': 'Y' } })
-    const { fs } = container
-    await container.start()
-    await fs.symlink('/data/sub', '/link')
-    const code = (promise: Promise<unknown>) =>
-      promise.then(
-        () => 'none',
-        (error) => error.cause?.code ?? error.code,
-      )
-    for (const running of [true, false]) {
-      if (!running) await container.stop({ timeout: 0 })
-      expect(await fs.readFile('/data/sub/../x', 'utf8')).toBe('X')
-      expect(await fs.readFile('/../../data//./x', 'utf8')).toBe('X')
-      // Where the link leads to is in /data.
-      expect(await fs.readFile('/link/../x', 'utf8')).toBe('X')
-      expect(await code(fs.readFile('/none/../data/x'))).toBe('ENOENT')
-      expect(await code(fs.readFile('/data/x/../x'))).toBe('ENOTDIR')
-      expect(await code(fs.readFile('/data/x/'))).toBe('ENOTDIR')
-      expect(await code(fs.writeFile('/data/z/', ''))).toBe('EISDIR')
-      expect((await fs.lstat('/link')).isSymbolicLink()).toBe(true)
-      expect((await fs.lstat('/link/')).isDirectory()).toBe(true)
-      await fs.mkdir('/data/made/')
-      await fs.mkdir('/data/a/../b/c/', { recursive: true })
-      await fs.rename('/data/made/', '/data/b/../moved/')
-      for (const recursive of [false, true]) expect(await code(fs.rm('/data/x/', { recursive }))).toBe('ENOTDIR')
-      expect(await code(fs.rm('/link/', { recursive: true }))).toBe('ENOTDIR')
-      expect(await code(fs.rename('/data/x/', '/data/z'))).toBe('ENOTDIR')
-      expect(await code(fs.symlink('x', '/data/z/'))).toBe('ENOENT')
-      expect(await code(fs.rm('/data/sub/..', { recursive: true }))).toBe('EINVAL')
-      for (const made of ['moved/', 'a', 'b//']) await fs.rm(`/data/${made}`, { recursive: true })
-      expect(await fs.readdir('/data/')).toEqual(['sub', 'x'])
-      await fs.symlink('/data', '/data/sub/loop').catch(() => undefined)
-      expect(await fs.readdir('/data', { recursive: true })).toEqual(['sub', 'x', 'sub/loop', 'sub/y'])
-      const entries = await fs.readdir('/data', { recursive: true, withFileTypes: true })
-      expect(entries.map(({ parentPath, name }) => `${parentPath}/${name}`)).toContain('/data/sub/y')
-    }
-  })
-
-  test('takes many requests for its files at once, in every state', async () => {
-    await using container = await sleeper({ files: { '/x': 'X' } })
-    const { fs } = container
-    const many = () => Promise.all(Array.from({ length: 16 }, (_, i) => fs.writeFile(`/made-${i}`, String(i))))
-    await many()
-    await container.start()
-    await many()
-    await container.stop({ timeout: 0 })
-    await many()
-    const read = await Promise.all(Array.from({ length: 16 }, (_, i) => fs.readFile(`/made-${i}`, 'utf8')))
-    expect(read).toEqual(Array.from({ length: 16 }, (_, i) => String(i)))
-    expect(await fs.readFile('/x', 'utf8')).toBe('X')
-    await expect(fs.readFile('/x', 'utf-9' as never)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
-  })
-
-  test('files can be asked for while it is started and stopped', async () => {
-    await using container = await sleeper({ files: { '/x': 'X' } })
-    const { fs } = container
-    for (let round = 0; round < 10; round++) {
-      const written = [fs.writeFile('/early', String(round))]
-      const started = container.start()
-      for (let turn = 0; turn < 20; turn++) {
-        written.push(fs.writeFile(`/made-${turn}`, String(round)))
-        await new Promise((resolve) => setImmediate(resolve))
-      }
-      await Promise.all([started, ...written])
-      expect((await container.exec(['cat', '/x', '/early', '/made-0', '/made-19'])).stdout).toBe(
-        `X${round}${round}${round}`,
-      )
-      const read = fs.readFile('/made-7', 'utf8')
-      await container.stop({ timeout: 0 })
-      expect(await read).toBe(String(round))
-    }
-    expect(existsSync('/made-0')).toBe(false)
   })
 
   test('what follows the log of one that is not started yet sees all of it', async () => {

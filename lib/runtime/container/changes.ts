@@ -1,0 +1,70 @@
+/** A container is frozen, thawed and given other limits while it runs: one after the other. */
+import { freeze } from '../../cgroup/freezer.js'
+import type { CaissonError } from '../../errors.js'
+import type { Limits } from '../../options.js'
+import type { Execs } from '../process/exec.js'
+import type { ContainerState, Life } from './life.js'
+import type { Parts } from './parts.js'
+import { updateLimits } from './update-limits.js'
+
+export interface Changeable {
+  parts: Parts
+  life: Life
+  execs: Execs
+  /** It is on its way out. */
+  removing(): boolean
+  wrongState(what: string): CaissonError
+}
+
+const STATES = { pause: ['running', 'paused'], resume: ['paused', 'running'] } as const satisfies Record<
+  string,
+  readonly [from: ContainerState, to: ContainerState]
+>
+
+export class Changes {
+  readonly #container: Changeable
+  #updates: Promise<void> = Promise.resolve()
+  #freezing: Promise<void> = Promise.resolve()
+
+  constructor(container: Changeable) {
+    this.#container = container
+  }
+
+  freeze(what: keyof typeof STATES): Promise<void> {
+    return this.#whileNobodyFreezes(() => this.#freeze(what))
+  }
+
+  /** Two could make the same cgroup. */
+  async update(limits: Limits): Promise<void> {
+    const { parts, life, execs } = this.#container
+    const before = this.#updates
+    this.#updates = (async () => {
+      await before.catch(() => undefined)
+      await life.settled()
+      await updateLimits(parts, limits, life.running, execs, (work) => this.#whileNobodyFreezes(work))
+    })()
+    await this.#updates
+  }
+
+  /** Limits that come late freeze it for a moment, and thaw what was not frozen before. */
+  #whileNobodyFreezes(work: () => Promise<void>): Promise<void> {
+    const done = this.#freezing.catch(() => undefined).then(work)
+    this.#freezing = done
+    return done
+  }
+
+  async #freeze(what: keyof typeof STATES): Promise<void> {
+    const { parts, life, removing, wrongState } = this.#container
+    const [from, to] = STATES[what]
+    const { running } = life
+    if (life.state !== from || removing()) throw wrongState(what)
+    await freeze(parts.assembled.cgroup, to === 'paused').catch((error) => {
+      // Its cgroups have gone with it.
+      if (life.running !== running) throw wrongState(what)
+      throw error
+    })
+    // What has ended meanwhile, or was started again, is not what was frozen.
+    if (life.state !== from || life.running !== running) throw wrongState(what)
+    life.setState(to)
+  }
+}
