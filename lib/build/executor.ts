@@ -24,11 +24,11 @@ import type {
 } from './dockerfile/plan-types.js'
 import type { Platform } from './dockerfile/platform.js'
 import type { SourceFile } from './dockerfile/source.js'
-import type { KeptView } from './kept-view.js'
 import { type BuildLayer, type Stack, stackId } from './layers.js'
 import { Mask } from './mask.js'
 import type { BuildOptions } from './options.js'
 import type { MountSources } from './run-mounts.js'
+import { StageSpace } from './stage-space.js'
 import type { Steps } from './steps.js'
 import { Tree } from './tree.js'
 import type { Workspace } from './workspace.js'
@@ -62,33 +62,6 @@ interface Prepared {
   key: string
   /** `stack`: what it comes on top of. `id`: of the step, for what it prints. */
   make(stack: Stack, id: number, stage: StageSpace): Promise<BuildLayer | undefined>
-}
-
-/** What the steps of a stage have in common. */
-class StageSpace implements AsyncDisposable {
-  readonly platform: Platform
-  readonly #space: Workspace
-  #kept: Promise<KeptView> | undefined
-
-  constructor(space: Workspace, { platform }: StagePlan) {
-    this.#space = space
-    this.platform = platform
-  }
-
-  /** For those that copy; loaded when the first of them is made. */
-  view(): Promise<KeptView> {
-    this.#kept ??= import('./kept-view.js').then(({ KeptView: View }) => new View(this.#space))
-    return this.#kept
-  }
-
-  /** What it shows is old when a command has run. */
-  async closeView(): Promise<void> {
-    await (await this.#kept)?.close()
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.closeView()
-  }
 }
 
 /** By the key of the step above. */

@@ -7,7 +7,6 @@ import { RUN_REFUSED } from '../../../lib/cli/refused-flags.js'
 import { attachedStreams, exitCodeOf } from '../../../lib/cli/run.js'
 import { RUN_FLAGS, runOptions } from '../../../lib/cli/run-flags.js'
 import { securityOptions } from '../../../lib/cli/security-values.js'
-import { parseEnvFile } from '../../../lib/cli/values.js'
 
 function parse(...args: string[]) {
   const { flags, rest } = parseFlags(RUN_FLAGS, args)
@@ -242,17 +241,6 @@ test('a quota is a part of processors', () => {
   expect(parse('--cpu-quota', '-1', '--restart', 'no', '-q', '--no-healthcheck', 'host').options).toEqual({})
 })
 
-test('labels of files come before the others', () => {
-  const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
-  try {
-    const file = path.join(directory, 'labels')
-    writeFileSync(file, '# comment\na=file\n\nb\n')
-    expect(parse('-l', 'a=flag', '--label-file', file).options).toEqual({ labels: { a: 'flag', b: '' } })
-  } finally {
-    rmSync(directory, { recursive: true })
-  }
-})
-
 test('ports of --expose are published with all others, where any is free', () => {
   expect(parse('--expose', '90', 'host').options).toEqual({})
   expect(parse('-P', '--expose', '90-91/udp', '-p', '8080:80', 'host').options).toEqual({
@@ -272,44 +260,6 @@ test('an empty entry point takes the image’s away', () => {
 
 test('no limit of processes is the most that the kernel numbers', () => {
   expect(parse('--pids-limit', '-1', 'host').options).toEqual({ limits: { pids: 4_194_304 } })
-})
-
-describe('environment files', () => {
-  test('hold a variable a line, unquoted, with comments', () => {
-    const text = '\uFEFF# comment\nA=1\n\n  B="two words" \r\nHERE\nGONE\nC=#x\n'
-    expect(parseEnvFile(text, { HERE: 'value' })).toEqual([
-      ['A', '1'],
-      ['B', '"two words" '],
-      ['HERE', 'value'],
-      ['C', '#x'],
-    ])
-  })
-
-  test('are UTF-8', () => {
-    const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
-    try {
-      const file = path.join(directory, 'env')
-      writeFileSync(file, Buffer.from('A=\xff\n', 'latin1'))
-      expect(() => parse('--env-file', file)).toThrow(refused)
-    } finally {
-      rmSync(directory, { recursive: true })
-    }
-  })
-
-  test.each(['=x', 'A B=x', 'A =x'])('do not hold %j', (line) => {
-    expect(() => parseEnvFile(line)).toThrow(refused)
-  })
-
-  test('come before --env, whatever the order', () => {
-    const directory = mkdtempSync(path.join(tmpdir(), 'caisson-cli-'))
-    try {
-      const file = path.join(directory, 'env')
-      writeFileSync(file, 'A=file\nB=file\n')
-      expect(parse('-e', 'A=flag', '--env-file', file).options).toEqual({ env: { A: 'flag', B: 'file' } })
-    } finally {
-      rmSync(directory, { recursive: true })
-    }
-  })
 })
 
 describe('mounts', () => {
