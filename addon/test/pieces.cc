@@ -20,6 +20,7 @@
 #include "core/hash/hasher.h"
 #include "core/hash/sha256.h"
 #include "core/hash/xxhash64.h"
+#include "core/layer/listing.h"
 #include "core/log.h"
 #include "core/sys.h"
 #include "core/tar/reader.h"
@@ -182,6 +183,14 @@ void only_members_are_killed() {
   rmdir(directory);
 }
 
+void removed_directories_are_empty() {
+  char directory[] = "/tmp/caisson-pieces-XXXXXX";
+  if (!mkdtemp(directory)) return CHECK(!"mkdtemp");
+  Fd fd(open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  CHECK(rmdir(directory) == 0);
+  CHECK(!guarded([&] { CHECK(sorted_names(fd.get()).empty()); }));
+}
+
 }  // namespace
 
 int main() {
@@ -190,5 +199,6 @@ int main() {
   archives();
   logs_on_a_full_disk();
   only_members_are_killed();
+  removed_directories_are_empty();
   return check::result();
 }

@@ -18,6 +18,8 @@ void for_each_name(int fd, const std::function<void(const char* name, uint8_t ty
   auto buffer = std::make_unique<char[]>(SIZE);
   for (;;) {
     long size = syscall(SYS_getdents64, fd, buffer.get(), SIZE);
+    // It was removed while it was open, and so is empty.
+    if (size < 0 && errno == ENOENT) return;
     if (size < 0) system_fault("reading a directory", "getdents64");
     if (size == 0) return;
     for (char* at = buffer.get(); at < buffer.get() + size; at += load_native<uint16_t>(at + LENGTH_AT)) {
