@@ -32,6 +32,9 @@ const FLAGS: Record<string, number> = {
   ax: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_EXCL,
 }
 
+/** What opening says of anything but a directory: the last one of pipes, sockets and devices. */
+const NO_DIRECTORY: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EOPNOTSUPP', 'ENOTSUP'])
+
 /** Bytes of a file that is read into memory. A guest makes one of any size by one call, whatever its own limits. */
 const READ_MAX = 64 * 1024 * 1024
 /** Bytes of memory for one that says nothing of its size. */
@@ -251,8 +254,8 @@ export class ContainerFs {
     try {
       return await this.#entries(path, constants.O_DIRECTORY | constants.O_NOFOLLOW)
     } catch (error) {
-      const { code } = (error as CaissonError).cause as NodeJS.ErrnoException
-      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return []
+      const { code } = ((error as CaissonError).cause ?? {}) as NodeJS.ErrnoException
+      if (NO_DIRECTORY.has(code)) return []
       throw error
     }
   }

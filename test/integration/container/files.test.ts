@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { Container, Image } from '../../../lib/index.js'
+import { until } from '../../support/until.js'
 
 const code = (promise: Promise<unknown>) =>
   promise.then(
@@ -103,6 +104,26 @@ describe('files of a container', () => {
       const entries = await fs.readdir('/data', { recursive: true, withFileTypes: true })
       expect(entries.map(({ parentPath, name }) => `${parentPath}/${name}`)).toContain('/data/sub/y')
     }
+  })
+
+  test('are listed to the end, whatever the guest puts in the place of a directory; or it is said why not', async () => {
+    const swap = `
+import ctypes, os, time
+os.mkdir('/dev/shm/a'); os.mkfifo('/dev/shm/b')
+libc = ctypes.CDLL(None)
+while True:
+    libc.renameat2(-100, b'/dev/shm/a', -100, b'/dev/shm/b', 2)
+    time.sleep(0.0005)
+`
+    await using container = await Container.create(image, { command: ['python3', '-c', swap] })
+    const { fs } = container
+    await container.start()
+    await until(async () => (await fs.readdir('/dev/shm')).length === 2)
+    for (let round = 0; round < 500; round++)
+      expect(await fs.readdir('/dev/shm', { recursive: true })).toEqual(['a', 'b'])
+    const listing = code(fs.readdir('/usr', { recursive: true }))
+    await container.remove({ force: true })
+    expect(await listing).toBe('ERR_CAISSON_INVALID_STATE')
   })
 
   test('may be asked for many times at once, in every state', async () => {
