@@ -1,5 +1,5 @@
 /** A container is frozen, thawed and given other limits while it runs: one after the other. */
-import { freeze } from '../../cgroup/freezer.js'
+import { freeze, isFrozen } from '../../cgroup/freezer.js'
 import type { CaissonError } from '../../errors.js'
 import type { Limits } from '../../options.js'
 import type { Execs } from '../process/exec.js'
@@ -58,8 +58,14 @@ export class Changes {
     const [from, to] = STATES[what]
     const { running } = life
     if (life.state !== from || removing()) throw wrongState(what)
-    await freeze(parts.assembled.cgroup, to === 'paused').catch((error) => {
-      // Its cgroups have gone with it.
+    const { cgroup } = parts.assembled
+    await freeze(cgroup, to === 'paused').catch(async (error) => {
+      // Its cgroups go before anybody is told of its end.
+      const isGone = await isFrozen(cgroup).then(
+        () => false,
+        () => true,
+      )
+      if (isGone) await life.exit.catch(() => undefined)
       if (life.running !== running) throw wrongState(what)
       throw error
     })

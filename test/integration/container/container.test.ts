@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import path from 'node:path'
 import { Container, Image, run, Wait } from '../../../lib/index.js'
@@ -69,6 +69,23 @@ describe('Container', () => {
     expect(await count()).toBe(before)
     await container.resume()
     await container.waitFor(Wait.log(new RegExp(`^${before + 3}$`, 'm')))
+  })
+
+  test('is stopped also when it was frozen, and has been killed a moment ago', async () => {
+    await using container = await Container.create(image, {
+      command: ['sh', '-c', 'yes | head -n 300000; echo end; exec sleep 1000'],
+    })
+    await container.start()
+    await container.waitFor(Wait.log(/^end$/m))
+    await container.pause()
+    const { pid } = container
+    // To read what it has printed takes longer than to end it.
+    const killed = container.kill()
+    await until(() => !existsSync(`/proc/${pid}`))
+    const resumed = container.resume()
+    await Promise.all([container.stop(), expect(resumed).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })])
+    await killed
+    expect(container.state).toBe('exited')
   })
 
   test('says what it uses and what runs in it', async () => {
