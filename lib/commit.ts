@@ -41,14 +41,30 @@ export function commitContainer(container: Container, committed: Committed, give
   return (given.pause ?? true) ? whileStill(container, commit) : commit()
 }
 
-/** With its processes frozen, where they run. */
-export async function whileStill<T>(container: Container, work: () => Promise<T>): Promise<T> {
-  if (container.state !== 'running') return work()
+/** The last of those who want a container to be still. */
+const turns = new WeakMap<Container, Promise<void>>()
+
+/**
+ * With its processes frozen, where they run: `work` is told. One after the other: the first to be done would thaw it for
+ * all.
+ */
+export function whileStill<T>(container: Container, work: (runs: boolean) => Promise<T>): Promise<T> {
+  const turn = (turns.get(container) ?? Promise.resolve()).then(() => frozen(container, work))
+  const over = () => undefined
+  turns.set(container, turn.then(over, over))
+  return turn
+}
+
+async function frozen<T>(container: Container, work: (runs: boolean) => Promise<T>): Promise<T> {
+  if (container.state !== 'running') return work(false)
   await container.pause()
   try {
-    return await work()
+    return await work(true)
   } finally {
-    await container.resume()
+    // What has ended meanwhile, or was resumed by another, needs nothing.
+    await container.resume().catch((error) => {
+      if (container.state === 'paused') throw error
+    })
   }
 }
 

@@ -18,7 +18,10 @@ export async function forkContainer(
 ): Promise<Container[]> {
   if (!Number.isInteger(count) || count < 1 || count > MOST)
     throw invalidArgument('count', count, `an integer from 1 to ${MOST}`)
-  const { image, hold } = await whileStill(container, () => commitForFork(committed))
+  const { image, hold, runs } = await whileStill(container, async (runs) => ({
+    ...(await commitForFork(committed)),
+    runs,
+  }))
   const { options, command } = committed.parts
   const { name: _, ports, ...rest } = options
   const given = { ...rest, ...(ports ? { ports: ports.map(({ host: _, ...port }) => port) } : {}), command }
@@ -30,7 +33,7 @@ export async function forkContainer(
       made.push(copy)
       hold.take()
       copy.once('remove', () => void hold.release().catch((error) => process.emitWarning(error)))
-      if (container.state === 'running') await copy.start()
+      if (runs) await copy.start()
     }
     return made
   } catch (error) {

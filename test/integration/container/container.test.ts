@@ -295,6 +295,25 @@ describe('Container', () => {
     }
   })
 
+  test('is forked and committed by several at once, and runs on; who is killed meanwhile is committed', async () => {
+    await using container = await sleeper({ storage: 'disk' })
+    await container.start()
+    const work = [container.fork(), container.commit(), container.fork()] as const
+    const forks = [...(await work[0]), ...(await work[2])]
+    await work[1]
+    try {
+      expect([container, ...forks].map(({ state }) => state)).toEqual(['running', 'running', 'running'])
+    } finally {
+      for (const fork of forks) await fork.remove({ force: true })
+    }
+    const still = new Promise((resolve) => container.once('pause', resolve))
+    const last = container.commit()
+    await still
+    await container.kill()
+    expect((await last).digest).toBeNull()
+    expect(container.state).toBe('exited')
+  })
+
   test('of the host is committed to an image of this process, which has no name', async () => {
     await using container = await sleeper()
     await container.start()
