@@ -63,6 +63,7 @@ export async function runStep(
     for (const name of ['upper', 'work', 'root']) await mkdir(path.join(directory, name), { mode: 0o755 })
     for (const [name, content] of Object.entries(workload.etc)) await writeFile(path.join(directory, name), content)
     const tail = new Tail()
+    let isForeign = false
     const execution = new Execution(
       async (request) => {
         if (network) await startAttachment(network, place.namespaces)
@@ -76,6 +77,9 @@ export async function runStep(
           conclude: (report) => {
             const result = verdict(report, cgroup.files, lowered.plan.notes)
             if (result instanceof CaissonError) throw result
+            // The command itself was not executed: a program of its own may say the same of something else.
+            const isRefused = report.failure !== undefined && result.exitCode === NOT_EXECUTABLE
+            isForeign = isRefused && platform.architecture !== defaultPlatform().architecture
             return result
           },
         }
@@ -89,8 +93,7 @@ export async function runStep(
     for await (const { stream, data } of execution) tell(stream, masked[stream].take(data))
     for (const stream of ['stdout', 'stderr'] as const) tell(stream, masked[stream].end())
     const result = await execution
-    if (result.exitCode === NOT_EXECUTABLE && platform.architecture !== defaultPlatform().architecture)
-      throw foreign(step, platform)
+    if (isForeign) throw foreign(step, platform)
     if (result.reason !== 'exit' || result.exitCode !== 0) throw failed(step, result, tail)
     const agent = new ContainerAgent(workload, () => undefined, true)
     const archive = new ContainerArchive(agent, workload, false)

@@ -138,4 +138,13 @@ describe('are refused', () => {
     expect(error.message).toContain(`linux/${OTHER}`)
     expect(error.hint).toMatch(/binfmt_misc.*qemu/)
   })
+
+  withBusybox('where a command says by itself that it cannot execute something, with what it said', async () => {
+    const from = `FROM --platform=$BUILDPLATFORM box:1 AS made\nFROM scratch\nCOPY --from=made /bin /bin\n`
+    const error = await failure(
+      Image.build({ ...text(`${from}RUN echo no such thing; exit 126\n`), platform: `linux/${OTHER}` }),
+    )
+    expect(error).toMatchObject({ code: 'ERR_CAISSON_COMMAND_FAILED', location: { line: 4 } })
+    expect(error.message).toContain('exit code: 126\nno such thing')
+  })
 })
