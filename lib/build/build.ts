@@ -74,10 +74,13 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
   const compression = options.compression ?? (platforms.length > 1 && options.push ? 'gzip' : 'none')
   const steps = new Steps(tell)
   const made: Array<ForPlatform & { built: BuiltStage }> = []
+  // Once: of a pipe nothing is left for the next platform.
+  let secrets: Map<string, Uint8Array> | undefined
   for (const platform of platforms) {
     const plan = await planned(ready, options, platform)
     if (made.length === 0) await begin(space, plan, options, tell)
     const { context, bases, dockerfile } = ready
+    secrets ??= await readSecrets(options.secrets)
     const executor = new Executor({
       space,
       plan,
@@ -85,7 +88,7 @@ async function buildIn(space: Workspace, options: BuildOptions, stop: (error: un
       context,
       source: new SourceFile(dockerfile.text, dockerfile.name),
       options,
-      secrets: await readSecrets(options.secrets),
+      secrets,
       ssh: agentsOf(options.ssh),
       steps: platforms.length > 1 ? steps.of(platform) : steps,
     })

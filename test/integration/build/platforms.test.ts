@@ -1,5 +1,5 @@
 /** Builds for several platforms: an index, as others read it in the store, in archives and in a registry. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type BuildOptions, Image } from '../../../lib/index.js'
@@ -69,6 +69,24 @@ withBusybox('tell of the steps of each platform, counted together', async () => 
   const begun = events.flatMap((event) => (event.type === 'step' && event.status === 'started' ? [event] : []))
   expect(begun.map(({ step }) => step)).toEqual(begun.map((_, index) => index + 1))
   for (const platform of BOTH) expect(begun.filter(({ stage }) => stage.startsWith(`${platform} `)).length).toBe(3)
+})
+
+withBusybox('have the same secrets, which are read once', async () => {
+  const file = path.join(scratch(), 'secret')
+  execFileSync('mkfifo', [file])
+  const writer = spawn('sh', ['-c', 'echo hidden > "$1"', 'sh', file])
+  const run = 'ARG TARGETARCH\nRUN --mount=type=secret,id=s echo $TARGETARCH; test "$(cat /run/secrets/s)" = hidden'
+  const from = `FROM --platform=$BUILDPLATFORM box:1 AS made\n${run}\nRUN touch /made\n`
+  try {
+    const { steps } = await build(`${from}FROM scratch\nCOPY --from=made /made /made\n`, {
+      platform: BOTH,
+      secrets: { s: { file } },
+      noCache: true,
+    })
+    expect(steps.filter((step) => step.startsWith('RUN --mount')).length).toBe(2)
+  } finally {
+    writer.kill()
+  }
 })
 
 withSkopeo('write an archive with the index, and the store has it', async () => {
