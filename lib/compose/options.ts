@@ -7,8 +7,6 @@ import type { MountModel, PortModel } from './short-forms.js'
 
 /** What the project knows, and a service does not. */
 export interface Surroundings {
-  /** Which of the service's containers, from 1 on. */
-  number: number
   /** Of the files of env_file; the service's own come on top. */
   env: Readonly<Record<string, string | undefined>>
   labels: Readonly<Record<string, string>>
@@ -50,7 +48,7 @@ export function containerOptions(
     devices: service.devices,
     shmSize: service.shm_size,
     ...networksOf(service, about),
-    ports: service.ports?.map((port) => portOf(port, about.number)),
+    ports: service.ports?.map(portOf),
     dns: service.dns,
     dnsSearch: service.dns_search,
     dnsOptions: service.dns_opt,
@@ -84,11 +82,11 @@ function mountOf({ place, create, source, propagation, ...rest }: MountModel, ab
   return defined({ ...rest, source: from, propagation: propagation as Mount['propagation'] })
 }
 
-/** As docker: at all addresses unless one is said. Of a range each container of the service has its own. */
-function portOf({ target, published, address = '*', protocol }: PortModel, number: number) {
+/** As docker: at all addresses unless one is said. Of a range each container of the service has the first that is free. */
+function portOf({ target, published, address = '*', protocol }: PortModel) {
   if (!published) return { container: target, protocol, address }
   const { first, last } = published
-  return { container: target, host: first === last ? first : first + number - 1, protocol, address }
+  return { container: target, host: first === last ? first : `${first}-${last}`, protocol, address }
 }
 
 function networksOf(

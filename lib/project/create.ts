@@ -78,7 +78,6 @@ export async function createReplica(
   const { model } = loaded
   try {
     const options = containerOptions(service, {
-      number,
       env,
       labels: {
         ...prepared.labels,

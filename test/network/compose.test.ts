@@ -215,6 +215,22 @@ volumes: {v: }
     expect(await failing('command: [nope], mem_limit: 1', 'service_started')).toMatchObject({ location: { line: 5 } })
   }, 60_000)
 
+  it('each container has a port of the range of its service, and none has another', async () => {
+    const p = await project(
+      `services:\n  web: {image: box, command: ${SLEEP}, ports: ["127.0.0.1:8100-8101:80"], scale: 2}\n`,
+    )
+    await p.up()
+    try {
+      const web = await Promise.all(['p-web-1', 'p-web-2'].map((name) => Container.get(name)))
+      expect(web.map((each) => each.port(80).port).sort()).toEqual([8100, 8101])
+      const error = await p.up({ scale: { web: 3 } }).catch((error) => error)
+      expect(error).toMatchObject({ code: 'ERR_CAISSON_PORT_IN_USE' })
+      expect(error.message).toContain('8100 to 8101')
+    } finally {
+      await p.down({ timeout: 0 })
+    }
+  })
+
   it('up again changes what has changed, and nothing else', async () => {
     const file = (more: string) => `
 services:

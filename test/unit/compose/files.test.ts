@@ -18,7 +18,6 @@ const service = async (text: string, env = {}) => {
 }
 const options = async (text: string, env = {}) => {
   const about = {
-    number: 2,
     env: {},
     labels: {},
     network: (name: string) => `p_${name}`,
@@ -110,8 +109,7 @@ describe('a service as options of a container', () => {
         ],
       },
     ],
-    // Of a range the second container has the second port.
-    ['ports: ["9000-9010:80"]', { ports: [{ container: 80, host: 9001, protocol: 'tcp', address: '*' }] }],
+    ['ports: ["9000-9010:80"]', { ports: [{ container: 80, host: '9000-9010', protocol: 'tcp', address: '*' }] }],
     [
       'ports: [{target: 80, published: "${P}", host_ip: 10.0.0.1, protocol: udp, mode: host}]',
       { ports: [{ container: 80, host: 8088, protocol: 'udp', address: '10.0.0.1' }] },
