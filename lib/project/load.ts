@@ -1,5 +1,5 @@
 /** Compose files from disk, or an object: found, read, and made one. */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { parseDotenv, parseRawEnv } from '../compose/dotenv.js'
@@ -19,6 +19,7 @@ import { fromObject, parseYaml } from '../compose/yaml.js'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { type Abortable, checkAborted } from '../util/abort.js'
 import { checkNames, type Names } from '../util/option-names.js'
+import { isTooLong, readText } from './read-text.js'
 
 export interface ComposeOptions extends Abortable {
   /** Default: COMPOSE_PROJECT_NAME, `name` of the file, or the name of its directory. */
@@ -150,7 +151,7 @@ async function filesOf(source: unknown): Promise<string[] | undefined> {
 
 async function textOf(file: string, place?: Place): Promise<string> {
   try {
-    return await readFile(file, 'utf8')
+    return await readText(file)
   } catch (error) {
     const message = `cannot read ${file}: ${(error as Error).message}`
     const hint = 'Give a file that is there and can be read.'
@@ -168,7 +169,9 @@ async function variablesBeside(
   const lookup = (name: string) => given[name] ?? found.get(name)
   if (files === undefined) {
     const file = path.join(directory, '.env')
-    const text = await readFile(file, 'utf8').catch(() => undefined)
+    const text = await textOf(file).catch((error: CaissonError) => {
+      if (isTooLong(error.cause)) throw error
+    })
     return text === undefined ? found : parseDotenv(text, named(file), lookup)
   }
   for (const file of files)
@@ -211,9 +214,9 @@ function written(opened: readonly Opened[]): string | undefined {
 export async function environmentOf(files: readonly EnvFileModel[], lookup: Loaded['lookup']) {
   const found: Record<string, string | undefined> = {}
   for (const { path: file, required, raw, place } of files) {
-    const text = await readFile(file, 'utf8').catch((error) => {
-      if (required)
-        throw composeError(place, `cannot read ${file}: ${error.message}`, 'Make it, or write required: false.')
+    const text = await readText(file).catch((error) => {
+      const hint = isTooLong(error) ? 'Name a file of variables.' : 'Make it, or write required: false.'
+      if (required || isTooLong(error)) throw composeError(place, `cannot read ${file}: ${error.message}`, hint)
     })
     if (text === undefined) continue
     const read = raw ? parseRawEnv(text) : parseDotenv(text, named(file), (name) => lookup(name) ?? found[name])

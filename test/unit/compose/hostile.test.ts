@@ -2,12 +2,12 @@
  * Compose files and files of variables that somebody else wrote, and that are small: to read them takes no longer, and no
  * more memory, than their size explains. What these took before is in the comments.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseDotenv } from '../../../lib/compose/dotenv.js'
 import { parseYaml } from '../../../lib/compose/yaml.js'
-import { loadProject } from '../../../lib/project/load.js'
+import { environmentOf, loadProject } from '../../../lib/project/load.js'
 
 /** Far more than any of them needs, and far less than what they try to cost. */
 const PATIENCE = 10_000
@@ -79,6 +79,20 @@ describe('compose files', () => {
       const before = performance.now()
       await expect(loadProject(path.join(directory, '0.yaml'), { env: {} })).rejects.toEqual(REFUSED)
       expect(performance.now() - before).toBeLessThan(3 * PATIENCE)
+    })
+
+    test('what has no end is not read until memory has', async () => {
+      // Half a gigabyte of zeros, which then were no string.
+      const read = () => Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1])
+      const before = read()
+      write('compose.yaml', 'include: [/dev/zero]\nservices: { a: { image: b, env_file: /dev/zero } }\n')
+      await expect(loadProject(directory, { env: {} })).rejects.toEqual(REFUSED)
+      write('compose.yaml', 'services: { a: { image: b, env_file: { path: /dev/zero, required: false } } }\n')
+      const { model, lookup } = await loadProject(directory, { env: {} })
+      await expect(environmentOf(model.services.get('a')?.env_file ?? [], lookup)).rejects.toEqual(REFUSED)
+      symlinkSync('/dev/zero', path.join(directory, '.env'))
+      await expect(loadProject(directory, { env: {} })).rejects.toEqual(REFUSED)
+      expect(read() - before).toBeLessThan(100_000_000)
     })
 
     test('services that extend each other are a chain with an end', async () => {
