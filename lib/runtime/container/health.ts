@@ -67,8 +67,8 @@ function commandOf(test: readonly string[]): string[] | undefined {
   return kind === 'CMD' ? words : [kind, ...words]
 }
 
-/** One look at the container: true when the check passed. */
-export type Probe = (command: string[], timeoutMs: number) => Promise<boolean>
+/** One look at the container: true when the check passed, undefined when it could not be made. */
+export type Probe = (command: string[], timeoutMs: number) => Promise<boolean | undefined>
 
 /** Looks again and again while the container runs. A failure counts only once the start period is over. */
 export class HealthMonitor {
@@ -107,6 +107,7 @@ export class HealthMonitor {
   async #look(): Promise<void> {
     const passed = await this.#probe(this.#plan.command, this.#plan.timeout).catch(() => false)
     if (this.#stopped) return
+    if (passed === undefined) return this.#schedule()
     if (passed) {
       this.#failures = 0
       this.#set('healthy')

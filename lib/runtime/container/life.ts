@@ -226,11 +226,17 @@ export class Life {
     this.finishedAt = undefined
     this.setState('running')
     if (this.#options.health)
-      this.#monitor = new HealthMonitor(this.#options.health, this.#options.probe, events.health)
+      this.#monitor = new HealthMonitor(this.#options.health, (...check) => this.#probe(...check), events.health)
     events.started(pid)
     // A failure of these changes nothing any more (runtime-spec: "MUST generate a warning").
     await hooks?.run(hooks.poststart, 'poststart', 'running', pid).catch((error) => process.emitWarning(error))
     void ended.then(async (outcome) => this.#ended(await withOutput(outcome as ExecResult, log, since)))
+  }
+
+  /** What is frozen does not answer, and is not ill. */
+  async #probe(...check: Parameters<Probe>): Promise<boolean | undefined> {
+    const passed = await this.#options.probe(...check).catch(() => false)
+    return passed || this.#state !== 'paused' ? passed : undefined
   }
 
   /** Without a log the output goes nowhere. */

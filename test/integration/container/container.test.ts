@@ -71,6 +71,20 @@ describe('Container', () => {
     await container.waitFor(Wait.log(new RegExp(`^${before + 3}$`, 'm')))
   })
 
+  test('is not unhealthy while it is frozen', async () => {
+    await using container = await sleeper({ healthcheck: { test: ['CMD', 'true'], interval: 5, retries: 1 } })
+    const states: string[] = []
+    container.on('health', (state) => states.push(state))
+    await container.start()
+    await container.waitFor(Wait.healthy({ timeout: '5s' }))
+    await container.pause()
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(container.health).toBe('healthy')
+    await container.resume()
+    expect((await container.exec(['true'])).exitCode).toBe(0)
+    expect(states).toEqual(['healthy'])
+  })
+
   test('is stopped also when it was frozen, and has been killed a moment ago', async () => {
     await using container = await Container.create(image, {
       command: ['sh', '-c', 'yes | head -n 300000; echo end; exec sleep 1000'],
