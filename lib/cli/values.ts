@@ -3,16 +3,15 @@ import { readFileSync } from 'node:fs'
 import { isIPv4, isIPv6 } from 'node:net'
 import path from 'node:path'
 import { resourceName } from '../spec/rlimits.js'
+import { type Environment, variableIn } from '../util/variable.js'
 import type { Flags } from './flags.js'
 import { usageError } from './usage.js'
 
-type Variables = Record<string, string | undefined>
-
 /** `NAME=value`; a bare `NAME` takes the caller's value, and unsets the image's where the caller has none. */
-export function parseEnv(text: string, own: Variables = process.env): [name: string, value: string | undefined] {
+export function parseEnv(text: string, own: Environment = process.env): [name: string, value: string | undefined] {
   const equals = text.indexOf('=')
   if (text === '' || equals === 0) throw usageError(`--env: ${JSON.stringify(text)} has no name`, 'Write NAME=value.')
-  return equals < 0 ? [text, own[text]] : [text.slice(0, equals), text.slice(equals + 1)]
+  return equals < 0 ? [text, variableIn(own, text)] : [text.slice(0, equals), text.slice(equals + 1)]
 }
 
 /** `--env A=1 --env B`: those that have a value, here or in the caller's environment. */
@@ -25,7 +24,7 @@ export function setVariables(given: readonly string[] = []): Record<string, stri
  * Lines as for --env; `#` begins a comment line, and nothing is quoted. A bare name that the caller has no value for says
  * nothing here.
  */
-export function parseEnvFile(text: string, own: Variables = process.env): Array<[string, string]> {
+export function parseEnvFile(text: string, own: Environment = process.env): Array<[string, string]> {
   return text
     .replace(/^\uFEFF/, '')
     .split(/\r?\n/)

@@ -11,7 +11,7 @@ const refused = expect.objectContaining({ code: 'ERR_CAISSON_INVALID_ARGUMENT', 
 
 describe('environment files', () => {
   test('hold a variable a line, unquoted, with comments', () => {
-    const text = '\uFEFF# comment\nA=1\n\n  B="two words" \r\nHERE\nGONE\nC=#x\n'
+    const text = '\uFEFF# comment\nA=1\n\n  B="two words" \r\nHERE\nGONE\nvalueOf\nC=#x\n'
     expect(parseEnvFile(text, { HERE: 'value' })).toEqual([
       ['A', '1'],
       ['B', '"two words" '],
