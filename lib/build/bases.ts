@@ -39,7 +39,7 @@ export class Bases {
     let found = this.#named.get(name)
     if (!found) {
       const given = this.#options.contexts?.[name] as string | Image
-      found = openNamed(this.#space, name, given)
+      found = openNamed(this.#space, name, given, this.#options.ssh)
       this.#named.set(name, found)
     }
     return found

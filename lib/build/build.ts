@@ -5,6 +5,8 @@ import { readFile } from 'node:fs/promises'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
 import type { TransferEvent } from '../registry/progress.js'
+import { variableIn } from '../util/variable.js'
+import { agentsOf } from './agents.js'
 import { Bases } from './bases.js'
 import { openContext } from './contexts.js'
 import type { LintWarning } from './dockerfile/lint.js'
@@ -190,7 +192,7 @@ function argumentsOf(args: BuildOptions['args'] = {}): Record<string, string> {
   return Object.fromEntries(
     Object.entries(args).flatMap(([name, given]) => {
       // As docker: a name alone takes the value of this process.
-      const value = given ?? process.env[name]
+      const value = given ?? variableIn(process.env, name)
       return value === undefined ? [] : [[name, value]]
     }),
   )
@@ -206,7 +208,7 @@ async function readSecret(id: string, source: SecretSource): Promise<Uint8Array>
   if (typeof source === 'string') return Buffer.from(source)
   if (source instanceof Uint8Array) return source
   if ('env' in source) {
-    const value = process.env[source.env]
+    const value = variableIn(process.env, source.env)
     if (value === undefined) throw invalidArgument(`secrets.${id}.env`, source.env, 'a variable that is set')
     return Buffer.from(value)
   }
@@ -219,14 +221,6 @@ async function readSecret(id: string, source: SecretSource): Promise<Uint8Array>
       cause: error as Error,
     })
   }
-}
-
-function agentsOf(ssh: BuildOptions['ssh']): Map<string, string> {
-  if (ssh === undefined || ssh === false) return new Map()
-  if (ssh !== true) return new Map(Object.entries(ssh))
-  const socket = process.env.SSH_AUTH_SOCK
-  if (!socket) throw invalidArgument('ssh', ssh, 'possible, as SSH_AUTH_SOCK is not set: the path of a socket')
-  return new Map([['default', socket]])
 }
 
 function checkOptions(options: BuildOptions): void {

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { Image } from '../image.js'
 import type { Descriptor } from '../spec/descriptor.js'
+import { agentsOf } from './agents.js'
 import { DOCKERFILE_MAX, readContextFile, readIgnored } from './context-file.js'
 import { parseGitAddress } from './dockerfile/git-source.js'
 import type { Downloaded } from './download.js'
@@ -45,7 +46,7 @@ export interface OpenedContext {
 export async function openContext(space: Workspace, options: BuildOptions): Promise<OpenedContext> {
   const text = await textAt(space, options.context)
   if (text !== undefined) return { dockerfile: { text, name: 'Dockerfile' } }
-  const root = await contextRoot(space, options.context)
+  const root = await contextRoot(space, options)
   const dockerfile = await findDockerfile(root, options.dockerfile)
   if (root === undefined) return { dockerfile }
   const ignore = await readIgnored(root, dockerfile.file)
@@ -53,10 +54,10 @@ export async function openContext(space: Workspace, options: BuildOptions): Prom
 }
 
 /** A directory for what was given; undefined for nothing. */
-async function contextRoot(space: Workspace, given: BuildOptions['context']): Promise<string | undefined> {
+async function contextRoot(space: Workspace, { context: given, ssh }: BuildOptions): Promise<string | undefined> {
   if (given === undefined) return undefined
   if (typeof given !== 'string') return unpack(space, given instanceof Uint8Array ? once(given) : given)
-  return placeOf(space, given, 'context')
+  return placeOf(space, given, 'context', ssh)
 }
 
 const isAddress = (given: string) => /^https?:\/\//.test(given) && !gitAddress(given)
@@ -88,10 +89,12 @@ async function downloaded(space: Workspace, address: string): Promise<Downloaded
 }
 
 /** A directory of this machine for one, for a repository, or for an archive at an address. */
-async function placeOf(space: Workspace, given: string, option: string): Promise<string> {
+async function placeOf(space: Workspace, given: string, option: string, ssh: BuildOptions['ssh']): Promise<string> {
   const git = gitAddress(given)
-  if (git)
-    return (await checkedOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false }, 'caller')).directory
+  if (git) {
+    const access = { caller: true, agent: agentsOf(ssh).get('default') }
+    return (await checkedOut(space, { ...git, kind: 'git', keepGitDir: git.keepGitDir ?? false }, access)).directory
+  }
   if (isAddress(given)) return unpack(space, (await downloaded(space, given)).file)
   return directoryAt(given, option)
 }
@@ -173,6 +176,7 @@ export async function openNamed(
   space: Workspace,
   name: string,
   given: string | Image,
+  ssh: BuildOptions['ssh'],
 ): Promise<DirectoryContext | { image: GivenImage }> {
   if (given instanceof Image) return { image: given }
   const [, place, tag, digest] = OCI_LAYOUT.exec(given) ?? []
@@ -185,6 +189,6 @@ export async function openNamed(
   }
   const [, reference] = /^docker-image:\/\/(.+)$/.exec(given) ?? []
   if (reference !== undefined) return { image: reference }
-  const root = await placeOf(space, given, `contexts.${name}`)
+  const root = await placeOf(space, given, `contexts.${name}`, ssh)
   return new DirectoryContext(space, root, await readIgnored(root, undefined))
 }

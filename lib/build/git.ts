@@ -25,15 +25,17 @@ const PUBLIC_ACCESS = /^GIT_(?:SSL_(?:CAINFO|CAPATH|NO_VERIFY)|PROXY_.*|CURL_VER
 /** Whoever wrote the Dockerfile is to fetch nothing with the keys and passwords of who builds it, but with the agent that is lent. */
 const SSH = ['BatchMode=yes', 'IdentityFile=none', 'GSSAPIAuthentication=no', 'PKCS11Provider=none']
 
-/** `caller`: as whoever builds. `agent`: as nobody, or whom the socket of an SSH agent knows. */
-type GitAccess = 'caller' | { agent: string | undefined }
+/** `caller`: as whoever builds. Otherwise, and for what a repository names: as nobody, or whom the socket of an SSH agent knows. */
+interface GitAccess {
+  caller?: boolean
+  agent: string | undefined
+}
 
-function environment(access: GitAccess, home: string): NodeJS.ProcessEnv {
+function environment({ caller, agent }: GitAccess, home: string): NodeJS.ProcessEnv {
   const own = (pattern: RegExp) =>
     Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_') || pattern.test(name)))
-  if (access === 'caller') return { ...own(ACCESS), ...ENV }
+  if (caller) return { ...own(ACCESS), ...ENV }
   const { SSH_AUTH_SOCK: _, SSH_ASKPASS: __, XDG_CONFIG_HOME: ___, ...others } = own(PUBLIC_ACCESS)
-  const { agent } = access
   const options = [...SSH, `IdentityAgent=${agent === undefined ? 'none' : 'SSH_AUTH_SOCK'}`]
   return {
     ...others,
@@ -59,15 +61,18 @@ export async function checkOut(
 ): Promise<CheckedOut> {
   const directory = await space.path()
   await mkdir(directory)
-  const env = environment(access, path.dirname(directory))
-  const git = async (...args: string[]) => {
-    try {
-      const options = { cwd: directory, env, signal: space.signal, maxBuffer: 16 << 20 }
-      return (await execute('git', [...SAFE, ...args], options)).stdout.trim()
-    } catch (error) {
-      throw gitError(remote, error as NodeJS.ErrnoException & { stderr?: string })
+  const gitAs = (who: GitAccess) => {
+    const env = environment(who, path.dirname(directory))
+    return async (...args: string[]) => {
+      try {
+        const options = { cwd: directory, env, signal: space.signal, maxBuffer: 16 << 20 }
+        return (await execute('git', [...SAFE, ...args], options)).stdout.trim()
+      } catch (error) {
+        throw gitError(remote, error as NodeJS.ErrnoException & { stderr?: string })
+      }
     }
   }
+  const git = gitAs(access)
   const wanted = ref || 'HEAD'
   if (wanted.startsWith('-') || remote.startsWith('-')) throw gitError(remote, new Error('neither begins with -'))
   await git('init', '--quiet', '.')
@@ -97,7 +102,11 @@ export async function checkOut(
       hint: 'The name leads to another commit now: look why, before the checksum is changed.',
     })
   await git('checkout', '--quiet', '--force', exact)
-  if (submodules) await git('submodule', 'update', '--quiet', '--init', '--recursive', '--depth=1')
+  // What somebody wrote into the repository may name another one of the caller's, which the builder would hand out.
+  if (submodules) {
+    const theirs = gitAs({ agent: access.agent })
+    await theirs('submodule', 'update', '--quiet', '--init', '--recursive', '--depth=1')
+  }
   if (!keepGitDir) await rm(path.join(directory, '.git'), { recursive: true, force: true })
   return { directory: await inside(directory, subdirectory ?? ''), commit: exact }
 }

@@ -14,7 +14,7 @@ import {
 import path from 'node:path'
 import { download } from '../../lib/build/download.js'
 import { Workspace } from '../../lib/build/workspace.js'
-import { Container, Image, verifyStore } from '../../lib/index.js'
+import { type BuildOptions, Container, Image, verifyStore } from '../../lib/index.js'
 import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { owner } from '../../lib/runtime/process/owner.js'
 import { build, contextOf, failure, inside, removeBuilds, storeBox } from '../support/build.js'
@@ -57,6 +57,18 @@ afterEach(async () => {
 
 describe('a hostile Dockerfile', () => {
   withGit('fetches nothing with the keys and passwords of who builds it, but with the agent that is lent', async () => {
+    const address = 'git@example.invalid:x/y.git'
+    // What the caller named, with a repository in it that is named by whoever wrote that one.
+    const repository = path.join(scratch(), 'theirs.git')
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=x', '-c', 'user.email=x', ...args], { cwd: repository, stdio: 'pipe' })
+    mkdirSync(repository)
+    git('init', '--quiet')
+    writeFileSync(path.join(repository, 'Dockerfile'), 'FROM scratch\nCOPY . /\n')
+    writeFileSync(path.join(repository, '.gitmodules'), `[submodule "mine"]\npath = mine\nurl = ${address}\n`)
+    git('add', '.')
+    git('update-index', '--add', '--cacheinfo', `160000,${'1'.repeat(40)},mine`)
+    git('commit', '--quiet', '-m', 'x')
     const programs = scratch()
     const log = path.join(programs, 'log')
     const told = 'agent=$SSH_AUTH_SOCK home=$HOME askpass=$SSH_ASKPASS$GIT_ASKPASS'
@@ -77,13 +89,20 @@ describe('a hostile Dockerfile', () => {
     }
     Object.assign(process.env, own)
     try {
-      const address = 'git@example.invalid:x/y.git'
       expect(await asked(Image.build({ context: address }))).toMatch(/-i \/mine\/key.* agent=\/mine\/agent/)
-      const theirs = await asked(build(`ADD ${address} /y\n`))
-      expect(theirs).toMatch(/-F none .*IdentityFile=none .*IdentityAgent=none .*agent= /)
-      expect(theirs).not.toContain('/mine')
-      const lent = await asked(build(`ADD ${address} /y\n`, { ssh: { default: '/lent' } }))
-      expect(lent).toMatch(/IdentityFile=none .*IdentityAgent=SSH_AUTH_SOCK .*agent=\/lent /)
+      const context = `file://${repository}`
+      const ways = [
+        (options: Partial<BuildOptions>) => build(`ADD ${address} /y\n`, options),
+        (options: Partial<BuildOptions>) => Image.build({ context, ...options }),
+        (options: Partial<BuildOptions>) => build('COPY --from=c / /y\n', { contexts: { c: context }, ...options }),
+      ]
+      for (const way of ways) {
+        const theirs = await asked(way({}))
+        expect(theirs).toMatch(/-F none .*IdentityFile=none .*IdentityAgent=none .*agent= /)
+        expect(theirs).not.toContain('/mine')
+        const lent = await asked(way({ ssh: { default: '/lent' } }))
+        expect(lent).toMatch(/IdentityFile=none .*IdentityAgent=SSH_AUTH_SOCK .*agent=\/lent /)
+      }
     } finally {
       for (const [name, value] of before)
         if (value === undefined) delete process.env[name]
