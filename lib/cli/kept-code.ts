@@ -9,6 +9,8 @@ import path from 'node:path'
 
 /** Bytes of the digest that a file begins with. */
 const DIGEST = 32
+/** Nobody else may write there, whatever the umask is. */
+const [DIRECTORY_MODE, FILE_MODE] = [0o755, 0o644]
 
 export class KeptCode {
   readonly #root: string
@@ -27,6 +29,7 @@ export class KeptCode {
 
   /** undefined: there is none for this program and this Node.js, or it is damaged. */
   read(): Buffer | undefined {
+    if (!this.#isCommand) return undefined
     try {
       const content = readFileSync(this.#file)
       const code = content.subarray(DIGEST)
@@ -38,13 +41,13 @@ export class KeptCode {
 
   /** As `sudo` should leave no files of root's among a user's, only the owner of the package keeps any. */
   write(make: () => Uint8Array): void {
-    if (!/^[a-z]{1,16}$/.test(this.#command)) return
+    if (!this.#isCommand) return
     const beside = `${this.#file}-${process.pid}`
     try {
       if (statSync(this.#root).uid !== process.getuid?.()) return
       const code = make()
-      mkdirSync(path.dirname(beside), { recursive: true })
-      writeFileSync(beside, Buffer.concat([this.#digest(code), code]), { flag: 'wx' })
+      mkdirSync(path.dirname(beside), { recursive: true, mode: DIRECTORY_MODE })
+      writeFileSync(beside, Buffer.concat([this.#digest(code), code]), { flag: 'wx', mode: FILE_MODE })
       renameSync(beside, this.#file)
     } catch {
       // A package that cannot be written, or a disk that is full.
@@ -54,6 +57,11 @@ export class KeptCode {
         // Nothing can be removed there either.
       }
     }
+  }
+
+  /** Anything else could lead to a file of somebody else's. */
+  get #isCommand(): boolean {
+    return /^[a-z]{1,16}$/.test(this.#command)
   }
 
   get #file(): string {

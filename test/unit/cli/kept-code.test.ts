@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { KeptCode } from '../../../lib/cli/kept-code.js'
@@ -42,6 +52,25 @@ describe('code that V8 compiled', () => {
   test('is kept under names of commands alone', () => {
     for (const name of ['../../evil', '/tmp/evil', '.', '', 'a b', 'a'.repeat(17)]) keep(name)
     expect(existsSync(path.join(root, '.cache'))).toBe(false)
+  })
+
+  test('is taken from no other place, wherever the name of the command leads', () => {
+    keep()
+    // Whoever knows the program can make such a file; it would be run.
+    renameSync(path.join(root, '.cache/code/run'), path.join(root, 'evil'))
+    expect(read('../../evil')).toBeUndefined()
+    expect(read(`../../../${path.basename(root)}/evil`)).toBeUndefined()
+  })
+
+  test('can be changed by nobody else, whatever the umask is', () => {
+    const before = process.umask(0)
+    try {
+      keep()
+    } finally {
+      process.umask(before)
+    }
+    const modes = ['.cache', '.cache/code', '.cache/code/run'].map((name) => statSync(path.join(root, name)).mode)
+    expect(modes.map((mode) => mode & 0o022)).toEqual([0, 0, 0])
   })
 
   test('costs nothing but time where it cannot be kept', () => {
