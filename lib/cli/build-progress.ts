@@ -1,6 +1,6 @@
 /** Progress of builds: lines for logs, a picture for terminals, or JSON for programs. */
 import type { BuildEvent, BuildStepEvent } from '../index.js'
-import { harmless } from './harmless.js'
+import { harmless, harmlessJson } from './harmless.js'
 import { usageError } from './usage.js'
 
 export interface BuildProgress {
@@ -21,7 +21,7 @@ export function buildProgress(to: NodeJS.WriteStream, mode = 'auto'): BuildProgr
       return QUIET
     case 'json':
     case 'rawjson':
-      return { tell: (event) => void to.write(`${JSON.stringify(jsonOf(event))}\n`), end() {} }
+      return { tell: (event) => void to.write(`${harmlessJson(jsonOf(event))}\n`), end() {} }
     default:
       throw usageError(`--progress: ${mode} is not known`, 'Write auto, plain, tty, json or quiet.')
   }

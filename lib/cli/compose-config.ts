@@ -4,7 +4,7 @@ import { stringify } from 'yaml'
 import type { ProjectConfig } from '../index.js'
 import { type Subcommand, servicesIn } from './compose-command.js'
 import { boolean, text } from './flags.js'
-import { harmless } from './harmless.js'
+import { harmless, harmlessJson, quoted } from './harmless.js'
 import { usageError } from './usage.js'
 
 /** Of which a line each can be printed instead. */
@@ -29,12 +29,12 @@ export const configCommand: Subcommand = {
     const list = LISTS.find((name) => flags.boolean(name))
     const printed = list
       ? namesIn(config, list)
-          .map((name) => `${name}\n`)
+          .map((name) => `${harmless(name)}\n`)
           .join('')
       : format === 'json'
-        ? `${JSON.stringify(config, null, 2)}\n`
+        ? `${harmlessJson(config, 2)}\n`
         : // Other programs read an older version of the language: what means something else there is put into quotes.
-          stringify(config, { compat: 'yaml-1.1', lineWidth: 0, aliasDuplicateObjects: false })
+          quoted(stringify(config, { compat: 'yaml-1.1', lineWidth: 0, aliasDuplicateObjects: false }))
     const output = flags.text('output')
     if (output === undefined) process.stdout.write(printed)
     else await writeFile(output, printed)

@@ -4,6 +4,8 @@ import { harmless } from './harmless.js'
 
 export interface LogStyle {
   color: boolean
+  /** It obeys what it gets. */
+  terminal: boolean
   prefix: boolean
   timestamps: boolean
 }
@@ -29,11 +31,11 @@ export class LogPrinter {
 
   /** Resolves when more can be taken. */
   async print({ container, time, data }: ProjectLogEntry): Promise<void> {
-    const { prefix, timestamps } = this.#style
+    const { prefix, timestamps, terminal } = this.#style
     this.expect([container])
     const text = data.toString('utf8').replace(/\r?\n$/, '')
     const stamp = timestamps ? `${time.toISOString()} ` : ''
-    const line = `${prefix ? this.#head(container) : ''}${stamp}${this.#style.color ? harmless(text, true) : text}\n`
+    const line = `${prefix ? this.#head(container) : ''}${stamp}${terminal ? harmless(text, true) : text}\n`
     if (!this.#to.write(line)) await new Promise((resolve) => this.#to.once('drain', resolve))
   }
 

@@ -2,6 +2,7 @@
 import type { Project, ProjectContainer } from '../index.js'
 import { type Subcommand, servicesIn } from './compose-command.js'
 import { boolean, type Flags } from './flags.js'
+import { harmlessJson } from './harmless.js'
 import { table } from './table.js'
 
 export const psCommand: Subcommand = {
@@ -20,7 +21,7 @@ async function ps(project: Project, flags: Flags, services: readonly string[]): 
     .filter(({ service }) => services.includes(service))
     .filter(({ state }) => flags.boolean('all') || state !== 'exited')
   if (flags.boolean('quiet')) for (const { id } of all) process.stdout.write(`${id}\n`)
-  else if (flags.boolean('json')) for (const each of all) process.stdout.write(`${JSON.stringify(each)}\n`)
+  else if (flags.boolean('json')) for (const each of all) process.stdout.write(`${harmlessJson(each)}\n`)
   else
     process.stdout.write(
       table(

@@ -54,9 +54,10 @@ export const logsCommand: Subcommand = {
 }
 
 async function printerFor(project: Project, flags: Flags): Promise<LogPrinter> {
-  const color = process.stdout.isTTY === true && !flags.boolean('no-color') && !process.env.NO_COLOR
+  const terminal = process.stdout.isTTY === true
   const printer = new LogPrinter(process.stdout, {
-    color,
+    color: terminal && !flags.boolean('no-color') && !process.env.NO_COLOR,
+    terminal,
     prefix: !flags.boolean('no-log-prefix'),
     timestamps: flags.boolean('timestamps') ?? false,
   })

@@ -3,6 +3,7 @@ import { CaissonError, Image, type ImageFilter } from '../index.js'
 import { ago } from './ago.js'
 import type { Command } from './command.js'
 import { type Flags, parseBoolean } from './flags.js'
+import { harmless, harmlessJson } from './harmless.js'
 import { EXITS, FILTER } from './listing.js'
 import { bytes } from './progress.js'
 import { table } from './table.js'
@@ -43,9 +44,9 @@ export const imagesCommand: Command = {
     else if (format === 'json')
       for (const image of images)
         for (const name of image.tags.length > 0 ? image.tags : ['<none>:<none>'])
-          process.stdout.write(`${JSON.stringify(await fieldsOf(image, name, id(image)))}\n`)
+          process.stdout.write(`${harmlessJson(await fieldsOf(image, name, id(image)))}\n`)
     else if (flags.boolean('json'))
-      for (const image of images) process.stdout.write(`${JSON.stringify(await image.inspect())}\n`)
+      for (const image of images) process.stdout.write(`${harmlessJson(await image.inspect())}\n`)
     else if (format !== undefined) process.stdout.write(await formatted(images, id, format))
     else process.stdout.write(await imageTable(images, id, flags.boolean('digests') ?? false))
     return 0
@@ -173,7 +174,7 @@ export const rmiCommand: Command = {
         // As docker: the others go all the same, and by force one that is not there is none that stays.
         if (!(error instanceof CaissonError)) throw error
         failed ||= !force || error.code !== 'ERR_CAISSON_IMAGE_NOT_FOUND'
-        process.stderr.write(`caisson: ${error.message}\n`)
+        process.stderr.write(harmless(`caisson: ${error.message}\n`))
       }
     }
     return failed ? 1 : 0

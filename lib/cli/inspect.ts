@@ -1,7 +1,7 @@
 /** `caisson history` and `caisson inspect`: what is known of images and other things. */
 import { CaissonError, Container, Image, Network, Volume } from '../index.js'
 import type { Command } from './command.js'
-import { harmless } from './harmless.js'
+import { harmless, harmlessJson } from './harmless.js'
 import { bytes } from './progress.js'
 import { onlyOne } from './pull.js'
 import { table } from './table.js'
@@ -23,7 +23,7 @@ export const historyCommand: Command = {
   async run(flags, rest) {
     const steps = await (await Image.get(onlyOne(rest, 'history'))).history()
     if (flags.boolean('json')) {
-      process.stdout.write(`${JSON.stringify(steps, undefined, 2)}\n`)
+      process.stdout.write(`${harmlessJson(steps, 2)}\n`)
       return 0
     }
     const whole = flags.boolean('no-trunc') ?? false
@@ -86,13 +86,13 @@ export const inspectCommand: Command = {
       }
     }
     const format = flags.text('format')
-    if (format === undefined) process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
+    if (format === undefined) process.stdout.write(`${harmlessJson(found, 2)}\n`)
     else for (const one of found) process.stdout.write(`${formatted(one, format)}\n`)
     return missing ? 1 : 0
   },
 }
 
-/** Of images and programs of others: a terminal obeys nothing of it. JSON quotes what is not plain by itself. */
+/** Of images and programs of others: a terminal obeys nothing of it. */
 function formatted(one: object, format: string): string {
   const plain = JSON.parse(JSON.stringify(one)) as object
   return harmless(fillTemplate(format === 'json' ? '{{json .}}' : format, plain))

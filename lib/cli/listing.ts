@@ -1,5 +1,6 @@
 /** What commands that list things have in common: their flags, filters and forms of output. */
 import { type Flag, type Flags, parseBoolean } from './flags.js'
+import { harmless, harmlessJson } from './harmless.js'
 import { table } from './table.js'
 import { fillTemplate } from './template.js'
 import { usageError } from './usage.js'
@@ -36,15 +37,19 @@ export function printList(flags: Flags, columns: ReadonlyArray<[heading: string,
   const format = flags.text('format')
   if (flags.boolean('quiet')) for (const { id } of rows) process.stdout.write(`${id}\n`)
   else if (flags.boolean('json') || format === 'json')
-    for (const { json } of rows) process.stdout.write(`${JSON.stringify(json)}\n`)
+    for (const { json } of rows) process.stdout.write(`${harmlessJson(json)}\n`)
   else if (format !== undefined)
-    for (const { fields } of rows) process.stdout.write(`${fillTemplate(format, fields)}\n`)
+    for (const { fields } of rows) process.stdout.write(`${fillTemplate(format, plain(fields))}\n`)
   else {
     const cells = rows.map(({ fields }) => columns.map(([, field]) => fields[field] ?? ''))
     const headings = columns.map(([heading]) => heading)
     process.stdout.write(table(headings, cells))
   }
 }
+
+/** Labels are an image's, too: a terminal obeys nothing of them, but what the format itself says. */
+const plain = (fields: Row['fields']) =>
+  Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, harmless(value)]))
 
 /**
  * `--filter name=x --filter label=a=b --filter label=c=d` as an object with `labels`. What there is no filter for is
@@ -90,7 +95,7 @@ export async function forEachName(names: readonly string[], work: (name: string)
       process.stdout.write(`${name}\n`)
     } catch (error) {
       failed = true
-      process.stderr.write(`caisson: ${(error as Error).message}\n`)
+      process.stderr.write(harmless(`caisson: ${(error as Error).message}\n`))
     }
   return failed ? 1 : 0
 }

@@ -2,6 +2,7 @@
 import type { ErrorCode } from '../errors.js'
 import type { Command } from './command.js'
 import { describeFlags, type Flag, parseMixedFlags } from './flags.js'
+import { harmlessJson } from './harmless.js'
 import { EXITS, FORCE, forEachName } from './listing.js'
 import { usageError } from './usage.js'
 
@@ -78,7 +79,7 @@ export function commandsOfKept({ kind, get, notFound, removal }: Kept): { inspec
       async run(_flags, rest) {
         const found: object[] = []
         for (const name of someWords(rest, `${kind} inspect`)) found.push(await (await get(name)).inspect())
-        process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
+        process.stdout.write(`${harmlessJson(found, 2)}\n`)
         return 0
       },
     },
