@@ -56,7 +56,10 @@ export const last = <T>(read: Reader<T>): Field<T> => ({ read })
 /** Those of both, each once. */
 export const both = <T>(read: Reader<T[]>): Field<T[]> => ({
   read,
-  merge: (base, over) => [...base, ...over.filter((each) => !base.some((one) => same(one, each)))],
+  merge: (base, over) => {
+    const there = new Set(base.map(canonical))
+    return [...base, ...over.filter((each) => !there.has(canonical(each)))]
+  },
 })
 
 /** Of the same key the later one counts. */
@@ -80,10 +83,7 @@ export const nested = <F extends Fields>(
   merge: (base, over) => mergeFields(base, { values: over, replaced: new Set() }, fields),
 })
 
-/** Places are no part of what is said. */
-export const same = (a: unknown, b: unknown): boolean => canonical(a) === canonical(b)
-
-/** As text, with keys in order. */
+/** As text, with keys in order. Places are no part of what is said. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (key, each) => {
     if (isPlace(key, each)) return undefined

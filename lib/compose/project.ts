@@ -127,10 +127,13 @@ function missing(kind: string, name: string, place: Place, known: ReadonlyMap<st
   return composeError(place, `there is no ${kind} ${JSON.stringify(name)}${meant}`, hint)
 }
 
+/** Services that wait for each other in a row: what walks along them has a stack with an end. */
+const LONGEST_CHAIN = 500
+
 /**
  * Services, each behind those that it depends on; otherwise in the order of the file.
  *
- * @throws CaissonError ERR_CAISSON_COMPOSE where they depend on each other.
+ * @throws CaissonError ERR_CAISSON_COMPOSE where they depend on each other, or too many do in a row.
  */
 export function startOrder(services: ReadonlyMap<string, ServiceModel>): ServiceModel[] {
   const order: ServiceModel[] = []
@@ -146,6 +149,8 @@ export function startOrder(services: ReadonlyMap<string, ServiceModel>): Service
         const circle = [...whole.slice(whole.indexOf(other)), other].join(' -> ')
         throw composeError(place, `services depend on each other: ${circle}`, 'Take one of these dependencies out.')
       }
+      if (whole.length === LONGEST_CHAIN)
+        throw composeError(place, 'too many services depend on each other', `At most ${LONGEST_CHAIN} do in a row.`)
       visit(next, whole)
     }
     done.add(name)

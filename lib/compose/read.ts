@@ -25,6 +25,8 @@ export interface Context {
   directory: string
   /** Of the user, for `~`. */
   home: string
+  /** How many the files of the project may still name. */
+  ports: { left: number }
 }
 
 export function textOf(node: ComposeNode, context: Context): string {

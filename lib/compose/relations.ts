@@ -20,7 +20,8 @@ export function dependenciesOf(node: ComposeNode, context: Context): Record<stri
     return Object.fromEntries(
       listOf(node).items.map((item) => [textOf(item, context), { ...plain, place: item.place }]),
     )
-  const found: Record<string, Dependency> = {}
+  // `__proto__` is a name as any other.
+  const found: Record<string, Dependency> = Object.create(null)
   for (const [name, { key, value }] of node.entries) {
     const dependency: Dependency = { ...plain, place: key }
     eachKey(value, ['condition', 'required', 'restart'], {}, (field, { value: each }) => {
@@ -71,7 +72,7 @@ export function membershipsOf(node: ComposeNode, context: Context): Record<strin
   const plain = { aliases: [], priority: 0 }
   if (node.kind === 'list')
     return Object.fromEntries(node.items.map((item) => [textOf(item, context), { ...plain, place: item.place }]))
-  const found: Record<string, Membership> = {}
+  const found: Record<string, Membership> = Object.create(null)
   for (const [name, { key, value }] of mapOf(node).entries) {
     const membership: Membership = { ...plain, place: key }
     if (!isNull(value))

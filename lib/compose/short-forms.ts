@@ -41,10 +41,16 @@ export interface FileModel {
 
 const PORT_HINT = 'Write "8080:80", "127.0.0.1:8080:80", "8000-8010:8000-8010/udp", or "80" for a free port.'
 
+/** Many times what there are: a range of some letters stands for all of them, as often as it is written. */
+export const MOST_PORTS = 16 * 65_536
+
 export function portsOf(node: ComposeNode, context: Context): PortModel[] {
-  return listOf(node).items.flatMap((item) =>
-    item.kind === 'map' ? [longPort(item, context)] : shortPorts(item, context),
-  )
+  return listOf(node).items.flatMap((item) => {
+    const ports = item.kind === 'map' ? [longPort(item, context)] : shortPorts(item, context)
+    context.ports.left -= ports.length
+    if (context.ports.left >= 0) return ports
+    throw composeError(item.place, 'too many ports are named', `At most ${MOST_PORTS} are read.`)
+  })
 }
 
 function shortPorts(node: ComposeNode, context: Context): PortModel[] {

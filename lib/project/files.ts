@@ -3,7 +3,7 @@
  * with this process. Only we may pass their directory.
  */
 import { randomBytes } from 'node:crypto'
-import { chmod, chown, mkdir, open, readFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, open } from 'node:fs/promises'
 import path from 'node:path'
 import { composeError } from '../compose/node.js'
 import type { ProjectModel, ServiceModel } from '../compose/project.js'
@@ -12,9 +12,12 @@ import type { FileModel } from '../compose/short-forms.js'
 import type { Mount } from '../options.js'
 import { owner } from '../runtime/process/owner.js'
 import type { Loaded } from './load.js'
+import { readAtMost } from './read-text.js'
 
 const PLACES = { secrets: '/run/secrets/', configs: '/' } as const
 const MODE = 0o444
+/** Bytes: they are held in memory. */
+const MOST = 64 * 1024 * 1024
 
 /** A file that a service has. */
 export interface ServiceFile {
@@ -49,7 +52,7 @@ export async function contentOf(
     if (value !== undefined) return Buffer.from(value)
     throw composeError(place, `the variable ${environment} is not set`, 'Set it in the environment or in .env.')
   }
-  return readFile(file as string).catch((error) => {
+  return readAtMost(file as string, MOST).catch((error) => {
     throw composeError(place, `cannot read ${file}: ${error.message}`, 'Give a file that is there and can be read.')
   })
 }

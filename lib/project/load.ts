@@ -15,10 +15,12 @@ import type { EnvFileModel } from '../compose/nested-fields.js'
 import { composeError, type Place } from '../compose/node.js'
 import { type ProjectModel, projectOf } from '../compose/project.js'
 import type { Context } from '../compose/read.js'
+import { MOST_PORTS } from '../compose/short-forms.js'
 import { fromObject, parseYaml } from '../compose/yaml.js'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { type Abortable, checkAborted } from '../util/abort.js'
 import { checkNames, type Names } from '../util/option-names.js'
+import { type Environment, variableIn } from '../util/variable.js'
 import { isTooLong, readText } from './read-text.js'
 
 export interface ComposeOptions extends Abortable {
@@ -64,13 +66,15 @@ export async function loadProject(
   const given = options.env ?? process.env
   const beside = await variablesBeside(directory, options.envFiles, given)
   const own = new Map<string, string>()
-  const lookup = (name: string) => given[name] ?? beside.get(name) ?? own.get(name)
+  const lookup = (name: string) => variableIn(given, name) ?? beside.get(name) ?? own.get(name)
   const warnings = new Set<string>()
+  const ports = { left: MOST_PORTS }
   const context = (at: string): Context => ({
     lookup,
     warn: (message) => void warnings.add(message),
     directory: at,
     home: homedir(),
+    ports,
   })
   // Relative paths of all files are below the first one; those of a file that is extended below its own directory.
   const opened: Opened[] = []
@@ -97,7 +101,7 @@ const NAMED_MOST = 32 * 1024 * 1024
 const NAMED_LEAST = 16 * 1024
 
 /** How files that others name are opened; their paths are absolute. `given`: variables that come before all others. */
-function openingFrom(given: Record<string, string | undefined>): Opening {
+function openingFrom(given: Environment): Opening {
   let left = NAMED_MOST
   // Files that each include the next one twice are read as often as 2 to the power of their number.
   const counted = (text: string, place: Place) => {
@@ -163,10 +167,10 @@ async function textOf(file: string, place?: Place): Promise<string> {
 async function variablesBeside(
   directory: string,
   files: readonly string[] | undefined,
-  given: Record<string, string | undefined>,
+  given: Environment,
 ): Promise<Map<string, string | undefined>> {
   const found = new Map<string, string | undefined>()
-  const lookup = (name: string) => given[name] ?? found.get(name)
+  const lookup = (name: string) => variableIn(given, name) ?? found.get(name)
   if (files === undefined) {
     const file = path.join(directory, '.env')
     const text = await textOf(file).catch((error: CaissonError) => {
@@ -212,7 +216,7 @@ function written(opened: readonly Opened[]): string | undefined {
 
 /** Variables of files that a service names; the later ones count. */
 export async function environmentOf(files: readonly EnvFileModel[], lookup: Loaded['lookup']) {
-  const found: Record<string, string | undefined> = {}
+  const found: Record<string, string | undefined> = Object.create(null)
   for (const { path: file, required, raw, place } of files) {
     const text = await readText(file).catch((error) => {
       const hint = isTooLong(error) ? 'Name a file of variables.' : 'Make it, or write required: false.'

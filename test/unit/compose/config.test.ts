@@ -176,6 +176,18 @@ test('words that older YAML reads as something else are quoted, and paths are wh
   )
 })
 
+test('what every object has is no variable', async () => {
+  const environment = { A: '${constructor:-none}', B: '<$toString>', C: '${__proto__+set}', valueOf: null }
+  for (const env of [undefined, {}]) {
+    const { model, warnings } = await loadProject({ services: { s: { image: 'i', environment } } }, { env })
+    expect(model.services.get('s')?.environment).toEqual({ A: 'none', B: '<>', C: '', valueOf: undefined })
+    expect(warnings).toEqual(['the variable toString is not set; it is taken as empty'])
+  }
+  const env = { constructor: 'mine' } as never
+  const { model } = await loadProject({ services: { s: { image: 'i', environment } } }, { env })
+  expect(model.services.get('s')?.environment?.A).toBe('mine')
+})
+
 test('what is called place is compared as anything else', () => {
   expect(canonical({ environment: { place: 'a' } })).not.toBe(canonical({ environment: { place: 'b' } }))
   expect(canonical({ a: 1, place: { path: 'services.s' } })).toBe(canonical({ a: 1 }))

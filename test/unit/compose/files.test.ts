@@ -26,6 +26,13 @@ const options = async (text: string, env = {}) => {
   return containerOptions(await service(text, env), about)
 }
 
+test.each(['depends_on: { __proto__: { condition: service_healthy } }', 'networks: { __proto__: { aliases: [a] } }'])(
+  'what has an unusual name is not left out: %s',
+  async (text) => {
+    await expect(service(text)).rejects.toThrow(/there is no (service|network) "__proto__"/)
+  },
+)
+
 describe('a service as options of a container', () => {
   test.each<[string, object]>([
     ['command: sh -c "a b"', { command: ['sh', '-c', 'a b'] }],
