@@ -128,7 +128,7 @@ export class Unpacking {
   #receiver(index: number, made: NewLayer, directory: string, sink: LayerSink): LayerReceiver {
     let open = true
     return {
-      write: (chunk) => sink.write(chunk),
+      write: (chunk) => sink.write(chunk).catch((error) => this.#fail(error)),
       end: () =>
         this.#watched(async () => {
           open = false
@@ -160,7 +160,7 @@ export class Unpacking {
       return layers
     } catch (error) {
       await this.stop()
-      throw this.#failure?.error ?? error
+      return this.#fail(error)
     }
   }
 
@@ -188,7 +188,12 @@ export class Unpacking {
         for (const layer of this.#layers) layer.reject(error)
       },
     )
-    return done
+    return done.catch((error) => this.#fail(error))
+  }
+
+  /** What was stopped by it is no reason of its own. */
+  #fail(error: unknown): never {
+    throw this.#failure?.error ?? error
   }
 
   /** Ends what was begun, unless `work` says that it goes on. */

@@ -5,6 +5,7 @@ import { PulledLayers } from '../../../lib/snapshot/pulled.js'
 import { type SnapshotForm, Snapshots, snapshotSweeper } from '../../../lib/snapshot/snapshots.js'
 import { findStack } from '../../../lib/snapshot/stack.js'
 import { type LayerToUnpack, unpackLayers } from '../../../lib/snapshot/unpack.js'
+import { Unpacking } from '../../../lib/snapshot/unpacking.js'
 import { chainIds } from '../../../lib/spec/chain-id.js'
 import type { Descriptor } from '../../../lib/spec/descriptor.js'
 import { MEDIA_TYPES } from '../../../lib/spec/media-types.js'
@@ -286,6 +287,31 @@ test('layers that come in pieces, in any order, while others are taken from the 
   expect(await findStack(snapshots, image.diffIds, lease)).toEqual(stack)
   expect(left()).toEqual([])
   expect(await pulled.receive(layers[0] as Descriptor, 0)).toBeUndefined()
+})
+
+test('what fails first is what all others fail for', async () => {
+  const { snapshots, lease, top, left } = await setting()
+  const archives = [LOWER, UPPER, LINKED]
+  const unpacking = await Unpacking.begin(
+    snapshots,
+    archives.map((bytes) => digestOf(bytes)),
+    { lease },
+  )
+  const stopped = new Promise((resolve) => unpacking.signal.addEventListener('abort', resolve, { once: true }))
+  const [first, second, third] = await Promise.all([0, 1, 2].map((index) => unpacking.receive(index)))
+  await first?.write(LOWER.subarray(0, 600))
+  await third?.write(LINKED.subarray(0, 600))
+  // In the place of what nobody waits for: it is put there in the background.
+  writeFileSync(path.join(top, alone(UPPER)), '')
+  await second?.write(UPPER)
+  await second?.end()
+  await stopped
+  const reason = { code: 'ERR_CAISSON_STORE', cause: { code: 'ENOTDIR', syscall: 'rename' } }
+  await expect(first?.write(LOWER.subarray(600))).rejects.toMatchObject(reason)
+  await expect(third?.end()).rejects.toMatchObject(reason)
+  await first?.abort()
+  await expect(unpacking.finish()).rejects.toMatchObject(reason)
+  expect(left()).toEqual([])
 })
 
 test('a pull that fails leaves what is whole, and nothing else', async () => {
