@@ -33,7 +33,7 @@ function command(file, args) {
 }
 
 /** How often owners are killed at a random instant, as root and once more as an ordinary user. */
-const KILL_ROUNDS = '500'
+const KILL_ROUNDS = '300'
 
 /** Runs what follows in a network namespace of its own, which it is told (test/support/lan.ts). */
 const LAN = [
