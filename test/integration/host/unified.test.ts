@@ -1,7 +1,7 @@
 /** What only cgroup v2 can do; on a hybrid host these run in the virtual machine (docs/testing.md). */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { type Dirent, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cgroupHost } from '../../../lib/cgroup/host.js'
@@ -190,12 +190,22 @@ const MIB = 1 << 20
 
 /** Directories of the hierarchy whose names begin with this. */
 function cgroups(prefix: string, below = host.unified?.mountpoint ?? ''): string[] {
-  return readdirSync(below, { withFileTypes: true })
+  return entriesOf(below)
     .filter((entry) => entry.isDirectory())
     .flatMap(({ name }) => {
       const directory = path.join(below, name)
       return [...(name.startsWith(prefix) ? [directory] : []), ...cgroups(prefix, directory)]
     })
+}
+
+/** None of what goes just then. */
+function entriesOf(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+  } catch (error) {
+    if (existsSync(directory)) throw error
+    return []
+  }
 }
 
 /** Processes of the whole machine with this among their arguments, zombies not counted. */
