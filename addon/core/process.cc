@@ -33,11 +33,17 @@ constexpr milliseconds ENTRY_LIMIT(5'000);
 // Nor does who is stopped there keep a place that others wait for.
 constexpr auto GATE_LIMIT = milliseconds(100);
 constexpr auto REFILL_LATER = milliseconds(5);
+// After the start, nobody having said anything: until its timers are set.
+constexpr auto PATIENCE = milliseconds(100);
+// The same for one whose execution wakes nobody: a program that has not ended by then is heard of. Nor is one unheard that
+// is to be ended before.
+constexpr auto UNHEARD = milliseconds(3);
 }  // namespace
 
 std::shared_ptr<Process> Process::start(ProcessOptions options, std::unique_ptr<Listener> listener) {
   std::shared_ptr<Process> process(new Process(std::move(options), std::move(listener)));
   process->self_ = process;
+  process->unheard_ = process->starts_unheard();
   const auto& room = process->options_.room;
   // Nothing in it waits, and nobody has to wake up for it.
   if (room && room->parked && Gate::shared().try_enter()) {
@@ -49,6 +55,12 @@ std::shared_ptr<Process> Process::start(ProcessOptions options, std::unique_ptr<
     process->launch();
   });
   return process;
+}
+
+bool Process::starts_unheard() const {
+  const auto wall = Supervisor::span(options_.limits.wall_ms);
+  return !options_.parks && !options_.born_outside && options_.log.empty() && may_be_unheard(options_.limits) &&
+         (wall <= wall.zero() || wall > UNHEARD);
 }
 
 // --- on a worker thread -----------------------------------------------------------------------------------------
@@ -153,6 +165,7 @@ Result<> Process::hand_over(const std::array<int, 3>& stdio) {
 }
 
 Result<> Process::spawn_init(const std::array<Fd, 3>& stdio) {
+  given_at_ = Supervisor::Clock::now();
   int ends[2];
   if (with_descriptors([&] { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }) < 0)
     return failed("process", "socketpair");
@@ -186,7 +199,10 @@ Result<> Process::spawn_init(const std::array<Fd, 3>& stdio) {
   auto spawned = with_descriptors([&] { return spawn(spawning); });
   if (!spawned) return spawned.failure();
   pid_ = spawned->pid;
-  if (options_.parks) their_end_ = std::move(theirs);
+  if (options_.parks || unheard_) {
+    std::lock_guard lock(control_mutex_);
+    their_end_ = std::move(theirs);
+  }
   std::lock_guard lock(pidfd_mutex_);
   exit_.fd = std::move(spawned->pidfd);
   return Nothing{};
@@ -230,14 +246,20 @@ void Process::launch() {
       Supervisor::shared().post(concluded);
     return;
   }
+  // What it writes and its end, where its execution tells nobody.
+  if (unheard_) attach_streams();
   // Whatever becomes of it, the socket tells: nobody needs to wake up before.
-  if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, [this] { attach(); })) {
+  auto attached = [this] { attach(); };
+  if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, attached, unheard_ ? UNHEARD : PATIENCE)) {
     // But not of the end of one whose other end of it is open here.
     if (options_.parks) Supervisor::shared().post([] {});
+    // After the work was posted: its end comes after that, too.
+    if (unheard_ && !exit_.start(EPOLLIN)) Supervisor::shared().post([this] { watch_exit(); });
     return;
   }
   Supervisor::shared().post([this, error = errno] {
     attach();
+    if (unheard_) watch_exit();
     give_up("epoll_ctl", error);
   });
 }
@@ -246,16 +268,19 @@ void Process::launch() {
 
 void Process::attach() {
   attached_ = true;
-  attach_streams();
+  if (!unheard_) attach_streams();
   if (oom_.fd && !oom_.start(EPOLLIN)) give_up("epoll_ctl", errno);
-  watch_exit();
+  if (unheard_)
+    timers_.push_back(Supervisor::shared().at(given_at_ + UNHEARD, [this] { hear(); }));
+  else
+    watch_exit();
   auto now = Supervisor::Clock::now();
   auto limit = SETUP_LIMIT;
   if (options_.born_outside && options_.limits.wall_ms > 0)
     limit = std::clamp(milliseconds(static_cast<int64_t>(options_.limits.wall_ms)), ENTRY_LIMIT, SETUP_LIMIT);
   timers_.push_back(Supervisor::shared().at(now + GATE_LIMIT, [this] { leave_gate(); }));
   timers_.push_back(Supervisor::shared().at(now + limit, [this] {
-    if (!started_ && !parked_) kill_now(Cause::Stopped);
+    if (!started_ && !parked_ && !executed()) kill_now(Cause::Stopped);
   }));
   if (!options_.born_outside)
     for (int number : early_signals_) send_signal(number);
@@ -293,11 +318,21 @@ bool Process::has_come_to(uint32_t progress) {
          header.progress == progress;
 }
 
+// As the init program has noted it, unless that is no time of ours: in its time namespace the clock may have another.
+Supervisor::Clock::time_point Process::begun() {
+  auto now = Supervisor::Clock::now();
+  if (!unheard_) return now;
+  plan_header header = {};
+  (void)!pread(plan_.get(), &header, sizeof header, 0);
+  Supervisor::Clock::time_point noted{std::chrono::nanoseconds(header.begun)};
+  return noted >= given_at_ && noted <= now ? noted : given_at_;
+}
+
 void Process::on_executed() {
   if (started_) return;
   started_ = true;
   leave_gate();
-  executed_at_ = unheard_ ? given_at_ : Supervisor::Clock::now();
+  executed_at_ = begun();
   plan_.reset();
   theirs_ = {};
   if (options_.room) options_.room->recipe.reset();
@@ -309,7 +344,8 @@ void Process::on_executed() {
   for (auto& timer : timers_) Supervisor::shared().cancel(timer);
   timers_.clear();
   if (options_.limits.wall_ms > 0)
-    timers_.push_back(Supervisor::shared().at(Supervisor::after(options_.limits.wall_ms), [this] { kill_now(Cause::Timeout); }));
+    timers_.push_back(Supervisor::shared().at(executed_at_ + Supervisor::span(options_.limits.wall_ms),
+                                              [this] { kill_now(Cause::Timeout); }));
   if (options_.limits.cpu_ms > 0) {
     cpu_before_us_ = std::max(0.0, cgroup_cpu_used_us(options_.cpu_file));
     check_cpu();
@@ -317,7 +353,7 @@ void Process::on_executed() {
   report_.pid = pid_;
   // Not before: whatever wakes up while a program is set up may take its processor. Nor at once where the next one costs as
   // much as a short program: then when that has ended, or a little later.
-  if (ahead_)
+  if (ahead_ || unheard_)
     timers_.push_back(Supervisor::shared().at(executed_at_ + REFILL_LATER, [] { refill_rooms(); }));
   else
     refill_rooms();

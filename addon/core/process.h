@@ -177,7 +177,8 @@ class Process : public std::enable_shared_from_this<Process> {
   };
   void hand_over_rest(const std::shared_ptr<Rest>& rest);
   bool has_streams(const std::array<Stdio, 3>& wanted) const;
-  bool may_be_unheard(const Rest& rest) const;
+  bool may_be_unheard(const RunLimits& limits) const;
+  bool starts_unheard() const;
   void hear();
   void keep_mounts();
 
@@ -215,6 +216,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void check_cpu();
   bool has_come_to(uint32_t progress);
   bool executed() { return has_come_to(PLAN_EXECUTED); }
+  Supervisor::Clock::time_point begun();
   void collect();
   void finish();
   void clean(int attempt);
@@ -231,7 +233,7 @@ class Process : public std::enable_shared_from_this<Process> {
   Fd plan_;
   std::mutex control_mutex_;  // around changes of control_.fd and their_end_
   Watch<&Process::on_control> control_{this};
-  // The other end of it, of one that parks: as long as it is open here, no end of file tells of the execution.
+  // The other end of it, of one that parks or is unheard: as long as it is open here, no end of file tells of the execution.
   Fd their_end_;
   Watch<&Process::on_exit> exit_{this};
   Fd program_;  // where the watched process only attends to the program

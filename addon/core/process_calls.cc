@@ -116,7 +116,9 @@ void Process::hand_over_rest(const std::shared_ptr<Rest>& rest) {
   {
     std::lock_guard lock(control_mutex_);
     if (!control_.fd) return;
-    rest->unheard = their_end_ && may_be_unheard(*rest);
+    // No timer of its own is set before it has begun.
+    rest->unheard = their_end_ && !rest->own_streams && may_be_unheard(rest->limits) && rest->limits.wall_ms <= 0 &&
+                    rest->plan.size() <= SHORT_PLAN;
     if (!rest->unheard) their_end_.reset();
     rest->given_at = Supervisor::Clock::now();
     Supervisor::shared().post_quietly([process = shared_from_this(), rest] { process->resumed(rest.get()); });
@@ -134,13 +136,11 @@ bool Process::has_streams(const std::array<Stdio, 3>& wanted) const {
   return true;
 }
 
-// Whether its execution is of no interest before its end: nothing is measured from then on, and nothing to be done for
-// it. Whoever was woken by it would be put on the program's processor, and be in the way of its end.
-bool Process::may_be_unheard(const Rest& rest) const {
-  const RunLimits& limits = rest.limits;
+// Whether its execution is of no interest at once: nothing is to be done for it, and when it was is noted. Whoever was
+// woken by it would be put on the program's processor, and be in the way of its end.
+bool Process::may_be_unheard(const RunLimits& limits) const {
   const bool kept_together = options_.kill_rest && options_.own_pids && !options_.cgroup.unified.empty();
-  const bool soon = rest.plan.size() <= SHORT_PLAN;
-  return kept_together && soon && !rest.own_streams && limits.quiet && limits.wall_ms <= 0 && limits.cpu_ms <= 0;
+  return kept_together && limits.quiet && limits.cpu_ms <= 0;
 }
 
 // From now on its execution tells of itself, also when it was before.

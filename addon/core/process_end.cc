@@ -279,7 +279,7 @@ void Process::end() {
   // Whoever waits for the report comes first.
   if (options_.room) leave_room(std::move(*options_.room));
   options_.room.reset();
-  if (!started_ || ahead_) refill_rooms();
+  if (!started_ || ahead_ || unheard_) refill_rooms();
   self_.reset();
 }
 

@@ -16,9 +16,6 @@ namespace caisson {
 namespace {
 
 constexpr auto LONGEST_SLEEP = std::chrono::milliseconds(60'000);
-// Work that waits for an event of a source is done after this many nanoseconds at the latest: it sets the timers for the
-// event's absence.
-constexpr long LATE = 100'000'000;
 
 }  // namespace
 
@@ -55,16 +52,23 @@ void Supervisor::post_quietly(std::function<void()> work) {
   posted_.push_back(std::move(work));
 }
 
-bool Supervisor::add_with(int fd, uint32_t events, Source* source, std::function<void()> work) {
+bool Supervisor::add_with(int fd, uint32_t events, Source* source, std::function<void()> work, Clock::duration patience) {
   // Both under the lock: when the work is seen the source is there, and when the source has an event the work is.
   std::lock_guard lock(mutex_);
   if (!add(fd, events, source)) return false;
   posted_.push_back(std::move(work));
-  if (std::exchange(late_.set, true)) return true;
-  const itimerspec soon = {{}, {0, LATE}};
+  wake_in(patience);
+  return true;
+}
+
+// Under the lock: for what was posted, unless it is done before.
+void Supervisor::wake_in(Clock::duration time) {
+  auto due = Clock::now() + time;
+  if (late_.due <= due) return;
+  late_.due = due;
+  const itimerspec soon = {{}, {0, std::chrono::nanoseconds(time).count()}};
   const uint64_t now = 1;
   if (timerfd_settime(late_.fd.get(), 0, &soon, nullptr) < 0) (void)!write(wake_.get(), &now, sizeof now);
-  return true;
 }
 
 bool Supervisor::add(int fd, uint32_t events, Source* source) {
@@ -87,12 +91,14 @@ Supervisor::Timer Supervisor::at(Clock::time_point when, std::function<void()> w
 
 void Supervisor::cancel(const Timer& timer) { timers_.erase(timer); }
 
-void Supervisor::run_posted(bool late) {
+void Supervisor::run_posted() {
   std::vector<std::function<void()>> work;
   {
     std::lock_guard lock(mutex_);
     woken_ = false;
-    if (late || !late_.fd) late_.set = false;
+    const itimerspec never = {};
+    if (std::exchange(late_.due, Clock::time_point::max()) != Clock::time_point::max())
+      timerfd_settime(late_.fd.get(), 0, &never, nullptr);
     work.swap(posted_);
   }
   for (auto& item : work) item();
@@ -125,12 +131,11 @@ void Supervisor::run() {
     removed_.clear();
     // Before the work is taken: whoever posts more after that writes again.
     uint64_t ignored;
-    bool late = false;
     for (int i = 0; i < count; i++) {
       if (events[i].data.ptr == nullptr) (void)!read(wake_.get(), &ignored, sizeof ignored);
-      if (events[i].data.ptr == &late_) late = read(late_.fd.get(), &ignored, sizeof ignored) > 0;
+      if (events[i].data.ptr == &late_) (void)!read(late_.fd.get(), &ignored, sizeof ignored);
     }
-    run_posted(late);
+    run_posted();
     for (int i = 0; i < count; i++) {
       auto* source = static_cast<Source*>(events[i].data.ptr);
       if (source != nullptr && std::find(removed_.begin(), removed_.end(), source) == removed_.end())

@@ -18,9 +18,8 @@ class Supervisor {
  public:
   using Clock = std::chrono::steady_clock;
 
-  static Clock::time_point after(double ms) {
-    return Clock::now() + std::chrono::microseconds(static_cast<int64_t>(ms * 1000));
-  }
+  static Clock::duration span(double ms) { return std::chrono::microseconds(static_cast<int64_t>(ms * 1000)); }
+  static Clock::time_point after(double ms) { return Clock::now() + span(ms); }
   using Timer = std::pair<Clock::time_point, uint64_t>;
 
   // Something with a descriptor. It must stay alive until it is removed.
@@ -40,12 +39,14 @@ class Supervisor {
   void post(std::function<void()> work);
   // The same before the next event that comes, and wakes nobody: at the latest after a minute.
   void post_quietly(std::function<void()> work);
-  // Adds a source; `work` is run before its first event, and wakes nobody for itself unless none comes for some time.
-  // False with errno set: it is not run.
-  bool add_with(int fd, uint32_t events, Source* source, std::function<void()> work);
+  // Adds a source; `work` is run before its first event, and wakes nobody for itself unless none comes for `patience`, of
+  // less than a second. False with errno set: it is not run.
+  bool add_with(int fd, uint32_t events, Source* source, std::function<void()> work, Clock::duration patience);
+
+  // From any thread, when the source is ready for its events.
+  bool add(int fd, uint32_t events, Source* source);
 
   // The rest: on the supervisor's thread only.
-  bool add(int fd, uint32_t events, Source* source);
   // Also forgets events of it that were already fetched.
   void remove(int fd, Source* source);
   Timer at(Clock::time_point when, std::function<void()> work);
@@ -57,13 +58,14 @@ class Supervisor {
   // Wakes for work that no event came for.
   struct Late final : Source {
     Fd fd;
-    bool set = false;
+    Clock::time_point due = Clock::time_point::max();  // never
     void ready(uint32_t) override {}
   };
 
   Supervisor();
   void run();
-  void run_posted(bool late);
+  void wake_in(Clock::duration time);
+  void run_posted();
   int wait(epoll_event* events, int size, std::chrono::milliseconds timeout);
 
   Fd epoll_, wake_;

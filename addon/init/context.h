@@ -58,6 +58,8 @@ int slot_set(struct context *c, u64 slot, int fd);
 
 /* plan.c */
 int plan_open(struct context *c, int fd);
+/* Notes the time for the owner, once for each plan. A filter of the caller's might forbid that: so it comes before. */
+void plan_begins(struct context *c);
 int plan_perform(struct context *c);
 /* By code; NULL for what this program does not do. */
 extern const operator_function plan_operators[PLAN_OP_COUNT];

@@ -149,6 +149,7 @@ int op_seccomp(struct context *c, const struct operation *op) {
       .len = (u16)(op->blob_size / sizeof(struct sock_filter)),
       .filter = (struct sock_filter *)op->blob,
   };
+  plan_begins(c);
   return (int)tried(c, "seccomp", "SECCOMP_SET_MODE_FILTER",
                     SYS(seccomp, SECCOMP_SET_MODE_FILTER, op->number[0], &program));
 }

@@ -3,6 +3,7 @@
 
 #include <linux/mman.h>
 #include <linux/stat.h>
+#include <linux/time.h>
 
 /* How many strings an operation must at least have; the rest need none. */
 static const u8 strings_needed[PLAN_OP_COUNT] = {
@@ -58,6 +59,12 @@ int plan_open(struct context *c, int fd) {
   c->plan = plan;
   SYS(close, fd);
   return 0;
+}
+
+void plan_begins(struct context *c) {
+  u64 now[2]; /* struct timespec */
+  if (c->plan->begun || SYS(clock_gettime, CLOCK_MONOTONIC, now) < 0) return;
+  c->plan->begun = now[0] * 1000000000 + now[1];
 }
 
 /* Takes one record apart; every length is checked against what is left. */

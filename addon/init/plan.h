@@ -141,6 +141,7 @@ struct plan_header {
   uint32_t progress;  /* written by the init program: the record it works on, PLAN_EXECUTED after the last */
   uint32_t pid;       /* of the process, as the owner sees it; written by the owner before it answers a SYNC */
   uint32_t child;     /* written by the kernel when FORK has made the next child of the owner, before that is told of */
+  uint64_t begun;     /* written by the init program: when the program was about to be executed, CLOCK_MONOTONIC in ns */
 };
 
 #define PLAN_EXECUTED 0xfffffffeu

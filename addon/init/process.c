@@ -94,6 +94,7 @@ int op_exec(struct context *c, const struct operation *op) {
   r = (int)tried(c, "rt_sigaction", "SIGPIPE", SYS(rt_sigaction, 13 /* SIGPIPE */, standard, NULL, sizeof none));
   if (r < 0) return r;
 
+  plan_begins(c);
   c->plan->progress = PLAN_EXECUTED;
   const char *name = list[0];
   int slash = 0;

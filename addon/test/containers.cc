@@ -103,6 +103,42 @@ void logged() {
   unlink((log + ".1").c_str());
 }
 
+// A short program, whose execution wakes nobody; and one that is heard of because it is none.
+void unheard() {
+  auto quiet = [](const std::vector<std::string>& command) {
+    ProcessOptions options = container(staging, command);
+    options.limits.quiet = true;
+    in_cgroup(options);
+    return options;
+  };
+  ProcessReport report = start(quiet(sh("echo out; exit 7"))).wait();
+  CHECK(!report.failure && report.code == CLD_EXITED && report.status == 7 && report.output[0] == "out\n");
+  CHECK(report.duration_ms > 0 && report.duration_ms < 5000);
+  report = start(quiet(sh("sleep 0.1"))).wait();
+  CHECK(!report.failure && report.duration_ms >= 90);
+  report = start(quiet({"/no/such/program"})).wait();
+  CHECK(report.failure && report.failure->syscall == "execve" && report.failure->error == ENOENT);
+
+  ProcessOptions fed = quiet({"/bin/cat"});
+  fed.stdio[0].kind = Stdio::Kind::Input;
+  fed.input = std::string(200000, 'x');
+  CHECK(start(std::move(fed)).wait().output[0].size() == 200000);
+  ProcessOptions endless = quiet(sh("while :; do echo 0123456789; done"));
+  endless.limits.capture = 10000;
+  CHECK(start(std::move(endless)).wait().cause == Cause::Output);
+  for (double wall_ms : {1.0, 4.0, 30.0}) {
+    ProcessOptions late = quiet(sh("sleep 1000"));
+    late.limits.wall_ms = wall_ms;
+    report = start(std::move(late)).wait();
+    CHECK(report.cause == Cause::Timeout && report.duration_ms >= wall_ms);
+  }
+  Started asked = start(quiet(sh("sleep 1000")));
+  asked.process->ask_started();
+  CHECK(asked.outcome->started.get_future().get() > 0);
+  asked.process->kill(Cause::Aborted);
+  CHECK(asked.wait().cause == Cause::Aborted);
+}
+
 void impossible() {
   ProcessOptions options = container(staging, {"/no/such/program"});
   ProcessReport report = start(std::move(options)).wait();
@@ -259,7 +295,7 @@ void looked_at() {
   if (lock && *lock >= 0) close(*lock);
 }
 
-const std::vector<std::function<void()>> ALL = {plain,  flood,      timeout, aborted, fed,           logged,   impossible,
+const std::vector<std::function<void()>> ALL = {plain,  flood,    timeout,    aborted, fed,     logged,        unheard, impossible,
                                                 parked, executed, file_agent, errands, network, from_template, looked_at};
 
 // Descriptors of this process but those of network namespaces, of which some are kept in stock.

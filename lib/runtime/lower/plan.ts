@@ -219,7 +219,7 @@ export class Plan {
   finish(): Buffer {
     const { magic, version } = addon().plan
     const inherited = this.inherited.length + this.inheritedPaths.length + (this.hasNewNetwork ? 1 : 0)
-    const header = [magic, version, this.#at, this.notes.length, inherited, 0, 0, 0]
+    const header = [magic, version, this.#at, this.notes.length, inherited, 0, 0, 0, 0, 0]
     header.forEach((value, i) => {
       this.#u32(i * 4, value)
     })
