@@ -100,6 +100,15 @@ const sources: RollupPlugin = {
     format === 'cjs' ? "require('node:url').pathToFileURL(__filename).href" : undefined,
 }
 
+/** What users import is that of the library itself: there is one list of containers, and one of networks. */
+const faces: RollupPlugin = {
+  name: 'faces',
+  resolveId: (source, importer) =>
+    /^\.\.\/[a-z]+\.js$/.test(source) && !source.endsWith('/errors.js') && importer?.includes('/lib/engine/')
+      ? { id: path.resolve('lib/index'), external: true }
+      : undefined,
+}
+
 /** What is loaded with the entry, and not later. */
 function atOnce(entry: string, moduleOf: GetModuleInfo): Set<string> {
   const found = new Set([entry])
@@ -131,17 +140,36 @@ async function bundleLibrary(): Promise<void> {
       },
     })
   await bundle.close()
+  await bundleEngine()
   const alone = { layers: 'lib/layer/worker.ts', 'build-files': 'lib/build/files/thread.ts' }
   await build({ ...common, format: 'esm', entryPoints: alone, outdir: 'dist', packages: 'external', define })
 }
 
+/** `caisson/engine`, beside the library that it stands on. */
+async function bundleEngine(): Promise<void> {
+  const entry = path.resolve('lib/engine/serve.ts')
+  const bundle = await rollup({ input: entry, plugins: [faces, sources], treeshake: { moduleSideEffects: false } })
+  for (const [format, extension] of [
+    ['es', 'js'],
+    ['cjs', 'cjs'],
+  ] as const)
+    await bundle.write({
+      file: `dist/engine.${extension}`,
+      format,
+      sourcemap: true,
+      inlineDynamicImports: true,
+      paths: { [path.resolve('lib/index')]: `./index.${extension}` },
+    })
+  await bundle.close()
+}
+
 export default defineConfig({
   // The types, and what comes of this one file alone, which is replaced.
-  entry: { index: 'lib/index.ts' },
+  entry: { index: 'lib/index.ts', engine: 'lib/engine/serve.ts' },
   bundle: false,
   format: ['esm', 'cjs'],
   target: 'node20',
-  dts: { entry: { index: 'lib/index.ts' } },
+  dts: { entry: { index: 'lib/index.ts', engine: 'lib/engine/serve.ts' } },
   clean: true,
   async onSuccess() {
     await bundleLibrary()

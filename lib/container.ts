@@ -6,7 +6,7 @@ import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { type Stats, statsEvery, statsSince } from './cgroup/stats.js'
 import { type CommitOptions, commitContainer } from './commit.js'
-import type { CaissonError } from './errors.js'
+import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution } from './execution.js'
 import { forkContainer } from './fork.js'
 import { Image } from './image.js'
@@ -27,9 +27,10 @@ import type { Health } from './runtime/container/health.js'
 import { type Connector, connector, httpAgent } from './runtime/container/http-agent.js'
 import { type ContainerInspection, inspection, recorded } from './runtime/container/inspect.js'
 import type { ContainerState, Life } from './runtime/container/life.js'
+import type { AttachedStreams, LiveStreams } from './runtime/container/live-streams.js'
 import { checkLogOptions, type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
 import { findContainer } from './runtime/container/lookup.js'
-import { makeLife } from './runtime/container/make-life.js'
+import { liveStreams, makeLife } from './runtime/container/make-life.js'
 import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container/parts.js'
 import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
 import { type ContainerFilter, type ContainerInfo, listContainers, recordState } from './runtime/container/registry.js'
@@ -59,6 +60,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
   readonly #execs: Execs
   readonly #archive: ContainerArchive
   readonly #changes: Changes
+  readonly #live: LiveStreams | undefined
   #source: Image | undefined
   #removing: Promise<void> | undefined
 
@@ -74,10 +76,12 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#agent = new ContainerAgent(assembled.workload, () => this.#life, parts.data !== undefined)
     this.#archive = new ContainerArchive(this.#agent, assembled.workload, options.security?.privileged ?? false)
     this.#execs = new Execs({ ...assembled, owner: parts.owner })
+    this.#live = liveStreams(parts, this.#logFile)
     this.#life = makeLife(parts, {
       emitter: this,
       execs: this.#execs,
       log: this.#logFile,
+      live: this.#live,
       probe: async (command, timeout) => (await this.exec(command, { timeout })).exitCode === 0,
       beforeStart: () => this.#agent.release(),
       changed: () => void this.#record(),
@@ -222,6 +226,24 @@ export class Container extends EventEmitter implements AsyncDisposable {
       this.#mustRun('exec')
       return execute(inside, command, options, request)
     }, options)
+  }
+
+  /**
+   * The streams of its program, of one made with `attachable`: of the present run, or of the next one. Several may attach;
+   * all of them get the whole output from now on, and type at the same standard input (`stdinOpen`).
+   */
+  attach(): AttachedStreams {
+    this.#mustExist('attach')
+    return this.#streams('attach').attach()
+  }
+
+  /** Sets the size of its terminal, of one made with `attachable`. */
+  resize(columns: number, rows: number): void {
+    this.#mustExist('resize')
+    for (const value of [columns, rows])
+      if (!Number.isInteger(value) || value < 0 || value > 0xffff)
+        throw invalidArgument('resize', value, 'a size from 0 to 65535')
+    this.#streams('resize').resize(columns, rows)
   }
 
   /** What it has printed, line by line. */
@@ -397,6 +419,14 @@ export class Container extends EventEmitter implements AsyncDisposable {
     const { hooks } = this.#parts
     await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))
     this.emit('remove')
+  }
+
+  #streams(what: string): LiveStreams {
+    if (this.#live) return this.#live
+    throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: the output of ${this.name} goes to its log alone`, {
+      stage: what,
+      hint: 'Create it with { attachable: true }, or read container.logs({ follow: true }).',
+    })
   }
 
   get #committed() {

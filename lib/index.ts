@@ -64,6 +64,7 @@ export type { ContainerFs, DirectoryEntry, FileStatus } from './runtime/containe
 export type { Health } from './runtime/container/health.js'
 export type { ContainerInspection } from './runtime/container/inspect.js'
 export type { ContainerState } from './runtime/container/life.js'
+export type { AttachedStreams } from './runtime/container/live-streams.js'
 export type { LogEntry, LogOptions } from './runtime/container/log.js'
 export type { ProcessInfo } from './runtime/container/processes.js'
 export type { ContainerFilter, ContainerInfo } from './runtime/container/registry.js'

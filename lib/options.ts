@@ -171,6 +171,8 @@ export interface ContainerOptions {
   restart?: RestartPolicy
   /** Of a kept container: its program waits for input that never comes, instead of finding its end at once. */
   stdinOpen?: boolean
+  /** Of a kept container: its output passes through this process, and attach() gives its streams while it runs. */
+  attachable?: boolean
   /** Of a kept container: how much of what it prints is kept, the newest. 0: nothing. Default 64 MiB. */
   logLimit?: Size
   oomScoreAdj?: number

@@ -1,6 +1,6 @@
 /** `caisson images`, `tag`, `rmi`, `save`, `load`, `prune`: what is in the store. */
 import { CaissonError, Image, type ImageFilter } from '../index.js'
-import { ago } from './ago.js'
+import { ago } from '../util/ago.js'
 import type { Command } from './command.js'
 import { type Flags, parseBoolean } from './flags.js'
 import { harmless, harmlessJson } from './harmless.js'

@@ -1,11 +1,11 @@
 /** The command line: finds the command, prints errors, sets the exit code. */
 import { debuglog } from 'node:util'
 import { CaissonError } from '../errors.js'
+import { version } from '../util/version.js'
 import type { Command } from './command.js'
 import { describeFlags, type Flag, parseFlags, parseMixedFlags } from './flags.js'
 import { harmless } from './harmless.js'
 import { usageError } from './usage.js'
-import { version } from './version.js'
 
 /** Each is loaded when it is called: what others need takes its time. */
 const COMMANDS: Record<string, () => Promise<Command>> = {
@@ -29,6 +29,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   ps: async () => (await import('./ps.js')).psCommand,
   network: async () => (await import('./network.js')).networkCommand,
   volume: async () => (await import('./volume.js')).volumeCommand,
+  serve: async () => (await import('./serve.js')).serveCommand,
   doctor: async () => (await import('./doctor.js')).doctorCommand,
 }
 

@@ -1,6 +1,6 @@
 /** `caisson ps`: containers of all processes of this user. */
 import { Container, type ContainerInfo } from '../index.js'
-import { ago } from './ago.js'
+import { ago } from '../util/ago.js'
 import type { Command } from './command.js'
 import { harmless } from './harmless.js'
 import { EXITS, FILTER, FORMS, filterOf, labelText, printList, type Row } from './listing.js'

@@ -5,6 +5,7 @@ import path from 'node:path'
 const LEVELS: Array<[name: string, pattern: RegExp]> = [
   ['cli', /^cli\//],
   ['index', /^index\.ts$/],
+  ['engine', /^engine\//],
   ['build, project', /^(build|project)\//],
   ['what users import', /^[a-z]+\.ts$/],
   ['doctor', /^doctor\//],

@@ -14,6 +14,7 @@ import { type StartRequest, start } from '../process/start.js'
 import { type ExecResult, verdict, withText } from '../process/verdict.js'
 import { type Health, HealthMonitor, type HealthPlan, type Probe } from './health.js'
 import type { Hooks } from './hooks.js'
+import type { LiveStreams } from './live-streams.js'
 import { LOG_LEAST, readLog } from './log.js'
 import { Restarter } from './restart.js'
 
@@ -39,6 +40,8 @@ export interface LifeOptions {
   /** Bytes of it; 0: none. */
   logLimit: number
   stdinOpen: boolean
+  /** Its output passes through this process: somebody may attach. */
+  live?: LiveStreams
   stopSignal: number
   health: HealthPlan | undefined
   probe: Probe
@@ -108,6 +111,7 @@ export class Life {
   /** Whoever still waits for a run that will never be is told. */
   removed(): void {
     this.setState('removed')
+    this.#options.live?.removed()
     if (this.#exit.settled) return
     this.#exit.promise.catch(() => undefined)
     this.#exit.reject(
@@ -157,7 +161,7 @@ export class Life {
   }
 
   async #launch(): Promise<void> {
-    const { assembled, log, events } = this.#options
+    const { assembled, log, events, live } = this.#options
     await this.#options.beforeStart()
     if (this.#exit.settled) this.#exit = deferred()
     this.#result = undefined
@@ -186,6 +190,7 @@ export class Life {
       },
       {
         started: started.resolve,
+        ...(live ? { console: (fd) => live.attachConsole(fd) } : {}),
         synchronising: (pid) => {
           // Asked for once. Who is in its pid namespace already, and may trace it, can say so again.
           if (synchronised) return
@@ -203,6 +208,7 @@ export class Life {
     this.#running = running
     network?.handedOver()
     const ended = running.ended.then(async (report) => {
+      await live?.end()
       await network?.stop()
       const outcome = verdict(report, assembled.cgroup.files, notes)
       if (outcome instanceof CaissonError) started.reject(outcome)
@@ -241,7 +247,8 @@ export class Life {
 
   /** Without a log the output goes nowhere. */
   #streams(): Pick<StartRequest, 'stdio' | 'log' | 'logLimit'> {
-    const { log, logLimit, stdinOpen, assembled } = this.#options
+    const { log, logLimit, stdinOpen, assembled, live } = this.#options
+    if (live) return { stdio: live.begin() }
     const input = stdinOpen ? 'open' : 'null'
     // A terminal is read by us alone; nobody else could.
     if (logLimit === 0 && !assembled.workload.spec.process?.terminal) return { stdio: [input, 'null', 'null'] }

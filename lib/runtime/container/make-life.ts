@@ -8,6 +8,7 @@ import { checkSignal } from '../process/verdict.js'
 import { runNetwork } from './connections.js'
 import { healthPlan, type Probe } from './health.js'
 import { Life, type LifeEvents } from './life.js'
+import { LiveStreams } from './live-streams.js'
 import { LOG_LIMIT } from './log.js'
 import type { Parts } from './parts.js'
 import { checkRestart } from './restart.js'
@@ -17,6 +18,7 @@ export interface Face {
   emitter: EventEmitter
   execs: Execs
   log: string
+  live?: LiveStreams
   probe: Probe
   beforeStart(): Promise<void>
   /** Its state has changed. */
@@ -25,11 +27,12 @@ export interface Face {
 
 export function makeLife(parts: Parts, face: Face): Life {
   const { assembled, options, imageConfig, hooks } = parts
-  const { log, probe, beforeStart } = face
+  const { log, live, probe, beforeStart } = face
   return new Life({
     assembled,
     log,
-    logLimit: options.logLimit === undefined ? LOG_LIMIT : parseSize(options.logLimit, 'logLimit'),
+    live,
+    logLimit: logLimitOf(parts),
     stdinOpen: options.stdinOpen ?? false,
     stopSignal: checkSignal(options.stopSignal ?? imageConfig.StopSignal ?? 'SIGTERM', 'stopSignal'),
     health: healthPlan(options.healthcheck, imageConfig.Healthcheck),
@@ -40,6 +43,19 @@ export function makeLife(parts: Parts, face: Face): Life {
     network: runNetwork(parts),
     events: eventsOf(parts, face),
   })
+}
+
+/** For a container that others attach to. */
+export function liveStreams(parts: Parts, log: string): LiveStreams | undefined {
+  const { options, assembled } = parts
+  if (!options.attachable) return undefined
+  const terminal = assembled.workload.spec.process?.terminal ?? false
+  return new LiveStreams({ log, logLimit: logLimitOf(parts), terminal, stdinOpen: options.stdinOpen ?? false })
+}
+
+/** Bytes. */
+function logLimitOf({ options: { logLimit } }: Parts): number {
+  return logLimit === undefined ? LOG_LIMIT : parseSize(logLimit, 'logLimit')
 }
 
 function eventsOf({ id, assembled: { workload } }: Parts, { emitter, execs, changed }: Face): LifeEvents {

@@ -162,6 +162,7 @@ const CONTAINER: Kinds<ContainerOptions & ExecOptions> = {
   },
   restart: (value) => void checkRestart(value as ContainerOptions['restart']),
   stdinOpen: flag,
+  attachable: flag,
   logLimit: size,
   oomScoreAdj: number,
   groups: list,

@@ -1,4 +1,4 @@
-import { ago } from '../../../lib/cli/ago.js'
+import { ago } from '../../../lib/util/ago.js'
 
 /** As `docker ps` writes them (docker/go-units, duration.go). */
 test.each([

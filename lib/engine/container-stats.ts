@@ -1,0 +1,106 @@
+/** What containers use, and their processes. */
+import { readFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Stats } from '../cgroup/stats.js'
+import type { Container } from '../container.js'
+import type { Json } from '../spec/json.js'
+import type { Call } from './call.js'
+import { ApiError, badRequest } from './failure.js'
+import type { Route } from './router.js'
+
+export const containerStatsRoutes: Route[] = [
+  { method: 'GET', path: '/containers/{id}/stats', handler: stats },
+  { method: 'GET', path: '/containers/{id}/top', handler: top },
+]
+
+const SECOND = 1000
+const NANO_OF_MILLI = 1e6
+/** Nanoseconds of a tick of /proc/stat (proc_stat(5), USER_HZ). */
+const NANO_OF_TICK = 1e7
+const NEVER = '0001-01-01T00:00:00Z'
+
+interface Sample {
+  stats: Stats
+  /** Nanoseconds of all processors. */
+  system: number
+}
+
+async function stats(call: Call): Promise<void> {
+  const { container } = await call.state.find(call.parameter('id'))
+  const [stream, once] = [call.flag('stream', true), call.flag('one-shot')]
+  if (stream && once) throw badRequest('cannot have stream=true and one-shot=true')
+  if (container.state !== 'running' && container.state !== 'paused')
+    throw new ApiError(409, `container ${container.id} is not running`)
+  let before = once ? undefined : await sampleOf(container)
+  call.response.writeHead(200, { 'Content-Type': 'application/json' })
+  do {
+    if (before) await sleep(SECOND, undefined, { signal: call.gone }).catch(() => undefined)
+    if (call.gone.aborted) return
+    const now = await sampleOf(container).catch(() => undefined)
+    // It has ended meanwhile.
+    if (!now) break
+    call.response.write(`${JSON.stringify(statsJson(container, now, before))}\n`)
+    before = now
+  } while (stream)
+  call.response.end()
+}
+
+async function sampleOf(container: Container): Promise<Sample> {
+  const [stats, text] = await Promise.all([container.stats(), readFile('/proc/stat', 'latin1')])
+  // user nice system idle iowait irq softirq steal
+  const ticks = text.slice(0, text.indexOf('\n')).split(/\s+/).slice(1, 9)
+  return { stats, system: ticks.reduce((sum, each) => sum + Number(each), 0) * NANO_OF_TICK }
+}
+
+function statsJson({ id, name }: Container, now: Sample, before: Sample | undefined): Json {
+  const { time, memoryBytes, memoryLimitBytes, memoryPeakBytes, pids, pidsLimit, ioReadBytes, ioWriteBytes } = now.stats
+  const io = (op: string, value: number | null) => (value === null ? [] : [{ major: 0, minor: 0, op, value }])
+  return {
+    id,
+    name: `/${name}`,
+    read: time.toISOString(),
+    preread: before?.stats.time.toISOString() ?? NEVER,
+    num_procs: 0,
+    pids_stats: { ...(pids === null ? {} : { current: pids }), ...(pidsLimit === null ? {} : { limit: pidsLimit }) },
+    cpu_stats: cpuJson(now),
+    precpu_stats: before ? cpuJson(before) : {},
+    memory_stats: {
+      usage: memoryBytes ?? 0,
+      ...(memoryPeakBytes === null ? {} : { max_usage: memoryPeakBytes }),
+      limit: memoryLimitBytes ?? 0,
+      stats: {},
+    },
+    blkio_stats: { io_service_bytes_recursive: [...io('read', ioReadBytes), ...io('write', ioWriteBytes)] },
+    storage_stats: {},
+  }
+}
+
+function cpuJson({ stats: { cpuUserMs, cpuSystemMs, throttledMs }, system }: Sample): Json {
+  const [user, kernel] = [(cpuUserMs ?? 0) * NANO_OF_MILLI, (cpuSystemMs ?? 0) * NANO_OF_MILLI]
+  return {
+    cpu_usage: { total_usage: user + kernel, usage_in_kernelmode: kernel, usage_in_usermode: user },
+    system_cpu_usage: system,
+    online_cpus: cpus().length,
+    throttling_data: { periods: 0, throttled_periods: 0, throttled_time: (throttledMs ?? 0) * NANO_OF_MILLI },
+  }
+}
+
+async function top(call: Call): Promise<void> {
+  const { container } = await call.state.find(call.parameter('id'))
+  if (container.state !== 'running' && container.state !== 'paused')
+    throw new ApiError(409, `container ${container.id} is not running`)
+  const list = await container.top()
+  call.json({
+    // The columns are ours whatever ps_args says: ps of this machine is not asked.
+    Titles: ['UID', 'PID', 'PPID', 'STAT', 'RSS', 'CMD'],
+    Processes: list.map(({ uid, pid, ppid, state, memoryBytes, args, command }) => [
+      String(uid),
+      String(pid),
+      String(ppid),
+      state,
+      String(Math.round(memoryBytes / 1024)),
+      args.length > 0 ? args.join(' ') : `[${command}]`,
+    ]),
+  })
+}

@@ -1,0 +1,96 @@
+/** From requests to answers: who may ask, which version, which function, and what went wrong. */
+import type { IncomingMessage, RequestListener } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { absentRoutes } from './absent.js'
+import { Call, type CallParts } from './call.js'
+import { containerFileRoutes } from './container-files.js'
+import { engineName } from './container-json.js'
+import { containerStatsRoutes } from './container-stats.js'
+import { containerStreamRoutes } from './container-streams.js'
+import { containerRoutes } from './containers.js'
+import { execRoutes } from './exec.js'
+import { failureOf } from './failure.js'
+import { checkSender, type KnownHost } from './guard.js'
+import { responseOn, upgradedOf } from './hijack.js'
+import { imageRoutes } from './images.js'
+import { networkRoutes } from './networks.js'
+import { Router } from './router.js'
+import { State } from './state.js'
+import { systemRoutes } from './system.js'
+import { API_VERSION, versionIn } from './versions.js'
+import { volumeRoutes } from './volumes.js'
+
+const router = new Router([
+  ...systemRoutes,
+  ...imageRoutes,
+  ...containerRoutes,
+  ...containerStreamRoutes,
+  ...containerFileRoutes,
+  ...containerStatsRoutes,
+  ...execRoutes,
+  ...networkRoutes,
+  ...volumeRoutes,
+  ...absentRoutes,
+])
+
+export interface Listeners {
+  request: RequestListener
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
+}
+
+/** @param known of a server that browsers can connect to */
+export function listeners(known?: KnownHost): Listeners {
+  const state = new State()
+  return {
+    request: (request, response) => void answer({ state, request, response }, known),
+    upgrade(request, socket, head) {
+      const upgraded = upgradedOf(request, socket, head)
+      const response = responseOn(request, socket)
+      void answer({ state, request, response, upgraded }, known)
+    },
+  }
+}
+
+type Asked = Pick<CallParts, 'state' | 'request' | 'response' | 'upgraded'>
+
+async function answer(asked: Asked, known: KnownHost | undefined): Promise<void> {
+  const { request, response } = asked
+  response.on('error', () => undefined)
+  response.setHeader('Api-Version', API_VERSION)
+  response.setHeader('Docker-Experimental', 'false')
+  response.setHeader('Ostype', 'linux')
+  response.setHeader('Server', engineName())
+  // Whatever a browser may get hold of, it is no page.
+  response.setHeader('X-Content-Type-Options', 'nosniff')
+  try {
+    checkSender(request.headers, known)
+    const { pathname, query } = target(request.url ?? '/')
+    const { version, path } = versionIn(pathname)
+    const { handler, parameters } = router.find(request.method ?? '', path)
+    await handler(new Call({ ...asked, version, parameters, query }))
+  } catch (error) {
+    refuse(asked, error)
+  }
+}
+
+/** Not by URL, which takes `//host/path` and `..` for more than they say here. */
+function target(url: string): { pathname: string; query: URLSearchParams } {
+  const mark = url.indexOf('?')
+  const pathname = mark < 0 ? url : url.slice(0, mark)
+  return { pathname, query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)) }
+}
+
+function refuse({ request, response, upgraded }: Asked, error: unknown): void {
+  const { status, message } = failureOf(error)
+  // In the middle of an answer there is no other way to say that it is not complete.
+  if (response.headersSent || response.destroyed || !response.socket) {
+    const connection = upgraded?.socket ?? response.socket
+    connection?.destroy()
+    return
+  }
+  const bytes = Buffer.from(`${JSON.stringify({ message })}\n`)
+  // What is still to come of a body is not read: the connection ends with the answer.
+  const head = { 'Content-Type': 'application/json', 'Content-Length': bytes.length }
+  response.writeHead(status, request.complete ? head : { ...head, Connection: 'close' })
+  response.end(request.method === 'HEAD' ? undefined : bytes)
+}

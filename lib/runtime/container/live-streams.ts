@@ -1,0 +1,176 @@
+/** The streams of a kept container's program for those who attach to it: as many as want to, before it starts or later. */
+import { once } from 'node:events'
+import { finished, PassThrough, type Readable, type Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { addon, type NativeStdio } from '../../native/addon.js'
+import { makePipe, PipeReader, pipeWriter, Tally, TerminalInput, TerminalStream } from '../process/streams.js'
+import { LogWriter } from './log-writer.js'
+
+/** Of one who is attached. They end with the present run, or with the next one when there is none. */
+export interface AttachedStreams {
+  /** What is written here the program reads; end() is its end of file. null: its standard input is not open. */
+  stdin: Writable | null
+  /** Reading them slowly slows the program down. */
+  stdout: Readable
+  /** Of a terminal: empty. */
+  stderr: Readable
+}
+
+interface Attached {
+  stdout: PassThrough
+  stderr: PassThrough
+}
+
+export interface LiveOptions {
+  log: string
+  /** Bytes; 0: no log. */
+  logLimit: number
+  stdinOpen: boolean
+  terminal: boolean
+}
+
+/**
+ * Milliseconds that the output of a program that has ended may still be open. It may have given it to a process outside,
+ * through a socket; that one must not keep the container from its end.
+ */
+const LATE = 1000
+
+export class LiveStreams {
+  readonly #options: LiveOptions
+  readonly #attached = new Set<Attached>()
+  #typed: PassThrough | undefined
+  /** The end of the pipe that the program reads from. */
+  #stdin: Writable | undefined
+  #sources: Readable[] = []
+  #writer: LogWriter | undefined
+  #console: TerminalStream | undefined
+  #size: { columns: number; rows: number } | undefined
+  /** The program has ended: nobody who reads slowly is waited for any more. */
+  #over = false
+
+  constructor(options: LiveOptions) {
+    this.#options = options
+  }
+
+  attach(): AttachedStreams {
+    const attached: Attached = { stdout: new PassThrough(), stderr: new PassThrough() }
+    for (const stream of [attached.stdout, attached.stderr]) stream.on('error', () => undefined)
+    // Whoever goes away holds nobody up.
+    attached.stdout.once('close', () => this.#attached.delete(attached))
+    this.#attached.add(attached)
+    return { stdin: this.#options.stdinOpen ? this.#input : null, ...attached }
+  }
+
+  /** Of the terminal, now and of the runs to come. */
+  resize(columns: number, rows: number): void {
+    this.#size = { columns, rows }
+    if (this.#console && !this.#console.destroyed) addon().resize(this.#console.terminalFd, columns, rows)
+  }
+
+  /** A run begins: what its program is connected to. A terminal's master comes by `attachConsole`. */
+  begin(): [NativeStdio, NativeStdio, NativeStdio] {
+    const { log, logLimit, terminal, stdinOpen } = this.#options
+    this.#over = false
+    this.#sources = []
+    this.#writer = logLimit > 0 ? new LogWriter(log, logLimit) : undefined
+    if (terminal) return ['null', 'null', 'null']
+    const outputs = ([0, 1] as const).map((index) => {
+      const pipe = makePipe()
+      this.#follow(new PipeReader(pipe.read, new Tally(0)), index)
+      return pipe.write
+    }) as [number, number]
+    if (!stdinOpen) return ['null', ...outputs]
+    const pipe = makePipe()
+    const writer = pipeWriter(pipe.write)
+    writer.on('error', () => undefined)
+    this.#stdin = writer
+    this.#input.pipe(writer)
+    return [pipe.read, ...outputs]
+  }
+
+  attachConsole(fd: number): void {
+    if (!this.#options.terminal) {
+      addon().closeFd(fd)
+      return
+    }
+    const console = new TerminalStream(fd, new Tally(0))
+    console.on('error', () => undefined)
+    this.#console = console
+    if (this.#size) this.resize(this.#size.columns, this.#size.rows)
+    this.#follow(console, 0)
+    if (this.#options.stdinOpen) this.#input.pipe(new TerminalInput()).pipe(console, { end: false })
+  }
+
+  /** The program has ended. Resolves when what it printed was passed on and is in the log. */
+  async end(): Promise<void> {
+    this.#over = true
+    const read = Promise.all(this.#sources.map((source) => ended(source)))
+    for (const source of this.#sources) source.resume()
+    const controller = new AbortController()
+    await Promise.race([read, sleep(LATE, undefined, { signal: controller.signal }).catch(() => undefined)])
+    controller.abort()
+    for (const source of this.#sources) source.destroy()
+    this.#stdin?.destroy()
+    this.#typed?.destroy()
+    this.#typed = undefined
+    this.#console = undefined
+    for (const { stdout, stderr } of this.#attached) {
+      stdout.end()
+      stderr.end()
+    }
+    this.#attached.clear()
+    await this.#writer?.finish()
+  }
+
+  /** There will be no run any more. */
+  removed(): void {
+    for (const { stdout, stderr } of this.#attached) {
+      stdout.end()
+      stderr.end()
+    }
+    this.#attached.clear()
+    this.#typed?.destroy()
+  }
+
+  get #input(): PassThrough {
+    if (!this.#typed) {
+      this.#typed = new PassThrough()
+      // Who types at a program that has ended is not told.
+      this.#typed.on('error', () => undefined)
+    }
+    return this.#typed
+  }
+
+  #follow(source: Readable, index: 0 | 1): void {
+    this.#sources.push(source)
+    source.on('error', () => undefined)
+    source.on('data', (chunk: Buffer) => {
+      const waits: Array<Promise<unknown>> = []
+      this.#writer?.add(index, chunk)
+      const behind = this.#writer?.behind
+      if (behind) waits.push(behind)
+      for (const attached of this.#attached) {
+        const stream = index === 0 ? attached.stdout : attached.stderr
+        if (!stream.destroyed && !stream.write(chunk)) waits.push(roomIn(stream))
+      }
+      if (waits.length === 0 || this.#over) return
+      source.pause()
+      void Promise.all(waits).then(() => source.resume())
+    })
+  }
+}
+
+/** Or it is gone. */
+async function roomIn(stream: PassThrough): Promise<void> {
+  const controller = new AbortController()
+  const { signal } = controller
+  await Promise.race([once(stream, 'drain', { signal }), once(stream, 'close', { signal })]).catch(() => undefined)
+  controller.abort()
+}
+
+function ended(source: Readable): Promise<void> {
+  return new Promise((resolve) => {
+    if (source.readableEnded || source.destroyed) resolve()
+    else finished(source, { writable: false }, () => resolve())
+  })
+}
