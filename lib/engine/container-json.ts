@@ -92,12 +92,15 @@ function configOf(config: Json, told: ContainerInspection): Json {
   }
 }
 
+/** Bytes of /dev/shm. */
+const SHM_SIZE = 64 * 1024 * 1024
+
 function hostConfigOf(given: Json, told: ContainerInspection): Json {
   const network = given.NetworkMode || (typeof told.network === 'string' ? told.network : 'default')
+  const logConfig = given.LogConfig as { Type?: string } | undefined
   return {
     Binds: null,
     ContainerIDFile: '',
-    LogConfig: { Type: 'json-file', Config: {} },
     PortBindings: {},
     RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
     AutoRemove: false,
@@ -107,11 +110,14 @@ function hostConfigOf(given: Json, told: ContainerInspection): Json {
     CapDrop: null,
     Dns: [],
     ExtraHosts: null,
-    IpcMode: 'private',
     PidMode: '',
-    ShmSize: 67_108_864,
-    Runtime: 'caisson',
     ...given,
+    // What a client leaves open, docker's own writes as empty values.
+    LogConfig: logConfig?.Type ? logConfig : { Type: 'json-file', Config: {} },
+    IpcMode: given.IpcMode || 'private',
+    CgroupnsMode: given.CgroupnsMode || 'private',
+    ShmSize: given.ShmSize || SHM_SIZE,
+    Runtime: 'caisson',
     NetworkMode: network,
   }
 }

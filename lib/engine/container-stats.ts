@@ -1,6 +1,6 @@
 /** What containers use, and their processes. */
 import { readFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
+import { cpus, totalmem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Stats } from '../cgroup/stats.js'
 import type { Container } from '../container.js'
@@ -68,7 +68,7 @@ function statsJson({ id, name }: Container, now: Sample, before: Sample | undefi
     memory_stats: {
       usage: memoryBytes ?? 0,
       ...(memoryPeakBytes === null ? {} : { max_usage: memoryPeakBytes }),
-      limit: memoryLimitBytes ?? 0,
+      limit: memoryLimitBytes ?? totalmem(),
       stats: {},
     },
     blkio_stats: { io_service_bytes_recursive: [...io('read', ioReadBytes), ...io('write', ioWriteBytes)] },

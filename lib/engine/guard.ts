@@ -15,10 +15,11 @@ export type KnownHost = (name: string) => boolean
 export function checkSender(headers: IncomingHttpHeaders, known: KnownHost | undefined): void {
   for (const name of OF_BROWSERS)
     if (headers[name] !== undefined) throw new ApiError(403, `requests of browsers are refused (${name})`)
+  // What no browser can connect to needs no name: docker's client sends what it likes for a socket, or nothing.
+  if (!known) return
   const { host } = headers
   if (host === undefined || host === '') throw new ApiError(400, 'the Host header is missing')
-  // What no browser can connect to needs no name: docker's client sends what it likes for a socket.
-  if (known && !known(nameOf(host))) throw new ApiError(403, `this server is not ${JSON.stringify(host.slice(0, 200))}`)
+  if (!known(nameOf(host))) throw new ApiError(403, `this server is not ${JSON.stringify(host.slice(0, 200))}`)
 }
 
 /** Without the port, and without the brackets of IPv6. */

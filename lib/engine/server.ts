@@ -14,13 +14,13 @@ import { checkSender, type KnownHost } from './guard.js'
 import { responseOn, upgradedOf } from './hijack.js'
 import { imageRoutes } from './images.js'
 import { networkRoutes } from './networks.js'
-import { Router } from './router.js'
+import { type Route, Router } from './router.js'
 import { State } from './state.js'
 import { systemRoutes } from './system.js'
 import { API_VERSION, versionIn } from './versions.js'
 import { volumeRoutes } from './volumes.js'
 
-const router = new Router([
+export const allRoutes: readonly Route[] = [
   ...systemRoutes,
   ...imageRoutes,
   ...containerRoutes,
@@ -31,7 +31,8 @@ const router = new Router([
   ...networkRoutes,
   ...volumeRoutes,
   ...absentRoutes,
-])
+]
+const router = new Router(allRoutes)
 
 export interface Listeners {
   request: RequestListener

@@ -35,8 +35,8 @@ export class LogWriter {
 
   /** @param stream 0: stdout, 1: stderr */
   add(stream: 0 | 1, chunk: Buffer): void {
-    const line = this.#lines[stream]
     for (let at = 0; at < chunk.length; ) {
+      const line = this.#lines[stream]
       const newline = chunk.indexOf(10, at)
       const end = Math.min(newline < 0 ? chunk.length : newline + 1, at + LINE_MAX - line.size)
       if (line.size === 0) line.began = Date.now()
