@@ -229,7 +229,8 @@ withClient('docker events tells what happens', async () => {
     '--since',
     since,
     '--until',
-    '0s',
+    // The client cuts `0s` to whole seconds.
+    `${Date.now() / 1000 + 0.2}`,
     '--filter',
     'container=seven',
     '--format',
