@@ -33,7 +33,6 @@ export async function streamProgram(call: Call, ends: ProgramEnds, options: Stre
   input.on('error', () => undefined)
   output.on('error', () => undefined)
   if (options.stdin && ends.stdin) {
-    ends.stdin.on('error', () => undefined)
     input.pipe(ends.stdin, { end: options.closesInput })
     // Who is cut off has no more to write either.
     input.once('close', () => {
@@ -47,6 +46,7 @@ export async function streamProgram(call: Call, ends: ProgramEnds, options: Stre
     else source.resume()
   }
   const left = () => {
+    input.unpipe()
     for (const source of [ends.stdout, ends.stderr]) {
       if (options.left === 'detach') source.destroy()
       else source.resume()

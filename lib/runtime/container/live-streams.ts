@@ -134,7 +134,8 @@ export class LiveStreams {
 
   get #input(): PassThrough {
     if (!this.#typed) {
-      this.#typed = new PassThrough()
+      // As many as are attached listen to it.
+      this.#typed = new PassThrough().setMaxListeners(0)
       // Who types at a program that has ended is not told.
       this.#typed.on('error', () => undefined)
     }

@@ -19,8 +19,14 @@ const docker = (...args: string[]) => {
   return { status, stdout: stdout.trimEnd(), stderr }
 }
 
+const servers: ChildProcess[] = []
+
 async function serving(): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [CLI, 'serve', '--socket', socket], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, [CLI, 'serve', '--socket', socket], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env },
+  })
+  servers.push(child)
   let told = ''
   child.stderr?.on('data', (chunk) => {
     told += chunk
@@ -33,6 +39,9 @@ const ended = (child: ChildProcess) => new Promise<number | null>((resolve) => c
 
 beforeAll(async () => {
   if (!noBusybox && !noClient) await storeBox()
+})
+afterEach(() => {
+  for (const server of servers.splice(0)) server.kill('SIGKILL')
 })
 afterAll(removeScratch)
 

@@ -135,7 +135,14 @@ describe('who may connect', () => {
     const port = Number(secure.address.split(':').at(-1))
     const get = (client: { key?: Buffer; cert?: Buffer }, host = '127.0.0.1') =>
       new Promise<number>((resolve, reject) => {
-        const options = { host: '127.0.0.1', port, path: '/_ping', ca: tls.authority, agent: false as const }
+        const options = {
+          host: '127.0.0.1',
+          port,
+          path: '/_ping',
+          ca: tls.authority,
+          agent: false as const,
+          checkServerIdentity: () => undefined,
+        }
         httpsRequest({ ...options, ...client, headers: { Host: host } }, (response) => {
           response.resume()
           resolve(response.statusCode ?? 0)
