@@ -152,9 +152,15 @@ async function end(container: Container, call: Call): Promise<void> {
 }
 
 async function restart(call: Call): Promise<void> {
-  const { container } = await call.state.find(call.parameter('id'))
-  if (container.state === 'running' || container.state === 'paused') await end(container, call)
-  await container.start()
+  const kept = await call.state.find(call.parameter('id'))
+  const { container } = kept
+  kept.held = true
+  try {
+    if (container.state === 'running' || container.state === 'paused') await end(container, call)
+    await container.start()
+  } finally {
+    kept.held = false
+  }
   call.state.events.tell('container', 'restart', container.id, { name: container.name, image: container.image })
   call.empty()
 }

@@ -17,6 +17,8 @@ export interface Exec {
   readonly options: ExecOptions
   readonly tty: boolean
   readonly attach: { stdin: boolean; stdout: boolean; stderr: boolean }
+  started: boolean
+  /** While it runs: its result holds what it has printed. */
   execution: Execution | undefined
   size: { columns: number; rows: number } | undefined
   running: boolean
@@ -47,7 +49,8 @@ async function create(call: Call): Promise<void> {
       ...(body.texts('Env')?.length ? { env: body.texts('Env') } : {}),
       ...(body.text('WorkingDir') ? { workdir: body.text('WorkingDir') } : {}),
       ...(body.text('User') ? { user: body.text('User') } : {}),
-      maxOutput: Number.MAX_SAFE_INTEGER,
+      // A session at a terminal may last; what other programs print has no bound when it is streamed.
+      ...(body.boolean('Tty') ? { maxOutput: Number.MAX_SAFE_INTEGER } : {}),
     },
     tty: body.boolean('Tty') ?? false,
     attach: {
@@ -56,6 +59,7 @@ async function create(call: Call): Promise<void> {
       stderr: body.boolean('AttachStderr') ?? false,
     },
     size: sizeOf(body.list('ConsoleSize')),
+    started: false,
     execution: undefined,
     running: false,
     pid: 0,
@@ -68,11 +72,12 @@ async function create(call: Call): Promise<void> {
 async function start(call: Call): Promise<void> {
   const exec = call.state.exec(call.parameter('id'))
   const body = await requiredFields(call)
-  if (exec.execution) throw new ApiError(409, `exec ${exec.id} has been started already`)
+  if (exec.started) throw new ApiError(409, `exec ${exec.id} has been started already`)
   if (exec.container.state !== 'running') throw new ApiError(409, `container ${exec.container.id} is not running`)
   const size = sizeOf(body.list('ConsoleSize')) ?? exec.size
   const tty = exec.tty ? (size ?? true) : undefined
   const execution = exec.container.exec(exec.command, { ...exec.options, ...(tty ? { tty } : {}) })
+  exec.started = true
   exec.execution = execution
   exec.running = true
   const detached = body.boolean('Detach') ?? false
@@ -118,6 +123,7 @@ async function follow(exec: Exec, execution: Execution): Promise<void> {
     if (code === 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE') exec.exitCode = 126
   } finally {
     exec.running = false
+    exec.execution = undefined
     exec.pid = 0
   }
 }
@@ -132,7 +138,7 @@ function resize(call: Call): void {
   const exec = call.state.exec(call.parameter('id'))
   const [rows, columns] = [call.whole('h'), call.whole('w')]
   if (rows === undefined || columns === undefined) throw badRequest('h and w are missing')
-  if (!exec.execution || !exec.running) throw new ApiError(409, `exec ${exec.id} is not running`)
+  if (!exec.execution) throw new ApiError(409, `exec ${exec.id} is not running`)
   exec.execution.resize(columns, rows)
   call.empty(200)
 }

@@ -16,6 +16,8 @@ export interface Kept {
   /** Its standard input is closed when the first one who was attached to it leaves. */
   stdinOnce: boolean
   autoRemove: boolean
+  /** It is about to be started again: it ends, and is not removed. */
+  held: boolean
   /** Of its last end; null before it. */
   exitCode: number | null
   /** Why it could not be started the last time. */
@@ -53,16 +55,19 @@ export class State {
       imageId: '',
       stdinOnce: false,
       autoRemove: false,
+      held: false,
       exitCode: container.inspect().state.exitCode,
       error: '',
       ...about,
     }
     this.#kept.set(container.id, kept)
+    // As many clients as like wait for its end.
+    container.setMaxListeners(0)
     this.events.follow(container)
     container.on('exit', () => {
       kept.exitCode = container.inspect().state.exitCode
       // It is still ending; and its policy may start it again.
-      if (kept.autoRemove) setImmediate(() => void this.#removeEnded(container))
+      if (kept.autoRemove && !kept.held) setImmediate(() => void this.#removeEnded(container))
     })
     container.once('remove', () => {
       this.#kept.delete(container.id)

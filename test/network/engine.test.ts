@@ -1,0 +1,63 @@
+/** Networks and published ports by the Engine API, with docker's own client. */
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { Container } from '../../lib/index.js'
+import { noBusybox } from '../support/busybox-image.js'
+import { BOX, type Engine, noClient, startEngine, storeBox } from '../support/engine.js'
+import { Lan, noLan } from '../support/lan.js'
+import { testIf } from '../support/needs.js'
+import { removeScratch, scratch } from '../support/tree.js'
+
+const root = scratch()
+process.env.CAISSON_ROOT = path.join(root, 'caisson')
+const missing = noBusybox || noClient || noLan
+const withClient = testIf(missing)
+Lan.forTests()
+
+let engine: Engine
+const inspect = async (name: string, format: string) => engine.ok('inspect', name, '--format', format)
+
+beforeAll(async () => {
+  if (missing) return
+  await storeBox({ ExposedPorts: { '81/tcp': {} } })
+  engine = await startEngine(root)
+}, 60_000)
+afterEach(async () => {
+  for (const { id } of await Container.list()) await (await Container.get(id)).remove({ force: true })
+})
+afterAll(async () => {
+  await engine?.[Symbol.asyncDispose]()
+  removeScratch()
+})
+
+withClient('a container is on the default network, and its ports are where they were asked for', async () => {
+  await engine.ok('run', '-d', '--name', 'one', '-p', '127.0.0.1:0:80', BOX, 'sleep', '100')
+  expect(await engine.ok('port', 'one', '80/tcp')).toMatch(/^127\.0\.0\.1:\d+$/)
+  expect(await inspect('one', '{{.NetworkSettings.Networks.bridge.IPAddress}}')).toMatch(/^\d+\.\d+\.\d+\.\d+$/)
+  expect(await engine.ok('ps', '--format', '{{.Ports}}')).toMatch(/127\.0\.0\.1:\d+->80\/tcp/)
+  await engine.ok('run', '-d', '--name', 'two', '-P', BOX, 'sleep', '100')
+  expect(await engine.ok('port', 'two', '81/tcp')).toMatch(/^0\.0\.0\.0:\d+/)
+})
+
+withClient('networks are made, used, left and removed', async () => {
+  await engine.ok('network', 'create', '--subnet', '10.99.8.0/24', '--label', 'a=b', 'net')
+  expect(await engine.ok('network', 'ls', '-q', '--filter', 'label=a=b')).toHaveLength(12)
+  const flags = ['--network', 'net', '--ip', '10.99.8.7', '--network-alias', 'web']
+  await engine.ok('run', '-d', '--name', 'one', ...flags, BOX, 'sleep', '100')
+  expect(await inspect('one', '{{.NetworkSettings.Networks.net.IPAddress}}')).toBe('10.99.8.7')
+  expect(await engine.ok('network', 'inspect', 'net', '--format', '{{range .Containers}}{{.Name}}{{end}}')).toBe('one')
+  expect((await engine.docker(['network', 'rm', 'net'])).stderr).toContain('is used by')
+  await engine.ok('run', '-d', '--name', 'two', '--network', 'none', BOX, 'sleep', '100')
+  await engine.ok('run', '-d', '--name', 'three', '--network', 'container:one', BOX, 'sleep', '100')
+  const space = (name: string) =>
+    inspect(name, '{{.State.Pid}}').then((pid) => readFileSync(`/proc/${pid}/net/fib_trie`))
+  expect(String(await space('three'))).toContain('10.99.8.7')
+  expect(String(await space('two'))).not.toContain('10.99.8.7')
+  await engine.ok('network', 'disconnect', 'net', 'one')
+  expect(await inspect('one', '{{len .NetworkSettings.Networks}}')).toBe('0')
+  await engine.ok('rm', '-f', 'three', 'one')
+  await engine.ok('network', 'rm', 'net')
+  expect((await engine.docker(['network', 'inspect', 'net'])).stderr).toContain('not found')
+  expect((await engine.docker(['network', 'rm', 'bridge'])).stderr).toContain('pre-defined')
+  expect((await engine.docker(['run', '--rm', '--network', 'nowhere', BOX, 'true'])).stderr).toContain('not found')
+})
