@@ -16,6 +16,8 @@ export const imageRoutes: Route[] = [
   { method: 'POST', path: '/images/create', handler: pull },
   { method: 'POST', path: '/images/load', handler: load },
   { method: 'POST', path: '/images/prune', handler: prune },
+  { method: 'POST', path: '/build/prune', handler: pruneCache },
+  { method: 'POST', path: '/commit', handler: commit },
   { method: 'GET', path: '/images/get', handler: (call) => save(call, namesIn(call)) },
   { method: 'GET', path: '/images/{name}/get', handler: (call) => save(call, [call.parameter('name')]) },
   { method: 'GET', path: '/images/{name}/json', handler: inspect },
@@ -204,4 +206,28 @@ async function prune(call: Call): Promise<void> {
     ImagesDeleted: images.map((name) => (name.startsWith('sha256:') ? { Deleted: name } : { Untagged: name })),
     SpaceReclaimed: bytes,
   })
+}
+
+/** What builds of the library have kept: builds by the API there are none. */
+async function pruneCache(call: Call): Promise<void> {
+  Filters.parse(call.text('filters'), [])
+  for (const name of ['reserved-space', 'max-used-space', 'min-free-space', 'keep-storage'])
+    if (call.whole(name)) throw notImplemented(name)
+  const { bytes } = await Image.pruneBuildCache()
+  call.json({ CachesDeleted: [], SpaceReclaimed: bytes })
+}
+
+async function commit(call: Call): Promise<void> {
+  const { container } = await call.state.find(call.text('container') ?? '')
+  if (call.query.has('changes')) throw notImplemented('a commit with changes')
+  const repository = call.text('repo')
+  const [author, message] = [call.text('author'), call.text('comment')]
+  const image = await container.commit({
+    ...(repository === undefined ? {} : { tag: `${repository}:${call.text('tag') ?? 'latest'}` }),
+    ...(author === undefined ? {} : { author }),
+    ...(message === undefined ? {} : { message }),
+    pause: call.flag('pause', true),
+  })
+  call.state.events.tell('container', 'commit', container.id, { imageID: image.id, name: container.name })
+  call.json({ Id: image.id }, 201)
 }

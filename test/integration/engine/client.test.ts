@@ -173,6 +173,16 @@ withClient('docker cp into a container and out of it, and docker diff', async ()
   expect((await engine.docker(['cp', 'four:/nothere', back])).stderr).toContain('no such file or directory')
 })
 
+withClient('docker commit makes an image of what a container has changed', async () => {
+  await engine.ok('run', '--name', 'nine', '--network', 'none', BOX, ...sh('echo kept > /kept'))
+  await engine.ok('commit', '-m', 'why', 'nine', 'localhost/kept:1')
+  const { stdout } = await engine.docker([...RUN, 'localhost/kept:1', 'cat', '/kept'])
+  expect(stdout).toBe('kept\n')
+  await engine.ok('rm', 'nine')
+  await engine.ok('rmi', 'localhost/kept:1')
+  expect(await engine.ok('builder', 'prune', '-f')).toContain('Total')
+})
+
 withClient('docker save, load, tag, history, images and rmi', async () => {
   const archive = path.join(root, 'saved.tar')
   await engine.ok('tag', BOX, 'localhost/box:2')

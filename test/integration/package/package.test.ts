@@ -72,6 +72,21 @@ describe('the package', () => {
         "Image.host().then((image) => run(image, ['echo', 'here'])).then(({ stdout }) => console.log(stdout.trim()))"
       expect(node('--input-type=module', '-e', `import { Image, run } from 'caisson'; ${body}`)).toBe('here\n')
       expect(node('-e', `const { Image, run } = require('caisson'); ${body}`)).toBe('here\n')
+      // One list of containers, of both parts of the package.
+      const served = `(async () => {
+        const server = await serve({ socket: 's' })
+        const container = await Container.create(await Image.host(), { name: 'shown' })
+        const { get } = await import('node:http')
+        get({ socketPath: 's', path: '/containers/json?all=1' }, async (response) => {
+          for await (const chunk of response) console.log(JSON.parse(chunk)[0].Names[0])
+          await container.remove()
+          await server.close()
+        })
+      })()`
+      const imports = "import { Container, Image } from 'caisson'; import { serve } from 'caisson/engine';"
+      expect(node('--input-type=module', '-e', `${imports} ${served}`)).toBe('/shown\n')
+      const required = "const { Container, Image } = require('caisson'); const { serve } = require('caisson/engine');"
+      expect(node('-e', `${required} ${served}`)).toBe('/shown\n')
       expect(node(path.join(modules, 'caisson', manifest.bin.caisson), '--version')).toContain(manifest.version)
     } finally {
       rmSync(app, { recursive: true, force: true })
