@@ -10,7 +10,7 @@ import type { Call } from './call.js'
 import { containerJson } from './container-json.js'
 import { listContainers, ownContainers } from './container-list.js'
 import { createOptions, type Requested } from './create-options.js'
-import { ApiError, failureOf, notImplemented } from './failure.js'
+import { ApiError, badRequest, failureOf, notImplemented } from './failure.js'
 import { Filters } from './filters.js'
 import { gatewaysOf } from './gateways.js'
 import { limitsOf } from './host-limits.js'
@@ -51,7 +51,7 @@ async function create(call: Call): Promise<void> {
     ...(name === undefined ? {} : { name }),
     ...(platform === undefined ? {} : { platform }),
     pull: 'never',
-    ...(await placesOf(requested, call)),
+    ...(await placesOf(requested, call).catch(notAnImage)),
   }
   await makeSources(config)
   const container = await Container.create(requested.image, options)
@@ -70,6 +70,11 @@ async function imageOf(name: string, platform: string | undefined): Promise<Imag
     if (!(error instanceof CaissonError) || error.code !== 'ERR_CAISSON_IMAGE_NOT_FOUND') throw error
     throw new ApiError(404, `No such image: ${name.slice(0, 300)}`)
   }
+}
+
+/** Clients take 404 for a missing image, whatever it says, and pull that. */
+function notAnImage(error: unknown): never {
+  throw error instanceof ApiError && error.status === 404 ? badRequest(error.message) : error
 }
 
 /** The networks and containers that it names. */
