@@ -56,7 +56,7 @@ export interface Failure {
 export function failureOf(error: unknown): Failure {
   if (error instanceof ApiError) return { status: error.status, message: error.message }
   if (!(error instanceof CaissonError))
-    return { status: 500, message: error instanceof Error ? error.message : 'it failed' }
+    return { status: 500, message: (error as Error | undefined)?.message || 'it failed' }
   const { code, stage, message, hint, cause } = error
   if (stage === BODY) return { status: 400, message }
   const words = WORDS[code] ? `: ${WORDS[code]}` : ''

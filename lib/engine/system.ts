@@ -138,7 +138,7 @@ async function events(call: Call): Promise<void> {
 const BEHIND_MAX = 1024 * 1024
 
 function untilThen(gone: AbortSignal, until: number): AbortSignal {
-  const left = Math.min(Math.max(0, until - Date.now()), 2 ** 31 - 1)
+  const left = Math.min(Math.max(0, Math.ceil(until - Date.now())), 2 ** 31 - 1)
   return AbortSignal.any([gone, AbortSignal.timeout(left)])
 }
 

@@ -1,17 +1,20 @@
 /** Networks and published ports by the Engine API, with docker's own client. */
-import { readFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { Container } from '../../lib/index.js'
 import { noBusybox } from '../support/busybox-image.js'
 import { BOX, type Engine, noClient, startEngine, storeBox } from '../support/engine.js'
 import { Lan, noLan } from '../support/lan.js'
-import { testIf } from '../support/needs.js'
+import { findProgram, testIf } from '../support/needs.js'
 import { removeScratch, scratch } from '../support/tree.js'
 
 const root = scratch()
 process.env.CAISSON_ROOT = path.join(root, 'caisson')
 const missing = noBusybox || noClient || noLan
 const withClient = testIf(missing)
+const withCompose = testIf(missing || (!findProgram('docker-compose') && 'no docker-compose (apt: docker-compose)'))
 Lan.forTests()
 
 let engine: Engine
@@ -61,3 +64,26 @@ withClient('networks are made, used, left and removed', async () => {
   expect((await engine.docker(['network', 'rm', 'bridge'])).stderr).toContain('pre-defined')
   expect((await engine.docker(['run', '--rm', '--network', 'nowhere', BOX, 'true'])).stderr).toContain('not found')
 })
+
+withCompose(
+  'docker-compose brings a project up: its services know each other, and all of it goes again',
+  async () => {
+    const file = path.join(root, 'docker-compose.yml')
+    const service = { image: BOX, command: 'sleep 100' }
+    const services = { web: { ...service, volumes: ['data:/data'] }, other: { ...service, depends_on: ['web'] } }
+    // JSON is YAML.
+    writeFileSync(file, JSON.stringify({ version: '3', services, volumes: { data: {} } }))
+    const env = { PATH: process.env.PATH, HOME: root, DOCKER_HOST: engine.server.address }
+    const compose = (...args: string[]) =>
+      promisify(execFile)('docker-compose', ['-p', 'caisson', '-f', file, ...args], { env })
+    await compose('up', '-d')
+    expect((await compose('exec', '-T', 'other', '/bin/busybox', 'ping', '-c', '1', 'web')).stdout).toContain(
+      '1 packets received',
+    )
+    await compose('down', '-v', '-t', '0')
+    expect(await engine.ok('ps', '-aq')).toBe('')
+    expect(await engine.ok('volume', 'ls', '-q')).toBe('')
+    expect(await engine.ok('network', 'ls', '--format', '{{.Name}}')).toBe('bridge')
+  },
+  60_000,
+)
