@@ -48,6 +48,9 @@ export class State {
   }
 
   adopt(container: Container, about: Partial<Kept>): Kept {
+    // Whoever lists containers may have seen it before the one who has it made.
+    const known = this.#kept.get(container.id)
+    if (known) return Object.assign(known, about)
     const kept: Kept = {
       container,
       config: {},
