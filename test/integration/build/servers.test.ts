@@ -5,9 +5,9 @@ import { Container, type Image, run, Wait } from '../../../lib/index.js'
 import { build, contextOf, removeBuilds } from '../../support/build.js'
 import { noDebian, storeDebian } from '../../support/debian.js'
 import { testIf } from '../../support/needs.js'
-import { scratch } from '../../support/tree.js'
+import { largeScratch } from '../../support/tree.js'
 
-process.env.CAISSON_ROOT = scratch()
+process.env.CAISSON_ROOT = largeScratch(6 * 2 ** 30)
 const MINUTES = 60_000
 const withDebian = testIf(noDebian)
 

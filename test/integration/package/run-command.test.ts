@@ -176,7 +176,8 @@ describe('caisson run', () => {
     polite.child.kill('SIGTERM')
     expect(await polite.ended).toMatchObject({ status: 9, stdout: 'ready\nasked\n' })
 
-    const stubborn = start('echo ready; exec sleep 60')
+    // A shell that has not come to its exec yet would hear the first, and end with 130.
+    const stubborn = start('trap "" INT; echo ready; exec sleep 60')
     await stubborn.printed('ready')
     for (let i = 0; i < 3; i++) {
       stubborn.child.kill('SIGINT')
