@@ -1,5 +1,5 @@
 /** What the kernel tells about the host and its other programs. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { attack, WEAK } from '../support/attack.js'
 import { isRoot, testIf } from '../support/needs.js'
 
@@ -57,11 +57,22 @@ describe('side doors', () => {
     if (isRoot) expect((await attack(log, WEAK))[0]).toMatch(/^done/)
     const symbols = 'print(open("/proc/kallsyms").readline().split()[0] if os.path.exists("/proc/kallsyms") else "0")'
     expect((await attack(symbols))[0]).toMatch(/^0+$/)
+    // What the host's root is told depends on kernel.kptr_restrict.
+    const [address] = readFileSync('/proc/kallsyms', 'utf8').split(' ', 1)
+    if (isRoot) expect(await attack(symbols, WEAK)).toEqual([address])
   })
 
-  test('the clock of the host cannot be set', async () => {
+  test('the clock of the host cannot be set, nor made faster or slower', async () => {
     // To what it is: CLOCK_REALTIME, with the time that it just gave.
     const set = 'import time\ntime_now = time.clock_gettime(0)\nprint(tried(lambda: time.clock_settime(0, time_now)))'
     expect(await attack(set)).toEqual(['EPERM'])
+    // ADJ_TICK (adjtimex(2)), with the tick that it has.
+    const adjust = `
+timex = ctypes.create_string_buffer(256)
+call("adjtimex", timex)
+timex[0:4] = (0x4000).to_bytes(4, sys.byteorder)
+print(word(call("adjtimex", timex)))`
+    expect(await attack(adjust)).toEqual(['EPERM'])
+    if (isRoot) expect(await attack(adjust, { security: { capabilities: { add: ['SYS_TIME'] } } })).toEqual(['done'])
   })
 })
