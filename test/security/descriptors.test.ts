@@ -28,8 +28,9 @@ function leaky<T>(...args: string[]): T {
   writeFileSync(library, compileLibrary('leaks'))
   const script = path.resolve(__dirname, '../support/leaky.mjs')
   const env = { ...process.env, LOOK, OTHERS }
-  const { stdout, stderr } = spawnSync(process.execPath, [script, library, ...args], { env, encoding: 'utf8' })
-  expect(stderr).toBe('')
+  const options = { env, encoding: 'utf8', timeout: 60_000, killSignal: 'SIGKILL' } as const
+  const { stdout, stderr, signal } = spawnSync(process.execPath, [script, library, ...args], options)
+  expect([signal, stderr]).toEqual([null, ''])
   return JSON.parse(stdout)
 }
 
@@ -41,13 +42,13 @@ describe('descriptors that the owner has open', () => {
       expect(["['0', '1', '2']", "['0', '1', '2', '3']", '[]']).toContain(line)
     // Any other child of that process has hundreds of them.
     expect(child.split(',').length).toBeGreaterThan(200)
-  })
+  }, 70_000)
 })
 
 describe('a working directory among descriptors (CVE-2024-21626)', () => {
   test('is none, by the image, the options, or for an exec', () => {
     expect(leaky(hostileRoot().root)).toEqual({ ERR_CAISSON_ROOTFS: 240 })
-  })
+  }, 70_000)
 
   testIf(!isRoot && 'only root changes its root')('leads out of a root where it is entered by name', async () => {
     const { root } = hostileRoot((root) => {
