@@ -21,7 +21,7 @@ import { CaissonError, invalidArgument } from '../errors.js'
 import { type Abortable, checkAborted } from '../util/abort.js'
 import { checkNames, type Names } from '../util/option-names.js'
 import { type Environment, variableIn } from '../util/variable.js'
-import { isTooLong, readText } from './read-text.js'
+import { isNoText, readGivenText, readText } from './read-text.js'
 
 export interface ComposeOptions extends Abortable {
   /** Default: COMPOSE_PROJECT_NAME, `name` of the file, or the name of its directory. */
@@ -60,11 +60,11 @@ export async function loadProject(
       throw invalidArgument(name, options[name], 'an array of strings')
   if (options.env !== undefined && (typeof options.env !== 'object' || options.env === null))
     throw invalidArgument('env', options.env, 'an object of variables')
-  const files = await filesOf(source)
+  const { files, read = givenTextOf } = await filesOf(source)
   const first = files?.[0]
   const directory = first === undefined ? process.cwd() : path.dirname(first)
   const given = options.env ?? process.env
-  const beside = await variablesBeside(directory, options.envFiles, given)
+  const beside = await variablesBeside(directory, options.envFiles, given, givenTextOf)
   const own = new Map<string, string>()
   const lookup = (name: string) => variableIn(given, name) ?? beside.get(name) ?? own.get(name)
   const warnings = new Set<string>()
@@ -80,7 +80,7 @@ export async function loadProject(
   const opened: Opened[] = []
   if (files)
     for (const file of files)
-      opened.push({ root: parseYaml(await textOf(file), named(file)), context: context(directory), file })
+      opened.push({ root: parseYaml(await read(file), named(file)), context: context(directory), file })
   else opened.push({ root: fromObject(source), context: context(directory), file: '' })
   const name = projectName(options, lookup, opened, directory)
   own.set('COMPOSE_PROJECT_NAME', name)
@@ -130,19 +130,19 @@ function named(file: string): string {
   return relative.startsWith('..') ? file : relative
 }
 
-/** Absolute; undefined: it is an object. */
-async function filesOf(source: unknown): Promise<string[] | undefined> {
+/** Absolute, and how those are read that were found; no files: it is an object. */
+async function filesOf(source: unknown): Promise<{ files?: string[]; read?: Read }> {
   if (Array.isArray(source)) {
     if (source.length > 0 && source.every((each) => typeof each === 'string'))
-      return source.map((each) => path.resolve(each))
+      return { files: source.map((each) => path.resolve(each)) }
     throw invalidArgument('file', source, 'a path, a list of paths or an object')
   }
-  if (typeof source === 'object' && source !== null) return undefined
+  if (typeof source === 'object' && source !== null) return {}
   if (typeof source !== 'string' || source === '')
     throw invalidArgument('file', source, 'a path, a list of paths or an object')
   const absolute = path.resolve(source)
   const inside = await readdir(absolute).catch(() => undefined)
-  if (!inside) return [absolute]
+  if (!inside) return { files: [absolute] }
   const found = NAMES.find((name) => inside.includes(name))
   if (found === undefined)
     throw new CaissonError('ERR_CAISSON_COMPOSE', `there is no compose file in ${absolute}`, {
@@ -150,12 +150,18 @@ async function filesOf(source: unknown): Promise<string[] | undefined> {
       hint: `Write ${NAMES[0]}, or name another file.`,
     })
   const override = OVERRIDES.find((name) => inside.includes(name))
-  return [found, ...(override === undefined ? [] : [override])].map((name) => path.join(absolute, name))
+  const names = [found, ...(override === undefined ? [] : [override])]
+  return { files: names.map((name) => path.join(absolute, name)), read: textOf }
 }
 
-async function textOf(file: string, place?: Place): Promise<string> {
+type Read = (file: string) => Promise<string>
+
+/** Of what the caller names itself. */
+const givenTextOf = (file: string) => textOf(file, undefined, readGivenText)
+
+async function textOf(file: string, place?: Place, read: Read = readText): Promise<string> {
   try {
-    return await readText(file)
+    return await read(file)
   } catch (error) {
     const message = `cannot read ${file}: ${(error as Error).message}`
     const hint = 'Give a file that is there and can be read.'
@@ -168,18 +174,19 @@ async function variablesBeside(
   directory: string,
   files: readonly string[] | undefined,
   given: Environment,
+  read: Read = textOf,
 ): Promise<Map<string, string | undefined>> {
   const found = new Map<string, string | undefined>()
   const lookup = (name: string) => variableIn(given, name) ?? found.get(name)
   if (files === undefined) {
     const file = path.join(directory, '.env')
     const text = await textOf(file).catch((error: CaissonError) => {
-      if (isTooLong(error.cause)) throw error
+      if (isNoText(error.cause)) throw error
     })
     return text === undefined ? found : parseDotenv(text, named(file), lookup)
   }
   for (const file of files)
-    for (const [name, value] of parseDotenv(await textOf(path.resolve(file)), file, lookup)) found.set(name, value)
+    for (const [name, value] of parseDotenv(await read(path.resolve(file)), file, lookup)) found.set(name, value)
   return found
 }
 
@@ -219,8 +226,8 @@ export async function environmentOf(files: readonly EnvFileModel[], lookup: Load
   const found: Record<string, string | undefined> = Object.create(null)
   for (const { path: file, required, raw, place } of files) {
     const text = await readText(file).catch((error) => {
-      const hint = isTooLong(error) ? 'Name a file of variables.' : 'Make it, or write required: false.'
-      if (required || isTooLong(error)) throw composeError(place, `cannot read ${file}: ${error.message}`, hint)
+      const hint = isNoText(error) ? 'Name a file of variables.' : 'Make it, or write required: false.'
+      if (required || isNoText(error)) throw composeError(place, `cannot read ${file}: ${error.message}`, hint)
     })
     if (text === undefined) continue
     const read = raw ? parseRawEnv(text) : parseDotenv(text, named(file), (name) => lookup(name) ?? found[name])

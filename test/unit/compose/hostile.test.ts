@@ -2,7 +2,9 @@
  * Compose files and files of variables that somebody else wrote, and that are small: to read them takes no longer, and no
  * more memory, than their size explains. What these took before is in the comments.
  */
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseDotenv } from '../../../lib/compose/dotenv.js'
@@ -25,6 +27,11 @@ function quick<T>(work: () => T): T | unknown {
   }
 }
 
+const failure = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
 const read = (text: string) => quick(() => parseDotenv(text, '.env', () => undefined))
 
 describe('files of variables', () => {
@@ -96,6 +103,49 @@ describe('compose files', () => {
       const secret = { file: path.join(directory, '.env'), place: { path: '' } }
       await expect(contentOf(secret, () => undefined)).rejects.toEqual(REFUSED)
       expect(read() - before).toBeLessThan(200_000_000)
+    })
+
+    test.each(['pipe', 'socket', '/dev/zero'])('what is no file (%s) keeps nobody waiting', async (what) => {
+      execFileSync('mkfifo', [path.join(directory, 'pipe')])
+      const server = createServer().listen(path.join(directory, 'socket'))
+      try {
+        for (const [name, text] of [
+          ['include', `include: [${what}]\nservices: { a: { image: b } }\n`],
+          ['extends', `services: { a: { extends: { file: ${what}, service: a } } }\n`],
+        ] as const) {
+          write('compose.yaml', text)
+          expect([name, await failure(loadProject(directory, { env: {} }))]).toEqual([name, REFUSED])
+        }
+        const named = `env_file: { path: ${what}, required: false }, label_file: ${what}`
+        write('compose.yaml', `services: { a: { image: b, ${named} } }\nsecrets: { s: { file: ${what} } }\n`)
+        const { model, lookup } = await loadProject(directory, { env: {} })
+        const { env_file: env = [], label_file: labels = [] } = model.services.get('a') ?? {}
+        await expect(environmentOf(env, lookup)).rejects.toEqual(REFUSED)
+        await expect(environmentOf(labels, lookup)).rejects.toEqual(REFUSED)
+        await expect(contentOf(model.secrets.get('s') as never, lookup)).rejects.toEqual(REFUSED)
+        symlinkSync(what, path.join(directory, '.env'))
+        await expect(loadProject(directory, { env: {} })).rejects.toEqual(REFUSED)
+        rmSync(path.join(directory, '.env'))
+        rmSync(path.join(directory, 'compose.yaml'))
+        symlinkSync(what, path.join(directory, 'compose.yaml'))
+        await expect(loadProject(directory, { env: {} })).rejects.toEqual(REFUSED)
+      } finally {
+        server.close()
+      }
+    })
+
+    test('what the caller names may be a pipe; nothing, by its usual name, is nothing', async () => {
+      const pipes = ['compose', 'variables'].map((name) => path.join(directory, name))
+      execFileSync('mkfifo', pipes)
+      const [compose = '', variables = ''] = pipes
+      const script = 'sleep 0.2; echo TAG=t >"$2"; echo "$3" >"$1"'
+      const text = 'services: { a: { image: "b:$TAG", env_file: /dev/null } }'
+      const writer = spawn('sh', ['-c', script, 'sh', compose, variables, text])
+      const ended = new Promise((resolve) => writer.once('exit', resolve))
+      const { model, lookup } = await loadProject([compose], { env: {}, envFiles: ['/dev/null', variables] })
+      expect(model.services.get('a')?.image).toBe('b:t')
+      expect(await environmentOf(model.services.get('a')?.env_file ?? [], lookup)).toEqual({})
+      await ended
     })
 
     test('services that extend each other are a chain with an end', async () => {
