@@ -13,6 +13,7 @@ import {
   makeVolume,
   readVolume,
   readVolumes,
+  unusedVolumes,
   usageOf,
   type VolumeDefinition,
   volumeNotFound,
@@ -32,9 +33,11 @@ export interface VolumeFilter extends Abortable {
   labels?: Record<string, string>
   /** Those that nobody gave a name. */
   anonymous?: boolean
+  /** Those that no container of any process has. */
+  dangling?: boolean
 }
 
-const FILTER: Names<VolumeFilter> = { name: true, labels: true, anonymous: true, signal: true }
+const FILTER: Names<VolumeFilter> = { name: true, labels: true, anonymous: true, dangling: true, signal: true }
 
 export interface VolumeUsage {
   /** On disk. */
@@ -102,7 +105,13 @@ export class Volume {
   static async list(filter: VolumeFilter = {}): Promise<Volume[]> {
     checkNames(filter, FILTER, '')
     checkAborted(filter.signal, 'volume')
-    return (await readVolumes())
+    const { dangling } = filter
+    if (dangling !== undefined && typeof dangling !== 'boolean')
+      throw invalidArgument('dangling', dangling, 'a boolean')
+    const all = await readVolumes()
+    const unused = dangling === undefined ? undefined : await unusedVolumes(all.map(({ name }) => name))
+    return all
+      .filter(({ name }) => unused === undefined || unused.has(name) === dangling)
       .filter(({ name }) => filter.name === undefined || filter.name === name)
       .filter(({ anonymous }) => filter.anonymous === undefined || filter.anonymous === anonymous)
       .filter(({ labels }) => Object.entries(filter.labels ?? {}).every(([key, value]) => labels[key] === value))

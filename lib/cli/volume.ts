@@ -33,6 +33,9 @@ const create: Command = {
   },
 }
 
+/** Filters that are true or false. */
+const YES_OR_NO = ['anonymous', 'dangling']
+
 const ls: Command = {
   summary: 'List volumes',
   usage: 'ls [FLAGS]',
@@ -42,7 +45,7 @@ const ls: Command = {
 
   async run(flags, rest) {
     noWords(rest, 'volume ls')
-    const rows = (await Volume.list(filterOf(flags, ['anonymous']))).map(({ name, path, labels, created }): Row => {
+    const rows = (await Volume.list(filterOf(flags, YES_OR_NO))).map(({ name, path, labels, created }): Row => {
       const fields = {
         Driver: 'local',
         Name: name,
@@ -88,7 +91,7 @@ const prune: Command = {
 
   async run(flags, rest) {
     noWords(rest, 'volume prune')
-    const filter = filterOf(flags, ['anonymous'])
+    const filter = filterOf(flags, YES_OR_NO)
     const wanted = flags.boolean('all') ? { labels: {}, ...filter } : filter
     const sizes = new Map<string, number>()
     for (const volume of await Volume.list(wanted)) sizes.set(volume.name, (await volume.usage()).bytes)

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
 import { lstat, mkdir, open, readdir, readFile, readlink, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError, invalidArgument } from '../errors.js'
 import { removeTree } from '../layer/tree.js'
 import { addon, type NativeFailure } from '../native/addon.js'
@@ -191,6 +192,30 @@ export async function deleteVolume(name: string): Promise<boolean> {
   } finally {
     addon().closeFd(fd)
   }
+}
+
+/** Whoever looks holds a lock for a moment, which others that look must not take for a use: they look again. */
+const LOOKS = 3
+const BETWEEN_MS = 10
+
+/** Of these the ones that nobody uses. */
+export async function unusedVolumes(names: readonly string[]): Promise<Set<string>> {
+  const unused = new Set<string>()
+  for (let look = 0; look < LOOKS && unused.size < names.length; look++) {
+    if (look > 0) await sleep(BETWEEN_MS)
+    for (const name of names) {
+      const fd = unused.has(name) ? undefined : await locked(useLock(name), true, false).catch(unlessGone)
+      if (fd === undefined || fd < 0) continue
+      addon().closeFd(fd)
+      unused.add(name)
+    }
+  }
+  return unused
+}
+
+/** Its directory has been removed meanwhile. */
+function unlessGone(error: CaissonError): undefined {
+  if ((error.cause as { code?: string } | undefined)?.code !== 'ENOENT') throw error
 }
 
 /** What removals that were cut short have left. */

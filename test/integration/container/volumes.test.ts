@@ -88,6 +88,13 @@ describe('volumes', () => {
     expect(found.map((volume) => volume.name).sort()).toEqual([one.name, unnamed.name].sort())
     expect(await Volume.prune({ labels })).toHaveLength(2)
     expect(await Volume.list({ labels })).toEqual([])
+    const used = await Volume.create({ name: name('used'), labels })
+    const free = await Volume.create({ name: name('free'), labels })
+    await using _ = await Container.create(image, { mounts: [{ type: 'volume', source: used.name, target: '/v' }] })
+    const names = async (dangling: boolean) => (await Volume.list({ labels, dangling })).map((each) => each.name)
+    const both = await Promise.all([names(true), names(true), names(false)])
+    expect(both).toEqual([[free.name], [free.name], [used.name]])
+    await free.remove()
     // A filter that is misspelt would be none, and take everything.
     const kept = await Volume.create({ name: name('kept') })
     for (const wrong of [{ label: 'test' }, { filters: {} }, 5]) {

@@ -109,6 +109,8 @@ describe('networks, volumes and containers', () => {
     expect(rows).toContainEqual(['local', 'kept'])
     expect(rows.length).toBe(2)
     expect(here('volume', 'ls', '-q', '--filter', 'anonymous=false').stdout).toBe('kept\n')
+    expect(here('volume', 'ls', '-q', '-f', 'dangling=true', '-f', 'anonymous=false').stdout).toBe('kept\n')
+    expect(here('volume', 'ls', '-q', '-f', 'dangling=0').stdout).toBe('')
     const [kept] = JSON.parse(here('volume', 'inspect', 'kept').stdout)
     expect(kept).toMatchObject({ name: 'kept', path: path.join(root, 'volumes/kept/data'), labels: { of: 'me' } })
     expect(JSON.parse(here('inspect', '--type', 'volume', 'kept').stdout)).toEqual([kept])
