@@ -137,12 +137,17 @@ export class Network implements AsyncDisposable {
     }
   }
 
-  /** An error while a container is on it. Removing twice is no error. */
+  /** An error while a container is on it, and of the default one, as Docker's. Removing twice is no error. */
   remove(options: Abortable = {}): Promise<void> {
     return abortable(options.signal, 'network', () => this.#remove())
   }
 
   async #remove(): Promise<void> {
+    if (this.name === DEFAULT_NETWORK)
+      throw new CaissonError('ERR_CAISSON_INVALID_ARGUMENT', `${this.name} is a pre-defined network`, {
+        stage: 'network',
+        hint: 'It is always there, and cannot be removed; make one with Network.create() to have one that can.',
+      })
     if (this.#removed || (await readDefinition(this.name))?.id !== this.id) {
       this.#removed = true
       return
@@ -159,8 +164,9 @@ export class Network implements AsyncDisposable {
     this.#removed = true
   }
 
+  /** The default one stays. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.remove()
+    if (this.name !== DEFAULT_NETWORK) await this.remove()
   }
 
   #mustExist(what: string): void {

@@ -144,11 +144,16 @@ export class Publications {
       await mkdir(marks, { recursive: true, mode: 0o711 })
       // Sockets serve where packets that are forwarded would be lost.
       const forwarded = !placeBeside() && !(await forwardingDropped())
-      for (const mapping of mappings) {
+      const chosen = new Map<CheckedMapping, number>()
+      for (const mapping of leastFirst(mappings)) {
         const port = await this.#publish(mapping, target)
+        chosen.set(mapping, port)
         const mark = path.join(marks, `${mapping.protocol}-${port}`)
         await writeFile(mark, name)
         this.#marks.push(mark)
+      }
+      for (const mapping of mappings) {
+        const port = chosen.get(mapping) as number
         this.ports.push({
           container: mapping.container,
           protocol: mapping.protocol,
@@ -199,6 +204,12 @@ export class Publications {
     for (const mark of this.#marks.splice(0)) await rm(mark, { force: true })
     this.ports.length = 0
   }
+}
+
+/** What may be any port must not take the one that another mapping names. */
+function leastFirst(mappings: readonly CheckedMapping[]): CheckedMapping[] {
+  const choices = ({ host, last }: CheckedMapping) => (host === 0 ? Number.POSITIVE_INFINITY : last - host)
+  return [...mappings].sort((a, b) => (choices(a) < choices(b) ? -1 : choices(a) > choices(b) ? 1 : 0))
 }
 
 /** Loopback is served by sockets alone. */

@@ -99,7 +99,14 @@ describe('what networks refuse', () => {
       code: 'ERR_CAISSON_INVALID_STATE',
     })
     await none.remove()
-    expect((await Network.get('bridge')).definition.name).toBe('bridge')
+    const bridge = await Network.get('bridge')
+    expect(bridge.definition.name).toBe('bridge')
+    await expect(bridge.remove()).rejects.toMatchObject({
+      code: 'ERR_CAISSON_INVALID_ARGUMENT',
+      message: expect.stringContaining('bridge is a pre-defined network'),
+    })
+    await bridge[Symbol.asyncDispose]()
+    expect((await Network.list()).map(({ name }) => name)).toContain('bridge')
     await expect((await Network.get('bridge')).inspect()).resolves.toMatchObject({ addresses: [], containers: [] })
   })
 })

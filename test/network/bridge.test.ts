@@ -1,4 +1,5 @@
 import { Container, Image, Network, run } from '../../lib/index.js'
+import { endDefaultNetwork } from '../support/default-network.js'
 import { attempt, HERE, HERE6, Lan, noLan, SERVER, shell, THERE, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
@@ -19,7 +20,7 @@ describe('bridge networks', () => {
   afterAll(async () => {
     if (noLan) return
     await backend.remove()
-    await (await Network.get('bridge')).remove()
+    await endDefaultNetwork()
   })
 
   const serve = async (options: Parameters<typeof Container.create>[1]) => {

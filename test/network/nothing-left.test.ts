@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Container, doctor, Image, Network, run } from '../../lib/index.js'
+import { endDefaultNetwork } from '../support/default-network.js'
 import { attempt, Lan, noLan, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
@@ -71,7 +72,7 @@ describe('when the owner of networks is killed', () => {
       expect(stdout).toContain(shared.definition.ipv4.subnet.replace('.0/22', '.'))
       expect((await shared.inspect()).addresses).toEqual([])
       await shared.remove()
-      await (await Network.get('bridge')).remove()
+      await endDefaultNetwork()
       // Networks without a name have ended with their owners.
       expect((await Network.list()).map(({ name }) => name)).toEqual([])
     },

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { Container, compose, Group, Image, Network, run } from '../../lib/index.js'
 import { imageRoots } from '../../lib/runtime/image/roots.js'
 import { busyboxImage } from '../support/busybox-image.js'
+import { endDefaultNetwork } from '../support/default-network.js'
 import { HERE, noMachine, SERVER, THERE, THERE6, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 import { storeImage } from '../support/store-images.js'
@@ -25,7 +26,7 @@ describe('networks of an ordinary user', () => {
   afterAll(async () => {
     if (noMachine) return
     await backend.remove()
-    await (await Network.get('bridge')).remove()
+    await endDefaultNetwork()
     removeScratch()
   })
 

@@ -206,6 +206,23 @@ describe('published ports', () => {
     }
   })
 
+  it('a range, or any port, takes none that another mapping of the container names', async () => {
+    const address = '127.0.0.1'
+    const ports = [
+      { container: 79, address },
+      { container: 80, host: '8120-8130', address },
+      { container: 81, host: '8120-8121', address },
+      { container: 82, host: 8120, address },
+    ]
+    const web = await serve({ ports })
+    try {
+      expect(web.inspect().ports.map(({ container }) => container)).toEqual([79, 80, 81, 82])
+      expect([80, 81, 82].map((port) => web.port(port).port)).toEqual([8122, 8121, 8120])
+    } finally {
+      await web.remove({ force: true })
+    }
+  })
+
   it('a holder outside of caisson is named', async () => {
     const holder = createServer().listen(8099, '127.0.0.1')
     await once(holder, 'listening')

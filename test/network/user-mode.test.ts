@@ -3,7 +3,8 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
-import { doctor, Image, Network, run } from '../../lib/index.js'
+import { doctor, Image, run } from '../../lib/index.js'
+import { endDefaultNetwork } from '../support/default-network.js'
 import { HERE, noMachine, SERVER, THERE, until } from '../support/lan.js'
 import { findProgram, testIf } from '../support/needs.js'
 import { removeScratch, scratch } from '../support/tree.js'
@@ -62,7 +63,7 @@ describe('what networks of an ordinary user need', () => {
   afterAll(async () => {
     for (const child of children) child.kill('SIGKILL')
     if (noMachine) return
-    await (await Network.get('bridge')).remove()
+    await endDefaultNetwork()
     removeScratch()
   })
 
