@@ -66,9 +66,11 @@ Napi::Value call(const Napi::CallbackInfo& info) {
 
 void close_agent(const Napi::CallbackInfo& info) { (*info[0].As<Napi::External<Handle>>().Data())->close(); }
 
+// (fd, most entries)
 Napi::Value directory(const Napi::CallbackInfo& info) {
   auto fd = std::make_shared<Fd>(static_cast<int>(number(info[0])));
-  return promise(info.Env(), Threads::slow(), [fd] { return read_directory(std::move(*fd)); });
+  auto most = static_cast<size_t>(number(info[1]));
+  return promise(info.Env(), Threads::slow(), [fd, most] { return read_directory(std::move(*fd), most); });
 }
 
 // (fd, address, port, timeout in ms)

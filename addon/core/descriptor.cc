@@ -11,7 +11,7 @@
 
 namespace caisson {
 
-Result<std::vector<DirectoryEntry>> read_directory(Fd directory) {
+Result<std::vector<DirectoryEntry>> read_directory(Fd directory, size_t most) {
   std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(directory.get()), closedir);
   if (!stream) return failed("files", "fdopendir");
   directory.release();
@@ -20,8 +20,9 @@ Result<std::vector<DirectoryEntry>> read_directory(Fd directory) {
     errno = 0;
     dirent* entry = readdir(stream.get());
     if (entry == nullptr) break;
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-      entries.push_back({entry->d_name, entry->d_type});
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    if (entries.size() == most) return failed("files", "getdents64", "", EFBIG);
+    entries.push_back({entry->d_name, entry->d_type});
   }
   if (errno) return failed("files", "getdents64");
   return entries;

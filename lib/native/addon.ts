@@ -291,8 +291,8 @@ export interface Addon {
   agent(process: NativeProcess, done: (agent: NativeAgent | undefined) => void): void
   agentCall(agent: NativeAgent, op: number, numbers: number[], first: string, second: string): Promise<NativeAnswer>
   agentClose(agent: NativeAgent): void
-  /** Name and DT_* type alternately; the descriptor is taken over. */
-  readDirectory(fd: number): Promise<Array<string | number>>
+  /** Name and DT_* type alternately; the descriptor is taken over. EFBIG: there are more than `most`. */
+  readDirectory(fd: number, most: number): Promise<Array<string | number>>
   /** Connects a socket (taken over) and gives it back. */
   connect(fd: number, address: string, port: number, timeoutMs: number): Promise<number>
   perform(steps: NativeStep[]): Promise<void>

@@ -140,6 +140,8 @@ const FILE_HINTS: Record<string, string> = {
   ENOTEMPTY: 'Remove what is in the directory first, or use { recursive: true }.',
   ELOOP:
     'A symbolic link on the way leads into what is mounted there, or in a circle: give the path that is meant without it.',
+  EPERM:
+    'It belongs to somebody whom the user namespace of the container does not know, or is immutable: change it where it comes from.',
   EROFS: 'This part of the container cannot be written to; mount something writable there.',
 }
 

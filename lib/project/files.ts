@@ -57,6 +57,17 @@ export async function contentOf(
   })
 }
 
+async function give(source: string, target: string, { uid = 0, gid = 0, place }: FileModel): Promise<void> {
+  await chown(source, uid, gid).catch((error: NodeJS.ErrnoException) => {
+    throw composeError(
+      place,
+      `${target} cannot be given to ${uid}:${gid}: ${error.message}`,
+      'Files of an ordinary user are those of root in the container: leave uid and gid out, or bring it up as root.',
+      'ERR_CAISSON_PERMISSION',
+    )
+  })
+}
+
 export async function mountFiles(files: readonly ServiceFile[]): Promise<Mount[]> {
   if (files.length === 0) return []
   const directory = path.join((await owner()).run, 'files', randomBytes(8).toString('hex'))
@@ -67,7 +78,7 @@ export async function mountFiles(files: readonly ServiceFile[]): Promise<Mount[]
     const handle = await open(source, 'wx', 0o600)
     await handle.writeFile(content)
     await handle.close()
-    if (model.uid !== undefined || model.gid !== undefined) await chown(source, model.uid ?? 0, model.gid ?? 0)
+    if (model.uid !== undefined || model.gid !== undefined) await give(source, target, model)
     await chmod(source, model.mode ?? MODE)
     mounts.push({ type: 'bind', source, target, readOnly: true })
   }

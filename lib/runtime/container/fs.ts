@@ -37,6 +37,10 @@ const NO_DIRECTORY: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDI
 
 /** Bytes of a file that is read into memory. A guest makes one of any size by one call, whatever its own limits. */
 const READ_MAX = 64 * 1024 * 1024
+/** Entries of a list. A guest makes them quickly, and more while they are read. */
+const ENTRIES_MAX = 250_000
+/** Characters of their paths, on average. */
+const PATH_MEAN = 256
 /** Bytes of memory for one that says nothing of its size. */
 const LEAST_READ = 4095
 
@@ -108,6 +112,11 @@ export class FileStatus {
   isBlockDevice(): boolean {
     return this.#is(constants.S_IFBLK)
   }
+}
+
+interface ListOptions extends Abortable {
+  recursive?: boolean
+  maxEntries?: number
 }
 
 /** What readdir({ withFileTypes: true }) gives. */
@@ -226,33 +235,42 @@ export class ContainerFs {
     await this.#call('MKDIR', [fileMode(mode, 'mode'), recursive ? 1 : 0], resolvedPath(path, 'path'))
   }
 
-  /** `recursive`: what is in directories below it, too; links are not followed. */
-  readdir(path: string, options?: Abortable & { withFileTypes?: false; recursive?: boolean }): Promise<string[]>
-  readdir(path: string, options: Abortable & { withFileTypes: true; recursive?: boolean }): Promise<DirectoryEntry[]>
+  /**
+   * `recursive`: what is in directories below it, too; links are not followed. `maxEntries`: more are an error, and so are
+   * paths of more than 256 characters on average. Default 250,000.
+   */
+  readdir(path: string, options?: ListOptions & { withFileTypes?: false }): Promise<string[]>
+  readdir(path: string, options: ListOptions & { withFileTypes: true }): Promise<DirectoryEntry[]>
   async readdir(
     path: string,
-    options: Abortable & { withFileTypes?: boolean; recursive?: boolean } = {},
+    options: ListOptions & { withFileTypes?: boolean } = {},
   ): Promise<string[] | DirectoryEntry[]> {
-    checkAborted(options.signal, 'files')
-    const entries = await this.#entries(resolvedPath(path, 'path'), constants.O_DIRECTORY)
+    const { maxEntries: most = ENTRIES_MAX, signal } = options
+    checkAborted(signal, 'files')
+    if (!Number.isSafeInteger(most) || most < 0) throw invalidArgument('maxEntries', most, 'a whole number')
+    const entries = await this.#entries(resolvedPath(path, 'path'), constants.O_DIRECTORY, most)
     const names = entries.map(({ name }) => name)
+    let left = most * PATH_MEAN
     if (options.recursive)
       for (let i = 0; i < entries.length; i++) {
-        checkAborted(options.signal, 'files')
+        checkAborted(signal, 'files')
         const { name, parentPath } = entries[i] as DirectoryEntry
         if (!entries[i]?.isDirectory()) continue
-        for (const entry of await this.#below(`${parentPath.replace(/\/+$/, '')}/${name}`)) {
+        for (const entry of await this.#below(`${parentPath.replace(/\/+$/, '')}/${name}`, most - entries.length)) {
+          const relative = `${names[i]}/${entry.name}`
+          left -= relative.length
+          if (left < 0) throw tooMany(path)
           entries.push(entry)
-          names.push(`${names[i]}/${entry.name}`)
+          names.push(relative)
         }
       }
     return options.withFileTypes ? entries : names
   }
 
   /** A guest may have removed it meanwhile, or put something else in its place. */
-  async #below(path: string): Promise<DirectoryEntry[]> {
+  async #below(path: string, most: number): Promise<DirectoryEntry[]> {
     try {
-      return await this.#entries(path, constants.O_DIRECTORY | constants.O_NOFOLLOW)
+      return await this.#entries(path, constants.O_DIRECTORY | constants.O_NOFOLLOW, most)
     } catch (error) {
       const { code } = ((error as CaissonError).cause ?? {}) as NodeJS.ErrnoException
       if (NO_DIRECTORY.has(code)) return []
@@ -260,9 +278,13 @@ export class ContainerFs {
     }
   }
 
-  async #entries(path: string, flags: number): Promise<DirectoryEntry[]> {
+  async #entries(path: string, flags: number, most: number): Promise<DirectoryEntry[]> {
     const { fd } = await this.#call('OPEN', [constants.O_RDONLY | flags, 0], path)
-    const list = await addon().readDirectory(fd)
+    const list = await addon()
+      .readDirectory(fd, most)
+      .catch((failure: NativeFailure) => {
+        throw failure.errno === system.errno.EFBIG ? tooMany(path) : fileError(failure, 'OPEN', path)
+      })
     const entries: DirectoryEntry[] = []
     for (let i = 0; i < list.length; i += 2)
       entries.push(new DirectoryEntry(list[i] as string, path, list[i + 1] as number))
@@ -356,6 +378,14 @@ function tooLarge(path: string, most: number): CaissonError {
   })
 }
 
+function tooMany(path: string): CaissonError {
+  return new CaissonError('ERR_CAISSON_FILE', `files: ${path}: too many entries`, {
+    stage: `files: ${path}`,
+    hint: 'Give maxEntries if the memory is there, or take them as a stream (getArchive).',
+    cause: { code: 'EFBIG', errno: -system.errno.EFBIG, syscall: 'getdents64', path },
+  })
+}
+
 const CALLS: Partial<Record<AgentOperation, string>> = {
   OPEN: 'open',
   MKDIR: 'mkdir',
@@ -370,8 +400,15 @@ const CALLS: Partial<Record<AgentOperation, string>> = {
 }
 
 export function fileError(failure: NativeFailure, op: AgentOperation, path: string): CaissonError {
-  return errorFromFailure({ ...failure, stage: `files: ${path}`, syscall: failure.syscall || (CALLS[op] ?? ''), path })
+  const syscall = failure.syscall || (CALLS[op] ?? '')
+  const error = errorFromFailure({ ...failure, stage: `files: ${path}`, syscall, path })
+  if (op !== 'CHOWN' || failure.errno !== system.errno.EINVAL) return error
+  const { code, message, stage, cause } = error
+  return new CaissonError(code, message, { stage, hint: NO_SUCH_ID, cause })
 }
+
+const NO_SUCH_ID =
+  'The user namespace of the container has no such id: name another one, or raise what /etc/subuid and /etc/subgid give.'
 
 function dataError(error: NodeJS.ErrnoException, path: string): CaissonError {
   return errorFromFailure({

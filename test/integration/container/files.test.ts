@@ -48,6 +48,32 @@ describe('files of a container', () => {
     expect((await container.exec(['ls', '/data'])).exitCode).toBe(2)
   })
 
+  test('are listed to a number: a guest makes more than memory holds', async () => {
+    await using container = await sleeper({ mounts: [{ type: 'tmpfs', target: '/many' }] })
+    await container.start()
+    const { fs } = container
+    const many = 'mkdir -p /many/a/b && cd /many/a/b && seq 1 2000 | xargs touch'
+    expect((await container.exec(['sh', '-c', many])).exitCode).toBe(0)
+    const refused = {
+      code: 'ERR_CAISSON_FILE',
+      cause: { code: 'EFBIG' },
+      stage: expect.stringContaining('/many'),
+      hint: expect.stringContaining('maxEntries'),
+    }
+    expect(await fs.readdir('/many/a/b', { maxEntries: 2000 })).toHaveLength(2000)
+    expect(await fs.readdir('/many', { recursive: true, maxEntries: 2002 })).toHaveLength(2002)
+    await expect(fs.readdir('/many/a/b', { maxEntries: 1999 })).rejects.toMatchObject(refused)
+    for (const maxEntries of [0, 1, 2001])
+      await expect(fs.readdir('/many', { recursive: true, maxEntries })).rejects.toMatchObject(refused)
+    // Few, and long.
+    const long = 'a=$(printf %0250d 0); cd /many/a; rm -r b; for i in 1 2 3 4 5 6 7 8 9 10; do mkdir $a && cd $a; done'
+    expect((await container.exec(['sh', '-c', long])).exitCode).toBe(0)
+    expect(await fs.readdir('/many/a', { recursive: true })).toHaveLength(10)
+    await expect(fs.readdir('/many/a', { recursive: true, maxEntries: 12 })).rejects.toMatchObject(refused)
+    for (const maxEntries of [-1, 1.5, '9' as never])
+      await expect(fs.readdir('/many', { maxEntries })).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
+  })
+
   test('fail as those of fs/promises do', async () => {
     await using container = await sleeper()
     const { fs } = container

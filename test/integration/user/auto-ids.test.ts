@@ -119,6 +119,11 @@ asRoot('files that are put in, injected and taken out keep the owners of the con
     await container.start()
     await container.fs.writeFile('/written', 'x')
     await container.fs.chown('/written', 1000, 1001)
+    await expect(container.fs.chown('/written', 1_000_000, 0)).rejects.toMatchObject({
+      stage: 'files: /written',
+      hint: expect.stringContaining('/etc/subuid'),
+      cause: { code: 'EINVAL', syscall: 'chown' },
+    })
     const { stdout } = await container.exec(['stat', '-c', '%u:%g', '/injected', '/written'])
     expect(stdout).toBe('12:13\n1000:1001\n')
     const { uid, gid } = await container.fs.stat('/written')

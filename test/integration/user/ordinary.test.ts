@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { Container, Image, Namespace, Network, type RunOptions, run } from '../../../lib/index.js'
+import { mountFiles } from '../../../lib/project/files.js'
 import { owner } from '../../../lib/runtime/process/owner.js'
 import { archive } from '../../support/archive.js'
 import { isRoot, testIf } from '../../support/needs.js'
@@ -36,6 +37,34 @@ describe('a container of an ordinary user', () => {
     expect(self?.trim().split(/\s+/)).toEqual(['0', String(uid), '1'])
     expect(others?.trim().split(/\s+/)[0]).toBe('1')
     expect([file, host]).toEqual(['1000:1000', '65534:65534'])
+  })
+
+  asUser('gives its files to nobody that it has no ids for, and says so', async () => {
+    const mounts = [{ type: 'bind' as const, source: '/etc/hostname', target: '/bound' }]
+    const options = { command: ['sleep', '60'], files: { '/given': 'x' }, mounts }
+    await using container = await Container.create(image, options)
+    await container.start()
+    await container.fs.chown('/given', 0, 0)
+    await expect(container.fs.chown('/given', 1_000_000_000, 0)).rejects.toMatchObject({
+      stage: 'files: /given',
+      hint: expect.stringContaining('/etc/subuid'),
+    })
+    // Root's, whom nobody in the container is.
+    await expect(container.fs.chown('/bound', 0, 0)).rejects.toMatchObject({
+      stage: 'files: /bound',
+      hint: expect.stringContaining('where it comes from'),
+      cause: { code: 'EPERM' },
+    })
+    const file = {
+      target: '/key',
+      content: Buffer.from('x'),
+      model: { source: 's', uid: 5, place: { path: 'secrets' } },
+    }
+    await expect(mountFiles([file])).rejects.toMatchObject({
+      code: 'ERR_CAISSON_PERMISSION',
+      message: expect.stringContaining('/key cannot be given to 5:0'),
+      hint: expect.stringContaining('uid and gid'),
+    })
   })
 
   asUser('has no rights over what belongs to the host', async () => {
