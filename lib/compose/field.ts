@@ -1,4 +1,6 @@
 /** Tables of fields: how each is read, and how one file's goes over another's. */
+import { printable } from '../util/source-file.js'
+import { didYouMean, nearest } from '../util/suggest.js'
 import { type ComposeNode, isNull, isPlace } from './node.js'
 import { type Context, eachKey } from './read.js'
 
@@ -23,6 +25,7 @@ export function readFields<F extends Fields>(
 ): Read<F> {
   const values: Record<string, unknown> = {}
   const replaced = new Set<string>()
+  warnOfNear(node, context, Object.keys(fields))
   eachKey(node, Object.keys(fields), refused, (key, { value }) => {
     if (value.tag) replaced.add(key)
     if (value.tag === 'reset') return
@@ -31,6 +34,16 @@ export function readFields<F extends Fields>(
     if (read !== undefined) values[key] = read
   })
   return { values: values as Values<F>, replaced }
+}
+
+/** `x-` fields are everybody's own, but one that is almost one of ours may be meant to be that. */
+function warnOfNear(node: ComposeNode, { warn }: Context, known: readonly string[]): void {
+  const ours = known.filter((key) => key.startsWith('x-'))
+  if (ours.length === 0 || node.kind !== 'map') return
+  for (const [key, { key: place }] of node.entries) {
+    const meant = key.startsWith('x-') ? nearest(key, ours) : undefined
+    if (meant !== undefined) warn(printable(`${place.path} says nothing${didYouMean(meant)}`))
+  }
 }
 
 export function mergeFields<F extends Fields>(base: Values<F>, over: Read<F>, fields: F): Values<F> {

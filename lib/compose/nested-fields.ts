@@ -60,7 +60,7 @@ const BUILD = {
   network: single((node, context) => oneOf(node, context, ['default', 'none', 'host'])),
   no_cache: single(booleanOf),
   pull: single(booleanOf),
-  platforms: both(onePlatform),
+  platforms: both(textsOf),
   shm_size: single(sizeOf),
   tags: both(textsOf),
   secrets: listed<FileModel>(filesOf, ({ source }) => source),
@@ -85,12 +85,6 @@ export const build: Field<BuildModel> = {
   read: (node, context) =>
     node.kind === 'scalar' && !isNull(node) ? { context: contextOf(node, context) } : buildFields.read(node, context),
   merge: buildFields.merge,
-}
-
-function onePlatform(node: ComposeNode, context: Context): string[] {
-  const platforms = textsOf(node, context)
-  if (platforms.length < 2) return platforms
-  throw unsupported(node.place, 'an image is built for one platform at a time', 'Leave one of them.')
 }
 
 function passedOn(node: ComposeNode, context: Context): Record<string, string | undefined> {

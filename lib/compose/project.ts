@@ -15,6 +15,9 @@ export interface ServiceModel extends ServiceValues {
   count: number
 }
 
+/** Containers of a project: each takes processes, descriptors and memory of ours. */
+export const MOST_CONTAINERS = 4096
+
 export interface ProjectModel {
   name: string
   /** The directory of the first file. */
@@ -58,7 +61,8 @@ export function projectOf(
 }
 
 function serviceOf(name: string, { values, place }: ServiceFragment): ServiceModel {
-  const dependencies: Record<string, Dependency> = { ...values.links, ...values.depends_on }
+  // Names are anybody's: `constructor` is one as any other.
+  const dependencies: Record<string, Dependency> = Object.assign(Object.create(null), values.links, values.depends_on)
   for (const shared of [values.network_mode, values.ipc, values.pid]) {
     const other = serviceIn(shared)
     // Its namespaces are those of one container: whoever is in them begins anew with it.
@@ -78,14 +82,17 @@ function serviceOf(name: string, { values, place }: ServiceFragment): ServiceMod
   const { deploy = {} } = values
   if (values.scale !== undefined && deploy.replicas !== undefined && values.scale !== deploy.replicas)
     throw composeError(place, 'scale and deploy.replicas differ', 'Leave one of them out.')
-  return { ...values, name, place, dependencies, count: values.scale ?? deploy.replicas ?? 1 }
+  const count = values.scale ?? deploy.replicas ?? 1
+  if (count > MOST_CONTAINERS)
+    throw composeError(place, `${count} containers are too many`, `A project has at most ${MOST_CONTAINERS}.`)
+  return { ...values, name, place, dependencies, count }
 }
 
 /** Of `service:NAME`. */
 export const serviceIn = (text: string | undefined): string | undefined => /^service:(.+)$/s.exec(text ?? '')?.[1]
 
 function check(service: ServiceModel, project: ProjectModel): void {
-  const { name, place, image, build, network_mode, networks, ports, container_name, count } = service
+  const { name, place, image, build, network_mode, networks, ports, container_name, count, platform } = service
   if (image === undefined && build === undefined)
     throw composeError(place, 'there is neither an image nor a build', 'Write image: NAME, or build: ./DIRECTORY.')
   if (build && build.dockerfile !== undefined && build.dockerfile_inline !== undefined)
@@ -117,6 +124,9 @@ function check(service: ServiceModel, project: ProjectModel): void {
   for (const kind of ['secrets', 'configs'] as const)
     for (const { source, place: at } of service[kind] ?? [])
       if (!project[kind].has(source)) throw missing(kind.slice(0, -1), source, at, project[kind])
+  const { platforms = [] } = build ?? {}
+  if (platform !== undefined && platforms.length > 0 && !platforms.includes(platform))
+    throw composeError(place, `it is not built for its platform, ${platform}`, 'Write that below platforms, too.')
   for (const { source, place: at } of build?.secrets ?? [])
     if (!project.secrets.has(source)) throw missing('secret', source, at, project.secrets)
 }

@@ -5,6 +5,7 @@ import { enabledServices, type ProjectModel, type ServiceModel } from '../compos
 import type { PullOptions } from '../image/transfer.js'
 import { Image } from '../image.js'
 import type { TransferEvent } from '../registry/progress.js'
+import { defaultPlatform, parsePlatform } from '../spec/platform.js'
 import { contentOf } from './files.js'
 import type { Loaded } from './load.js'
 import { allOf } from './turns.js'
@@ -97,7 +98,15 @@ async function imageOf(
     if (image !== undefined && (policy === 'always' || policy === 'missing'))
       return Image.resolve(image, { pull: policy, platform, signal })
   }
-  return Image.build({ ...(await buildOptions(service, project, lookup, name)), onProgress, signal })
+  const options = await buildOptions(service, project, lookup, name)
+  return Image.build({ ...options, platform: onePlatform(service), onProgress, signal })
+}
+
+/** To be brought up it is built for one: the service's, this machine's, or else the first. */
+export function onePlatform({ build, platform }: Pick<ServiceModel, 'build' | 'platform'>): string | undefined {
+  const { platforms = [] } = build ?? {}
+  const { architecture } = defaultPlatform()
+  return platform ?? platforms.find((each) => parsePlatform(each).architecture === architecture) ?? platforms[0]
 }
 
 async function buildOptions(
@@ -108,7 +117,8 @@ async function buildOptions(
 ): Promise<BuildOptions> {
   const { build = {}, platform } = service
   const { context = project.directory, dockerfile, dockerfile_inline: inline, tags = [], secrets = [] } = build
-  const contents: Record<string, Buffer> = {}
+  // By names that are the file's: `__proto__` is one as any other.
+  const contents: Record<string, Buffer> = Object.create(null)
   for (const { source, target } of secrets) {
     const model = project.secrets.get(source)
     if (model) contents[target ?? source] = await contentOf(model, lookup)
@@ -120,7 +130,7 @@ async function buildOptions(
     args: build.args,
     tag: [tag, ...tags],
     labels: build.labels,
-    platform: build.platforms?.[0] ?? platform,
+    platform: build.platforms?.length ? build.platforms : platform,
     noCache: build.no_cache,
     pull: build.pull,
     network: build.network,

@@ -28,6 +28,13 @@ export async function makeNetworks(running: Running, services: Services, loaded:
       continue
     }
     if (running.networks.some((each) => each.name === name)) continue
+    const there = await usable(name, key, network.internal ?? false)
+    if (there) {
+      // One of our own that was in use when the project went down is ours again.
+      if (there.labels[labels.PROJECT_LABEL] === loaded.model.name) running.networks.push(there)
+      else warnOfOther('network', name, there.labels, loaded)
+      continue
+    }
     const options: NetworkOptions = {
       name,
       lasting: false,
@@ -43,6 +50,24 @@ export async function makeNetworks(running: Running, services: Services, loaded:
       }),
     )
   }
+}
+
+/**
+ * As docker compose: another project's of the same name is taken, with a warning, if that knows it by the same key. But
+ * not one that is less closed than the file says.
+ */
+async function usable(name: string, key: string, internal: boolean): Promise<Network | undefined> {
+  const [there] = await Network.list({ name, labels: { [labels.NETWORK_LABEL]: key } })
+  return there && (there.definition.internal || !internal) ? there : undefined
+}
+
+function warnOfOther(kind: string, name: string, given: Readonly<Record<string, string>>, { model }: Loaded): void {
+  const project = given[labels.PROJECT_LABEL]
+  if (project === model.name) return
+  const whose = project === undefined ? 'was not made for a project' : `was made for the project ${project}`
+  process.emitWarning(`the ${kind} ${name} ${whose}; write external: true to use one that is there`, {
+    code: 'CAISSON_COMPOSE',
+  })
 }
 
 function subnetsOf(
@@ -63,7 +88,7 @@ export async function makeVolumes(running: Running, services: Services, loaded: 
     const volume = loaded.model.volumes.get(key)
     if (!volume) continue
     const name = volumeName(loaded, key)
-    const there = (await Volume.list({ name })).length > 0
+    const [there] = await Volume.list({ name })
     if (volume.external) {
       if (there) continue
       throw composeError(
@@ -73,6 +98,7 @@ export async function makeVolumes(running: Running, services: Services, loaded: 
         'ERR_CAISSON_VOLUME_NOT_FOUND',
       )
     }
+    if (there) warnOfOther('volume', name, there.labels, loaded)
     await Volume.create({
       name,
       labels: { ...volume.labels, [labels.PROJECT_LABEL]: loaded.model.name, [labels.VOLUME_LABEL]: key },

@@ -1,6 +1,6 @@
 /** A project brought up: networks, volumes, then containers, each as soon as what it depends on is there. */
 import { composeError } from '../compose/node.js'
-import { enabledServices, type ServiceModel, startOrder } from '../compose/project.js'
+import { enabledServices, MOST_CONTAINERS, type ServiceModel, startOrder } from '../compose/project.js'
 import type { Dependency } from '../compose/relations.js'
 import { CaissonError } from '../errors.js'
 import { becomes } from '../runtime/container/becomes.js'
@@ -78,6 +78,12 @@ function scaled(services: Map<string, ServiceModel>, scale: UpOptions['scale'] =
       })
     services.set(name, { ...service, count })
   }
+  const all = [...services.values()].reduce((sum, { count }) => sum + count, 0)
+  if (all > MOST_CONTAINERS)
+    throw new CaissonError('ERR_CAISSON_COMPOSE', `${all} containers are too many`, {
+      stage: 'compose',
+      hint: `A project has at most ${MOST_CONTAINERS}.`,
+    })
   return services
 }
 

@@ -108,6 +108,46 @@ secrets: {plain: {file: ./secret.txt}, long: {content: longer}}
     }
   }, 60_000)
 
+  it('volumes and networks of another project are used with a warning, and no network that is less closed', async () => {
+    const told = jest.spyOn(process, 'emitWarning').mockImplementation()
+    const label = 'com.docker.compose'
+    const volume = await Volume.create({ name: 'theirs', labels: { [`${label}.project`]: 'q' } })
+    const bare = await Volume.create({ name: 'bare' })
+    const labels = { [`${label}.project`]: 'q', [`${label}.network`]: 'n' }
+    const network = await Network.create({ name: 'shared', labels, lasting: false })
+    const text = (more: string) => `
+services: {a: {image: box, command: ${SLEEP}, networks: [n], volumes: ["v:/v", "w:/w"]}}
+networks: {n: {name: shared${more}}}
+volumes: {v: {name: theirs}, w: {name: bare}}
+`
+    try {
+      const p = await project(text(''))
+      await p.up()
+      const a = await Container.get('p-a-1')
+      expect(network.definition.id).toBe((await Network.get('shared')).id)
+      expect((await network.inspect()).containers.map(({ id }) => id)).toEqual([a.id])
+      await p.down({ volumes: true, timeout: 0 })
+      expect(told.mock.calls.map(([message]) => message).sort()).toEqual([
+        expect.stringMatching(/^the network shared was made for the project q; write external/),
+        expect.stringMatching(/^the volume bare was not made for a project; /),
+        expect.stringMatching(/^the volume theirs was made for the project q; /),
+      ])
+      // They are not the project's to remove.
+      expect((await Volume.list()).map(({ name }) => name)).toEqual(['bare', 'theirs'])
+      expect((await network.inspect()).name).toBe('shared')
+      await expect((await project(text(', internal: true'))).up()).rejects.toMatchObject({
+        code: 'ERR_CAISSON_NAME_IN_USE',
+      })
+      await expect((await project(text('').replace(/\bn\b/g, 'm'))).up()).rejects.toMatchObject({
+        code: 'ERR_CAISSON_NAME_IN_USE',
+      })
+    } finally {
+      told.mockRestore()
+      await network.remove()
+      for (const each of [volume, bare]) await each.remove()
+    }
+  }, 30_000)
+
   it('volumes of another service, input that stays open, no log, domains to search', async () => {
     writeFileSync(path.join(directory, 'bound.txt'), 'bound\n')
     const p = await project(`

@@ -4,6 +4,7 @@ import { containerOptions } from '../../../lib/compose/options.js'
 import { enabledServices, startOrder } from '../../../lib/compose/project.js'
 import { RESOURCES } from '../../../lib/compose/resources.js'
 import { SERVICE_FIELDS, SERVICE_REFUSED } from '../../../lib/compose/service-fields.js'
+import { onePlatform } from '../../../lib/project/images.js'
 import { ComposeFiles } from '../../support/compose-files.js'
 
 let files: ComposeFiles
@@ -25,6 +26,51 @@ const options = async (text: string, env = {}) => {
   }
   return containerOptions(await service(text, env), about)
 }
+
+test.each([
+  'network_mode: service:NAME',
+  'ipc: service:NAME',
+  'pid: service:NAME',
+  'volumes_from: [NAME]',
+  'depends_on: [NAME]',
+  'links: [NAME]',
+])('services may have names of what every object has by itself: %s', async (text) => {
+  for (const name of ['__proto__', 'constructor', 'toString']) {
+    const field = text.replace('NAME', name)
+    await expect(service(field)).rejects.toThrow(`there is no service "${name}"`)
+    const { model } = await files.load(`services: { s: { image: i, ${field} }, ${name}: { image: j } }\n`)
+    expect(Object.keys(model.services.get('s')?.dependencies ?? {})).toEqual([name])
+    expect(startOrder(model.services).map(({ name }) => name)).toEqual([name, 's'])
+  }
+})
+
+test.each(['scale: 1000000000', 'deploy: { replicas: 1000000000 }'])(
+  'more containers than there can be: %s',
+  async (text) => {
+    await expect(service(text)).rejects.toMatchObject({ code: 'ERR_CAISSON_COMPOSE', location: { line: 2 } })
+  },
+)
+
+test('a field of others that is almost one of ours is a warning', async () => {
+  const warned = async (text: string) => (await files.load(`services: { s: { image: i, ${text} } }\n`)).warnings
+  expect(await warned('x-egres: [a.test]')).toEqual(['services.s.x-egres says nothing (did you mean x-egress?)'])
+  expect(await warned('x-Egress: [a.test]')).toHaveLength(1)
+  expect(await warned('x-egress: [a.test], x-note: a, x-e: b')).toEqual([])
+})
+
+test('an image is built for all its platforms, and brought up in one', async () => {
+  const own = process.arch === 'arm64' ? 'linux/arm64' : 'linux/amd64'
+  const built = await service(`build: { context: ., platforms: [linux/s390x, ${own}] }`)
+  expect(built.build?.platforms).toEqual(['linux/s390x', own])
+  expect(onePlatform(built)).toBe(own)
+  expect(onePlatform(await service('build: { context: ., platforms: [linux/s390x, linux/riscv64] }'))).toBe(
+    'linux/s390x',
+  )
+  expect(onePlatform(await service('build: .\nplatform: linux/s390x'))).toBe('linux/s390x')
+  expect(onePlatform(await service('build: .'))).toBeUndefined()
+  const other = 'build: { context: ., platforms: [linux/s390x] }\nplatform: linux/riscv64'
+  await expect(service(other)).rejects.toThrow('it is not built for its platform, linux/riscv64')
+})
 
 test.each(['depends_on: { __proto__: { condition: service_healthy } }', 'networks: { __proto__: { aliases: [a] } }'])(
   'what has an unusual name is not left out: %s',
