@@ -31,6 +31,8 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   /** Fired by a SIGKILL as long as nothing runs. */
   #stopStarting: AbortController | undefined
   #killedEarly = false
+  /** Why its command was not executed, where the result is that of a shell (127, 126). */
+  #refused: CaissonError | undefined
 
   /** Internal: run() and Container.exec() make these. */
   constructor(launch: Launcher, options: ExecOptions) {
@@ -114,11 +116,13 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     return super.then(onResult, onError)
   }
 
-  /** Chunks of both streams in the order of their arrival. */
+  /** Chunks of both streams in the order of their arrival. Throws what the promise rejects with, and when its command was not executed. */
   async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void, undefined> {
     super.then(undefined, () => undefined)
     yield* this.#streams.chunks()
     await this.#result
+    // Who only reads sees no exit code.
+    if (this.#refused) throw this.#refused
   }
 
   async #run(launch: Launcher): Promise<ExecResult> {
@@ -142,7 +146,8 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
       }
     } catch (error) {
       this.#pid.failed(error)
-      this.#streams.fail(error as Error)
+      // Who hears of it at a stream need not hear of it twice: it would end this process.
+      if (this.#streams.fail(error as Error)) super.then(undefined, () => undefined)
       throw error
     }
   }
@@ -177,10 +182,12 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     this.#streams.from(running)
     if (this.#pendingKill !== undefined) this.kill(this.#pendingKill)
     const report = await running.ended
+    if (!report.failure) this.#pid.found(report.pid)
     await this.#streams.settle(report)
     const result = await this.#conclude(subject, () => conclude(report))
+    this.#refused = report.refused
+    if (report.failure) this.#neverExecuted(result)
     this.#streams.checkInput()
-    this.#pid.found(report.pid)
     if (this.#options.throwOnError && (result.exitCode !== 0 || result.reason !== 'exit')) throw commandFailed(result)
     return result
   }
@@ -188,11 +195,15 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   /** Killed while its image was fetched. */
   #neverStarted(): ExecResult {
     const result = killedBeforehand()
-    const error = commandFailed(result)
-    this.#streams.fail()
-    this.#pid.failed(error)
-    if (this.#options.throwOnError) throw error
+    this.#neverExecuted(result)
+    if (this.#options.throwOnError) throw commandFailed(result)
     return result
+  }
+
+  /** There is a result, and nothing has run. */
+  #neverExecuted(result: ExecResult): void {
+    this.#streams.fail(this.#refused)
+    this.#pid.failed(this.#refused ?? commandFailed(result))
   }
 
   #startSignal(): AbortSignal {

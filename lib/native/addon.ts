@@ -2,6 +2,7 @@
  * The native addon, with the types of all that it exports. It is loaded at first use, so that the package can be imported
  * on any system.
  */
+import type { CaissonError } from '../errors.js'
 import type { NativeBlob } from './blob.js'
 import type { NativeInventories } from './inventory.js'
 import type { NativeLayer } from './layer.js'
@@ -170,6 +171,8 @@ export interface NativeReport {
   collected: string[]
   /** Of Running, not of the addon: its end was asked for here, so `stopped` is no failure of ours. */
   asked?: boolean
+  /** Of its verdict: why the command was not executed, where that is a result. */
+  refused?: CaissonError
 }
 
 export type NativeEvent =

@@ -2,7 +2,7 @@
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError } from '../../errors.js'
-import { errorFromFailure, type Note } from '../../native/failure.js'
+import type { Note } from '../../native/failure.js'
 import type { RestartPolicy } from '../../options.js'
 import { checkAborted, unlessAborted } from '../../util/abort.js'
 import { deferred } from '../../util/deferred.js'
@@ -212,7 +212,7 @@ export class Life {
       await network?.stop()
       const outcome = verdict(report, assembled.cgroup.files, notes)
       if (outcome instanceof CaissonError) started.reject(outcome)
-      else if (report.failure) started.reject(commandMissing(outcome, errorFromFailure(report.failure, notes)))
+      else if (report.refused) started.reject(report.refused)
       return outcome
     })
     let pid: number
@@ -333,9 +333,4 @@ async function withOutput(result: ExecResult, log: string, since: number): Promi
     stdoutBytes: Buffer.concat(parts.stdout),
     stderrBytes: Buffer.concat(parts.stderr),
   })
-}
-
-/** In the words that the result of an exec has. */
-function commandMissing(result: ExecResult, { code, stage, hint, cause }: CaissonError): CaissonError {
-  return new CaissonError(code, result.stderr.trim(), { stage, hint, cause })
 }

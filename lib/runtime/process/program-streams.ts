@@ -42,6 +42,8 @@ export class ProgramStreams {
   #report: NativeReport | undefined
   /** Why the caller's input could not be read to its end. */
   #inputFailure: Error | undefined
+  /** Why there was no program. */
+  #failure: Error | undefined
   #awaited = false
   #launched = false
 
@@ -163,7 +165,9 @@ export class ProgramStreams {
   /** The program has ended: waits for what it wrote, and adds to the report what was streamed of it. */
   async settle(report: NativeReport): Promise<void> {
     this.#report = { ...report }
-    await this.#arrived()
+    // Of one that was never executed nobody has written anything; its streams end with the verdict.
+    if (report.failure) this.#closeInput()
+    else await this.#arrived()
     for (const [name, tally] of this.#tallies) {
       report[name] = Buffer.concat([report[name], tally.bytes()])
       report.truncated ||= tally.truncated
@@ -175,18 +179,22 @@ export class ProgramStreams {
     if (this.#inputFailure) throw inputFailed(this.#inputFailure)
   }
 
-  /** Whoever reads or writes is told; without an error, that there is nothing more. */
-  fail(error?: Error): void {
+  /** Whoever reads or writes is told; without an error, that there is nothing more. True when somebody hears of the error. */
+  fail(error?: Error): boolean {
+    this.#failure ??= error
+    let heard = false
     this.#closeIdleStdin()
     for (const fd of this.#given.values()) addon().closeFd(fd)
     this.#given.clear()
     this.#stdin?.destroy()
     for (const stream of this.#outputs.values()) {
+      heard ||= error !== undefined && !stream.destroyed && !stream.readableEnded && stream.listenerCount('error') > 0
       stream.once('error', () => undefined)
       if (error) stream.destroy(error)
-      // Pipes have ended by now.
+      // Pipes end by themselves.
       else if (this.#terminal) (stream as PassThrough).end()
     }
+    return heard
   }
 
   #connect(hasInput: boolean): [NativeStdio, NativeStdio, NativeStdio] {
@@ -227,6 +235,11 @@ export class ProgramStreams {
     this.#idleStdin = undefined
   }
 
+  #closeInput(): void {
+    this.#closeIdleStdin()
+    if (this.#stdin && !this.#stdin.destroyed) this.#stdin.destroy()
+  }
+
   #openStdin(): Writable {
     if (this.#terminal) return this.#terminalInput()
     if (this.#idleStdin !== undefined) {
@@ -253,15 +266,20 @@ export class ProgramStreams {
     const tally = this.#tally(name)
     let stream: Readable
     if (this.#terminal) stream = this.#console && name === 'stdout' ? this.#console : new PassThrough()
-    else if (this.#launched) stream = lateReader(this.#taken(index), tally)
+    else if (this.#launched) stream = lateReader(this.#taken(index), tally, this.#begun)
     else {
       const pipe = makePipe()
       this.#given.set(index + 1, pipe.write)
-      stream = new PipeReader(pipe.read, tally)
+      stream = new PipeReader(pipe.read, tally, this.#begun)
     }
     if (this.#terminal && name === 'stderr') (stream as PassThrough).end()
     this.#outputs.set(name, stream)
     return stream
+  }
+
+  /** Resolves when the program runs, or whoever reads was told why not: until then the end of a pipe says nothing. */
+  readonly #begun = async (): Promise<void> => {
+    await this.#pid.promise.catch(() => undefined)
   }
 
   /** A stream that was captured until now: its pipe and what came, or all of it when the program has ended. */
@@ -275,6 +293,8 @@ export class ProgramStreams {
       if (taken.fd >= 0 || taken.bytes.length > 0) return { ...taken, counted: false }
     }
     const report = this.#report ?? (await running.ended)
+    if (report.failure) await this.#begun()
+    if (this.#failure) throw this.#failure
     return { fd: -1, bytes: report[name], counted: true }
   }
 
@@ -293,8 +313,7 @@ export class ProgramStreams {
 
   /** Waits until what the program wrote has arrived, where somebody takes it. */
   async #arrived(): Promise<void> {
-    this.#closeIdleStdin()
-    if (this.#stdin && !this.#stdin.destroyed) this.#stdin.destroy()
+    this.#closeInput()
     const taken = [...this.#outputs.values()].filter((stream) => stream.readableFlowing !== null && !stream.destroyed)
     if (this.#console && !this.#console.destroyed) taken.push(this.#console)
     await Promise.all(

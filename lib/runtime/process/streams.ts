@@ -48,17 +48,28 @@ export class Tally {
   }
 }
 
-/** The read end of a pipe. Back-pressure reaches the program: nobody reads, the pipe fills, it waits. */
+/**
+ * The read end of a pipe. Back-pressure reaches the program: nobody reads, the pipe fills, it waits. `begun` resolves when
+ * there was a program: what could not be started ends its pipes, too, and whoever reads is to hear why.
+ */
 export class PipeReader extends Socket {
   readonly #tally: Tally
+  readonly #begun: () => Promise<void>
+  #isEmpty = true
 
-  constructor(fd: number, tally: Tally) {
+  constructor(fd: number, tally: Tally, begun: () => Promise<void>) {
     super({ fd, readable: true, writable: false })
     this.#tally = tally
+    this.#begun = begun
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (chunk === null && this.#isEmpty) {
+      void this.#begun().then(() => this.destroyed || super.push(null))
+      return false
+    }
     if (!(chunk instanceof Buffer)) return super.push(chunk, encoding)
+    this.#isEmpty = false
     const passed = this.#tally.add(chunk)
     // Above the bound nothing comes through any more; the rest is read, so that the end is seen.
     return passed.length === 0 || super.push(passed, encoding)
@@ -154,13 +165,17 @@ export class TerminalStream extends ReadStream {
 }
 
 /** A stream that gets its content later: what was captured so far, then the pipe. */
-export function lateReader(taking: Promise<{ fd: number; bytes: Buffer; counted: boolean }>, tally: Tally): Readable {
+export function lateReader(
+  taking: Promise<{ fd: number; bytes: Buffer; counted: boolean }>,
+  tally: Tally,
+  begun: () => Promise<void>,
+): Readable {
   const stream = new PassThrough()
   taking.then(
     ({ fd, bytes, counted }) => {
       if (bytes.length > 0) stream.write(counted ? bytes : tally.add(bytes))
       if (fd < 0) return void stream.end()
-      const reader = new PipeReader(fd, tally)
+      const reader = new PipeReader(fd, tally, begun)
       // Whoever reads no more closes the pipe: the program is told when it writes.
       if (stream.destroyed) return void reader.destroy()
       stream.once('close', () => reader.destroy())

@@ -175,16 +175,20 @@ function shellResult(
   error: CaissonError,
 ): ExecResult {
   const path = (error.cause as { path?: string } | undefined)?.path ?? ''
-  return withText({
+  const said = `caisson: ${path}: ${what}`
+  const result = withText({
     exitCode,
     signal: null,
     reason: 'exit',
     stdoutBytes: report.stdout,
-    stderrBytes: Buffer.concat([report.stderr, Buffer.from(`caisson: ${path}: ${what}\n`)]),
+    stderrBytes: Buffer.concat([report.stderr, Buffer.from(`${said}\n`)]),
     truncated: report.truncated,
     durationMs: report.durationMs,
     usage: usageFrom(files, report),
   })
+  const { code, stage, hint, cause } = error
+  report.refused = Object.assign(new CaissonError(code, said, { stage, hint, cause }), { result })
+  return result
 }
 
 /** For `throwOnError`; the result is on the error. */

@@ -1,11 +1,24 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Readable } from 'node:stream'
-import { Image, run } from '../../../lib/index.js'
+import { type Execution, Image, run } from '../../../lib/index.js'
+
+/** A program of its own, in which an unhandled rejection is the end. */
+const node = async (script: string) => {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { cwd: ROOT })
+  const output = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].on('data', (chunk) => {
+      output[name] += chunk
+    })
+  await once(child, 'close')
+  return output
+}
+const ROOT = path.resolve(__dirname, '../../..')
 
 describe('streams of a run', () => {
   let image: Image
@@ -55,6 +68,83 @@ describe('streams of a run', () => {
     for await (const { stream, data } of execution) chunks.push(`${stream}:${data.toString().trim()}`)
     expect(chunks).toEqual(['stdout:a', 'stderr:b', 'stdout:c'])
     expect(await execution).toMatchObject({ exitCode: 0, stdout: 'a\nc\n', stderr: 'b\n' })
+  })
+
+  const iterated = async (execution: Execution) => {
+    for await (const chunk of execution) throw new Error(`output: ${chunk.data}`)
+  }
+  const read = async (stream: Readable) => {
+    for await (const chunk of stream) throw new Error(`output: ${chunk}`)
+  }
+  const missing = { code: 'ERR_CAISSON_COMMAND_NOT_FOUND', stage: 'exec', result: { exitCode: 127 } }
+  const unknown = { code: 'ERR_CAISSON_USER_NOT_FOUND', stage: 'user' }
+
+  test('who only reads is told that nothing was executed', async () => {
+    const noCommand = () => run(image, ['no-such'])
+    const noUser = () => run(image, ['true'], { user: 'nobody-there' })
+    await expect(iterated(noCommand())).rejects.toMatchObject(missing)
+    await expect(iterated(run(image, ['/etc/passwd']))).rejects.toMatchObject({
+      code: 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE',
+    })
+    await expect(iterated(run(image, ['no-such'], { tty: true }))).rejects.toMatchObject(missing)
+    await expect(iterated(noUser())).rejects.toMatchObject(unknown)
+    for (const name of ['stdout', 'stderr'] as const) {
+      await expect(read(noCommand()[name])).rejects.toMatchObject(missing)
+      await expect(read(noUser()[name])).rejects.toMatchObject(unknown)
+    }
+    const both = noUser()
+    await expect(Promise.all([read(both.stderr), read(both.stdout)])).rejects.toMatchObject(unknown)
+    await expect(noCommand().pid).rejects.toMatchObject(missing)
+  })
+
+  test('to who awaits it a missing command is a result, whatever was read before', async () => {
+    const execution = run(image, ['no-such'])
+    execution.stdout.resume()
+    expect(await execution).toMatchObject({ exitCode: 127, stderr: 'caisson: no-such: not found\n' })
+    await expect(iterated(execution)).rejects.toMatchObject(missing)
+    await expect(read(execution.stderr)).rejects.toMatchObject(missing)
+  })
+
+  test('an end without output is an end, also of what closes its streams early', async () => {
+    await iterated(run(image, ['true']))
+    await iterated(run(image, ['false']))
+    const execution = run(image, ['sh', '-c', 'exec >&- 2>&-; sleep 1000'])
+    await read(execution.stdout)
+    execution.kill()
+    expect(await execution).toMatchObject({ signal: 'SIGKILL' })
+    const killed = run(image, ['sleep', '1000'])
+    killed.kill()
+    await iterated(killed)
+  })
+
+  test('who has heard of a failure while reading need not catch it twice', async () => {
+    const { stdout, stderr } = await node(`
+      import { Image, run } from 'caisson'
+      const image = await Image.host()
+      const failing = () => run(image, ['true'], { user: 'nobody-there' })
+      const heard = async (readable) => {
+        try { for await (const _ of readable); } catch (error) { console.log(error.code) }
+      }
+      await heard(failing())
+      await heard(failing().stdout)
+      const given = run(image, ['true'], { mounts: [{ type: 'bind', source: '/nowhere', target: '/x' }] })
+      await heard(given.stderr)
+      for await (const _ of run(image, ['sh', '-c', 'echo; exit 3'], { throwOnError: true })) break
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      console.log('alive')`)
+    expect([stdout, stderr]).toEqual([
+      'ERR_CAISSON_USER_NOT_FOUND\nERR_CAISSON_USER_NOT_FOUND\nERR_CAISSON_MOUNT_SOURCE_NOT_FOUND\nalive\n',
+      '',
+    ])
+  })
+
+  test('a failure of which nobody hears ends the process', async () => {
+    const { stdout, stderr } = await node(`
+      import { Image, run } from 'caisson'
+      run(await Image.host(), ['true'], { user: 'nobody-there' }).stdout.resume()
+      setTimeout(() => console.log('alive'), 2000)`)
+    expect(stdout).toBe('')
+    expect(stderr).toContain('ERR_CAISSON_USER_NOT_FOUND')
   })
 
   test('a stream that is asked for late has all that came before', async () => {
