@@ -46,6 +46,13 @@ Napi::Value kill_cgroup(const Napi::CallbackInfo& info) {
   });
 }
 
+// (from, to, back)
+Napi::Value move_members(const Napi::CallbackInfo& info) {
+  return promise(info.Env(), Threads::slow(), [from = text(info[0]), to = text(info[1]), back = text(info[2])] {
+    return cgroup_move(from, to, back);
+  });
+}
+
 Napi::Value restrict(const Napi::CallbackInfo& info) {
   return promise(info.Env(), Threads::quick(),
                  [path = text(info[0]), rules = device_rules(info[1])] { return restrict_devices(path, rules); });
@@ -123,6 +130,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_network(exports);
   exports.Set("perform", Napi::Function::New(env, do_steps, "perform"));
   exports.Set("removeCgroup", Napi::Function::New(env, remove_cgroup, "removeCgroup"));
+  exports.Set("moveMembers", Napi::Function::New(env, move_members, "moveMembers"));
   exports.Set("killCgroup", Napi::Function::New(env, kill_cgroup, "killCgroup"));
   exports.Set("restrictDevices", Napi::Function::New(env, restrict, "restrictDevices"));
   exports.Set("watch", Napi::Function::New(env, watch, "watch"));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/fd.h"
+#include "core/shortage.h"
 #include "core/sys.h"
 
 namespace caisson {
@@ -38,9 +39,7 @@ void walk(const std::string& path, int depth, const Visit& visit) {
 // Descriptors that are held at a time.
 constexpr size_t BATCH = 64;
 
-std::vector<pid_t> members(const std::string& path) {
-  std::string pids;
-  walk(path, 0, [&](const std::string& directory) { pids += sys::read_file(directory + "/cgroup.procs"); });
+std::vector<pid_t> numbers(const std::string& pids) {
   std::vector<pid_t> found;
   const char* at = pids.data();
   const char* end = at + pids.size();
@@ -54,6 +53,16 @@ std::vector<pid_t> members(const std::string& path) {
   }
   return found;
 }
+
+std::vector<pid_t> members(const std::string& path) {
+  std::string pids;
+  walk(path, 0, [&](const std::string& directory) { pids += sys::read_file(directory + "/cgroup.procs"); });
+  return numbers(pids);
+}
+
+std::vector<pid_t> direct_members(const std::string& path) { return numbers(sys::read_file(path + "/cgroup.procs")); }
+
+bool contains(const std::vector<pid_t>& list, pid_t pid) { return std::find(list.begin(), list.end(), pid) != list.end(); }
 
 // Where the kernel has no cgroup.kill: read the members and kill them, once. False when there was none. A number may by
 // now be somebody else's, as programs that fork fast use them up: whom a descriptor was opened for is killed when the list,
@@ -85,6 +94,24 @@ void freeze_and_kill(const std::string& path, const std::string& freezer, const 
   for (int pass = 0; pass < 100 && kill_members(path); pass++) continue;
 }
 
+// Whoever was about to come into a group is there, or frozen with the others, after these.
+constexpr int MOVE_PASSES = 10;
+
+// False when it was reaped; until then nobody else has its number.
+bool has_number(const Fd& pidfd) { return sys::pidfd_send_signal(pidfd.get(), 0) == 0; }
+
+Result<std::map<pid_t, Fd>> hold(const std::vector<pid_t>& listed, size_t at) {
+  std::map<pid_t, Fd> held;
+  for (size_t i = at; i < std::min(at + BATCH, listed.size()); i++) {
+    Fd pidfd(with_descriptors([&] { return sys::pidfd_open(listed[i]); }));
+    if (pidfd)
+      held.emplace(listed[i], std::move(pidfd));
+    else if (errno != ESRCH && errno != EINVAL)  // EINVAL: of a process of which other threads alone are left
+      return failed("cgroup: procs", "pidfd_open");
+  }
+  return held;
+}
+
 }  // namespace
 
 bool cgroup_kill(const CgroupPaths& paths) {
@@ -100,6 +127,32 @@ bool cgroup_kill(const CgroupPaths& paths) {
     return false;
   }
   return true;
+}
+
+// The kernel takes a number, which may be somebody else's by the time that it looks. A process is held by a descriptor before
+// the list is read again; when it still has its number after the write, it had it all the time, and was in the list. One
+// that was reaped before is passed over. For its number to be given again within the write all others must be given first;
+// should it be, then there is one in `to` that is not in `from`, and it goes back.
+Result<> cgroup_move(const std::string& from, const std::string& to, const std::string& back) {
+  const std::string file = "/cgroup.procs";
+  for (int pass = 0; pass < MOVE_PASSES; pass++) {
+    const std::vector<pid_t> inside = direct_members(to);
+    std::vector<pid_t> left = members(from);
+    left.erase(std::remove_if(left.begin(), left.end(), [&](pid_t pid) { return contains(inside, pid); }), left.end());
+    if (left.empty()) return Nothing{};
+    for (size_t at = 0; at < left.size(); at += BATCH) {
+      auto held = hold(left, at);
+      if (!held) return held.failure();
+      for (pid_t pid : members(from)) {
+        auto found = held->find(pid);
+        if (found == held->end() || !has_number(found->second)) continue;
+        if (!sys::write_file(to + file, std::to_string(pid)) && errno != ESRCH) return failed("cgroup: procs", "write", to);
+        if (!has_number(found->second) && contains(direct_members(to), pid) && !contains(members(from), pid))
+          sys::write_file(back + file, std::to_string(pid));
+      }
+    }
+  }
+  return failed("cgroup: procs", "write", to, EBUSY);
 }
 
 bool cgroup_remove(const CgroupPaths& paths) {

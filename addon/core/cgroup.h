@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/result.h"
+
 namespace caisson {
 
 // The directories of one container or exec, in every hierarchy that it is in.
@@ -27,6 +29,10 @@ bool cgroup_kill(const CgroupPaths& paths);
 
 // Removes the directories with what is below; true when they are gone.
 bool cgroup_remove(const CgroupPaths& paths);
+
+// Moves all processes of `from`, and of groups below it, to `to`, a group of another v1 hierarchy; nobody may start more of
+// them meanwhile. `back`: where in that hierarchy they were.
+Result<> cgroup_move(const std::string& from, const std::string& to, const std::string& back);
 
 // Microseconds used, from cpu.stat (v2: "usage_usec N") or cpuacct.usage (v1: nanoseconds); -1 when it cannot be read.
 double cgroup_cpu_used_us(const std::string& path);

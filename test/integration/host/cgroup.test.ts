@@ -1,6 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { cgroupHost, isWritable } from '../../../lib/cgroup/host.js'
 import { Cgroup } from '../../../lib/index.js'
+import { isRoot, testIf } from '../../support/needs.js'
 
 describe('Cgroup', () => {
   const children: ChildProcess[] = []
@@ -31,6 +36,36 @@ describe('Cgroup', () => {
     expect(await group.procs()).toEqual([])
     for (let i = 0; i < 100 && child.signalCode === null; i++) await new Promise((resolve) => setTimeout(resolve, 10))
     expect(child.signalCode).toBe('SIGKILL')
+  })
+
+  testIf(
+    (!isRoot && 'only root may choose process ids') ||
+      (!cgroupHost().legacy.some(({ controllers, own }) => controllers.includes('cpuset') && isWritable(own)) &&
+        'there is no cgroup v1 with these controllers'),
+  )('limits that come late are for nobody who was given the number of a member', async () => {
+    await using group = await Cgroup.create('numbers')
+    const unified = cgroupHost().unified?.mountpoint as string
+    const script = path.resolve(__dirname, '../../support/programs/reuse.py')
+    const child = spawn('python3', [script, path.join(unified, group.path, 'cgroup.events'), '60'], { detached: true })
+    try {
+      const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+      const numbers = async () => ((await lines.next()).value as string).split(' ').map(Number)
+      const members = await numbers()
+      for (const pid of members) await group.add(pid)
+      child.stdin.write('\n')
+      await group.set({ cpuset: '0' })
+      const taken = await numbers()
+      expect(taken.length).toBeGreaterThan(0)
+      const placeOf = (pid: number) => /^\d+:cpuset:(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1]
+      const own = placeOf(child.pid as number)
+      expect(taken.map(placeOf).filter((place) => place !== own)).toEqual([])
+      const place = placeOf(members[0] as number)
+      expect(place).toMatch(/\/group-numbers$/)
+      expect((await group.procs()).map(placeOf).filter((each) => each !== place)).toEqual([])
+    } finally {
+      process.kill(-(child.pid as number), 'SIGKILL')
+      await once(child, 'close')
+    }
   })
 
   test('gets limits that it did not have, with what is in it', async () => {
