@@ -3,6 +3,7 @@
 #include "binding/convert.h"
 #include "binding/mailbox.h"
 #include "core/process.h"
+#include "core/supervisor.h"
 #include "core/template.h"
 
 namespace caisson {
@@ -178,8 +179,19 @@ void go(const Napi::CallbackInfo& info) { process(info).go(); }
 // (process, directory): it is removed with the process's own cgroups.
 void add_cgroup(const Napi::CallbackInfo& info) { process(info).add_cgroup(text(info[1])); }
 
-// (process, file): it has a limit of memory now.
-void watch_oom(const Napi::CallbackInfo& info) { process(info).limit_memory(text(info[1])); }
+// (process, file, callback): it is about to have a limit of memory; called when that is watched.
+void watch_oom(const Napi::CallbackInfo& info) {
+  auto mailbox = Mailbox::of(info.Env());
+  auto* callback = new Napi::FunctionReference(Napi::Persistent(info[2].As<Napi::Function>()));
+  process(info).limit_memory(text(info[1]));
+  // What was posted before is done before.
+  Supervisor::shared().post([mailbox, callback] {
+    mailbox->post([callback](Napi::Env) {
+      callback->Value().Call({});
+      delete callback;
+    });
+  });
+}
 
 // (handle, 0 | 1, callback(fd | -1, bytes)): takes a captured stream over.
 void detach(const Napi::CallbackInfo& info) {

@@ -282,8 +282,8 @@ export interface Addon {
   go(process: NativeProcess): void
   /** A cgroup that it was moved to meanwhile, removed with its own. */
   addCgroup(process: NativeProcess, directory: string): void
-  /** From now on memory that runs out ends all of it, as with `oomControl` from the start. */
-  watchOom(process: NativeProcess, oomControl: string): void
+  /** Once it is `done`, memory that runs out ends all of it, as with `oomControl` from the start. */
+  watchOom(process: NativeProcess, oomControl: string, done: () => void): void
   /** The rest of the plan, for a process that is ready in WAIT; the event loop waits for it from now on. */
   resume(process: NativeProcess, run: NativeRun): void
   /** Nothing is left of resumed ones whose end was told: their cgroups go a moment later. */
@@ -299,6 +299,8 @@ export interface Addon {
   /** Connects a socket (taken over) and gives it back. */
   connect(fd: number, address: string, port: number, timeoutMs: number): Promise<number>
   perform(steps: NativeStep[]): Promise<void>
+  /** Moves all processes of a frozen group and below to one of another v1 hierarchy; `back`: where in that they were. */
+  moveMembers(from: string, to: string, back: string): Promise<void>
   /** Kills every process in it and below. */
   killCgroup(cgroup: NativeCgroup): Promise<void>
   /** Kills, then removes. */

@@ -33,6 +33,10 @@ export async function updateLimits(
     )
   const settings = settingsFromLimits(limits)
   const { writes, entry } = planUpdate(owner.cgroups, assembled.cgroup, settings)
+  const { oomControl } = entry
+  const isFirst = oomControl !== undefined && assembled.cgroup.oomControl === undefined
+  // Before there is one: memory may run out in the next moment.
+  if (running && isFirst) await running.watchOom(oomControl)
   if (running) await perform(writes)
   assembled.cgroup.prepare.push(...writes)
   const enterLater = () => {
@@ -43,10 +47,7 @@ export async function updateLimits(
     if (running) await execs.keepOut(() => freezing(() => enter(assembled.cgroup, entry, running)).then(enterLater))
     else enterLater()
   }
-  if (entry.oomControl !== undefined && assembled.cgroup.oomControl === undefined) {
-    assembled.cgroup.oomControl = entry.oomControl
-    running?.watchOom(entry.oomControl)
-  }
+  if (isFirst) assembled.cgroup.oomControl = oomControl
   Object.assign(assembled.settings, settings)
   parts.options = { ...options, limits: { ...options.limits, ...limits } }
 }

@@ -111,9 +111,9 @@ export class Running {
     addon().addCgroup(this.#process, directory)
   }
 
-  /** v1: a limit of memory came later; `oomControl` of its cgroup plan. */
-  watchOom(oomControl: string): void {
-    addon().watchOom(this.#process, oomControl)
+  /** v1: a limit of memory is about to come; `oomControl` of its cgroup plan. */
+  watchOom(oomControl: string): Promise<void> {
+    return awake(new Promise((resolve) => addon().watchOom(this.#process, oomControl, resolve)))
   }
 
   /** The file agent, of a process that is ready in AGENT; undefined when it has ended meanwhile. */
