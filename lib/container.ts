@@ -186,7 +186,9 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#mustRun('kill')
     checkAborted(options.signal, 'kill')
     this.#life.kill(number)
-    if (number === 9) await unlessAborted(this.#life.exit, options.signal, 'kill')
+    // Who starts it is told why it does not run.
+    const over = this.#life.exit.catch(() => undefined)
+    if (number === 9) await unlessAborted(over, options.signal, 'kill')
   }
 
   async restart(options: StopOptions = {}): Promise<void> {

@@ -1,9 +1,9 @@
 /** A container is frozen, thawed and given other limits while it runs: one after the other. */
-import { freeze, isFrozen } from '../../cgroup/freezer.js'
+import { freeze } from '../../cgroup/freezer.js'
 import type { CaissonError } from '../../errors.js'
 import type { Limits } from '../../options.js'
 import type { Execs } from '../process/exec.js'
-import type { ContainerState, Life } from './life.js'
+import { type ContainerState, isOver, type Life } from './life.js'
 import type { Parts } from './parts.js'
 import { updateLimits } from './update-limits.js'
 
@@ -36,14 +36,28 @@ export class Changes {
 
   /** Two could make the same cgroup. */
   async update(limits: Limits): Promise<void> {
-    const { parts, life, execs } = this.#container
+    const { life } = this.#container
     const before = this.#updates
     this.#updates = (async () => {
       await before.catch(() => undefined)
       await life.settled()
-      await updateLimits(parts, limits, life.running, execs, (work) => this.#whileNobodyFreezes(work))
+      await this.#update(limits)
     })()
     await this.#updates
+  }
+
+  async #update(limits: Limits): Promise<void> {
+    const { parts, life, execs, removing, wrongState } = this.#container
+    const { running } = life
+    try {
+      await updateLimits(parts, limits, running, execs, (work) => this.#whileNobodyFreezes(work))
+    } catch (error) {
+      if (!running || !(await isOver(life, running))) throw error
+      if (removing()) throw wrongState('update')
+      // It has ended meanwhile: then they are for its next start.
+      await life.settled()
+      await this.#update(limits)
+    }
   }
 
   /** Limits that come late freeze it for a moment, and thaw what was not frozen before. */
@@ -60,13 +74,7 @@ export class Changes {
     if (life.state !== from || removing()) throw wrongState(what)
     const { cgroup } = parts.assembled
     await freeze(cgroup, to === 'paused').catch(async (error) => {
-      // Its cgroups go before anybody is told of its end.
-      const isGone = await isFrozen(cgroup).then(
-        () => false,
-        () => true,
-      )
-      if (isGone) await life.exit.catch(() => undefined)
-      if (life.running !== running) throw wrongState(what)
+      if (!running || (await isOver(life, running))) throw wrongState(what)
       throw error
     })
     // What has ended meanwhile, or was started again, is not what was frozen.

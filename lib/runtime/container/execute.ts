@@ -1,12 +1,21 @@
 /** What starts a program in a running container for an Execution, and makes its result. */
-import { CaissonError } from '../../errors.js'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CaissonError, type ErrorCode } from '../../errors.js'
 import type { ExecOptions } from '../../options.js'
 import { tierOf } from '../isolation/place.js'
 import type { Execs } from '../process/exec.js'
 import { type Launched, type LaunchRequest, limitsOf, withTerminalSize } from '../process/launch.js'
-import { endedWith, verdictOfCall } from '../process/verdict.js'
-import type { Life } from './life.js'
+import { endedWith, MOMENT, verdictOfCall } from '../process/verdict.js'
+import { isOver, type Life } from './life.js'
 import type { Parts } from './parts.js'
+
+/** What it says who enters a container that is just ending. */
+const OF_ENTERING: ReadonlySet<ErrorCode> = new Set([
+  'ERR_CAISSON_NAMESPACE',
+  'ERR_CAISSON_CGROUP',
+  'ERR_CAISSON_LIMIT_UNAVAILABLE',
+  'ERR_CAISSON_SYSTEM',
+])
 
 export interface ExecuteIn {
   parts: Pick<Parts, 'id' | 'assembled'>
@@ -22,8 +31,9 @@ export function execute(
   options: ExecOptions,
   request: LaunchRequest,
 ): Launched {
-  const pidfd = life.running?.pidfd() ?? -1
-  if (pidfd < 0) throw wrongState()
+  const container = life.running
+  const pidfd = container?.pidfd() ?? -1
+  if (!container || pidfd < 0) throw wrongState()
   const whole = life.exit
   const { running, files, notes } = execs.start(
     command,
@@ -35,10 +45,13 @@ export function execute(
   return {
     running,
     subject: { kind: 'exec', container: parts.id, command, tier: tierOf(parts.assembled.workload) },
-    conclude: (report) => {
+    async conclude(report) {
       execs.ended(running)
       const result = verdictOfCall(report, files, report.failure ? notes() : [])
-      if (result instanceof CaissonError) throw life.running ? result : wrongState()
+      if (result instanceof CaissonError) {
+        if (OF_ENTERING.has(result.code)) await Promise.race([whole.catch(() => undefined), sleep(MOMENT)])
+        throw (await isOver(life, container)) ? wrongState() : result
+      }
       return report.cause === '' ? endedWith(result, files, whole) : result
     },
   }

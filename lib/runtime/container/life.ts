@@ -221,7 +221,7 @@ export class Life {
     } catch (error) {
       this.#running = undefined
       const outcome = await ended
-      if (outcome instanceof CaissonError) this.#exit.reject(outcome)
+      if (outcome instanceof CaissonError) this.#exit.reject(error)
       else this.#finish(outcome)
       this.setState('exited')
       throw error
@@ -310,6 +310,12 @@ export class Life {
   async settled(): Promise<void> {
     await this.#starting?.catch(() => undefined)
   }
+}
+
+/** Whether this run is over, for who failed at what goes before anybody is told of its end: it waits for that. */
+export async function isOver(life: Pick<Life, 'running' | 'exit'>, running: Running): Promise<boolean> {
+  if (life.running === running && running.isGone) await life.exit.catch(() => undefined)
+  return life.running !== running
 }
 
 /** Bytes of output that a result holds; all of it is in the log. */

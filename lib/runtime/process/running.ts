@@ -101,6 +101,13 @@ export class Running {
     throw errorFromFailure({ stage: 'process', syscall: 'fcntl', errno: -fd, path: '', record: -1 })
   }
 
+  /** Its program is gone, whether anybody was told yet or not. */
+  get isGone(): boolean {
+    const fd = this.pidfd()
+    if (fd >= 0) addon().closeFd(fd)
+    return fd < 0
+  }
+
   /** Answers `synchronising`. */
   go(): void {
     if (!this.#over) addon().go(this.#process)

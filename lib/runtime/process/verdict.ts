@@ -109,7 +109,7 @@ export function verdictOfCall(
 }
 
 /** Milliseconds in which a container ends that has begun to. */
-const MOMENT = 50
+export const MOMENT = 50
 
 /**
  * Of an exec that the kernel killed together with its container: that may have ended first and taken the counters with
@@ -163,6 +163,11 @@ function interrupted(report: NativeReport): CaissonError | undefined {
     return new CaissonError('ERR_CAISSON_ABORTED', 'aborted before the program started', {
       stage: 'start',
       hint: 'The signal that was given fired.',
+    })
+  if (report.cause === 'stopped' && report.asked)
+    return new CaissonError('ERR_CAISSON_ABORTED', 'killed before the program started', {
+      stage: 'start',
+      hint: 'Whoever has the container killed, stopped or removed it meanwhile.',
     })
   return undefined
 }
