@@ -389,6 +389,8 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   async #stop(grace: number): Promise<void> {
     await this.#life.settled()
+    // What is about to be frozen would not hear of it.
+    await this.#changes.settled()
     // Whoever has ended it by now has done the same.
     if (this.state === 'paused')
       await this.resume().catch((error) => {

@@ -34,6 +34,11 @@ export class Changes {
     return this.#whileNobodyFreezes(() => this.#freeze(what))
   }
 
+  /** Waits for what freezes or thaws it just now. */
+  async settled(): Promise<void> {
+    await this.#freezing.catch(() => undefined)
+  }
+
   /** Two could make the same cgroup. */
   async update(limits: Limits): Promise<void> {
     const { life } = this.#container

@@ -1,6 +1,6 @@
 /** Calls that come while the container ends, or is being started. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Container, Image, type Limits } from '../../../lib/index.js'
+import { Container, Image, type Limits, Wait } from '../../../lib/index.js'
 
 const ROUNDS = 16
 
@@ -66,6 +66,21 @@ describe('calls at the same time', () => {
       } else expect([round, killed.code, code]).toEqual([round, 'ERR_CAISSON_INVALID_STATE', undefined])
     }
     expect(seen).toContain('ERR_CAISSON_ABORTED')
+  })
+
+  test('what is stopped while it is being paused is told so', async () => {
+    const command = ['sh', '-c', 'trap "exit 5" TERM; echo up; while :; do sleep 0.02; done']
+    for (let round = 0; round < 6; round++) {
+      await using container = await Container.create(image, { command })
+      await container.start()
+      await container.waitFor(Wait.log(/up/))
+      const paused = outcome(container.pause())
+      await sleep(round / 4)
+      await container.stop({ timeout: '20s' })
+      expect([round, (await container.wait()).exitCode]).toEqual([round, 5])
+      await paused
+      expect(container.state).toBe('exited')
+    }
   })
 
   test('it is removed and updated, paused and restarted at once', async () => {
