@@ -22,7 +22,7 @@ import { checkCounted, start } from './runtime/process/start.js'
 import { verdict, verdictOfCall } from './runtime/process/verdict.js'
 import { DEFAULT_PATH } from './spec/defaults.js'
 import type { SpecProcess } from './spec/runtime.js'
-import { type Abortable, checkAborted, unlessAborted } from './util/abort.js'
+import { type Abortable, aborted, checkAborted, unlessAborted } from './util/abort.js'
 import { awake } from './util/awake.js'
 import { deferred } from './util/deferred.js'
 import { newId } from './util/ids.js'
@@ -132,7 +132,7 @@ export class Pool implements AsyncDisposable {
   async #launch(command: readonly string[], options: PoolRunOptions, request: LaunchRequest): Promise<Launched> {
     checkPoolRunOptions(options)
     const holder = await owner()
-    const { id, running, lowered, assembled } = await (options.tty ? this.#make() : this.#take())
+    const { id, running, lowered, assembled } = await (options.tty ? this.#make(request) : this.#take(request))
     try {
       const { workload, cgroup } = assembled
       checkCommand(command)
@@ -187,15 +187,20 @@ export class Pool implements AsyncDisposable {
   }
 
   /** For a program with a terminal: what the others are protected by from the start would not let it have one. */
-  async #make(): Promise<Prepared> {
+  async #make(request: LaunchRequest): Promise<Prepared> {
     if (this.#closed) throw closed()
-    const prepared = await awake(this.#prepare(true))
+    const making = awake(this.#prepare(true))
+    const end = () => making.then(({ running }) => running.kill('stopped')).catch(() => undefined)
+    const prepared = await unlessAborted(making, request.signal(), 'pool').catch((error) => {
+      void end()
+      throw error
+    })
     if (!this.#closed) return prepared
-    prepared.running.kill('stopped')
+    void end()
     throw closed()
   }
 
-  async #take(): Promise<Prepared> {
+  async #take(request: LaunchRequest): Promise<Prepared> {
     if (this.#closed) throw closed()
     // One that has died meanwhile is passed over.
     for (let prepared = this.#idle.shift(); prepared; prepared = this.#idle.shift())
@@ -206,7 +211,21 @@ export class Pool implements AsyncDisposable {
     const waiter = deferred<Prepared>()
     this.#waiting.push(waiter)
     this.#fill()
-    return awake(waiter.promise)
+    const signal = request.signal()
+    // At once, so that no container is given to who has left.
+    const leave = () => {
+      const at = this.#waiting.indexOf(waiter)
+      if (at < 0) return
+      this.#waiting.splice(at, 1)
+      waiter.reject(aborted(signal, 'pool'))
+    }
+    signal.addEventListener('abort', leave, { once: true })
+    if (signal.aborted) leave()
+    try {
+      return await awake(waiter.promise)
+    } finally {
+      signal.removeEventListener('abort', leave)
+    }
   }
 
   /** The program that just got its container comes first, as long as enough are left for the next ones. */

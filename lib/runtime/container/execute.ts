@@ -9,12 +9,11 @@ import { endedWith, MOMENT, verdictOfCall } from '../process/verdict.js'
 import { isOver, type Life } from './life.js'
 import type { Parts } from './parts.js'
 
-/** What it says who enters a container that is just ending. */
-const OF_ENTERING: ReadonlySet<ErrorCode> = new Set([
-  'ERR_CAISSON_NAMESPACE',
-  'ERR_CAISSON_CGROUP',
-  'ERR_CAISSON_LIMIT_UNAVAILABLE',
-  'ERR_CAISSON_SYSTEM',
+/** What is wrong with an exec itself. All else may be because the container that it enters is just ending. */
+const OF_THE_CALLER: ReadonlySet<ErrorCode> = new Set([
+  'ERR_CAISSON_INVALID_ARGUMENT',
+  'ERR_CAISSON_USER_NOT_FOUND',
+  'ERR_CAISSON_ABORTED',
 ])
 
 export interface ExecuteIn {
@@ -49,7 +48,7 @@ export function execute(
       execs.ended(running)
       const result = verdictOfCall(report, files, report.failure ? notes() : [])
       if (result instanceof CaissonError) {
-        if (OF_ENTERING.has(result.code)) await Promise.race([whole.catch(() => undefined), sleep(MOMENT)])
+        if (!OF_THE_CALLER.has(result.code)) await Promise.race([whole.catch(() => undefined), sleep(MOMENT)])
         throw (await isOver(life, container)) ? wrongState() : result
       }
       return report.cause === '' ? endedWith(result, files, whole) : result

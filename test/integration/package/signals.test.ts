@@ -149,6 +149,15 @@ test('a program is killed while its image is fetched', async () => {
   strict.kill()
   await expect(strict).rejects.toMatchObject({ code: 'ERR_CAISSON_COMMAND_FAILED', result: { signal: 'SIGKILL' } })
   await expect(run(name, ['true'], { signal: AbortSignal.timeout(100) })).rejects.toEqual(aborted)
+  // In a pool it is the same, with a terminal and without.
+  const pool = new Pool(name, { size: 1 })
+  for (const options of [{}, { tty: true }]) {
+    const waiting = pool.run(['true'], options)
+    setTimeout(() => waiting.kill(), 50)
+    expect(await waiting).toMatchObject({ signal: 'SIGKILL', reason: 'signal' })
+    await expect(pool.run(['true'], { ...options, signal: AbortSignal.timeout(50) })).rejects.toEqual(aborted)
+  }
+  await pool[Symbol.asyncDispose]()
   silent.close()
   for (const socket of sockets) socket.destroy()
 })

@@ -170,6 +170,18 @@ describe('Pool', () => {
     expect(await pool.run(['sleep', '1000'], { timeout: 100 })).toMatchObject({ reason: 'timeout' })
   })
 
+  test('who gives up waiting takes no container away from others', async () => {
+    await using pool = new Pool(image, { size: 1 })
+    const control = new AbortController()
+    const given = [1, 2, 3, 4].map(() => pool.run(['true'], { signal: control.signal }).catch((error) => error.code))
+    const kept = [1, 2, 3].map(() => pool.run(['echo', 'kept']))
+    setTimeout(() => control.abort(), 2)
+    for (const each of await Promise.all(given))
+      expect(['ERR_CAISSON_ABORTED', 'aborted', 'exit']).toContain(each.reason ?? each)
+    for (const { stdout } of await Promise.all(kept)) expect(stdout).toBe('kept\n')
+    await pool.ready()
+  })
+
   test('when it is closed nothing is left, of the program that has just ended either', async () => {
     for (let round = 0; round < 20; round++) {
       const pool = new Pool(image, { size: 1 })
