@@ -314,7 +314,7 @@ export class Life {
 
 /** Whether this run is over, for who failed at what goes before anybody is told of its end: it waits for that. */
 export async function isOver(life: Pick<Life, 'running' | 'exit'>, running: Running): Promise<boolean> {
-  if (life.running === running && running.isGone) await life.exit.catch(() => undefined)
+  if (life.running === running && running.isEnding) await life.exit.catch(() => undefined)
   return life.running !== running
 }
 

@@ -101,8 +101,9 @@ export class Running {
     throw errorFromFailure({ stage: 'process', syscall: 'fcntl', errno: -fd, path: '', record: -1 })
   }
 
-  /** Its program is gone, whether anybody was told yet or not. */
-  get isGone(): boolean {
+  /** It was killed, or is gone, whether anybody was told yet or not. */
+  get isEnding(): boolean {
+    if (this.#asked) return true
     const fd = this.pidfd()
     if (fd >= 0) addon().closeFd(fd)
     return fd < 0
