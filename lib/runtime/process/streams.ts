@@ -49,22 +49,22 @@ export class Tally {
 }
 
 /**
- * The read end of a pipe. Back-pressure reaches the program: nobody reads, the pipe fills, it waits. `begun` resolves when
- * there was a program: what could not be started ends its pipes, too, and whoever reads is to hear why.
+ * The read end of a pipe. Back-pressure reaches the program: nobody reads, the pipe fills, it waits. What could not
+ * be started ends its pipes, too, and whoever reads is to hear why: `begun` resolves when that is known.
  */
 export class PipeReader extends Socket {
   readonly #tally: Tally
-  readonly #begun: () => Promise<void>
+  readonly #begun: (() => Promise<void>) | undefined
   #isEmpty = true
 
-  constructor(fd: number, tally: Tally, begun: () => Promise<void>) {
+  constructor(fd: number, tally: Tally, begun?: () => Promise<void>) {
     super({ fd, readable: true, writable: false })
     this.#tally = tally
     this.#begun = begun
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    if (chunk === null && this.#isEmpty) {
+    if (chunk === null && this.#isEmpty && this.#begun) {
       void this.#begun().then(() => this.destroyed || super.push(null))
       return false
     }
