@@ -31,8 +31,6 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
   /** Fired by a SIGKILL as long as nothing runs. */
   #stopStarting: AbortController | undefined
   #killedEarly = false
-  /** Why its command was not executed, where the result is that of a shell (127, 126). */
-  #refused: CaissonError | undefined
 
   /** Internal: run() and Container.exec() make these. */
   constructor(launch: Launcher, options: ExecOptions) {
@@ -116,13 +114,11 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     return super.then(onResult, onError)
   }
 
-  /** Chunks of both streams in the order of their arrival. Throws what the promise rejects with, and when its command was not executed. */
+  /** Chunks of both streams in the order of their arrival. Throws what the promise rejects with. */
   async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void, undefined> {
     super.then(undefined, () => undefined)
     yield* this.#streams.chunks()
     await this.#result
-    // Who only reads sees no exit code.
-    if (this.#refused) throw this.#refused
   }
 
   async #run(launch: Launcher): Promise<ExecResult> {
@@ -185,8 +181,7 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     if (!report.failure) this.#pid.found(report.pid)
     await this.#streams.settle(report)
     const result = await this.#conclude(subject, () => conclude(report))
-    this.#refused = report.refused
-    if (report.failure) this.#neverExecuted(result)
+    if (report.failure) this.#neverExecuted(result, report.refused)
     this.#streams.checkInput()
     if (this.#options.throwOnError && (result.exitCode !== 0 || result.reason !== 'exit')) throw commandFailed(result)
     return result
@@ -200,10 +195,10 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
     return result
   }
 
-  /** There is a result, and nothing has run. */
-  #neverExecuted(result: ExecResult): void {
-    this.#streams.fail(this.#refused)
-    this.#pid.failed(this.#refused ?? commandFailed(result))
+  /** There is a result, and nothing has run. What it says of that is also for those who only read. */
+  #neverExecuted(result: ExecResult, why = commandFailed(result)): void {
+    this.#streams.say(result.stderrBytes)
+    this.#pid.failed(why)
   }
 
   #startSignal(): AbortSignal {

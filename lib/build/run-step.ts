@@ -90,13 +90,7 @@ export async function runStep(
     const tell = (stream: 'stdout' | 'stderr', data: Buffer) => {
       if (data.length > 0) tail.take(data, () => onOutput(stream, data))
     }
-    const reading = (async () => {
-      for await (const { stream, data } of execution) tell(stream, masked[stream].take(data))
-    })()
-    // A command that is not there has a result as well.
-    await reading.catch((error) => {
-      if (!NOT_EXECUTED.has(error?.code)) throw error
-    })
+    for await (const { stream, data } of execution) tell(stream, masked[stream].take(data))
     for (const stream of ['stdout', 'stderr'] as const) tell(stream, masked[stream].end())
     const result = await execution
     if (isForeign) throw foreign(step, platform)
@@ -114,8 +108,6 @@ export async function runStep(
     await removeTree(directory)
   }
 }
-
-const NOT_EXECUTED = new Set(['ERR_CAISSON_COMMAND_NOT_FOUND', 'ERR_CAISSON_COMMAND_NOT_EXECUTABLE'])
 
 /** A program for other processors. */
 function foreign({ args }: RunStep, platform: Platform): CaissonError {

@@ -111,7 +111,12 @@ async function follow(execution: Execution, { tty, interactive, forwards, attach
     const result = await execution
     // What caisson itself has to say of the program is in the result alone.
     if (!tty && !result.truncated) process.stderr.write(result.stderrBytes.subarray(printed))
-    if (tty && result.exitCode !== null && result.stderrBytes.length > 0) process.stderr.write(result.stderrBytes)
+    // That nothing was executed is said to whoever asked for its output.
+    const isExecuted = await execution.pid.then(
+      () => true,
+      () => false,
+    )
+    if (!tty && !isExecuted && !attached.has('stderr')) process.stderr.write(result.stderrBytes)
     const why = explanation(result)
     if (why) process.stderr.write(`caisson: ${why}\n`)
     return exitCodeOf(result)

@@ -44,6 +44,8 @@ export class ProgramStreams {
   #inputFailure: Error | undefined
   /** Why there was no program. */
   #failure: Error | undefined
+  /** What stands for its output then, when that is no failure. */
+  #said: Buffer | undefined
   #awaited = false
   #launched = false
 
@@ -148,8 +150,11 @@ export class ProgramStreams {
     this.#console = console
     if (this.#size) this.resize(this.#size.columns, this.#size.rows)
     const waiting = this.#outputs.get('stdout') as PassThrough | undefined
-    if (waiting) console.pipe(waiting)
-    else {
+    if (waiting) {
+      console.pipe(waiting, { end: false })
+      // Of what was not executed there is still something to be said.
+      console.once('end', () => void this.#begun('stdout').then(() => waiting.end()))
+    } else {
       this.#outputs.set('stdout', console)
       // Nobody may ever read it: the result still wants the text, and the program must not block.
       setImmediate(() => {
@@ -195,6 +200,15 @@ export class ProgramStreams {
       else if (this.#terminal) (stream as PassThrough).end()
     }
     return heard
+  }
+
+  /** There was no program, and `text` is what its stderr has; of a terminal the only output. */
+  say(text: Buffer): void {
+    this.#said = text
+    const output = this.#outputs.get('stdout')
+    if (this.#terminal && output instanceof PassThrough && !output.writableEnded)
+      output.write(String(text).replaceAll('\n', '\r\n'))
+    this.fail()
   }
 
   #connect(hasInput: boolean): [NativeStdio, NativeStdio, NativeStdio] {
@@ -266,20 +280,24 @@ export class ProgramStreams {
     const tally = this.#tally(name)
     let stream: Readable
     if (this.#terminal) stream = this.#console && name === 'stdout' ? this.#console : new PassThrough()
-    else if (this.#launched) stream = lateReader(this.#taken(index), tally, this.#begun)
+    else if (this.#launched) stream = lateReader(this.#taken(index), tally, () => this.#begun(name))
     else {
       const pipe = makePipe()
       this.#given.set(index + 1, pipe.write)
-      stream = new PipeReader(pipe.read, tally, this.#begun)
+      stream = new PipeReader(pipe.read, tally, () => this.#begun(name))
     }
     if (this.#terminal && name === 'stderr') (stream as PassThrough).end()
     this.#outputs.set(name, stream)
     return stream
   }
 
-  /** Resolves when the program runs, or whoever reads was told why not: until then the end of a pipe says nothing. */
-  readonly #begun = async (): Promise<void> => {
+  /**
+   * Resolves when the program runs, or whoever reads was told why not: until then the end of a pipe says nothing. Gives
+   * what is to be read instead of a program's output.
+   */
+  async #begun(name: OutputStream): Promise<Buffer | undefined> {
     await this.#pid.promise.catch(() => undefined)
+    return name === 'stderr' ? this.#said : undefined
   }
 
   /** A stream that was captured until now: its pipe and what came, or all of it when the program has ended. */
@@ -293,9 +311,9 @@ export class ProgramStreams {
       if (taken.fd >= 0 || taken.bytes.length > 0) return { ...taken, counted: false }
     }
     const report = this.#report ?? (await running.ended)
-    if (report.failure) await this.#begun()
+    const said = report.failure && (await this.#begun(name))
     if (this.#failure) throw this.#failure
-    return { fd: -1, bytes: report[name], counted: true }
+    return { fd: -1, bytes: said ?? report[name], counted: true }
   }
 
   #tally(name: OutputStream): Tally {

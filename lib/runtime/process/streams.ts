@@ -48,16 +48,19 @@ export class Tally {
   }
 }
 
+/** Of what could not be started: resolves when that is known, with what is to be read instead of its output. */
+type Begun = () => Promise<Buffer | undefined>
+
 /**
  * The read end of a pipe. Back-pressure reaches the program: nobody reads, the pipe fills, it waits. What could not
- * be started ends its pipes, too, and whoever reads is to hear why: `begun` resolves when that is known.
+ * be started ends its pipes, too, and whoever reads is to hear why.
  */
 export class PipeReader extends Socket {
   readonly #tally: Tally
-  readonly #begun: (() => Promise<void>) | undefined
+  readonly #begun: Begun | undefined
   #isEmpty = true
 
-  constructor(fd: number, tally: Tally, begun?: () => Promise<void>) {
+  constructor(fd: number, tally: Tally, begun?: Begun) {
     super({ fd, readable: true, writable: false })
     this.#tally = tally
     this.#begun = begun
@@ -65,7 +68,11 @@ export class PipeReader extends Socket {
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
     if (chunk === null && this.#isEmpty && this.#begun) {
-      void this.#begun().then(() => this.destroyed || super.push(null))
+      void this.#begun().then((said) => {
+        if (this.destroyed) return
+        if (said && said.length > 0) super.push(said)
+        super.push(null)
+      })
       return false
     }
     if (!(chunk instanceof Buffer)) return super.push(chunk, encoding)
@@ -168,7 +175,7 @@ export class TerminalStream extends ReadStream {
 export function lateReader(
   taking: Promise<{ fd: number; bytes: Buffer; counted: boolean }>,
   tally: Tally,
-  begun: () => Promise<void>,
+  begun: Begun,
 ): Readable {
   const stream = new PassThrough()
   taking.then(
