@@ -21,9 +21,13 @@ import { checkOneImage, type ForPlatform, platformsOf, writeIndex } from './plat
 import { Steps } from './steps.js'
 import { Workspace } from './workspace.js'
 
-export async function build(options: BuildOptions): Promise<Image> {
+/** @param contextOnly the Dockerfile is one of the context: who sends it does not name files of this machine */
+export async function build(options: BuildOptions, { contextOnly = false } = {}): Promise<Image> {
   checkOptions(options)
-  return inWorkspace(options, (space, stop) => buildIn(space, options, stop))
+  return inWorkspace(options, (space, stop) => {
+    space.contextOnly = contextOnly
+    return buildIn(space, options, stop)
+  })
 }
 
 /** Warnings of the checks for a Dockerfile; nothing is built. */

@@ -47,7 +47,7 @@ export async function openContext(space: Workspace, options: BuildOptions): Prom
   const text = await textAt(space, options.context)
   if (text !== undefined) return { dockerfile: { text, name: 'Dockerfile' } }
   const root = await contextRoot(space, options)
-  const dockerfile = await findDockerfile(root, options.dockerfile)
+  const dockerfile = await findDockerfile(root, options.dockerfile, space.contextOnly)
   if (root === undefined) return { dockerfile }
   const ignore = await readIgnored(root, dockerfile.file)
   return { context: new DirectoryContext(space, root, ignore), dockerfile }
@@ -147,22 +147,35 @@ interface FoundDockerfile {
   file?: string
 }
 
-async function findDockerfile(root: string | undefined, given: BuildOptions['dockerfile']): Promise<FoundDockerfile> {
+async function findDockerfile(
+  root: string | undefined,
+  given: BuildOptions['dockerfile'],
+  contextOnly: boolean,
+): Promise<FoundDockerfile> {
   if (typeof given === 'object') return { text: given.text, name: 'Dockerfile' }
-  if (given?.includes('\n')) return { text: given, name: 'Dockerfile' }
+  if (given?.includes('\n') && !contextOnly) return { text: given, name: 'Dockerfile' }
   const name = given ?? 'Dockerfile'
-  const places = [...(root === undefined ? [] : [path.resolve(root, name)]), path.resolve(name)]
+  const inside = root === undefined ? [] : [path.resolve(root, name)]
+  // The root of the context is then the topmost directory that the name leads to.
+  const alone = root === undefined ? [] : [path.join(root, path.resolve('/', name))]
+  const places = contextOnly ? alone : [...inside, path.resolve(name)]
   // As docker: a file of the old name counts when there is no other.
   if (given === undefined && root !== undefined) places.splice(1, 1, path.join(root, 'dockerfile'))
   for (const file of places) {
     const text = await readContextFile(file, root)
     if (text !== undefined) return { text, name: given ?? path.basename(file), file }
   }
-  throw new CaissonError('ERR_CAISSON_FILE', `there is no ${name} in ${root ?? process.cwd()}`, {
-    stage: 'build',
-    hint: 'Name it with the option dockerfile (-f), or give its text as { text }.',
-    cause: { code: 'ENOENT', errno: -2, syscall: 'open', path: places[0] },
-  })
+  throw new CaissonError(
+    'ERR_CAISSON_FILE',
+    `there is no ${name} in ${contextOnly ? 'the context' : (root ?? process.cwd())}`,
+    {
+      stage: 'build',
+      hint: contextOnly
+        ? 'Send it with the context, under the name that is given.'
+        : 'Name it with the option dockerfile (-f), or give its text as { text }.',
+      cause: { code: 'ENOENT', errno: -2, syscall: 'open', path: places[0] },
+    },
+  )
 }
 
 /** As buildx has it. No tag has a slash, so a colon in the path is none. */

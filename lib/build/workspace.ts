@@ -41,6 +41,8 @@ export class Workspace implements AsyncDisposable {
   #network: ReturnType<typeof usualNetwork> | undefined
   /** Is told, once, what the caller may not expect. */
   notice: (message: string) => void = () => undefined
+  /** The Dockerfile is one of the context, and none of this machine. */
+  contextOnly = false
 
   /** @param signal ends what goes on in it; whoever disposes of it has it aborted by then. */
   constructor(signal: AbortSignal) {

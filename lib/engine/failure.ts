@@ -17,6 +17,8 @@ export const notImplemented = (what: string, hint = '') =>
 
 /** In errors of a body that was sent: its JSON (spec/json.ts) and its fields. */
 export const BODY = 'request body'
+/** The same of a query. */
+export const QUERY = 'query'
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
   ERR_CAISSON_INVALID_ARGUMENT: 400,
@@ -34,6 +36,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ERR_CAISSON_MOUNT_SOURCE_NOT_FOUND: 400,
   ERR_CAISSON_DOCKERFILE: 400,
   ERR_CAISSON_IMAGE_ARCHIVE: 400,
+  ERR_CAISSON_LAYER: 400,
+  ERR_CAISSON_LAYER_LIMIT: 400,
   ERR_CAISSON_REGISTRY_AUTH: 401,
   ERR_CAISSON_UNSUPPORTED: 501,
 }
@@ -58,7 +62,7 @@ export function failureOf(error: unknown): Failure {
   if (!(error instanceof CaissonError))
     return { status: 500, message: (error as Error | undefined)?.message || 'it failed' }
   const { code, stage, message, hint, cause } = error
-  if (stage === BODY) return { status: 400, message }
+  if (stage === BODY || stage === QUERY) return { status: 400, message }
   const words = WORDS[code] ? `: ${WORDS[code]}` : ''
   const system = code === 'ERR_CAISSON_FILE' ? FILE_STATUS[(cause as SystemCause | undefined)?.code ?? ''] : undefined
   return { status: system ?? STATUS[code] ?? 500, message: `${message}${words}${hint ? `\n${hint}` : ''}` }

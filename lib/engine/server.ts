@@ -2,6 +2,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { absentRoutes } from './absent.js'
+import { buildRoutes } from './build.js'
 import { Call, type CallParts } from './call.js'
 import { containerFileRoutes } from './container-files.js'
 import { engineName } from './container-json.js'
@@ -23,6 +24,7 @@ import { volumeRoutes } from './volumes.js'
 export const allRoutes: readonly Route[] = [
   ...systemRoutes,
   ...imageRoutes,
+  ...buildRoutes,
   ...containerRoutes,
   ...containerStreamRoutes,
   ...containerFileRoutes,

@@ -70,13 +70,22 @@ withCompose(
   async () => {
     const file = path.join(root, 'docker-compose.yml')
     const service = { image: BOX, command: 'sleep 100' }
-    const services = { web: { ...service, volumes: ['data:/data'] }, other: { ...service, depends_on: ['web'] } }
+    writeFileSync(path.join(root, 'Dockerfile'), `FROM ${BOX}\nLABEL of=compose`)
+    const built = { ...service, image: 'localhost/built:1', build: { context: root, network: 'none' } }
+    const services = {
+      web: { ...service, volumes: ['data:/data'] },
+      other: { ...service, depends_on: ['web'] },
+      built,
+    }
     // JSON is YAML.
-    writeFileSync(file, JSON.stringify({ version: '3', services, volumes: { data: {} } }))
+    writeFileSync(file, JSON.stringify({ version: '3.4', services, volumes: { data: {} } }))
     const env = { PATH: process.env.PATH, HOME: root, DOCKER_HOST: engine.server.address }
     const compose = (...args: string[]) =>
       promisify(execFile)('docker-compose', ['-p', 'caisson', '-f', file, ...args], { env })
     await compose('up', '-d')
+    expect(await engine.ok('image', 'inspect', 'localhost/built:1', '--format', '{{.Config.Labels.of}}')).toBe(
+      'compose',
+    )
     expect((await compose('exec', '-T', 'other', '/bin/busybox', 'ping', '-c', '1', 'web')).stdout).toContain(
       '1 packets received',
     )

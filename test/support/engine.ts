@@ -45,7 +45,13 @@ export async function startEngine(directory: string): Promise<Engine> {
   const server = await serve({ socket })
   const config = path.join(directory, 'config')
   // The client's own plugins and credentials are none of a test's.
-  const env = { PATH: process.env.PATH, HOME: directory, DOCKER_CONFIG: config, DOCKER_HOST: server.address }
+  const env = {
+    PATH: process.env.PATH,
+    HOME: directory,
+    DOCKER_CONFIG: config,
+    DOCKER_HOST: server.address,
+    DOCKER_BUILDKIT: '0',
+  }
   const docker = (args: readonly string[], options: ClientOptions = {}) => client(args, env, options)
   return {
     server,
