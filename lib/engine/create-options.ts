@@ -43,7 +43,7 @@ export function createOptions(body: Fields): Requested {
     workdir: body.text('WorkingDir') || undefined,
     user: body.text('User') || undefined,
     entrypoint: entrypointOf(body),
-    command: words(body, 'Cmd'),
+    command: commandOf(body),
     labels: body.map('Labels'),
     tty: ttyOf(body, host),
     stdinOpen: body.boolean('OpenStdin') ?? false,
@@ -134,6 +134,12 @@ function textOrList(fields: Fields, name: string): string[] | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Docker takes an empty list for none. */
+function commandOf(body: Fields): string[] | undefined {
+  const given = words(body, 'Cmd')
+  return given?.length ? given : undefined
 }
 
 /** One empty word takes the image's away. */

@@ -110,7 +110,7 @@ async function start(call: Call): Promise<void> {
     call.empty(200)
     return
   }
-  await streamProgram(call, streams, { tty: exec.tty, stdin, stdout, stderr, closesInput: true, left: 'drain' })
+  await streamProgram(call, streams, { tty: exec.tty, stdin, stdout, stderr, closesInput: true, left: 'drain', ended })
 }
 
 async function follow(exec: Exec, execution: Execution): Promise<void> {

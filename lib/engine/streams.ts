@@ -20,6 +20,8 @@ export interface StreamOptions {
   closesInput: boolean
   /** The client has gone: nobody is attached (`detach`), or the program prints for nobody (`drain`). */
   left: 'detach' | 'drain'
+  /** Clients ask for the exit code when the streams have ended: it is known by then. */
+  ended?: Promise<unknown>
 }
 
 /** The type of what has both streams; before 1.42 both kinds had the same. */
@@ -55,6 +57,7 @@ export async function streamProgram(call: Call, ends: ProgramEnds, options: Stre
   if (output.destroyed) left()
   output.once('close', left)
   await Promise.all(passing)
+  await options.ended
   output.off('close', left)
   if (!output.destroyed) output.end()
   // The client may never close its side: nothing of it is wanted any more.
