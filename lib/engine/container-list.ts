@@ -91,7 +91,7 @@ function matches(name: string, wanted: string): boolean {
   return end === '$' ? name.endsWith(text) : name.includes(text)
 }
 
-function summary(kept: Kept, gateways: Awaited<ReturnType<typeof gatewaysOf>>): Json {
+export function summary(kept: Kept, gateways: Awaited<ReturnType<typeof gatewaysOf>>): Json {
   const { container, imageId, config, hostConfig } = kept
   const told = container.inspect()
   return {

@@ -4,6 +4,7 @@ import { Image } from '../image.js'
 import { familiarReference } from '../reference/format.js'
 import { parseName, parseReference } from '../reference/parse.js'
 import type { Call } from './call.js'
+import { changed, changesIn } from './commit-changes.js'
 import { ApiError, badRequest, notImplemented } from './failure.js'
 import { Filters } from './filters.js'
 import { imageJson, imageSummary } from './image-json.js'
@@ -219,15 +220,17 @@ async function pruneCache(call: Call): Promise<void> {
 
 async function commit(call: Call): Promise<void> {
   const { container } = await call.state.find(call.text('container') ?? '')
-  if (call.query.has('changes')) throw notImplemented('a commit with changes')
+  const changes = changesIn(call)
   const repository = call.text('repo')
+  const tag = repository === undefined ? undefined : `${repository}:${call.text('tag') ?? 'latest'}`
   const [author, message] = [call.text('author'), call.text('comment')]
-  const image = await container.commit({
-    ...(repository === undefined ? {} : { tag: `${repository}:${call.text('tag') ?? 'latest'}` }),
+  const committed = await container.commit({
+    ...(tag === undefined || changes.length > 0 ? {} : { tag }),
     ...(author === undefined ? {} : { author }),
     ...(message === undefined ? {} : { message }),
     pause: call.flag('pause', true),
   })
+  const image = changes.length > 0 ? await changed(committed, changes, tag) : committed
   call.state.events.tell('container', 'commit', container.id, { imageID: image.id, name: container.name })
   call.json({ Id: image.id }, 201)
 }

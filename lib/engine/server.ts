@@ -4,16 +4,19 @@ import type { Duplex } from 'node:stream'
 import { absentRoutes } from './absent.js'
 import { buildRoutes } from './build.js'
 import { Call, type CallParts } from './call.js'
+import { containerExportRoutes } from './container-export.js'
 import { containerFileRoutes } from './container-files.js'
 import { engineName } from './container-json.js'
 import { containerStatsRoutes } from './container-stats.js'
 import { containerStreamRoutes } from './container-streams.js'
 import { containerRoutes } from './containers.js'
+import { diskRoutes } from './disk.js'
 import { execRoutes } from './exec.js'
 import { failureOf } from './failure.js'
 import { checkSender, type KnownHost } from './guard.js'
 import { responseOn, upgradedOf } from './hijack.js'
 import { imageRoutes } from './images.js'
+import { loginRoutes } from './login.js'
 import { networkRoutes } from './networks.js'
 import { type Route, Router } from './router.js'
 import { State } from './state.js'
@@ -23,11 +26,14 @@ import { volumeRoutes } from './volumes.js'
 
 export const allRoutes: readonly Route[] = [
   ...systemRoutes,
+  ...diskRoutes,
+  ...loginRoutes,
   ...imageRoutes,
   ...buildRoutes,
   ...containerRoutes,
   ...containerStreamRoutes,
   ...containerFileRoutes,
+  ...containerExportRoutes,
   ...containerStatsRoutes,
   ...execRoutes,
   ...networkRoutes,

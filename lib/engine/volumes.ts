@@ -25,7 +25,7 @@ async function find(name: string): Promise<Volume> {
   }
 }
 
-function volumeJson({ name, path, labels, created }: Volume): Json {
+export function volumeJson({ name, path, labels, created }: Volume): Json {
   return {
     CreatedAt: created.toISOString(),
     Driver: 'local',
