@@ -209,7 +209,7 @@ async function prune(call: Call): Promise<void> {
   })
 }
 
-/** What builds of the library have kept: builds by the API there are none. */
+/** What builds have kept, those of the library among them. */
 async function pruneCache(call: Call): Promise<void> {
   Filters.parse(call.text('filters'), [])
   for (const name of ['reserved-space', 'max-used-space', 'min-free-space', 'keep-storage'])
