@@ -9,8 +9,9 @@ const LINE_MAX = 1024 * 1024
 /** Bytes that may wait for the disk before the program is made to wait. */
 const WAITING_MAX = 1024 * 1024
 
+/** What has come of a line. In one buffer: a program can write it byte by byte, and a piece takes more than its bytes. */
 interface Line {
-  parts: Buffer[]
+  bytes: Buffer
   size: number
   began: number
 }
@@ -40,8 +41,7 @@ export class LogWriter {
       const newline = chunk.indexOf(10, at)
       const end = Math.min(newline < 0 ? chunk.length : newline + 1, at + LINE_MAX - line.size)
       if (line.size === 0) line.began = Date.now()
-      line.parts.push(chunk.subarray(at, end))
-      line.size += end - at
+      append(line, chunk.subarray(at, end))
       at = end
       if (line.size === LINE_MAX || chunk[end - 1] === 10) this.#record(stream)
     }
@@ -63,7 +63,7 @@ export class LogWriter {
   }
 
   #record(stream: 0 | 1): void {
-    const { parts, size, began } = this.#lines[stream]
+    const { bytes, size, began } = this.#lines[stream]
     const header = Buffer.alloc(HEADER)
     const time = BigInt(began) * 1_000_000n
     if (little) {
@@ -74,7 +74,7 @@ export class LogWriter {
       header.writeBigUInt64BE(time, 8)
     }
     header[4] = stream + 1
-    this.#waiting.push(header, ...parts)
+    this.#waiting.push(header, bytes.subarray(0, size))
     this.#waitingBytes += HEADER + size
     this.#lines[stream] = newLine()
   }
@@ -115,5 +115,20 @@ export class LogWriter {
 }
 
 function newLine(): Line {
-  return { parts: [], size: 0, began: 0 }
+  return { bytes: Buffer.alloc(0), size: 0, began: 0 }
+}
+
+function append(line: Line, piece: Buffer): void {
+  const size = line.size + piece.length
+  if (line.size === 0) line.bytes = piece
+  else {
+    // The first piece is a part of what was read: it is full, and never written to.
+    if (size > line.bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(size * 2, LINE_MAX))
+      line.bytes.copy(larger, 0, 0, line.size)
+      line.bytes = larger
+    }
+    piece.copy(line.bytes, line.size)
+  }
+  line.size = size
 }
