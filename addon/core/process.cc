@@ -249,12 +249,11 @@ void Process::launch() {
   // What it writes and its end, where its execution tells nobody.
   if (unheard_) attach_streams();
   // Whatever becomes of it, the socket tells: nobody needs to wake up before.
-  auto attached = [this] { attach(); };
-  if (Supervisor::shared().add_with(control_.fd.get(), EPOLLIN, &control_, attached, unheard_ ? UNHEARD : PATIENCE)) {
+  std::vector<std::pair<int, Supervisor::Source*>> sources = {{control_.fd.get(), &control_}};
+  if (unheard_) sources.emplace_back(exit_.fd.get(), &exit_);
+  if (Supervisor::shared().add_with(sources, [this] { attach(); }, unheard_ ? UNHEARD : PATIENCE)) {
     // But not of the end of one whose other end of it is open here.
     if (options_.parks) Supervisor::shared().post([] {});
-    // After the work was posted: its end comes after that, too.
-    if (unheard_ && !exit_.start(EPOLLIN)) Supervisor::shared().post([this] { watch_exit(); });
     return;
   }
   Supervisor::shared().post([this, error = errno] {

@@ -52,10 +52,17 @@ void Supervisor::post_quietly(std::function<void()> work) {
   posted_.push_back(std::move(work));
 }
 
-bool Supervisor::add_with(int fd, uint32_t events, Source* source, std::function<void()> work, Clock::duration patience) {
-  // Both under the lock: when the work is seen the source is there, and when the source has an event the work is.
+bool Supervisor::add_with(const std::vector<std::pair<int, Source*>>& sources, std::function<void()> work,
+                          Clock::duration patience) {
+  // All under the lock: when the work is seen the sources are there, and when one of them has an event the work is.
   std::lock_guard lock(mutex_);
-  if (!add(fd, events, source)) return false;
+  for (size_t i = 0; i < sources.size(); i++) {
+    if (add(sources[i].first, EPOLLIN, sources[i].second)) continue;
+    const int error = errno;
+    while (i-- > 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, sources[i].first, nullptr);
+    errno = error;
+    return false;
+  }
   posted_.push_back(std::move(work));
   wake_in(patience);
   return true;

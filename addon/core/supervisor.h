@@ -39,9 +39,9 @@ class Supervisor {
   void post(std::function<void()> work);
   // The same before the next event that comes, and wakes nobody: at the latest after a minute.
   void post_quietly(std::function<void()> work);
-  // Adds a source; `work` is run before its first event, and wakes nobody for itself unless none comes for `patience`, of
-  // less than a second. False with errno set: it is not run.
-  bool add_with(int fd, uint32_t events, Source* source, std::function<void()> work, Clock::duration patience);
+  // Adds sources, for EPOLLIN; `work` is run before the first event of any, and wakes nobody for itself unless none comes for
+  // `patience`, of less than a second. False with errno set: there are none, and it is not run.
+  bool add_with(const std::vector<std::pair<int, Source*>>& sources, std::function<void()> work, Clock::duration patience);
 
   // From any thread, when the source is ready for its events.
   bool add(int fd, uint32_t events, Source* source);
