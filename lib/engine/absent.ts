@@ -14,6 +14,11 @@ const noSwarm: Handler = () => {
   throw new ApiError(503, 'This node is not a swarm manager.')
 }
 
+/** As dockerd answers where there are none: `docker inspect` asks here last for what it has found nowhere. */
+const noPlugin: Handler = (call) => {
+  throw new ApiError(404, `plugin ${call.parameter('name').slice(0, 200)} not found`)
+}
+
 const SWARM: ReadonlyArray<[methods: string, path: string]> = [
   ['GET', '/nodes'],
   ['GET DELETE', '/nodes/{id}'],
@@ -47,7 +52,6 @@ const PLUGINS: ReadonlyArray<[methods: string, path: string]> = [
   ['GET', '/plugins/privileges'],
   ['POST', '/plugins/pull'],
   ['POST', '/plugins/create'],
-  ['GET', '/plugins/{name}/json'],
   ['POST', '/plugins/{name}/enable'],
   ['POST', '/plugins/{name}/disable'],
   ['POST', '/plugins/{name}/upgrade'],
@@ -59,6 +63,7 @@ const PLUGINS: ReadonlyArray<[methods: string, path: string]> = [
 export const absentRoutes: Route[] = [
   ...SWARM.flatMap(([methods, path]) => methods.split(' ').map((method) => ({ method, path, handler: noSwarm }))),
   { method: 'GET', path: '/plugins', handler: (call) => call.json([]) },
+  { method: 'GET', path: '/plugins/{name}/json', handler: noPlugin },
   ...PLUGINS.map(([method, path]) => absent(method, path, 'a plugin')),
   absent('POST', '/containers/{id}/rename', 'renaming a container', 'Names are given at creation'),
   absent('GET', '/containers/{id}/attach/ws', 'attaching by a WebSocket', 'Attach with Upgrade: tcp'),

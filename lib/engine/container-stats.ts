@@ -7,6 +7,7 @@ import type { Container } from '../container.js'
 import type { Json } from '../spec/json.js'
 import type { Call } from './call.js'
 import { ApiError, badRequest } from './failure.js'
+import { roomIn } from './room.js'
 import type { Route } from './router.js'
 
 export const containerStatsRoutes: Route[] = [
@@ -40,7 +41,7 @@ async function stats(call: Call): Promise<void> {
     const now = await sampleOf(container).catch(() => undefined)
     // It has ended meanwhile.
     if (!now) break
-    call.response.write(`${JSON.stringify(statsJson(container, now, before))}\n`)
+    if (!call.response.write(`${JSON.stringify(statsJson(container, now, before))}\n`)) await roomIn(call.response)
     before = now
   } while (stream)
   call.response.end()

@@ -2,6 +2,7 @@
 import type { Call } from './call.js'
 import { badRequest, notImplemented } from './failure.js'
 import { momentOf } from './prune-time.js'
+import { roomIn } from './room.js'
 import type { Route } from './router.js'
 import type { Kept } from './state.js'
 import { frame } from './stream-format.js'
@@ -49,14 +50,11 @@ async function logs(call: Call): Promise<void> {
   call.response.writeHead(200, { 'Content-Type': contentType(call.version, tty) })
   call.response.flushHeaders()
   for await (const { time, stream, data } of entries) {
+    if (call.gone.aborted) return
     if (time.getTime() > until) break
     if (!wanted[stream]) continue
     const bytes = timestamps ? Buffer.concat([Buffer.from(stamp(time)), data]) : data
-    if (call.response.write(tty ? bytes : frame(stream, bytes))) continue
-    await new Promise<void>((resolve) => {
-      call.response.once('drain', resolve).once('close', resolve)
-    })
-    if (call.gone.aborted) return
+    if (!call.response.write(tty ? bytes : frame(stream, bytes))) await roomIn(call.response)
   }
   call.response.end()
 }

@@ -54,7 +54,7 @@ async function create(call: Call): Promise<void> {
     ...(await placesOf(requested, call).catch(notAnImage)),
   }
   await makeSources(config)
-  const container = await Container.create(requested.image, options)
+  const container = await Container.create(requested.image, options).catch((error) => conflict(error, name))
   const { autoRemove, stdinOnce } = requested
   const hostConfig = fieldsOf(config).object('HostConfig') ?? {}
   state.adopt(container, { config, hostConfig, imageId: image.id, autoRemove, stdinOnce })
@@ -75,6 +75,13 @@ async function imageOf(name: string, platform: string | undefined): Promise<Imag
 /** Clients take 404 for a missing image, whatever it says, and pull that. */
 function notAnImage(error: unknown): never {
   throw error instanceof ApiError && error.status === 404 ? badRequest(error.message) : error
+}
+
+/** In the words that clients look for. */
+function conflict(error: unknown, name: string | undefined): never {
+  const { code, message } = error as Partial<CaissonError>
+  if (code !== 'ERR_CAISSON_NAME_IN_USE' || name === undefined) throw error
+  throw new ApiError(409, `Conflict. The container name "/${name}" is already in use: ${message}`)
 }
 
 /** The networks and containers that it names. */

@@ -8,7 +8,7 @@ import { limitsOf, whole } from './host-limits.js'
 import { type Mode, type NetworkMode, parseMode, parseNetworkMode } from './modes.js'
 import { mountsOf } from './mounts.js'
 import { endpointsOf, type RequestedNetwork } from './network-values.js'
-import { parseBindings, parseExposed } from './port-bindings.js'
+import { bounded, exposedIn, parseBindings } from './port-bindings.js'
 import { parseRestartPolicy } from './restart-policy.js'
 
 export interface Requested {
@@ -285,7 +285,7 @@ function portsOf(body: Fields, host: Fields): Pick<CreateOptions, 'ports' | 'pub
   const ports = parseBindings(host.object('PortBindings') ?? {})
   const all = host.boolean('PublishAllPorts') ?? false
   const bound = new Set(ports.map(({ container, protocol }) => `${container}/${protocol}`))
-  const exposed = Object.keys(body.set('ExposedPorts') ?? {}).flatMap(parseExposed)
+  const exposed = bounded(exposedIn(Object.keys(body.set('ExposedPorts') ?? {})))
   // Those that the image does not say itself; publishAllPorts knows the others.
   const more = all ? exposed.filter(({ container, protocol }) => !bound.has(`${container}/${protocol}`)) : []
   const list = [...ports, ...more.map((port) => ({ ...port, address: '*' }))]

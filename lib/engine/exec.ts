@@ -101,8 +101,7 @@ async function start(call: Call): Promise<void> {
     await ended
     if (detached || exec.exitCode === null) throw error
     // As docker: the connection is there, and what went wrong is printed on it; the code is 126 or 127.
-    const { output } = call.take(contentType(call.version, exec.tty))
-    output.end(exec.tty ? `${message}\r\n` : frame('stdout', Buffer.from(`${message}\n`)))
+    call.take(contentType(call.version, exec.tty)).output.end(said(exec, message))
     return
   }
   if (detached) {
@@ -110,13 +109,32 @@ async function start(call: Call): Promise<void> {
     call.empty(200)
     return
   }
-  await streamProgram(call, streams, { tty: exec.tty, stdin, stdout, stderr, closesInput: true, left: 'drain', ended })
+  await streamProgram(call, streams, {
+    ...{ tty: exec.tty, stdin, stdout, stderr },
+    closesInput: true,
+    left: 'drain',
+    async last(printed) {
+      const result = await ended
+      // It has ended, nobody knows how: for docker null would be success.
+      exec.exitCode ??= 255
+      // Of one that could not be executed the result alone tells why.
+      const wanted = exec.tty ? stdout : stderr
+      return printed || !wanted || !result?.stderr ? undefined : said(exec, result.stderr.trimEnd())
+    },
+  })
 }
 
-async function follow(exec: Exec, execution: Execution): Promise<void> {
+/** A message of ours among what it prints. */
+function said({ tty }: Exec, message: string): Buffer {
+  return tty ? Buffer.from(`${message}\r\n`) : frame('stderr', Buffer.from(`${message}\n`))
+}
+
+/** Resolves when its exit code is known; with its result, if it has one. */
+async function follow(exec: Exec, execution: Execution): Promise<ExecResult | undefined> {
   try {
     const result: ExecResult = await execution
     exec.exitCode = result.exitCode ?? 137
+    return result
   } catch (error) {
     const { code } = error as { code?: string }
     if (code === 'ERR_CAISSON_COMMAND_NOT_FOUND') exec.exitCode = 127

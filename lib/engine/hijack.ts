@@ -22,6 +22,9 @@ export function responseOn(request: IncomingMessage, socket: Duplex): ServerResp
   response.assignSocket(socket as Socket)
   response.once('finish', () => {
     response.detachSocket(socket as Socket)
+    // What else it sends is not wanted, but its end is behind that.
+    socket.unpipe()
+    socket.resume()
     socket.end()
   })
   return response
@@ -30,6 +33,7 @@ export function responseOn(request: IncomingMessage, socket: Duplex): ServerResp
 export function upgradedOf(request: IncomingMessage, socket: Duplex, head: Buffer): Upgraded {
   const input = new PassThrough()
   socket.on('error', () => input.destroy())
+  noticeGone(socket as Socket)
   const { 'content-length': declared, 'transfer-encoding': encoding } = request.headers
   let reading: Promise<Buffer> | undefined
   const body = () => {
@@ -41,6 +45,29 @@ export function upgradedOf(request: IncomingMessage, socket: Duplex, head: Buffe
     return reading
   }
   return { socket, input, body }
+}
+
+/** Milliseconds between looks whether a client that writes no more still reads. */
+const LOOK = 1000
+/** The same for TCP, where its kernel is asked. */
+const LOOK_FAR = 30_000
+
+/**
+ * A client that has gone looks like one that only writes no more, until something is written to it, and a quiet program
+ * may never print. On a socket of this machine to write nothing is enough.
+ */
+function noticeGone(socket: Socket): void {
+  if (socket.remoteAddress !== undefined) {
+    socket.setKeepAlive(true, LOOK_FAR)
+    return
+  }
+  socket.once('end', () => {
+    const timer = setInterval(() => {
+      if (socket.writable && socket.writableLength === 0) socket.write('')
+    }, LOOK)
+    timer.unref()
+    socket.once('close', () => clearInterval(timer))
+  })
 }
 
 async function readBody(

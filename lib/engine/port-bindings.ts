@@ -10,6 +10,19 @@ export interface Binding {
   HostPort: string
 }
 
+/** Of one container. Ranges are short in a body, and long here. */
+const PORTS_MAX = 65_536
+
+/** Throws 400 for more than there can be, before it has made them all. */
+export function bounded<T>(lists: Iterable<readonly T[]>): T[] {
+  const all: T[] = []
+  for (const list of lists) {
+    if (all.length + list.length > PORTS_MAX) throw badRequest('there are too many ports')
+    for (const each of list) all.push(each)
+  }
+  return all
+}
+
 /** `80`, `80/tcp` or `8000-8002/udp`. */
 export function parseExposed(text: string): Array<Pick<PortMapping, 'container'> & { protocol: 'tcp' | 'udp' }> {
   const [, from, to = from, protocol = 'tcp'] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(\w+))?$/.exec(text) ?? []
@@ -19,20 +32,30 @@ export function parseExposed(text: string): Array<Pick<PortMapping, 'container'>
   return Array.from({ length: last - first + 1 }, (_, i) => ({ container: first + i, protocol }))
 }
 
+/** A list for each text. */
+export function* exposedIn(texts: readonly string[]): Generator<ReturnType<typeof parseExposed>> {
+  for (const text of texts) yield parseExposed(text)
+}
+
 /** Without an address it is every one of the host, as in Docker; without a port any that is free. */
 export function parseBindings(bindings: Json): PortMapping[] {
-  return Object.entries(bindings).flatMap(([exposed, places]) => {
+  return bounded(bindingsIn(bindings))
+}
+
+/** A list for each place on the host. */
+function* bindingsIn(bindings: Json): Generator<PortMapping[]> {
+  for (const exposed of Object.keys(bindings)) {
     const ports = parseExposed(exposed)
-    const list = fieldsOf(bindings, 'HostConfig.PortBindings.').objects(exposed) ?? []
-    if (places === null || list.length === 0) return ports
-    return list.flatMap((place) => {
+    const places = fieldsOf(bindings, 'HostConfig.PortBindings.').objects(exposed) ?? []
+    if (places.length === 0) yield ports
+    for (const place of places) {
       const fields = fieldsOf(place, `HostConfig.PortBindings[${exposed}].`)
       const [address, host] = [fields.text('HostIp') || '*', fields.text('HostPort') || undefined]
       if (host !== undefined && !/^\d{1,5}(-\d{1,5})?$/.test(host)) throw badRequest(`invalid HostPort: ${host}`)
       const on = host === undefined ? {} : { host: host.includes('-') ? host : Number(host) }
-      return ports.map((port) => ({ ...port, address, ...on }))
-    })
-  })
+      yield ports.map((port) => ({ ...port, address, ...on }))
+    }
+  }
 }
 
 /** NetworkSettings.Ports, of a container that runs; `exposed` without a place on the host is null. */

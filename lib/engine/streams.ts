@@ -20,8 +20,11 @@ export interface StreamOptions {
   closesInput: boolean
   /** The client has gone: nobody is attached (`detach`), or the program prints for nobody (`drain`). */
   left: 'detach' | 'drain'
-  /** Clients ask for the exit code when the streams have ended: it is known by then. */
-  ended?: Promise<unknown>
+  /**
+   * Waited for before the connection ends: by its end the client must find the exit code. Gives what is still to be
+   * printed; `printed`: whether anything was.
+   */
+  last?(printed: boolean): Promise<Buffer | undefined>
 }
 
 /** The type of what has both streams; before 1.42 both kinds had the same. */
@@ -41,7 +44,7 @@ export async function streamProgram(call: Call, ends: ProgramEnds, options: Stre
       if (options.closesInput && !input.readableEnded) ends.stdin?.end()
     })
   } else input.resume()
-  const passing: Array<Promise<void>> = []
+  const passing: Array<Promise<number>> = []
   for (const name of ['stdout', 'stderr'] as const) {
     const source = ends[name]
     if (options[name]) passing.push(pass(source, output, (chunk) => (options.tty ? chunk : frame(name, chunk))))
@@ -56,23 +59,25 @@ export async function streamProgram(call: Call, ends: ProgramEnds, options: Stre
   }
   if (output.destroyed) left()
   output.once('close', left)
-  await Promise.all(passing)
-  await options.ended
+  const counts = await Promise.all(passing)
+  const last = await options.last?.(counts.some((count) => count > 0))
   output.off('close', left)
-  if (!output.destroyed) output.end()
+  if (!output.destroyed) output.end(last)
   // The client may never close its side: nothing of it is wanted any more.
   input.unpipe()
   input.resume()
 }
 
-/** A client that reads slowly slows the program down. */
-function pass(source: Readable, output: Writable, form: (chunk: Buffer) => Buffer): Promise<void> {
+/** A client that reads slowly slows the program down. Resolves with the number of bytes. */
+function pass(source: Readable, output: Writable, form: (chunk: Buffer) => Buffer): Promise<number> {
+  let count = 0
   return new Promise((resolve) => {
     source.on('data', (chunk: Buffer) => {
+      count += chunk.length
       if (output.destroyed || output.write(form(chunk))) return
       source.pause()
       output.once('drain', () => source.resume())
     })
-    finished(source, { writable: false }, () => resolve())
+    finished(source, { writable: false }, () => resolve(count))
   })
 }
