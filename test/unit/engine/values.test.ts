@@ -3,7 +3,7 @@ import { parseBind } from '../../../lib/engine/bind.js'
 import { ApiError } from '../../../lib/engine/failure.js'
 import { Filters } from '../../../lib/engine/filters.js'
 import { type ModeName, parseMode, parseNetworkMode } from '../../../lib/engine/modes.js'
-import { portsOf } from '../../../lib/engine/port-bindings.js'
+import { bounded, exposedIn, parseBindings, portsOf } from '../../../lib/engine/port-bindings.js'
 import { registryAuth } from '../../../lib/engine/registry-auth.js'
 import { parseRestartPolicy } from '../../../lib/engine/restart-policy.js'
 import { cases, casesOf } from '../../support/cases.js'
@@ -155,4 +155,14 @@ test('published ports are told by the port inside', () => {
       { HostIp: '::', HostPort: '8080' },
     ],
   })
+})
+
+test('ranges that are short in a body do not become millions of ports', () => {
+  const all = '1-65535/tcp'
+  expect(parseBindings({ [all]: [] })).toHaveLength(65_535)
+  const [one, many] = [{ HostIp: '127.0.0.1' }, Array(1000).fill({ HostIp: '127.0.0.1' })]
+  expect(refusal(() => parseBindings({ [all]: [one, one] }))).toContain('too many ports')
+  expect(refusal(() => parseBindings({ [all]: many }))).toContain('too many ports')
+  const exposed = Array.from({ length: 10_000 }, (_, i) => `${i + 1}-65535/tcp`)
+  expect(refusal(() => bounded(exposedIn(exposed)))).toContain('too many ports')
 })
