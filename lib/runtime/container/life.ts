@@ -6,6 +6,7 @@ import type { Note } from '../../native/failure.js'
 import type { RestartPolicy } from '../../options.js'
 import { checkAborted, unlessAborted } from '../../util/abort.js'
 import { deferred } from '../../util/deferred.js'
+import { GrowingBuffer } from '../../util/growing-buffer.js'
 import { TIMER_MAX } from '../../util/units.js'
 import { type Lowered, lower } from '../lower/lower.js'
 import type { Assembled } from '../options/assemble.js'
@@ -323,20 +324,20 @@ const RESULT_OUTPUT = 8 * 1024 * 1024
 
 /** What was printed since the start went to the log. */
 async function withOutput(result: ExecResult, log: string, since: number): Promise<ExecResult> {
-  const parts: Record<'stdout' | 'stderr', Buffer[]> = { stdout: [], stderr: [] }
+  const output = { stdout: new GrowingBuffer(RESULT_OUTPUT), stderr: new GrowingBuffer(RESULT_OUTPUT) }
   let size = 0
   let truncated = result.truncated
   for await (const { stream, data } of readLog(log, { since }, () => true)) {
     size += data.length
     truncated ||= size > RESULT_OUTPUT
     if (truncated) break
-    parts[stream].push(data)
+    output[stream].add(data)
   }
   const { stdout: _, stderr: __, ...rest } = result
   return withText({
     ...rest,
     truncated,
-    stdoutBytes: Buffer.concat(parts.stdout),
-    stderrBytes: Buffer.concat(parts.stderr),
+    stdoutBytes: output.stdout.take(),
+    stderrBytes: output.stderr.take(),
   })
 }

@@ -1,19 +1,23 @@
 /** Writes what a container prints where its output passes through this process, in the form of addon/core/log.h. */
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { endianness } from 'node:os'
+import { GrowingBuffer } from '../../util/growing-buffer.js'
 
 /** Before each record's bytes: length, stream (1 stdout, 2 stderr), nanoseconds since 1970. */
 const HEADER = 16
 /** A longer line is cut; without a bound a program could fill our memory with one. */
 const LINE_MAX = 1024 * 1024
+/** Bytes of a block: short records are written one behind the other, as a buffer for each would take more than they do. */
+const BLOCK = 256 * 1024
+const SHORT = 16 * 1024
 /** Bytes that may wait for the disk before the program is made to wait. */
 const WAITING_MAX = 1024 * 1024
 
 /** What has come of a line. In one buffer: a program can write it byte by byte, and a piece takes more than its bytes. */
 interface Line {
-  bytes: Buffer
-  size: number
-  began: number
+  bytes: GrowingBuffer
+  /** Nanoseconds since 1970. */
+  began: bigint
 }
 
 const little = endianness() === 'LE'
@@ -22,6 +26,10 @@ export class LogWriter {
   readonly #path: string
   readonly #limit: number
   readonly #lines: [Line, Line] = [newLine(), newLine()]
+  #block = Buffer.alloc(0)
+  /** Bytes of the block that records have, and that wait already. */
+  #used = 0
+  #sealed = 0
   #waiting: Buffer[] = []
   #waitingBytes = 0
   #file: FileHandle | undefined
@@ -36,14 +44,19 @@ export class LogWriter {
 
   /** @param stream 0: stdout, 1: stderr */
   add(stream: 0 | 1, chunk: Buffer): void {
+    const line = this.#lines[stream]
+    const now = BigInt(Date.now()) * 1_000_000n
     for (let at = 0; at < chunk.length; ) {
-      const line = this.#lines[stream]
       const newline = chunk.indexOf(10, at)
-      const end = Math.min(newline < 0 ? chunk.length : newline + 1, at + LINE_MAX - line.size)
-      if (line.size === 0) line.began = Date.now()
-      append(line, chunk.subarray(at, end))
+      const end = Math.min(newline < 0 ? chunk.length : newline + 1, at + LINE_MAX - line.bytes.length)
+      const ends = chunk[end - 1] === 10
+      if (line.bytes.length === 0 && ends) this.#record(stream, now, chunk, at, end)
+      else {
+        if (line.bytes.length === 0) line.began = now
+        line.bytes.add(chunk.subarray(at, end))
+        if (ends || line.bytes.length === LINE_MAX) this.#recordLine(stream)
+      }
       at = end
-      if (line.size === LINE_MAX || chunk[end - 1] === 10) this.#record(stream)
     }
     this.#flush()
   }
@@ -55,32 +68,47 @@ export class LogWriter {
 
   /** Writes out lines that have not ended, too. */
   async finish(): Promise<void> {
-    for (const stream of [0, 1] as const) if (this.#lines[stream].size > 0) this.#record(stream)
+    for (const stream of [0, 1] as const) if (this.#lines[stream].bytes.length > 0) this.#recordLine(stream)
     this.#flush()
     while (this.#work) await this.#work
     await this.#file?.close()
     this.#file = undefined
   }
 
-  #record(stream: 0 | 1): void {
-    const { bytes, size, began } = this.#lines[stream]
-    const header = Buffer.alloc(HEADER)
-    const time = BigInt(began) * 1_000_000n
-    if (little) {
-      header.writeUInt32LE(size, 0)
-      header.writeBigUInt64LE(time, 8)
-    } else {
-      header.writeUInt32BE(size, 0)
-      header.writeBigUInt64BE(time, 8)
-    }
-    header[4] = stream + 1
-    this.#waiting.push(header, bytes.subarray(0, size))
+  #recordLine(stream: 0 | 1): void {
+    const { bytes, began } = this.#lines[stream]
+    const whole = bytes.take()
+    this.#record(stream, began, whole, 0, whole.length)
+  }
+
+  #record(stream: 0 | 1, time: bigint, bytes: Buffer, from: number, to: number): void {
+    const size = to - from
     this.#waitingBytes += HEADER + size
-    this.#lines[stream] = newLine()
+    if (size > SHORT) {
+      this.#seal()
+      const header = Buffer.alloc(HEADER)
+      writeHeader(header, 0, { size, stream, time })
+      this.#waiting.push(header, bytes.subarray(from, to))
+      return
+    }
+    if (this.#used + HEADER + size > this.#block.length) {
+      this.#seal()
+      this.#block = Buffer.alloc(BLOCK)
+      this.#used = this.#sealed = 0
+    }
+    writeHeader(this.#block, this.#used, { size, stream, time })
+    bytes.copy(this.#block, this.#used + HEADER, from, to)
+    this.#used += HEADER + size
+  }
+
+  /** What is in the block waits, before what comes. */
+  #seal(): void {
+    if (this.#used > this.#sealed) this.#waiting.push(this.#block.subarray(this.#sealed, this.#used))
+    this.#sealed = this.#used
   }
 
   #flush(): void {
-    if (this.#work || this.#waiting.length === 0) return
+    if (this.#work || this.#waitingBytes === 0) return
     this.#work = this.#write()
       // A full disk takes the log, not the program, as in the addon.
       .catch(() => undefined)
@@ -91,6 +119,7 @@ export class LogWriter {
   }
 
   async #write(): Promise<void> {
+    this.#seal()
     const bytes = Buffer.concat(this.#waiting)
     this.#waiting = []
     this.#waitingBytes = 0
@@ -115,20 +144,16 @@ export class LogWriter {
 }
 
 function newLine(): Line {
-  return { bytes: Buffer.alloc(0), size: 0, began: 0 }
+  return { bytes: new GrowingBuffer(LINE_MAX), began: 0n }
 }
 
-function append(line: Line, piece: Buffer): void {
-  const size = line.size + piece.length
-  if (line.size === 0) line.bytes = piece
-  else {
-    // The first piece is a part of what was read: it is full, and never written to.
-    if (size > line.bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(size * 2, LINE_MAX))
-      line.bytes.copy(larger, 0, 0, line.size)
-      line.bytes = larger
-    }
-    piece.copy(line.bytes, line.size)
+function writeHeader(to: Buffer, at: number, { size, stream, time }: { size: number; stream: 0 | 1; time: bigint }) {
+  if (little) {
+    to.writeUInt32LE(size, at)
+    to.writeBigUInt64LE(time, at + 8)
+  } else {
+    to.writeUInt32BE(size, at)
+    to.writeBigUInt64BE(time, at + 8)
   }
-  line.size = size
+  to[at + 4] = stream + 1
 }

@@ -34,6 +34,8 @@ const HEADER = 16
 const CHUNK = 64 * 1024
 /** Bytes of a record: a line is cut when it has 1 MiB, by what came last. More is none, whatever else wrote there. */
 const RECORD_MAX = 2 * 1024 * 1024
+/** Lines beside those asked for that are held before they go. */
+const SPARE = 1024
 /** Milliseconds between looks at a log that is followed. */
 const POLL = 20
 
@@ -84,13 +86,15 @@ export async function* readLog(
         if (tail === undefined || reader.caughtUp) yield shown(entry)
         else {
           last.push(entry)
-          if (last.length > tail) last.shift()
+          // Not one by one: each time all of them would move.
+          if (last.length >= tail * 2 + SPARE) last.splice(0, last.length - tail)
         }
       }
       if (reader.dry) {
         if (!reader.caughtUp) {
           reader.caughtUp = true
-          for (const entry of last) yield shown(entry)
+          for (const entry of last.splice(Math.max(0, last.length - (tail ?? 0)))) yield shown(entry)
+          last.length = 0
         }
         atEnd = !follow || over
         if (!atEnd) await sleep(POLL, undefined, { ref: true, signal }).catch(() => undefined)

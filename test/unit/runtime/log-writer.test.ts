@@ -10,9 +10,9 @@ afterAll(removeScratch)
 
 const LINE_MAX = 1024 * 1024
 
-async function lines(file: string): Promise<string[]> {
+async function lines(file: string, tail?: number): Promise<string[]> {
   const list: string[] = []
-  for await (const { data } of readLog(file, {}, () => true)) list.push(data.toString())
+  for await (const { data } of readLog(file, { tail }, () => true)) list.push(data.toString())
   return list
 }
 
@@ -41,4 +41,20 @@ test('pieces of lines are put together, of each stream for itself, and what was 
   expect(first.toString()).toBe('one\ntw')
   expect(await lines(file)).toEqual(['one\n', 'two, and more\n', '\n', 'last', 'err'])
   expect(readFileSync(file).length).toBeGreaterThan(0)
+})
+
+test('long and short lines keep their order, and the last of many are found', async () => {
+  const file = path.join(root, 'many')
+  const writer = new LogWriter(file, 64 << 20)
+  const wanted: string[] = []
+  for (let i = 0; i < 30_000; i++) wanted.push(`${i}${i % 1000 === 0 ? 'x'.repeat(20_000) : ''}\n`)
+  const all = Buffer.from(wanted.join(''))
+  for (let at = 0; at < all.length; at += 65_536) {
+    writer.add(0, all.subarray(at, at + 65_536))
+    await writer.behind
+  }
+  await writer.finish()
+  expect((await lines(file)).join('') === all.toString()).toBe(true)
+  for (const tail of [0, 1, 3, 20_000, 29_999, 40_000])
+    expect((await lines(file, tail)).join('') === wanted.slice(tail === 0 ? wanted.length : -tail).join('')).toBe(true)
 })

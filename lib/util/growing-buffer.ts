@@ -1,0 +1,37 @@
+/**
+ * Bytes that come in pieces, in one buffer. In a list of them a piece of one byte takes hundreds, and who sends pieces
+ * may be hostile.
+ */
+export class GrowingBuffer {
+  readonly #limit: number
+  #bytes = Buffer.alloc(0)
+  #length = 0
+
+  /** @param limit bytes that it will have at most; more is not taken in advance. */
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  add(piece: Buffer): void {
+    const length = this.#length + piece.length
+    if (length > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(length * 2, this.#limit)))
+      this.#bytes.copy(larger, 0, 0, this.#length)
+      this.#bytes = larger
+    }
+    piece.copy(this.#bytes, this.#length)
+    this.#length = length
+  }
+
+  /** What there is; it is empty afterwards. */
+  take(): Buffer {
+    const taken = this.#bytes.subarray(0, this.#length)
+    this.#bytes = Buffer.alloc(0)
+    this.#length = 0
+    return taken
+  }
+}
