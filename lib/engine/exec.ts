@@ -113,13 +113,10 @@ async function start(call: Call): Promise<void> {
     ...{ tty: exec.tty, stdin, stdout, stderr },
     closesInput: true,
     left: 'drain',
-    async last(printed) {
-      const result = await ended
+    async last() {
+      await ended
       // It has ended, nobody knows how: for docker null would be success.
       exec.exitCode ??= 255
-      // Of one that could not be executed the result alone tells why.
-      const wanted = exec.tty ? stdout : stderr
-      return printed || !wanted || !result?.stderr ? undefined : said(exec, result.stderr.trimEnd())
     },
   })
 }
@@ -129,12 +126,11 @@ function said({ tty }: Exec, message: string): Buffer {
   return tty ? Buffer.from(`${message}\r\n`) : frame('stderr', Buffer.from(`${message}\n`))
 }
 
-/** Resolves when its exit code is known; with its result, if it has one. */
-async function follow(exec: Exec, execution: Execution): Promise<ExecResult | undefined> {
+/** Resolves when its exit code is known. */
+async function follow(exec: Exec, execution: Execution): Promise<void> {
   try {
     const result: ExecResult = await execution
     exec.exitCode = result.exitCode ?? 137
-    return result
   } catch (error) {
     const { code } = error as { code?: string }
     if (code === 'ERR_CAISSON_COMMAND_NOT_FOUND') exec.exitCode = 127

@@ -20,11 +20,8 @@ export interface StreamOptions {
   closesInput: boolean
   /** The client has gone: nobody is attached (`detach`), or the program prints for nobody (`drain`). */
   left: 'detach' | 'drain'
-  /**
-   * Waited for before the connection ends: by its end the client must find the exit code. Gives what is still to be
-   * printed; `printed`: whether anything was.
-   */
-  last?(printed: boolean): Promise<Buffer | undefined>
+  /** Waited for before the connection ends: by its end the client must find the exit code. */
+  last?(): Promise<void>
 }
 
 /** The type of what has both streams; before 1.42 both kinds had the same. */
@@ -44,7 +41,7 @@ export async function streamProgram(call: Call, ends: ProgramEnds, options: Stre
       if (options.closesInput && !input.readableEnded) ends.stdin?.end()
     })
   } else input.resume()
-  const passing: Array<Promise<number>> = []
+  const passing: Array<Promise<void>> = []
   for (const name of ['stdout', 'stderr'] as const) {
     const source = ends[name]
     if (options[name]) passing.push(pass(source, output, (chunk) => (options.tty ? chunk : frame(name, chunk))))
@@ -59,25 +56,23 @@ export async function streamProgram(call: Call, ends: ProgramEnds, options: Stre
   }
   if (output.destroyed) left()
   output.once('close', left)
-  const counts = await Promise.all(passing)
-  const last = await options.last?.(counts.some((count) => count > 0))
+  await Promise.all(passing)
+  await options.last?.()
   output.off('close', left)
-  if (!output.destroyed) output.end(last)
+  if (!output.destroyed) output.end()
   // The client may never close its side: nothing of it is wanted any more.
   input.unpipe()
   input.resume()
 }
 
-/** A client that reads slowly slows the program down. Resolves with the number of bytes. */
-function pass(source: Readable, output: Writable, form: (chunk: Buffer) => Buffer): Promise<number> {
-  let count = 0
+/** A client that reads slowly slows the program down. */
+function pass(source: Readable, output: Writable, form: (chunk: Buffer) => Buffer): Promise<void> {
   return new Promise((resolve) => {
     source.on('data', (chunk: Buffer) => {
-      count += chunk.length
       if (output.destroyed || output.write(form(chunk))) return
       source.pause()
       output.once('drain', () => source.resume())
     })
-    finished(source, { writable: false }, () => resolve(count))
+    finished(source, { writable: false }, () => resolve())
   })
 }

@@ -64,7 +64,7 @@ withBox('when the connection ends the exit code is there', async () => {
 withClient('why a program cannot be executed is printed, once', async () => {
   const { status, stdout, stderr } = await engine.docker(['exec', 'held', 'nothere'])
   expect([status, stdout]).toEqual([127, ''])
-  expect(stderr).toMatch(/^[^\n]*nothere: not found\n$/)
+  expect(stderr.match(/nothere: not found/g)).toHaveLength(1)
   const terminal = await engine.docker(['exec', '-t', 'held', '/etc/passwd'], { terminal: true })
   expect(terminal).toMatchObject({ status: 126, stdout: expect.stringContaining('cannot be executed') })
   const own = await engine.docker(['exec', 'held', 'sh', '-c', 'echo mine >&2; exit 127'])
