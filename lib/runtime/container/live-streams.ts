@@ -34,6 +34,8 @@ export interface LiveOptions {
  * through a socket; that one must not keep the container from its end.
  */
 const LATE = 1000
+/** Bytes that are taken of it in that time: what its program has written fits into a pipe. */
+const LATE_MAX = 4 * 1024 * 1024
 
 export class LiveStreams {
   readonly #options: LiveOptions
@@ -47,6 +49,7 @@ export class LiveStreams {
   #size: { columns: number; rows: number } | undefined
   /** The program has ended: nobody who reads slowly is waited for any more. */
   #over = false
+  #late = 0
 
   constructor(options: LiveOptions) {
     this.#options = options
@@ -71,6 +74,7 @@ export class LiveStreams {
   begin(): [NativeStdio, NativeStdio, NativeStdio] {
     const { log, logLimit, terminal, stdinOpen } = this.#options
     this.#over = false
+    this.#late = 0
     this.#sources = []
     this.#writer = logLimit > 0 ? new LogWriter(log, logLimit) : undefined
     if (terminal) return ['null', 'null', 'null']
@@ -146,6 +150,8 @@ export class LiveStreams {
     this.#sources.push(source)
     source.on('error', () => undefined)
     source.on('data', (chunk: Buffer) => {
+      if (this.#over) this.#late += chunk.length
+      if (this.#late > LATE_MAX) return void source.destroy()
       const waits: Array<Promise<unknown>> = []
       this.#writer?.add(index, chunk)
       const behind = this.#writer?.behind

@@ -1,5 +1,5 @@
 /** Reads what a container has printed (addon/core/log.h writes it). */
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { invalidArgument } from '../../errors.js'
 import { checkNames, type Names } from '../../util/option-names.js'
@@ -91,12 +91,14 @@ export async function* readLog(
         }
       }
       if (reader.dry) {
+        // What was written since it was marked is still to come.
+        atEnd = !follow || (over && reader.caughtUp)
         if (!reader.caughtUp) {
           reader.caughtUp = true
+          if (follow) reader.release()
           for (const entry of last.splice(Math.max(0, last.length - (tail ?? 0)))) yield shown(entry)
           last.length = 0
         }
-        atEnd = !follow || over
         if (!atEnd) await sleep(POLL, undefined, { ref: true, signal }).catch(() => undefined)
         if (signal?.aborted) return
       }
@@ -118,6 +120,10 @@ class LogReader {
   #position = 0
   #rest: Buffer = Buffer.alloc(0)
   #damaged = false
+  /** The files that there were when the first was opened, as far as they went: a program may print faster than anybody reads. */
+  #there: Array<{ ino: number; size: number }> | undefined = []
+  /** Where the open one ends for us; undefined: it was not there. */
+  #end: number | undefined
   /** Nothing more is there now. */
   dry = false
   caughtUp = false
@@ -126,15 +132,24 @@ class LogReader {
     this.#path = path
   }
 
+  /** From now on what was written after that is read, too. */
+  release(): void {
+    this.#there = undefined
+    this.#end = Number.POSITIVE_INFINITY
+  }
+
   async more(): Promise<LogEntry[]> {
     this.dry = false
     this.#file ??= await this.#open()
-    if (!this.#file) {
+    const end = this.#end
+    if (!this.#file || end === undefined) {
       this.dry = true
       return []
     }
     const buffer = Buffer.allocUnsafe(CHUNK)
-    const { bytesRead } = this.#damaged ? NOTHING : await this.#file.read(buffer, 0, CHUNK, this.#position)
+    const size = Math.min(CHUNK, end - this.#position)
+    const isOver = this.#damaged || size <= 0
+    const { bytesRead } = isOver ? NOTHING : await this.#file.read(buffer, 0, size, this.#position)
     if (bytesRead === 0) {
       if (await this.#replaced()) {
         await this.close()
@@ -150,8 +165,16 @@ class LogReader {
   async #open(): Promise<FileHandle | undefined> {
     const older = this.#started ? undefined : await open(`${this.#path}.1`).catch(() => undefined)
     const file = older ?? (await open(this.#path).catch(() => undefined))
-    if (file) this.#started = true
     this.#position = 0
+    if (!file) return undefined
+    if (this.#there) {
+      const own = await file.stat()
+      const newer = older && (await stat(this.#path).catch(() => undefined))
+      if (!this.#started) this.#there = newer ? [own, newer] : [own]
+      const next = this.#there.shift()
+      this.#end = next?.ino === own.ino ? next.size : undefined
+    }
+    this.#started = true
     return file
   }
 

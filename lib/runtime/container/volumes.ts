@@ -19,7 +19,7 @@ import { ownNamespaces } from '../options/choose-namespaces.js'
 import type { Owner } from '../process/owner.js'
 import { ContainerAgent } from './agents.js'
 import { ContainerArchive } from './archive.js'
-import type { FileStatus } from './fs.js'
+import type { FileStatus } from './file-status.js'
 
 /** A mount of a volume's directory, with the ids of the container on disk, whichever user namespace it gets. */
 export interface VolumeMount extends Mount {

@@ -246,6 +246,20 @@ describe('Container', () => {
     }
   })
 
+  test('a log that grows faster than it is read has an end: what was there', async () => {
+    await using container = await Container.create(image, { command: ['yes', 'a line of words'], logLimit: '8m' })
+    await container.start()
+    await until(() => existsSync(`${container.inspect().log}.1`))
+    let [lines, last] = [0, 0]
+    for await (const _ of container.logs()) lines++
+    for await (const _ of container.logs({ tail: 5 })) last++
+    expect([lines > 1000, last]).toEqual([true, 5])
+    // What comes after the marked part is followed.
+    const follower = container.logs({ follow: true, tail: 1 })
+    for (let i = 0; i < 100_000; i++) expect((await follower.next()).done).toBe(false)
+    await follower.return()
+  })
+
   test('what follows the log of one that is not started yet sees all of it', async () => {
     await using container = await Container.create(image, { command: ['echo', 'said'] })
     const said = (async () => {
