@@ -53,7 +53,6 @@ async function follow(
     }
     if (interactive) process.stdin.pipe(execution.stdin)
     const exit = await execution.ended
-    if (exit.message !== '') process.stderr.write(exit.message)
     return exitCodeOf(exit)
   } finally {
     detach?.()

@@ -19,10 +19,7 @@ export interface ProjectExecOptions extends Pick<ExecOptions, 'env' | 'user' | '
 }
 
 /** How it ended. */
-export interface ProjectExit extends Pick<ExecResult, 'exitCode' | 'signal' | 'reason'> {
-  /** What there is to say of a program that could not be executed. */
-  message: string
-}
+export type ProjectExit = Pick<ExecResult, 'exitCode' | 'signal' | 'reason'>
 
 /** A program in a container of a project. Its output is to be read: as with any pipe, it waits for that. */
 export interface ProjectExecution {
@@ -56,10 +53,8 @@ function attach(
   interactive: boolean,
 ): ProjectExecution {
   const execution = container.exec(command, options)
-  const terminal = options.tty !== undefined && options.tty !== false
-  let printed = 0
   const stdout = execution.stdout.pipe(new PassThrough())
-  const stderr = execution.stderr.on('data', (chunk: Buffer) => (printed += chunk.length)).pipe(new PassThrough())
+  const stderr = execution.stderr.pipe(new PassThrough())
   // What fails is told by the promise.
   for (const stream of [execution.stdout, execution.stderr]) stream.on('error', () => undefined)
   const stdin = interactive ? execution.stdin : new PassThrough().resume()
@@ -69,7 +64,7 @@ function attach(
     stderr.end()
   }
   const ended = execution.then(
-    (result) => exitOf(result, terminal ? 0 : printed),
+    ({ exitCode, signal, reason }) => ({ exitCode, signal, reason }),
     (error) => {
       finish()
       throw error
@@ -82,11 +77,6 @@ const controls = (execution: Execution): Pick<ProjectExecution, 'kill' | 'resize
   kill: (signal) => execution.kill(signal),
   resize: (columns, rows) => execution.resize(columns, rows),
 })
-
-/** What the program has not printed itself is ours. */
-function exitOf({ exitCode, signal, reason, truncated, stderrBytes }: ExecResult, printed: number): ProjectExit {
-  return { exitCode, signal, reason, message: truncated ? '' : stderrBytes.subarray(printed).toString('utf8') }
-}
 
 /** For another process, over its connection. When that breaks, the program is ended: nobody waits for it any more. */
 export async function serveExec(running: Running, request: ExecRequest, socket: Socket): Promise<void> {

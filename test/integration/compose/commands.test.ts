@@ -87,8 +87,8 @@ async function told({ stdout, stderr, ended }: ProjectExecution) {
     for await (const chunk of stream) text += chunk
     return text
   }
-  const [out, err, { exitCode, signal, message }] = await Promise.all([read(stdout), read(stderr), ended])
-  return { out, err, exitCode, signal, message }
+  const [out, err, { exitCode, signal }] = await Promise.all([read(stdout), read(stderr), ended])
+  return { out, err, exitCode, signal }
 }
 
 beforeAll(async () => {
@@ -198,10 +198,10 @@ withBusybox('exec in a project of this process is the same', async () => {
   await project.up({ services: ['web'] })
   const execution = project.exec('web', ['sh', '-c', 'cat; echo $OF >&2; exit 4'], { interactive: true })
   execution.stdin.end('typed')
-  expect(await told(execution)).toEqual({ out: 'typed', err: 'file\n', exitCode: 4, signal: null, message: '' })
+  expect(await told(execution)).toEqual({ out: 'typed', err: 'file\n', exitCode: 4, signal: null })
   expect(await told(project.exec('web', ['nothing-such']))).toMatchObject({
     exitCode: 127,
-    message: expect.stringContaining('not found'),
+    err: expect.stringContaining('not found'),
   })
   await expect(project.exec('once', ['true']).ended).rejects.toThrow()
   const control = new AbortController()
