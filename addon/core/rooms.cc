@@ -26,8 +26,8 @@ using Clock = std::chrono::steady_clock;
 // Each holds about 400 kB of kernel memory.
 constexpr size_t STOCK_MIN = 2, STOCK_MAX = 6, ALL_MAX = 24;
 constexpr auto IDLE = std::chrono::seconds(5);
-// To the next try after one could not be made.
-constexpr auto REST = std::chrono::seconds(60);
+// To the next try after one could not be made; twice as long each time, as somebody may only have killed who was to wait.
+constexpr auto REST_MIN = std::chrono::seconds(1), REST_MAX = std::chrono::seconds(60);
 // Of the descriptors that this process may have, the part that rooms may take: one room of this many.
 constexpr size_t DESCRIPTORS_PER_ROOM = 32;
 // Others come first; but not SCHED_IDLE, which could be kept from going on for long with a lock of the kernel's in hand.
@@ -135,7 +135,7 @@ class RoomKeeper {
   void run() {
     if (!settle_in()) {
       std::lock_guard lock(mutex_);
-      for (RoomStock* stock : stocks_) stock->fails_until_ = Clock::now() + REST;
+      for (RoomStock* stock : stocks_) stock->fails_until_ = Clock::now() + REST_MAX;
       running_ = awake_ = false;
       return;
     }
@@ -151,11 +151,13 @@ class RoomKeeper {
         // It may be gone by now, and another be in its place.
         auto stock = std::find_if(stocks_.begin(), stocks_.end(), [&](auto* each) { return each->recipe_ == recipe; });
         if (stock != stocks_.end() && room) {
+          (*stock)->rest_ = {};
           if (room->parked) room->recipe = recipe;
           (*stock)->rooms_.push_back(std::move(*room));
           count_++;
         } else if (stock != stocks_.end()) {
-          (*stock)->fails_until_ = Clock::now() + REST;
+          (*stock)->rest_ = std::clamp((*stock)->rest_ * 2, REST_MIN, REST_MAX);
+          (*stock)->fails_until_ = Clock::now() + (*stock)->rest_;
         } else if (room) {
           gone.push_back(std::move(*room));
         }

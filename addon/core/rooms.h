@@ -61,6 +61,7 @@ class RoomStock {
   size_t target_ = 0;
   std::chrono::steady_clock::time_point last_;
   std::chrono::steady_clock::time_point fails_until_;  // one could not be made: who starts a container without finds out why
+  std::chrono::seconds rest_{0};                       // after that
 };
 
 // Makes up for what was taken.

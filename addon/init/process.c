@@ -117,7 +117,8 @@ int op_wait(struct context *c, const struct operation *op) {
   int r = (int)tried(c, "sendmsg", "ready", control_send(c, &message, NULL, 0));
   if (r < 0) return r;
   int count = control_receive(c, &message, fds, 32);
-  if (count < 0) quit(0); /* not needed any more, or the owner is gone */
+  if (count == -E_CONNRESET) quit(0); /* not needed any more, or the owner is gone */
+  if (count < 0) return (int)tried(c, "recvmsg", "start", count);
   /* The plan alone: this process has its streams already. */
   if (message.type != MESSAGE_GO || (count != 1 && count < 4)) return (int)tried(c, "recvmsg", "start", -E_PROTO);
   for (int fd = 0; fd < 3 && count > 1; fd++) {
