@@ -38,8 +38,8 @@ async function stats(call: Call): Promise<void> {
   do {
     if (before) await sleep(SECOND, undefined, { signal: call.gone }).catch(() => undefined)
     if (call.gone.aborted) return
-    const now = await sampleOf(container).catch(() => undefined)
-    // It has ended meanwhile.
+    const now = await sampleOf(container).catch(() => (stream ? undefined : before))
+    // It has ended meanwhile; but who asked for one has one.
     if (!now) break
     if (!call.response.write(`${JSON.stringify(statsJson(container, now, before))}\n`)) await roomIn(call.response)
     before = now

@@ -78,8 +78,33 @@ async function answer(asked: Asked, known: KnownHost | undefined): Promise<void>
     const { handler, parameters } = router.find(request.method ?? '', path)
     await handler(new Call({ ...asked, version, parameters, query }))
   } catch (error) {
+    await passBody(asked)
     refuse(asked, error)
   }
+}
+
+/** Bytes, and milliseconds. */
+const PASSED_MAX = 1024 * 1024
+const PASSED_LATE = 1000
+
+/** Who is still writing a body when the connection ends never reads why: a small one is let pass before the answer. */
+async function passBody({ request, upgraded }: Asked): Promise<void> {
+  if (upgraded || request.complete || request.destroyed) return
+  if (Number(request.headers['content-length'] ?? 0) > PASSED_MAX) return
+  await new Promise<void>((resolve) => {
+    let size = 0
+    const count = (chunk: Buffer) => {
+      size += chunk.length
+      if (size > PASSED_MAX) over()
+    }
+    const over = () => {
+      clearTimeout(late)
+      request.off('data', count).off('end', over).off('close', over)
+      resolve()
+    }
+    const late = setTimeout(over, PASSED_LATE)
+    request.on('data', count).on('end', over).on('close', over)
+  })
 }
 
 /** Not by URL, which takes `//host/path` and `..` for more than they say here. */
