@@ -7,7 +7,7 @@
  */
 import { CaissonError, invalidArgument } from '../errors.js'
 import type { NativeApplied, NativeApply, NativeRunning } from '../native/layer.js'
-import { finished, layerError, textToBytes } from './failure.js'
+import { cancelled, finished, textToBytes } from './failure.js'
 import {
   checkedLocation,
   cleanPath,
@@ -201,7 +201,7 @@ export class LayerSink {
 
   async #failure(): Promise<never> {
     await this.#result
-    throw layerError({ kind: 'cancelled', what: 'cancelled', entry: '', syscall: '', errno: 0 }, 'layer')
+    throw cancelled('layer')
   }
 }
 

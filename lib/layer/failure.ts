@@ -49,6 +49,11 @@ export function layerError(fault: NativeFault, stage: string): CaissonError {
   return new CaissonError(code, `${stage}: ${name}${fault.what}: ${fault.syscall}: ${errno}`, options)
 }
 
+/** What work that was given up says. */
+export function cancelled(stage: string): CaissonError {
+  return layerError({ kind: 'cancelled', what: 'cancelled', entry: '', syscall: '', errno: 0 }, stage)
+}
+
 function systemName(errno: number): string {
   try {
     return getSystemErrorName(-errno)
@@ -87,12 +92,14 @@ export async function finished<T>(
   stage: string,
   signal?: AbortSignal,
 ): Promise<T> {
+  const tooLate = signal?.aborted
   signal?.addEventListener('abort', cancel, { once: true })
-  if (signal?.aborted) cancel()
+  if (tooLate) cancel()
   try {
-    return await work.done
-  } catch (fault) {
-    throw layerError(fault as NativeFault, stage)
+    const result = await work.done.catch((fault: NativeFault) => Promise.reject(layerError(fault, stage)))
+    // A thread may have been done before it could be told.
+    if (tooLate) throw cancelled(stage)
+    return result
   } finally {
     signal?.removeEventListener('abort', cancel)
   }

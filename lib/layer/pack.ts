@@ -9,7 +9,7 @@ import { addon } from '../native/addon.js'
 import type { NativePack, NativePacked, NativeRunning } from '../native/layer.js'
 import { parseSize, type Size } from '../util/units.js'
 import type { Change } from './diff.js'
-import { finished, layerError, textToBytes } from './failure.js'
+import { cancelled, finished, textToBytes } from './failure.js'
 import { checkedLocation, cleanPath, type IdMap, nativeIdMap, type OverlayXattrs } from './options.js'
 import { layers } from './performer.js'
 
@@ -154,8 +154,7 @@ export async function packLayer(
   })
   const gzip = createGzip({ level, chunkSize: 1024 * 1024 })
   const parts = compression === 'gzip' ? [stream, gzip, new UnknownSystem(), count, output] : [stream, count, output]
-  const abort = () =>
-    stream.destroy(layerError({ kind: 'cancelled', what: 'cancelled', entry: '', syscall: '', errno: 0 }, 'pack'))
+  const abort = () => stream.destroy(cancelled('pack'))
   signal?.addEventListener('abort', abort, { once: true })
   try {
     await pipeline(parts)

@@ -91,12 +91,14 @@ function nativeMember({ path, uid, gid, mode, mtime, item, whole, otherMode }: M
 
 async function finished<T>(work: NativeRunning<T>, signal: AbortSignal): Promise<T> {
   const cancel = () => addon().layer.cancel(work.handle)
+  const tooLate = signal.aborted
   signal.addEventListener('abort', cancel, { once: true })
-  if (signal.aborted) cancel()
+  if (tooLate) cancel()
   try {
-    return await work.done
-  } catch (fault) {
-    throw inventoryError(fault as NativeFault)
+    const result = await work.done.catch((fault: NativeFault) => Promise.reject(inventoryError(fault)))
+    // A thread may have been done before it could be told.
+    if (tooLate) throw stopped()
+    return result
   } finally {
     signal.removeEventListener('abort', cancel)
   }

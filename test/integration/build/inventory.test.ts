@@ -85,3 +85,15 @@ test('says of a file that it was changed, and stops when it is told to', async (
   await expect(take(path.join(root, 'none'))).rejects.toMatchObject({ cause: { code: 'ENOENT', syscall: 'open' } })
   await expect(Inventory.take(root, [], '', AbortSignal.abort())).rejects.toMatchObject({ code: 'ERR_CAISSON_ABORTED' })
 })
+
+test('is aborted also when its work had ended before it could be told', async () => {
+  const root = contextOf({ file: '' })
+  const signal = AbortSignal.abort()
+  const listen = signal.addEventListener.bind(signal)
+  // Between the start of the work and the look at the signal, the thread has all the time that it needs.
+  signal.addEventListener = (...args: Parameters<typeof listen>) => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+    listen(...args)
+  }
+  await expect(Inventory.take(root, [], '', signal)).rejects.toMatchObject({ code: 'ERR_CAISSON_ABORTED' })
+})
