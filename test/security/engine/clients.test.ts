@@ -84,8 +84,8 @@ withBox('who follows a flood of logs and goes away leaves neither a file nor lis
     await sleep(20 + i * 7)
     connection.destroy()
   }
-  // The writer's own is left, soon: what is forgotten the collector of garbage closes, but later. A slow disk takes its time.
-  await until(() => logs() === 1, 2_000)
+  // The writer's own is left, and not for long what the collector of garbage closes.
+  await until(() => logs() === 1, 500)
 })
 
 withBox('who is attached to a quiet program and goes away leaves no connection', async () => {
