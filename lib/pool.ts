@@ -79,8 +79,10 @@ export class Pool implements AsyncDisposable {
   readonly #idle: Prepared[] = []
   readonly #waiting: Array<ReturnType<typeof deferred<Prepared>>> = []
   readonly #active = new Set<Running>()
+  /** Those that are being prepared, with those for a terminal, which are not among the next. */
+  readonly #making = new Set<Promise<Prepared>>()
+  readonly #closing = new AbortController()
   #preparing = 0
-  #closed = false
   #program: (ProgramPart & { options: { [name: string]: Plain } }) | undefined
   #environment: string[] | undefined
   /** Where the program that ran last may lie: most run the same again. */
@@ -102,6 +104,10 @@ export class Pool implements AsyncDisposable {
     this.#fill()
   }
 
+  get #closed(): boolean {
+    return this.#closing.signal.aborted
+  }
+
   /** Resolves when as many as asked for wait; rejects when one cannot be prepared. */
   async ready(options: Abortable = {}): Promise<void> {
     checkAborted(options.signal, 'pool')
@@ -116,16 +122,17 @@ export class Pool implements AsyncDisposable {
     return new Execution((request) => this.#launch(command, options, request), options)
   }
 
-  /** Ends the programs that still run in its containers, too. */
+  /** Ends the programs that still run in its containers, too. Nothing of it is left when it resolves. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true
+    this.#closing.abort()
     clearTimeout(this.#retry)
     clearTimeout(this.#soon)
     for (const waiter of this.#waiting.splice(0)) waiter.reject(closed())
     this.#full.reject(closed())
     const left = [...this.#idle.splice(0).map(({ running }) => running), ...this.#active]
     for (const running of left) running.kill('stopped')
-    await awake(Promise.all(left.map(({ ended }) => ended)))
+    const late = [...this.#making].map((making) => making.then(({ running }) => endOf(running), nothing))
+    await awake(Promise.all([...left.map(({ ended }) => ended), ...late]))
     await whenGone()
   }
 
@@ -134,6 +141,7 @@ export class Pool implements AsyncDisposable {
     const holder = await owner()
     const { id, running, lowered, assembled } = await (options.tty ? this.#make(request) : this.#take(request))
     try {
+      if (this.#closed) throw closed()
       const { workload, cgroup } = assembled
       checkCommand(command)
       checkCounted(request, cgroup, holder.cgroups)
@@ -146,8 +154,6 @@ export class Pool implements AsyncDisposable {
       execute(rest, { args: [...command], env })
       running.events = request.events
       running.resume({ ...limitsOf(request), plan: rest.finish() })
-      this.#active.add(running)
-      void running.ended.then(() => this.#active.delete(running))
       rest.release()
       this.#paths = [...ACCOUNTS, ...pathsOf(command[0] as string, env)]
       return {
@@ -189,15 +195,12 @@ export class Pool implements AsyncDisposable {
   /** For a program with a terminal: what the others are protected by from the start would not let it have one. */
   async #make(request: LaunchRequest): Promise<Prepared> {
     if (this.#closed) throw closed()
-    const making = awake(this.#prepare(true))
-    const end = () => making.then(({ running }) => running.kill('stopped')).catch(() => undefined)
-    const prepared = await unlessAborted(making, request.signal(), 'pool').catch((error) => {
+    const making = awake(this.#prepare(true)).then((prepared) => this.#give(prepared))
+    const end = () => making.then(({ running }) => endOf(running), nothing)
+    return await unlessAborted(making, request.signal(), 'pool').catch((error) => {
       void end()
       throw error
     })
-    if (!this.#closed) return prepared
-    void end()
-    throw closed()
   }
 
   async #take(request: LaunchRequest): Promise<Prepared> {
@@ -206,7 +209,7 @@ export class Pool implements AsyncDisposable {
     for (let prepared = this.#idle.shift(); prepared; prepared = this.#idle.shift())
       if (!prepared.running.over) {
         this.#fillSoon()
-        return prepared
+        return this.#give(prepared)
       }
     const waiter = deferred<Prepared>()
     this.#waiting.push(waiter)
@@ -226,6 +229,14 @@ export class Pool implements AsyncDisposable {
     } finally {
       signal.removeEventListener('abort', leave)
     }
+  }
+
+  /** From now on it is ended as one with a program is. */
+  #give(prepared: Prepared): Prepared {
+    const { running } = prepared
+    this.#active.add(running)
+    void running.ended.then(() => this.#active.delete(running))
+    return prepared
   }
 
   /** The program that just got its container comes first, as long as enough are left for the next ones. */
@@ -253,7 +264,7 @@ export class Pool implements AsyncDisposable {
     this.#preparing--
     const waiter = this.#waiting.shift()
     if (this.#closed) prepared.running.kill('stopped')
-    else if (waiter) waiter.resolve(prepared)
+    else if (waiter) waiter.resolve(this.#give(prepared))
     else this.#idle.push(prepared)
     if (this.#idle.length >= this.size) {
       this.#full.resolve()
@@ -273,9 +284,19 @@ export class Pool implements AsyncDisposable {
     this.#retry.unref()
   }
 
-  async #prepare(terminal = false): Promise<Prepared> {
+  #prepare(terminal = false): Promise<Prepared> {
+    const making = this.#assemble(terminal)
+    const made = () => this.#making.delete(making)
+    this.#making.add(making)
+    making.then(made, made)
+    return making
+  }
+
+  async #assemble(terminal: boolean): Promise<Prepared> {
     const holder = await owner()
-    const root = await (await Image.resolve(this.#image, this.#options)).rootfs()
+    const signal = this.#closing.signal
+    const root = await (await Image.resolve(this.#image, { ...this.#options, signal })).rootfs(signal)
+    if (this.#closed) throw closed()
     // A command is needed to assemble; the one that is run comes later.
     const options = this.#options
     const place = await takePlace(holder, options)
@@ -331,6 +352,13 @@ function pathsOf(name: string, env: readonly string[]): string[] {
   const search = env.find((variable) => variable.startsWith('PATH='))?.slice('PATH='.length) ?? DEFAULT_PATH
   return search.split(':', SEARCHED_MAX).map((directory) => `${directory}/${name}`)
 }
+
+function endOf(running: Running): Promise<unknown> {
+  running.kill('stopped')
+  return running.ended
+}
+
+function nothing(): void {}
 
 function closed(): CaissonError {
   return new CaissonError('ERR_CAISSON_INVALID_STATE', 'the pool is closed', { stage: 'pool', hint: 'Make a new one.' })

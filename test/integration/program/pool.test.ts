@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Image, Pool } from '../../../lib/index.js'
 import { until } from '../../support/until.js'
 
@@ -22,9 +23,10 @@ function wallsOfWaiting(): string[] {
   return found
 }
 
-/** Where cgroups of this name are; others come and go meanwhile. */
+/** Where cgroups of this name are, of this process's own. */
 function cgroupsOf(id: string): string[] {
-  const { stdout } = spawnSync('find', ['/sys/fs/cgroup', '-name', `${id}*`], { encoding: 'utf8' })
+  const own = ['-path', `*/caisson-${process.pid}-*`, '-name', `${id}*`]
+  const { stdout } = spawnSync('find', ['/sys/fs/cgroup', '-type', 'd', ...own], { encoding: 'utf8' })
   return stdout.split('\n').filter(Boolean)
 }
 
@@ -188,6 +190,18 @@ describe('Pool', () => {
       const { stdout } = await pool.run(['hostname'])
       await pool[Symbol.asyncDispose]()
       expect(cgroupsOf(stdout.trim())).toEqual([])
+    }
+  })
+
+  test('when it is closed nothing is left, of what was being prepared either', async () => {
+    await using other = new Pool(image, { size: 1 })
+    await other.ready()
+    const before = [cgroupsOf('*').length, wallsOfWaiting().length]
+    for (let round = 0; round < 30; round++) {
+      const pool = new Pool(image, { size: 4 })
+      await sleep(round % 10)
+      await pool[Symbol.asyncDispose]()
+      expect([cgroupsOf('*').length, wallsOfWaiting().length]).toEqual(before)
     }
   })
 
