@@ -22,8 +22,8 @@ export const FILES = [
   'bad-input',
   'run',
 ]
-/** Of the attacks. */
-export const ATTACKS = ['entering', 'identity', 'host-knobs', 'kernel-doors', 'landlock']
+/** Of the attacks: those that the kernel, or how it groups processes, matters to. */
+export const ATTACKS = ['entering', 'host-knobs', 'kernel-doors', 'landlock']
 
 /** What another architecture matters to: numbers and arguments of calls, how programs are entered. */
 const ELSEWHERE = {

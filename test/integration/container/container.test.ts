@@ -247,7 +247,7 @@ describe('Container', () => {
   })
 
   test('a log that grows faster than it is read has an end: what was there', async () => {
-    await using container = await Container.create(image, { command: ['yes', 'a line of words'], logLimit: '8m' })
+    await using container = await Container.create(image, { command: ['yes', 'a line of words'], logLimit: '1m' })
     await container.start()
     await until(() => existsSync(`${container.inspect().log}.1`))
     let [lines, last] = [0, 0]
@@ -256,7 +256,9 @@ describe('Container', () => {
     expect([lines > 1000, last]).toEqual([true, 5])
     // What comes after the marked part is followed.
     const follower = container.logs({ follow: true, tail: 1 })
-    for (let i = 0; i < 100_000; i++) expect((await follower.next()).done).toBe(false)
+    let followed = 0
+    while (followed < 50_000 && !(await follower.next()).done) followed++
+    expect(followed).toBe(50_000)
     await follower.return()
   })
 
