@@ -16,14 +16,15 @@ export class GrowingBuffer {
     return this.#length
   }
 
-  add(piece: Buffer): void {
-    const length = this.#length + piece.length
+  /** Adds `bytes`, or a part of them. */
+  add(bytes: Buffer, from = 0, to = bytes.length): void {
+    const length = this.#length + to - from
     if (length > this.#bytes.length) {
       const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(length * 2, this.#limit)))
       this.#bytes.copy(larger, 0, 0, this.#length)
       this.#bytes = larger
     }
-    piece.copy(this.#bytes, this.#length)
+    bytes.copy(this.#bytes, this.#length, from, to)
     this.#length = length
   }
 

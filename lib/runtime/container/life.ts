@@ -6,7 +6,6 @@ import type { Note } from '../../native/failure.js'
 import type { RestartPolicy } from '../../options.js'
 import { checkAborted, unlessAborted } from '../../util/abort.js'
 import { deferred } from '../../util/deferred.js'
-import { GrowingBuffer } from '../../util/growing-buffer.js'
 import { TIMER_MAX } from '../../util/units.js'
 import { type Lowered, lower } from '../lower/lower.js'
 import type { Assembled } from '../options/assemble.js'
@@ -16,7 +15,7 @@ import { type ExecResult, verdict, withText } from '../process/verdict.js'
 import { type Health, HealthMonitor, type HealthPlan, type Probe } from './health.js'
 import type { Hooks } from './hooks.js'
 import type { LiveStreams } from './live-streams.js'
-import { LOG_LEAST, readLog } from './log.js'
+import { LOG_LEAST, readOutput } from './log.js'
 import { Restarter } from './restart.js'
 
 export type ContainerState = 'created' | 'running' | 'paused' | 'exited' | 'removed'
@@ -324,20 +323,12 @@ const RESULT_OUTPUT = 8 * 1024 * 1024
 
 /** What was printed since the start went to the log. */
 async function withOutput(result: ExecResult, log: string, since: number): Promise<ExecResult> {
-  const output = { stdout: new GrowingBuffer(RESULT_OUTPUT), stderr: new GrowingBuffer(RESULT_OUTPUT) }
-  let size = 0
-  let truncated = result.truncated
-  for await (const { stream, data } of readLog(log, { since }, () => true)) {
-    size += data.length
-    truncated ||= size > RESULT_OUTPUT
-    if (truncated) break
-    output[stream].add(data)
-  }
+  const { stdout, stderr, truncated } = await readOutput(log, since, RESULT_OUTPUT)
   const { stdout: _, stderr: __, ...rest } = result
   return withText({
     ...rest,
-    truncated,
-    stdoutBytes: output.stdout.take(),
-    stderrBytes: output.stderr.take(),
+    truncated: result.truncated || truncated,
+    stdoutBytes: stdout,
+    stderrBytes: stderr,
   })
 }

@@ -1,9 +1,10 @@
-/** Reads what a container has printed (addon/core/log.h writes it). */
-import { type FileHandle, open, stat } from 'node:fs/promises'
+/** What a container has printed: line by line, or all of it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { invalidArgument } from '../../errors.js'
+import { GrowingBuffer } from '../../util/growing-buffer.js'
 import { checkNames, type Names } from '../../util/option-names.js'
 import { parseDuration } from '../../util/units.js'
+import { HEADER, isStdout, LogReader, timeOf } from './log-reader.js'
 
 export interface LogEntry {
   /** When the line began. */
@@ -30,10 +31,6 @@ export const LOG_LIMIT = 64 * 1024 * 1024
 /** Less would hold no line. */
 export const LOG_LEAST = 16 * 1024
 
-const HEADER = 16
-const CHUNK = 64 * 1024
-/** Bytes of a record: a line is cut when it has 1 MiB, by what came last. More is none, whatever else wrote there. */
-const RECORD_MAX = 2 * 1024 * 1024
 /** Lines beside those asked for that are held before they go. */
 const SPARE = 1024
 /** Milliseconds between looks at a log that is followed. */
@@ -59,8 +56,6 @@ export function checkLogOptions(given: LogOptions): LogRange & LogOptions {
   return { ...options, tail: tail === 'all' ? undefined : tail, since: time }
 }
 
-const NOTHING = { bytesRead: 0 }
-
 interface LogRange {
   tail?: number
   since?: Date | number
@@ -81,8 +76,11 @@ export async function* readLog(
     for (let atEnd = false; !atEnd; ) {
       // Asked before the reading, so that what came between the two is still read.
       const over = ended()
-      for (const entry of await reader.more()) {
-        if (entry.time.getTime() < since) continue
+      const entries: LogEntry[] = []
+      await reader.more((bytes, at, end) => {
+        if (timeOf(bytes, at) >= since) entries.push(entryOf(bytes, at, end))
+      })
+      for (const entry of entries) {
         if (tail === undefined || reader.caughtUp) yield shown(entry)
         else {
           last.push(entry)
@@ -108,112 +106,39 @@ export async function* readLog(
   }
 }
 
-function withTime(entry: LogEntry): LogEntry {
-  return { ...entry, data: Buffer.concat([Buffer.from(`${entry.time.toISOString()} `), entry.data]) }
+/** All that was printed since a time (milliseconds since 1970), without its lines. */
+export interface LogOutput {
+  stdout: Buffer
+  stderr: Buffer
+  /** There is more than asked for. */
+  truncated: boolean
 }
 
-/** Goes through the older file, then the newer, and on to the one that takes its place when it is full. */
-class LogReader {
-  readonly #path: string
-  #file: FileHandle | undefined
-  #started = false
-  #position = 0
-  #rest: Buffer = Buffer.alloc(0)
-  #damaged = false
-  /** The files that there were when the first was opened, as far as they went: a program may print faster than anybody reads. */
-  #there: Array<{ ino: number; size: number }> | undefined = []
-  /** Where the open one ends for us; undefined: it was not there. */
-  #end: number | undefined
-  /** Nothing more is there now. */
-  dry = false
-  caughtUp = false
-
-  constructor(path: string) {
-    this.#path = path
+/** The first `limit` bytes: of short lines there may be millions, and nobody wants to see them one by one. */
+export async function readOutput(path: string, since: number, limit: number): Promise<LogOutput> {
+  const reader = new LogReader(path)
+  const stdout = new GrowingBuffer(limit)
+  const stderr = new GrowingBuffer(limit)
+  let truncated = false
+  try {
+    while (!reader.dry && !truncated)
+      await reader.more((bytes, at, end) => {
+        if (truncated || timeOf(bytes, at) < since) return
+        truncated = stdout.length + stderr.length + end - at - HEADER > limit
+        if (!truncated) (isStdout(bytes, at) ? stdout : stderr).add(bytes, at + HEADER, end)
+      })
+  } finally {
+    await reader.close()
   }
+  return { stdout: stdout.take(), stderr: stderr.take(), truncated }
+}
 
-  /** From now on what was written after that is read, too. */
-  release(): void {
-    this.#there = undefined
-    this.#end = Number.POSITIVE_INFINITY
-  }
+/** With bytes of its own: who keeps one line should not keep all that were read with it. */
+function entryOf(bytes: Buffer, at: number, end: number): LogEntry {
+  const stream = isStdout(bytes, at) ? 'stdout' : 'stderr'
+  return { time: new Date(timeOf(bytes, at)), stream, data: Buffer.from(bytes.subarray(at + HEADER, end)) }
+}
 
-  async more(): Promise<LogEntry[]> {
-    this.dry = false
-    this.#file ??= await this.#open()
-    const end = this.#end
-    if (!this.#file || end === undefined) {
-      this.dry = true
-      return []
-    }
-    const buffer = Buffer.allocUnsafe(CHUNK)
-    const size = Math.min(CHUNK, end - this.#position)
-    const isOver = this.#damaged || size <= 0
-    const { bytesRead } = isOver ? NOTHING : await this.#file.read(buffer, 0, size, this.#position)
-    if (bytesRead === 0) {
-      if (await this.#replaced()) {
-        await this.close()
-        this.#rest = Buffer.alloc(0)
-        this.#damaged = false
-      } else this.dry = true
-      return []
-    }
-    this.#position += bytesRead
-    return this.#parse(buffer.subarray(0, bytesRead))
-  }
-
-  async #open(): Promise<FileHandle | undefined> {
-    const older = this.#started ? undefined : await open(`${this.#path}.1`).catch(() => undefined)
-    const file = older ?? (await open(this.#path).catch(() => undefined))
-    this.#position = 0
-    if (!file) return undefined
-    if (this.#there) {
-      const own = await file.stat()
-      const newer = older && (await stat(this.#path).catch(() => undefined))
-      if (!this.#started) this.#there = newer ? [own, newer] : [own]
-      const next = this.#there.shift()
-      this.#end = next?.ino === own.ino ? next.size : undefined
-    }
-    this.#started = true
-    return file
-  }
-
-  /** The file that we hold is not (or no longer) the one that is written to. */
-  async #replaced(): Promise<boolean> {
-    const current = await open(this.#path).catch(() => undefined)
-    if (!current) return false
-    try {
-      const [a, b] = await Promise.all([current.stat(), (this.#file as FileHandle).stat()])
-      return a.ino !== b.ino
-    } finally {
-      await current.close()
-    }
-  }
-
-  #parse(bytes: Buffer): LogEntry[] {
-    const all = this.#rest.length > 0 ? Buffer.concat([this.#rest, bytes]) : bytes
-    const entries: LogEntry[] = []
-    let at = 0
-    while (all.length - at >= HEADER) {
-      const length = all.readUInt32LE(at)
-      if (length > RECORD_MAX) {
-        // Where the next one begins nobody can tell: of this file no more is read.
-        this.#damaged = true
-        this.#rest = Buffer.alloc(0)
-        return entries
-      }
-      if (all.length - at < HEADER + length) break
-      const stream = all[at + 4] === 1 ? 'stdout' : 'stderr'
-      const time = new Date(Number(all.readBigUInt64LE(at + 8) / 1000n) / 1000)
-      entries.push({ time, stream, data: Buffer.from(all.subarray(at + HEADER, at + HEADER + length)) })
-      at += HEADER + length
-    }
-    this.#rest = Buffer.from(all.subarray(at))
-    return entries
-  }
-
-  async close(): Promise<void> {
-    await this.#file?.close()
-    this.#file = undefined
-  }
+function withTime(entry: LogEntry): LogEntry {
+  return { ...entry, data: Buffer.concat([Buffer.from(`${entry.time.toISOString()} `), entry.data]) }
 }
