@@ -49,7 +49,6 @@ const STOP_GRACE = 10_000
 
 export class Container extends EventEmitter implements AsyncDisposable {
   readonly id: string
-  readonly name: string
   /** What it was made of: a reference, or an image's id. */
   readonly image: string
   readonly labels: Readonly<Record<string, string>>
@@ -68,7 +67,6 @@ export class Container extends EventEmitter implements AsyncDisposable {
     super()
     this.#parts = parts
     this.id = parts.id
-    this.name = parts.name
     this.image = parts.image
     const { options, assembled, imageConfig } = parts
     this.labels = { ...imageConfig.Labels, ...options.labels }
@@ -137,6 +135,10 @@ export class Container extends EventEmitter implements AsyncDisposable {
   static async get(idOrName: string, options: Abortable = {}): Promise<Container> {
     checkAborted(options.signal, 'get')
     return findContainer(containers, idOrName)
+  }
+
+  get name(): string {
+    return this.#parts.name
   }
 
   get state(): ContainerState {
@@ -293,6 +295,15 @@ export class Container extends EventEmitter implements AsyncDisposable {
     await this.#changes.update(changes.limits)
   }
 
+  /** Another name, for this machine and its networks; its host name stays. Programs that run are not told. */
+  async rename(name: string, options: Abortable = {}): Promise<void> {
+    this.#mustExist('rename')
+    checkAborted(options.signal, 'rename')
+    const before = await this.#changes.rename(name)
+    await this.#record()
+    this.emit('rename', name, before)
+  }
+
   /** Resolves when the strategy says that it is ready; rejects when it ends before, or too late. */
   waitFor(strategy: Wait, options: WaitOptions = {}): Promise<void> {
     return waitFor(this, strategy, options)
@@ -417,6 +428,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
     this.#life.kill(9)
     if (this.#life.running) await this.#life.exit
     this.#life.removed()
+    await this.#changes.named()
     await this.#agent.end()
     containers.delete(this.id)
     await discardParts(this.#parts, volumes)

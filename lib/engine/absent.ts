@@ -65,7 +65,6 @@ export const absentRoutes: Route[] = [
   { method: 'GET', path: '/plugins', handler: (call) => call.json([]) },
   { method: 'GET', path: '/plugins/{name}/json', handler: noPlugin },
   ...PLUGINS.map(([method, path]) => absent(method, path, 'a plugin')),
-  absent('POST', '/containers/{id}/rename', 'renaming a container', 'Names are given at creation'),
   absent('GET', '/containers/{id}/attach/ws', 'attaching by a WebSocket', 'Attach with Upgrade: tcp'),
   absent('POST', '/session', 'a session of BuildKit', 'Set DOCKER_BUILDKIT=0'),
   absent('POST', '/grpc', 'BuildKit', 'Set DOCKER_BUILDKIT=0'),

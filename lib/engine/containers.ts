@@ -36,6 +36,7 @@ export const containerRoutes: Route[] = [
   { method: 'POST', path: '/containers/{id}/unpause', handler: (call) => freeze(call, 'resume') },
   { method: 'POST', path: '/containers/{id}/wait', handler: waitContainer },
   { method: 'POST', path: '/containers/{id}/update', handler: update },
+  { method: 'POST', path: '/containers/{id}/rename', handler: rename },
   { method: 'DELETE', path: '/containers/{id}', handler: remove },
 ]
 
@@ -201,6 +202,14 @@ async function update(call: Call): Promise<void> {
   const limits = limitsOf(body)
   if (limits) await container.update({ limits })
   call.json({ Warnings: [] })
+}
+
+async function rename(call: Call): Promise<void> {
+  const { container } = await call.state.find(call.parameter('id'))
+  const name = call.text('name')?.replace(/^\//, '')
+  if (!name) throw badRequest('a container is renamed to something: name is empty')
+  await container.rename(name).catch((error) => conflict(error, name))
+  call.empty()
 }
 
 async function remove(call: Call): Promise<void> {

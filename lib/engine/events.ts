@@ -61,9 +61,9 @@ export class Events {
   }
 
   follow(container: Container): void {
-    const { id, name, image, labels } = container
+    const { id, image, labels } = container
     const tell = (action: string, more: Record<string, string> = {}) =>
-      this.tell('container', action, id, { ...labels, image, name, ...more }, image)
+      this.tell('container', action, id, { ...labels, image, name: container.name, ...more }, image)
     container.on('start', () => tell('start'))
     container.on('exit', (result: ExecResult) =>
       tell('die', { exitCode: String(container.inspect().state.exitCode ?? result.exitCode ?? 137) }),
@@ -72,6 +72,7 @@ export class Events {
     container.on('pause', () => tell('pause'))
     container.on('resume', () => tell('unpause'))
     container.on('restart', () => tell('restart'))
+    container.on('rename', (_: string, before: string) => tell('rename', { oldName: `/${before}` }))
     container.on('health', (status: string) => tell(`health_status: ${status}`))
     container.once('remove', () => tell('destroy'))
   }

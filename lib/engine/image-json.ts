@@ -42,6 +42,8 @@ export async function imageJson(image: Image): Promise<Json> {
     DockerVersion: '',
     Author: told.author,
     Config: configOf(told),
+    // Gone since 1.45; docker-compose 1 asks for the newest version, and makes no container anew without it.
+    ContainerConfig: configOf(told),
     Architecture,
     ...(Variant ? { Variant } : {}),
     Os,

@@ -11,6 +11,7 @@ import {
   newDevice,
   portRuleOf,
   releaseEndpoint,
+  renameEndpoint,
   takeEndpoint,
   unnameEndpoint,
   wireOf,
@@ -27,7 +28,7 @@ const RESOLVER_ADDRESS = '127.0.0.11'
 
 export interface AttachmentOptions {
   user: NetworkUser
-  /** The container's own, on every network. */
+  /** The container's own, on every network; the first is what it is called. */
   names: readonly string[]
   ports: ReturnType<typeof checkPorts>
   /** Who knows the names that we do not. */
@@ -46,12 +47,17 @@ export class Attachment {
   fd = -1
   readonly publications: Publications
   readonly #options: AttachmentOptions
+  #names: readonly string[]
+  /** Its names are told to others. */
+  #told = false
+  #naming: Promise<unknown> = Promise.resolve()
   #running = false
   #resolver: NativeResolver | undefined
   #devices = 0
 
   private constructor(options: AttachmentOptions) {
     this.#options = options
+    this.#names = options.names
     this.publications = new Publications(options.user)
   }
 
@@ -77,8 +83,8 @@ export class Attachment {
         stage: 'network',
         hint: 'Disconnect it first.',
       })
-    const { user, names } = this.#options
-    const endpoint = await takeEndpoint(network, options, { user, names, index: this.#devices })
+    const { user } = this.#options
+    const endpoint = await takeEndpoint(network, options, { user, names: this.#names, index: this.#devices })
     this.#devices++
     this.endpoints.push(endpoint)
     return endpoint
@@ -109,7 +115,10 @@ export class Attachment {
       const wired = await explained(networking().wire(wires, this.fd, this.#resolverSettings()))
       this.#resolver = wired.resolver
       if (made === undefined) this.fd = wired.fd
-      for (const endpoint of this.endpoints) await nameEndpoint(endpoint, this.#options.user)
+      await this.#inOrder(async () => {
+        this.#told = true
+        for (const endpoint of this.endpoints) await nameEndpoint(endpoint, this.#options.user)
+      })
       const { ports, label } = this.#options
       if (this.#wayOut) await this.publications.open(ports, this.#wayOut, label)
     } catch (error) {
@@ -160,7 +169,10 @@ export class Attachment {
     if (this.#resolver) networking().endResolver(this.#resolver)
     this.#resolver = undefined
     await this.publications.close()
-    for (const endpoint of this.endpoints) await unnameEndpoint(endpoint)
+    await this.#inOrder(async () => {
+      this.#told = false
+      for (const endpoint of this.endpoints) await unnameEndpoint(endpoint)
+    })
     await explained(networking().firewall({ ports: this.endpoints.map(portRuleOf) }, false))
   }
 
@@ -170,7 +182,9 @@ export class Attachment {
     if (netns === undefined) return
     try {
       await explained(networking().wire([wireOf(endpoint, this.endpoints.length === 1)], netns))
-      await nameEndpoint(endpoint, this.#options.user)
+      await this.#inOrder(async () => {
+        if (this.#told) await nameEndpoint(endpoint, this.#options.user)
+      })
       this.#changeResolver()
     } catch (error) {
       await this.disconnect(network)
@@ -183,7 +197,7 @@ export class Attachment {
     const endpoint = this.endpoints[at]
     if (!endpoint) return false
     this.endpoints.splice(at, 1)
-    await unnameEndpoint(endpoint)
+    await this.#inOrder(() => unnameEndpoint(endpoint))
     this.#changeResolver()
     if (this.#running) {
       await explained(networking().removeDevice(endpoint.device))
@@ -191,6 +205,31 @@ export class Attachment {
     }
     await releaseEndpoint(endpoint, this.#options.user)
     return true
+  }
+
+  /** What the container is called from now on. Its host name, and its aliases, stay. */
+  async rename(name: string): Promise<void> {
+    await this.#inOrder(async () => {
+      const { user } = this.#options
+      const [before, after] = [this.#names, [name.toLowerCase(), ...this.#names.slice(1)]]
+      // Who joins a network meanwhile has them, too.
+      this.#names = after
+      try {
+        for (const endpoint of this.endpoints) await renameEndpoint(endpoint, after, { user, told: this.#told })
+      } catch (error) {
+        this.#names = before
+        for (const endpoint of this.endpoints)
+          await renameEndpoint(endpoint, before, { user, told: this.#told }).catch(() => undefined)
+        throw error
+      }
+    })
+  }
+
+  /** Names come and go one after the other: who gets another one may just start, or end. */
+  #inOrder(work: () => Promise<void>): Promise<void> {
+    const done = this.#naming.then(work)
+    this.#naming = done.catch(() => undefined)
+    return done
   }
 
   /** The container is gone. */

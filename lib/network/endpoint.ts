@@ -27,7 +27,9 @@ export interface Endpoint {
   mac: string
   ipv4: string
   ipv6?: string
+  /** The container's own, then its aliases here; none on the default network. */
   names: readonly string[]
+  aliases: readonly string[]
 }
 
 export const ENDPOINT_OPTIONS = { aliases: true, ipv4: true, ipv6: true, mac: true } as const
@@ -75,7 +77,23 @@ export async function takeEndpoint(
     ipv4,
     ipv6,
     names: known ? [...new Set([...names, ...aliases])] : [],
+    aliases,
   }
+}
+
+/** Other names of the container's own. `told`: they are told to others at present, and change there as well. */
+export async function renameEndpoint(
+  endpoint: Endpoint,
+  own: readonly string[],
+  { user, told }: { user: NetworkUser; told: boolean },
+): Promise<void> {
+  const { names: before, aliases } = endpoint
+  if (before.length === 0) return
+  const names = [...new Set([...own, ...aliases])]
+  // The new ones first: whoever asks finds it at every moment.
+  if (told) await nameEndpoint({ ...endpoint, names: names.filter((name) => !before.includes(name)) }, user)
+  endpoint.names = names
+  if (told) await unnameEndpoint({ ...endpoint, names: before.filter((name) => !names.includes(name)) })
 }
 
 /** One for each run: the kernel needs a moment to take the last one's away. */

@@ -78,7 +78,8 @@ withCompose(
       built,
     }
     // JSON is YAML.
-    writeFileSync(file, JSON.stringify({ version: '3.4', services, volumes: { data: {} } }))
+    const write = () => writeFileSync(file, JSON.stringify({ version: '3.4', services, volumes: { data: {} } }))
+    write()
     const env = { PATH: process.env.PATH, HOME: root, DOCKER_HOST: engine.server.address }
     const compose = (...args: string[]) =>
       promisify(execFile)('docker-compose', ['-p', 'caisson', '-f', file, ...args], { env })
@@ -89,6 +90,15 @@ withCompose(
     expect((await compose('exec', '-T', 'other', '/bin/busybox', 'ping', '-c', '1', 'web')).stdout).toContain(
       '1 packets received',
     )
+    // What has changed is made anew, with the old one under another name meanwhile.
+    Object.assign(services.web, { environment: { SAID: 'again' } })
+    write()
+    const before = await engine.ok('ps', '--filter', 'name=web', '--format', '{{.ID}} {{.Names}}')
+    await compose('up', '-d', '-t', '0')
+    const after = await engine.ok('ps', '--filter', 'name=web', '--format', '{{.ID}} {{.Names}}')
+    expect(after.split(' ')[1]).toBe(before.split(' ')[1])
+    expect(after).not.toBe(before)
+    expect((await compose('exec', '-T', 'web', '/bin/busybox', 'env')).stdout).toContain('SAID=again')
     await compose('down', '-v', '-t', '0')
     expect(await engine.ok('ps', '-aq')).toBe('')
     expect(await engine.ok('volume', 'ls', '-q')).toBe('')

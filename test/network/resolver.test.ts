@@ -80,6 +80,28 @@ describe('names', () => {
     expect((await run(image, sh('getent ahosts db'), { network })).stdout).toContain(ipv4)
   })
 
+  it('of one that is renamed: the new one, and no longer the old one; its aliases stay', async () => {
+    const options = { name: 'before', hostname: 'host', networks: [{ network, aliases: ['other'] }] }
+    await using container = await Container.create(image, { ...options, command: ['sleep', '600'] })
+    await container.rename('early')
+    await container.start()
+    await container.rename('After')
+    const { ipv4 } = (await network.inspect()).containers.find(({ id }) => id === container.id) ?? { ipv4: '' }
+    for (const name of ['after', 'host', 'other', container.id.slice(0, 12)])
+      expect(await dig(`+short ${name}`)).toBe(`${ipv4}\n`)
+    for (const name of ['before', 'early']) expect(await dig(`+short ${name}`)).not.toContain(ipv4)
+    await container.restart({ timeout: 0 })
+    expect(await dig('+short after')).toBe(`${ipv4}\n`)
+    // Whichever comes first of a start, an end and a name.
+    for (let round = 0; round < 10; round++) {
+      await Promise.all([container.rename(`round-${round}`), container.restart({ timeout: 0 })])
+      expect(await dig(`+short round-${round}`)).toBe(`${ipv4}\n`)
+      expect(await dig(`+short after +short round-${round - 1}`)).not.toContain(ipv4)
+    }
+    await container.stop({ timeout: 0 })
+    expect(await dig('+short round-9 +short host')).not.toContain(ipv4)
+  })
+
   it('of addresses, by both versions of IP; of those that nobody here has the host is asked', async () => {
     const { ipv4, ipv6 } = (await network.inspect()).containers[0] as { ipv4: string; ipv6: string }
     const names = `a.b.\ndb.\nweb.\n${web.id.slice(0, 12)}.\n`

@@ -49,7 +49,7 @@ export class EgressNetwork {
   listener: ((event: EgressEvent) => void) | undefined
   readonly #usage: EgressUsage = { connections: 0, open: 0, denied: 0, sentBytes: 0, receivedBytes: 0 }
   readonly #policy: EgressPolicy
-  readonly #container: EgressRequest['container']
+  #container: EgressRequest['container']
   readonly #servers: string[]
   readonly #words: { search?: readonly string[]; options: readonly string[] }
   readonly #looking = new Map<string, Promise<Named>>()
@@ -62,6 +62,11 @@ export class EgressNetwork {
     this.#container = Object.freeze({ ...container })
     this.#servers = dns.map((server, i) => checkServer(server, `dns[${i}]`))
     this.#words = { search, options }
+  }
+
+  /** Policies are told it from the next start on. */
+  async rename(name: string): Promise<void> {
+    this.#container = Object.freeze({ ...this.#container, name })
   }
 
   /** At this moment. */

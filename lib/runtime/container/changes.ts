@@ -1,10 +1,11 @@
-/** A container is frozen, thawed and given other limits while it runs: one after the other. */
+/** A container is frozen, thawed, renamed and given other limits: each of these one after the other. */
 import { freeze } from '../../cgroup/freezer.js'
 import type { CaissonError } from '../../errors.js'
 import type { Limits } from '../../options.js'
 import type { Execs } from '../process/exec.js'
 import { type ContainerState, isOver, type Life } from './life.js'
 import type { Parts } from './parts.js'
+import { renameParts } from './rename.js'
 import { updateLimits } from './update-limits.js'
 
 export interface Changeable {
@@ -25,6 +26,7 @@ export class Changes {
   readonly #container: Changeable
   #updates: Promise<void> = Promise.resolve()
   #freezing: Promise<void> = Promise.resolve()
+  #naming: Promise<void> = Promise.resolve()
 
   constructor(container: Changeable) {
     this.#container = container
@@ -32,6 +34,25 @@ export class Changes {
 
   freeze(what: keyof typeof STATES): Promise<void> {
     return this.#whileNobodyFreezes(() => this.#freeze(what))
+  }
+
+  /** Gives the name that it had. */
+  async rename(name: string): Promise<string> {
+    const { parts, removing, wrongState } = this.#container
+    let before = ''
+    const done = this.named().then(async () => {
+      if (removing()) throw wrongState('rename')
+      before = parts.name
+      await renameParts(parts, name)
+    })
+    this.#naming = done
+    await done
+    return before
+  }
+
+  /** Waits for a name that it is given just now. */
+  async named(): Promise<void> {
+    await this.#naming.catch(() => undefined)
   }
 
   /** Waits for what freezes or thaws it just now. */

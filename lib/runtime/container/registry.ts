@@ -135,7 +135,7 @@ async function dropName(file: string, text: string): Promise<void> {
 }
 
 export function checkContainerName(name: string): void {
-  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(name)) return
+  if (typeof name === 'string' && /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(name)) return
   throw invalidArgument('name', name, 'at most 128 letters, digits, "_", "." and "-", beginning with a letter or digit')
 }
 

@@ -258,8 +258,26 @@ withClient('docker events tells what happens', async () => {
   expect(told.split('\n')).toEqual(['create', 'start', 'die', 'destroy'])
 })
 
-withClient('what is not there says so', async () => {
+withClient('a container gets another name', async () => {
   await engine.ok('create', '--name', 'eight', '--network', 'none', BOX)
-  expect((await engine.docker(['rename', 'eight', 'nine'])).stderr).toContain('is not part of')
+  await engine.ok('create', '--name', 'ten', '--network', 'none', BOX)
+  await engine.ok('rename', 'eight', 'nine')
+  expect(await engine.ok('inspect', '--format', '{{.Name}}', 'nine')).toBe('/nine')
+  expect((await engine.docker(['inspect', 'eight'])).stderr).toMatch(/no such object/i)
+  expect((await engine.docker(['rename', 'nine', 'ten'])).stderr).toContain(
+    'The container name "/ten" is already in use',
+  )
+  expect((await engine.docker(['rename', 'nine', '.x'])).stderr).toMatch(/name must be|letters, digits/)
+  expect(await engine.ok('ps', '-a', '--filter', 'name=nine', '--format', '{{.Names}}')).toBe('nine')
+  await engine.ok('create', '--name', 'eight', '--network', 'none', BOX)
+  const told = await engine.ok(
+    ...['events', '--since', '1', '--until', `${Date.now() / 1000 + 0.2}`, '--filter', 'event=rename'],
+    ...['--format', '{{.Actor.Attributes.oldName}} {{.Actor.Attributes.name}}'],
+  )
+  expect(told).toBe('/eight nine')
+})
+
+withClient('what is not there says so', async () => {
+  expect((await engine.docker(['search', 'eight'])).stderr).toContain('is not part of')
   expect((await engine.docker(['swarm', 'init'])).stderr).toContain('not a swarm manager')
 })

@@ -91,8 +91,8 @@ cases('engine-api-endpoints', () => {
 })
 
 test('what is not there says so', () => {
-  const rename = absentRoutes.find(({ path }) => path.endsWith('/rename'))
-  expect(() => rename?.handler(undefined as never)).toThrow('is not part of')
+  const search = absentRoutes.find(({ path }) => path.endsWith('/search'))
+  expect(() => search?.handler(undefined as never)).toThrow('is not part of')
   const swarm = absentRoutes.find(({ path }) => path === '/swarm')
   expect(statusOf(() => swarm?.handler(undefined as never))).toBe(503)
 })
