@@ -1,59 +1,21 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { Container, compose, Network, type Project, Volume } from '../../lib/index.js'
-import { imageRoots } from '../../lib/runtime/image/roots.js'
-import { busyboxImage, noBusybox } from '../support/busybox-image.js'
-import { CLI } from '../support/command.js'
-import { attempt, HERE, Lan, noLan, shell, until } from '../support/lan.js'
+import { Container, Network, Volume } from '../../lib/index.js'
+import { noBusybox } from '../support/busybox-image.js'
+import { attempt, HERE, Lan, noLan, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
-import { storeImage } from '../support/store-images.js'
+import { nothingLeft, Projects, read, SERVE, SLEEP, statesOf } from '../support/projects.js'
 
 const missing = noLan || noBusybox
 const it = testIf(missing)
 const lan = Lan.forTests(missing)
-const directory = mkdtempSync(path.join(tmpdir(), 'caisson-compose-'))
-const SERVE = (text: string) => `["sh", "-c", "while :; do echo ${text} | busybox nc -l -p 80; done"]`
-const SLEEP = `["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]`
-
-async function project(text: string, options: object = {}): Promise<Project> {
-  const file = path.join(directory, 'compose.yaml')
-  writeFileSync(file, text)
-  return compose(file, { projectName: 'p', env: {}, ...options })
-}
-/** `caisson compose up` of it. */
-const spawnUp = () => {
-  const words = ['compose', '-f', path.join(directory, 'compose.yaml'), '-p', 'p', 'up']
-  return spawn(process.execPath, [CLI, ...words], { env: process.env })
-}
-const states = async (each: Project) => Object.fromEntries((await each.ps()).map(({ name, state }) => [name, state]))
-const read = async (each: Project, options: object = {}) => {
-  const lines: string[] = []
-  for await (const { service, data } of each.logs(options)) lines.push(`${service}: ${data.toString().trim()}`)
-  return lines.sort()
-}
-
-async function nothingLeft(): Promise<void> {
-  expect(await Container.list({ labels: { 'com.docker.compose.project': 'p' } })).toEqual([])
-  expect((await Network.list()).map(({ name }) => name).filter((name) => name !== 'bridge')).toEqual([])
-  expect(await Volume.list()).toEqual([])
-}
+const projects = new Projects(missing)
 
 describe('a project', () => {
-  beforeAll(async () => {
-    if (!missing) await storeImage((await imageRoots()).store, busyboxImage(), 'docker.io/library/box:latest')
-  })
-  afterAll(() => rmSync(directory, { recursive: true }))
-  afterEach(async () => {
-    if (!missing) await nothingLeft()
-  })
-
   it('services by name and alias, through a published port, on networks apart; volumes, secrets, labels', async () => {
-    writeFileSync(path.join(directory, 'secret.txt'), 'secret\n')
-    writeFileSync(path.join(directory, 'vars.env'), 'FROM_FILE=1\nBOTH=file\n')
-    const p = await project(`
+    writeFileSync(path.join(projects.directory, 'secret.txt'), 'secret\n')
+    writeFileSync(path.join(projects.directory, 'vars.env'), 'FROM_FILE=1\nBOTH=file\n')
+    const p = await projects.load(`
 services:
   web:
     image: box
@@ -76,7 +38,7 @@ secrets: {plain: {file: ./secret.txt}, long: {content: longer}}
 `)
     await p.up()
     try {
-      expect(await states(p)).toEqual({ 'p-web-1': 'running', 'p-db-1': 'running', 'p-far-1': 'running' })
+      expect(await statesOf(p)).toEqual({ 'p-web-1': 'running', 'p-db-1': 'running', 'p-far-1': 'running' })
       await until(() => attempt(`busybox nc -w 1 ${HERE} 8080 </dev/null`)?.includes('hello') ?? false)
       await until(() => lan.tries(`busybox nc -w 1 ${HERE} 8080 </dev/null`)?.includes('hello') ?? false)
       const [web, db, far] = await Promise.all(['web', 'db', 'far'].map((name) => Container.get(`p-${name}-1`)))
@@ -121,7 +83,7 @@ networks: {n: {name: shared${more}}}
 volumes: {v: {name: theirs}, w: {name: bare}}
 `
     try {
-      const p = await project(text(''))
+      const p = await projects.load(text(''))
       await p.up()
       const a = await Container.get('p-a-1')
       expect(network.definition.id).toBe((await Network.get('shared')).id)
@@ -135,10 +97,10 @@ volumes: {v: {name: theirs}, w: {name: bare}}
       // They are not the project's to remove.
       expect((await Volume.list()).map(({ name }) => name)).toEqual(['bare', 'theirs'])
       expect((await network.inspect()).name).toBe('shared')
-      await expect((await project(text(', internal: true'))).up()).rejects.toMatchObject({
+      await expect((await projects.load(text(', internal: true'))).up()).rejects.toMatchObject({
         code: 'ERR_CAISSON_NAME_IN_USE',
       })
-      await expect((await project(text('').replace(/\bn\b/g, 'm'))).up()).rejects.toMatchObject({
+      await expect((await projects.load(text('').replace(/\bn\b/g, 'm'))).up()).rejects.toMatchObject({
         code: 'ERR_CAISSON_NAME_IN_USE',
       })
     } finally {
@@ -149,8 +111,8 @@ volumes: {v: {name: theirs}, w: {name: bare}}
   }, 30_000)
 
   it('volumes of another service, input that stays open, no log, domains to search', async () => {
-    writeFileSync(path.join(directory, 'bound.txt'), 'bound\n')
-    const p = await project(`
+    writeFileSync(path.join(projects.directory, 'bound.txt'), 'bound\n')
+    const p = await projects.load(`
 services:
   holder:
     image: box
@@ -172,7 +134,7 @@ volumes: {data: }
 `)
     await p.up()
     try {
-      await until(async () => (await states(p))['p-ended-1'] === 'exited')
+      await until(async () => (await statesOf(p))['p-ended-1'] === 'exited')
       const user = await Container.get('p-user-1')
       const script =
         'cat /data/file /own/file /bound.txt; echo x > /own/file; mount | grep -c elsewhere; cat /etc/resolv.conf'
@@ -183,7 +145,7 @@ volumes: {data: }
       })
       expect(seen).toMatch(/^kept\nown\nbound\n.*Read-only file system\n1\n/)
       expect(seen).toMatch(/^search corp\.test\noptions ndots:3$/m)
-      expect(await states(p)).toMatchObject({
+      expect(await statesOf(p)).toMatchObject({
         'p-user-1': 'running',
         'p-shell-1': 'running',
         'p-silent-1': 'running',
@@ -195,7 +157,7 @@ volumes: {data: }
   })
 
   it('health and completion order the start; what they print, in one stream', async () => {
-    const p = await project(`
+    const p = await projects.load(`
 services:
   last: {image: box, command: [echo, last], depends_on: {db: {condition: service_healthy}, job: {condition: service_completed_successfully}, opt: {condition: service_healthy, required: false}}}
   job: {image: box, command: [sh, -c, "echo job; sleep 0.3; echo done"], depends_on: [db]}
@@ -224,7 +186,7 @@ services:
 
   it('a dependency that becomes unhealthy, exits, or cannot start fails the whole, and leaves nothing', async () => {
     const failing = async (db: string, condition: string) => {
-      const p = await project(`
+      const p = await projects.load(`
 services:
   web: {image: box, command: ${SLEEP}, depends_on: {db: {condition: ${condition}}}, volumes: [v:/v]}
   other: {image: box, command: ${SLEEP}, volumes: [v:/v]}
@@ -256,7 +218,7 @@ volumes: {v: }
   }, 60_000)
 
   it('each container has a port of the range of its service, and none has another', async () => {
-    const p = await project(
+    const p = await projects.load(
       `services:\n  web: {image: box, command: ${SLEEP}, ports: ["127.0.0.1:8100-8101:80"], scale: 2}\n`,
     )
     await p.up()
@@ -271,77 +233,8 @@ volumes: {v: }
     }
   })
 
-  it('up again changes what has changed, and nothing else', async () => {
-    const file = (more: string) => `
-services:
-  a: {image: box, command: ${SLEEP}}
-  b: {image: box, command: ${SLEEP}, ${more}}
-  c: {image: box, command: ${SLEEP}, depends_on: {b: {condition: service_started, restart: true}}}
-  d: {image: box, command: ${SLEEP}, scale: 3}
-`
-    const ids = async (p: Project) => Object.fromEntries((await p.ps()).map(({ name, id }) => [name, id]))
-    const first = await project(file('environment: {A: 1}'))
-    await first.up()
-    try {
-      const before = await ids(first)
-      expect(Object.keys(before)).toHaveLength(6)
-      await first.up()
-      expect(await ids(first)).toEqual(before)
-      const second = await project(file('environment: {A: 2}'))
-      await second.up({ scale: { d: 1 } })
-      const after = await ids(second)
-      expect(Object.keys(after)).toEqual(['p-a-1', 'p-b-1', 'p-c-1', 'p-d-1'])
-      expect([after['p-a-1'], after['p-d-1']]).toEqual([before['p-a-1'], before['p-d-1']])
-      expect(after['p-b-1']).not.toBe(before['p-b-1'])
-      expect(after['p-c-1']).not.toBe(before['p-c-1'])
-      await (await Container.get('p-a-1')).kill()
-      await second.up()
-      expect((await states(second))['p-a-1']).toBe('running')
-      // An up that fails leaves the others as they were.
-      const third = await project(
-        `${file('environment: {A: 2}')}  e: {image: box, command: [nope], networks: [more]}\nnetworks: {more: }\n`,
-      )
-      await expect(third.up()).rejects.toMatchObject({ code: 'ERR_CAISSON_COMMAND_NOT_FOUND' })
-      expect(Object.keys(await ids(third))).not.toContain('p-e-1')
-      expect((await states(third))['p-a-1']).toBe('running')
-      const networks = (await Network.list()).map(({ name }) => name)
-      expect([networks.includes('p_default'), networks.includes('p_more')]).toEqual([true, false])
-    } finally {
-      await first.down({ timeout: 0 })
-    }
-  }, 60_000)
-
-  it('what was there before a start that fails stays', async () => {
-    const outer = await Network.create({ name: 'outer' })
-    const before = await Volume.create({ name: 'p_old', labels: { 'com.docker.compose.project': 'p' } })
-    try {
-      const p = await project(`
-services:
-  a: {image: box, command: ${SLEEP}, volumes: [old:/old, new:/new], networks: [outer, own], stop_signal: SIGKILL}
-  b: {image: box, command: [nope], depends_on: [a], networks: [own]}
-volumes: {old: , new: }
-networks: {own: , outer: {external: true}}
-`)
-      await expect(p.up()).rejects.toMatchObject({ code: 'ERR_CAISSON_COMMAND_NOT_FOUND' })
-      expect((await Volume.list()).map(({ name }) => name)).toEqual(['p_old'])
-      expect((await Network.list()).map(({ name }) => name).filter((name) => name !== 'bridge')).toEqual(['outer'])
-    } finally {
-      await before.remove()
-      await outer.remove()
-    }
-  })
-
-  it('an abort ends the start', async () => {
-    const p = await project(`
-services:
-  a: {image: box, command: [sleep, "9"], healthcheck: {test: [CMD, "false"], interval: 10s}, stop_grace_period: 0s}
-  b: {image: box, command: ${SLEEP}, depends_on: {a: {condition: service_healthy}}}
-`)
-    await expect(p.up({ signal: AbortSignal.timeout(300) })).rejects.toMatchObject({ code: 'ERR_CAISSON_ABORTED' })
-  })
-
   it('namespaces of another service', async () => {
-    const p = await project(`
+    const p = await projects.load(`
 services:
   a: {image: box, command: ${SERVE('shared')}, stop_grace_period: 0s}
   b: {image: box, command: ${SLEEP}, network_mode: "service:a", pid: "service:a", ipc: "service:a"}
@@ -355,50 +248,4 @@ services:
       await p.down()
     }
   })
-
-  it('another process sees it, cannot bring it up, and takes it down', async () => {
-    const p = await project(`
-services:
-  a: {image: box, command: [sh, -c, "echo one; trap 'echo bye; exit 0' TERM; sleep 1000 & wait"]}
-`)
-    const child = spawnUp()
-    let out = ''
-    child.stdout.on('data', (chunk) => (out += chunk))
-    child.stderr.on('data', (chunk) => (out += chunk))
-    const ended = once(child, 'exit')
-    await until(() => out.includes('one'))
-    expect(await states(p)).toEqual({ 'p-a-1': 'running' })
-    expect(await read(p)).toEqual(['a: one'])
-    await expect(p.up()).rejects.toMatchObject({ code: 'ERR_CAISSON_NAME_IN_USE' })
-    const followed = read(p, { follow: true })
-    await p.down()
-    expect((await followed)[0]).toBe('a: bye')
-    expect((await ended)[0]).toBe(0)
-    expect(out).toBe('p-a-1 | one\np-a-1 | bye\n')
-    expect(await p.ps()).toEqual([])
-  })
-
-  it('Ctrl-C takes all down, and a kill -9 too', async () => {
-    const p = await project(`
-services:
-  a: {image: box, command: [sh, -c, "echo one; trap 'echo bye; exit 0' TERM; sleep 1000 & wait"]}
-  b: {image: box, command: ${SERVE('b')}, depends_on: [a], ports: ["8081:80"], stop_grace_period: 0s}
-`)
-    for (const signal of ['SIGINT', 'SIGKILL'] as const) {
-      const child = spawnUp()
-      let out = ''
-      child.stdout.on('data', (chunk) => (out += chunk))
-      const ended = once(child, 'exit')
-      await until(async () => out.includes('one') && (await p.ps()).length === 2)
-      child.kill(signal)
-      expect(await ended).toEqual(signal === 'SIGINT' ? [130, null] : [null, 'SIGKILL'])
-      if (signal === 'SIGINT') expect(out).toContain('bye')
-      await until(async () => (await p.ps()).length === 0)
-      await until(() => (attempt(`ss -Hltn 'sport = 8081'`) ?? '') === '')
-      await until(() => !shell('ip -o link show').includes('cnp-'))
-      await until(async () => (await Container.list()).length === 0)
-    }
-    await p.down()
-    expect(readdirSync(path.join(lan.root, 'networks')).filter((name) => name.startsWith('p_'))).toEqual([])
-  }, 60_000)
 })
