@@ -4,7 +4,7 @@ import type { Agent, AgentOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
-import { type Stats, statsEvery, statsSince } from './cgroup/stats.js'
+import { statsEvery } from './cgroup/stats.js'
 import { type CommitOptions, commitContainer } from './commit.js'
 import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution } from './execution.js'
@@ -21,6 +21,7 @@ import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './
 import { Changes } from './runtime/container/changes.js'
 import { type ConnectOptions, connectInside } from './runtime/container/connect.js'
 import { joinNetwork, leaveNetwork, publishedPort } from './runtime/container/connections.js'
+import { type ContainerStats, readContainerStats, statsSinceStart } from './runtime/container/container-stats.js'
 import { execute } from './runtime/container/execute.js'
 import type { ContainerFs } from './runtime/container/fs.js'
 import type { Health } from './runtime/container/health.js'
@@ -261,17 +262,18 @@ export class Container extends EventEmitter implements AsyncDisposable {
   }
 
   /** Once, or with `interval` again and again while it runs. */
-  stats(options?: Abortable & { interval?: undefined }): Promise<Stats>
-  stats(options: { interval: Duration; signal?: AbortSignal }): AsyncGenerator<Stats, void, undefined>
-  stats(options: Abortable & { interval?: Duration } = {}): Promise<Stats> | AsyncGenerator<Stats, void, undefined> {
-    const { cgroup } = this.#parts.assembled
+  stats(options?: Abortable & { interval?: undefined }): Promise<ContainerStats>
+  stats(options: { interval: Duration; signal?: AbortSignal }): AsyncGenerator<ContainerStats, void, undefined>
+  stats(
+    options: Abortable & { interval?: Duration } = {},
+  ): Promise<ContainerStats> | AsyncGenerator<ContainerStats, void, undefined> {
     const { interval, signal } = options
     if (interval !== undefined) {
-      const pause = parseDuration(interval, 'interval')
-      return statsEvery(pause, cgroup, () => this.#life.running !== undefined, signal)
+      const read = () => readContainerStats(this.#parts, this.#life)
+      return statsEvery(parseDuration(interval, 'interval'), read, () => this.#life.running !== undefined, signal)
     }
     if (!this.#life.running || this.#removing) return Promise.reject(this.#wrongState('stats'))
-    return abortable(signal, 'stats', () => statsSince(cgroup, this.#life.startedAt ?? new Date()))
+    return abortable(signal, 'stats', () => statsSinceStart(this.#parts, this.#life))
   }
 
   /** Its processes. */

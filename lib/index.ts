@@ -32,6 +32,7 @@ export { Image } from './image.js'
 export type { Change } from './layer/diff.js'
 export type { LayerLimits } from './layer/options.js'
 export { Namespace, type NamespaceFilter, type NamespaceInfo, type NamespaceOptions } from './namespace.js'
+export type { DeviceFigures } from './network/device-figures.js'
 export type {
   EgressEvent,
   EgressFunction,
@@ -60,6 +61,7 @@ export type { UpOptions } from './project/up.js'
 export type { TransferEvent } from './registry/progress.js'
 export { run } from './run.js'
 export type { ArchiveSource, PutArchiveOptions } from './runtime/container/archive.js'
+export type { ContainerStats } from './runtime/container/container-stats.js'
 export type { DirectoryEntry, FileStatus } from './runtime/container/file-status.js'
 export type { ContainerFs } from './runtime/container/fs.js'
 export type { Health } from './runtime/container/health.js'

@@ -75,31 +75,23 @@ export async function readStats(plan: CgroupPlan): Promise<Stats> {
 }
 
 /** Fills in `cpus` from two samples. */
-export function withRate(
-  now: Stats,
-  before: { time: Date; cpuUserMs: number | null; cpuSystemMs: number | null },
-): Stats {
+export function withRate<T extends Stats>(now: T, before: Pick<Stats, 'time' | 'cpuUserMs' | 'cpuSystemMs'>): T {
   const elapsed = now.time.getTime() - before.time.getTime()
   if (now.cpuUserMs === null || now.cpuSystemMs === null || elapsed <= 0) return now
   const used = now.cpuUserMs + now.cpuSystemMs - (before.cpuUserMs ?? 0) - (before.cpuSystemMs ?? 0)
   return { ...now, cpus: Math.max(0, used / elapsed) }
 }
 
-/** `cpus`: since `began`. */
-export async function statsSince(plan: CgroupPlan, began: Date): Promise<Stats> {
-  return withRate(await readStats(plan), { time: began, cpuUserMs: 0, cpuSystemMs: 0 })
-}
-
 /** A sample every `interval` milliseconds, as long as there is something to measure. */
-export async function* statsEvery(
+export async function* statsEvery<T extends Stats>(
   interval: number,
-  plan: CgroupPlan,
+  read: () => Promise<T>,
   goesOn: () => boolean,
   signal?: AbortSignal,
-): AsyncGenerator<Stats, void, undefined> {
-  let before: Stats | undefined
+): AsyncGenerator<T, void, undefined> {
+  let before: T | undefined
   while (goesOn() && !signal?.aborted) {
-    const now = await readStats(plan)
+    const now = await read()
     if (!goesOn()) return
     yield before ? withRate(now, before) : now
     before = now

@@ -2,8 +2,9 @@
 import { readFile } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Stats } from '../cgroup/stats.js'
 import type { Container } from '../container.js'
+import type { DeviceFigures } from '../network/device-figures.js'
+import type { ContainerStats } from '../runtime/container/container-stats.js'
 import type { Json } from '../spec/json.js'
 import type { Call } from './call.js'
 import { ApiError, badRequest } from './failure.js'
@@ -22,7 +23,7 @@ const NANO_OF_TICK = 1e7
 const NEVER = '0001-01-01T00:00:00Z'
 
 interface Sample {
-  stats: Stats
+  stats: ContainerStats
   /** Nanoseconds of all processors. */
   system: number
 }
@@ -74,7 +75,26 @@ function statsJson({ id, name }: Container, now: Sample, before: Sample | undefi
     },
     blkio_stats: { io_service_bytes_recursive: [...io('read', ioReadBytes), ...io('write', ioWriteBytes)] },
     storage_stats: {},
+    ...networksJson(now.stats.networks),
   }
+}
+
+/** Docker leaves it out of what is on no network. */
+function networksJson(networks: Record<string, DeviceFigures>): Json {
+  const told = Object.entries(networks).map(([name, figures]) => [
+    name,
+    {
+      rx_bytes: figures.receivedBytes,
+      rx_packets: figures.receivedPackets,
+      rx_errors: figures.receivedErrors,
+      rx_dropped: figures.receivedDropped,
+      tx_bytes: figures.sentBytes,
+      tx_packets: figures.sentPackets,
+      tx_errors: figures.sentErrors,
+      tx_dropped: figures.sentDropped,
+    },
+  ])
+  return told.length > 0 ? { networks: Object.fromEntries(told) } : {}
 }
 
 function cpuJson({ stats: { cpuUserMs, cpuSystemMs, throttledMs }, system }: Sample): Json {

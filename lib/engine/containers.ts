@@ -14,6 +14,7 @@ import { ApiError, badRequest, failureOf, notImplemented } from './failure.js'
 import { Filters } from './filters.js'
 import { gatewaysOf } from './gateways.js'
 import { limitsOf } from './host-limits.js'
+import { mergedConfig } from './merged-config.js'
 import { findNetwork } from './networks.js'
 import { pruneTime } from './prune-time.js'
 import type { Route } from './router.js'
@@ -58,7 +59,13 @@ async function create(call: Call): Promise<void> {
   const container = await Container.create(requested.image, options).catch((error) => conflict(error, name))
   const { autoRemove, stdinOnce } = requested
   const hostConfig = fieldsOf(config).object('HostConfig') ?? {}
-  state.adopt(container, { config, hostConfig, imageId: image.id, autoRemove, stdinOnce })
+  state.adopt(container, {
+    config: mergedConfig(config, image.config),
+    hostConfig,
+    imageId: image.id,
+    autoRemove,
+    stdinOnce,
+  })
   state.events.tell('container', 'create', container.id, { image: requested.image, name: container.name })
   call.json({ Id: container.id, Warnings: [] }, 201)
 }

@@ -123,7 +123,14 @@ describe('bridge networks', () => {
       ])
       await expect(second.connect(web)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_ARGUMENT' })
       await expect(second.remove()).rejects.toMatchObject({ code: 'ERR_CAISSON_IN_USE' })
+      const before = (await web.stats()).networks
+      expect(Object.keys(before)).toEqual(['eth0', 'eth1'])
+      await run(image, get(`http://${web.inspect().endpoints[0]?.ipv4}`), { network: backend })
+      const after = (await web.stats()).networks
+      expect(after.eth0?.sentBytes).toBeGreaterThan(before.eth0?.sentBytes ?? 0)
+      expect(after.eth0?.receivedPackets).toBeGreaterThan(before.eth0?.receivedPackets ?? 0)
       await second.disconnect(web)
+      expect(Object.keys((await web.stats()).networks)).toEqual(['eth0'])
       expect((await web.exec(sh('ls /sys/class/net'))).stdout.trim().split(/\s+/)).toEqual(['eth0', 'lo'])
       expect((await run(image, get('http://inner'), { network: second })).stdout).toBe('failed\n')
       await expect(second.disconnect(web)).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })

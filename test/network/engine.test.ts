@@ -1,6 +1,7 @@
 /** Networks and published ports by the Engine API, with docker's own client. */
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { get, type IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { Container } from '../../lib/index.js'
@@ -39,8 +40,24 @@ withClient('a container is on the default network, and its ports are where they 
   expect(await inspect('one', '{{.NetworkSettings.Networks.bridge.IPAddress}}')).toMatch(/^\d+\.\d+\.\d+\.\d+$/)
   expect(await engine.ok('ps', '--format', '{{.Ports}}')).toMatch(/127\.0\.0\.1:\d+->80\/tcp/)
   await engine.ok('run', '-d', '--name', 'two', '-P', BOX, 'sleep', '100')
+  expect(await inspect('two', '{{json .Config.ExposedPorts}} {{json .Config.Cmd}}')).toBe(
+    '{"81/tcp":{}} ["sleep","100"]',
+  )
+  const { networks } = await stats('two')
+  expect(networks.eth0).toMatchObject({ rx_errors: 0, tx_dropped: 0, tx_bytes: expect.any(Number) })
   expect(await engine.ok('port', 'two', '81/tcp')).toMatch(/^0\.0\.0\.0:\d+/)
 })
+
+/** One sample. */
+async function stats(name: string) {
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    get({ socketPath: engine.socket, path: `/containers/${name}/stats?stream=0&one-shot=1` }, resolve).on(
+      'error',
+      reject,
+    )
+  })
+  return JSON.parse(String(Buffer.concat(await answer.toArray())))
+}
 
 withClient('networks are made, used, left and removed', async () => {
   await engine.ok('network', 'create', '--subnet', '10.99.8.0/24', '--label', 'a=b', 'net')
