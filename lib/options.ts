@@ -59,6 +59,8 @@ export interface Mount {
   mode?: number | string
   uid?: number
   gid?: number
+  /** tmpfs: programs in it may be executed; default false, as docker's. */
+  exec?: boolean
   /** tmpfs: bytes. volume: bytes that it may hold, when it is made for this mount; one that is there must have this size. */
   size?: Size
   /** bind: how mounts made later pass between host and container. */

@@ -57,7 +57,8 @@ async function prepare(
       return
     }
     case 'tmpfs':
-      mounts.push({ type: 'tmpfs', target: mount.target, ...(mount.size > 0 ? { size: mount.size } : {}) })
+      // As BuildKit's, whose may hold what a command compiles and runs.
+      mounts.push({ type: 'tmpfs', target: mount.target, exec: true, ...(mount.size > 0 ? { size: mount.size } : {}) })
       return
     case 'cache': {
       const { directory, lock } = await cacheDirectory(space, mount, (beside) => fill(space, beside, mount, sources))

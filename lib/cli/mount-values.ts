@@ -151,7 +151,7 @@ export function parseVolume(text: string): Mount {
 /** What a tmpfs is anyway. */
 const TMPFS_ALWAYS = new Set(['', 'rw', 'noexec', 'nosuid', 'nodev'])
 
-/** `/path[:size=64m,mode=0700,uid=1000,gid=1000,ro]`. */
+/** `/path[:size=64m,mode=0700,uid=1000,gid=1000,ro,exec]`. */
 export function parseTmpfs(text: string): Mount {
   const [target = '', ...more] = text.split(':')
   const mount: Mount = { type: 'tmpfs', target }
@@ -161,10 +161,11 @@ export function parseTmpfs(text: string): Mount {
     else if (name === 'mode' && /^[0-7]+$/.test(value)) mount.mode = Number.parseInt(value, 8)
     else if (name === 'uid' || name === 'gid') mount[name] = Number(value)
     else if (option === 'ro') mount.readOnly = true
+    else if (option === 'exec') mount.exec = true
     else if (!TMPFS_ALWAYS.has(option))
       throw usageError(
         `--tmpfs: ${JSON.stringify(option)} cannot be set`,
-        'Write /path:size=64m,mode=0700,uid=1000,gid=1000,ro.',
+        'Write /path:size=64m,mode=0700,uid=1000,gid=1000,ro,exec.',
       )
   }
   return mount

@@ -23,6 +23,7 @@ export interface MountModel {
   mode?: number
   uid?: number
   gid?: number
+  exec?: boolean
   propagation?: string
   /** bind: a directory is made when nothing is there. */
   create?: boolean
@@ -203,11 +204,12 @@ export function tmpfsOf(text: string, place: Place): MountModel {
     else if (mode !== undefined) mount.mode = Number.parseInt(mode, 8)
     else if (id === 'uid' || id === 'gid') mount[id] = Number(number)
     else if (option === 'ro') mount.readOnly = true
+    else if (option === 'exec') mount.exec = true
     else if (!['', 'rw', 'noexec', 'nosuid', 'nodev'].includes(option))
       throw unsupported(
         place,
         `the option ${JSON.stringify(option)} of a tmpfs cannot be set`,
-        'Write /path:size=64m,mode=0700,uid=1000,gid=1000,ro.',
+        'Write /path:size=64m,mode=0700,uid=1000,gid=1000,ro,exec.',
       )
   }
   return mount

@@ -45,9 +45,13 @@ function mount({ type, source, target, readOnly, propagation, create, size, mode
   }
 }
 
-function temporary({ target, size, mode, uid, gid, readOnly }: MountModel): string {
+function temporary({ target, size, mode, uid, gid, readOnly, exec }: MountModel): string {
   const values = Object.entries({ size, mode: octal(mode), uid, gid }).filter(([, value]) => value !== undefined)
-  const options = [...values.map(([name, value]) => `${name}=${value}`), ...(readOnly ? ['ro'] : [])]
+  const options = [
+    ...values.map(([name, value]) => `${name}=${value}`),
+    ...(readOnly ? ['ro'] : []),
+    ...(exec ? ['exec'] : []),
+  ]
   return options.length > 0 ? `${target}:${options.join()}` : target
 }
 

@@ -63,6 +63,7 @@ function tmpfsOf(target: string, options: string): Mount {
     else if (name === 'mode') mount.mode = value
     else if (name !== undefined) mount[name as 'uid' | 'gid'] = Number(value)
     else if (option === 'ro') mount.readOnly = true
+    else if (option === 'exec') mount.exec = true
     else if (!TAKEN.has(option)) throw badRequest(`HostConfig.Tmpfs: there is no option ${option}`)
   }
   return mount

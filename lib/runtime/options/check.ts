@@ -106,6 +106,7 @@ const MOUNT: Kinds<Mount> = {
   mode: elsewhere,
   uid: elsewhere,
   gid: elsewhere,
+  exec: flag,
   size,
   propagation: elsewhere,
   idmap: elsewhere,

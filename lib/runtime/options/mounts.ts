@@ -80,7 +80,7 @@ function mountSpec(mount: Mount, option: string): SpecMount {
     throw invalidArgument(`${option}.target`, mount.target, `a place other than / and ${RESERVED.join(', ')}`)
   if (mount.idmap !== undefined && mount.type !== 'bind')
     throw invalidArgument(`${option}.idmap`, mount.type, 'an option of a bind')
-  for (const name of ['mode', 'uid', 'gid'] as const)
+  for (const name of ['mode', 'uid', 'gid', 'exec'] as const)
     if (mount[name] !== undefined && mount.type !== 'tmpfs')
       throw invalidArgument(`${option}.${name}`, mount.type, 'an option of a tmpfs')
   if (mount.size !== undefined && mount.type !== 'tmpfs' && !('volume' in mount))
@@ -104,8 +104,14 @@ function mountSpec(mount: Mount, option: string): SpecMount {
   }
 }
 
-function tmpfsSpec({ mode = 0o1777, uid, gid, size, readOnly }: Mount, destination: string, option: string): SpecMount {
-  const options = ['nosuid', 'nodev', 'noexec', `mode=${fileMode(mode, `${option}.mode`).toString(8)}`]
+function tmpfsSpec(mount: Mount, destination: string, option: string): SpecMount {
+  const { mode = 0o1777, uid, gid, exec, size, readOnly } = mount
+  const options = [
+    'nosuid',
+    'nodev',
+    ...(exec ? [] : ['noexec']),
+    `mode=${fileMode(mode, `${option}.mode`).toString(8)}`,
+  ]
   if (uid !== undefined) options.push(`uid=${userId(uid, `${option}.uid`)}`)
   if (gid !== undefined) options.push(`gid=${userId(gid, `${option}.gid`)}`)
   if (size !== undefined) options.push(`size=${parseSize(size, `${option}.size`)}`)

@@ -167,7 +167,7 @@ FROM box:1
 RUN --mount=from=other,source=/o,target=/m,rw echo more >> /m/file && cat /m/file > /out
 RUN --mount=type=bind,target=/ctx,source=x cat /ctx/one.txt >> /out
 RUN --mount=type=cache,target=/c,uid=1000,gid=1001,mode=0750 stat -c "%a %u:%g" /c >> /out
-RUN --mount=type=tmpfs,target=/t,size=1048576 grep -c " /t tmpfs" /proc/mounts >> /out`,
+RUN --mount=type=tmpfs,target=/t,size=8388608 grep -c " /t tmpfs" /proc/mounts >> /out && cp /bin/busybox /t/true && /t/true`,
     script: 'cat /out; ls -d /m /ctx /c /t 2>&1 | grep -c "No such"',
     says: 'other\nmore\none750 1000:1001\n1\n4\n',
   },

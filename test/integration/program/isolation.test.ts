@@ -179,6 +179,11 @@ describe('isolation', () => {
       }),
     ).toBe('tmpfs\n1048576')
     expect(await out('stat -c "%a %u %g" /t', { mounts: [{ type: 'tmpfs', target: '/t' }] })).toBe('1777 0 0')
+    const execute = 'cp /bin/true /t/true && /t/true && echo yes'
+    const flags = 'grep " /t " /proc/mounts | cut -d" " -f4 | cut -d, -f1-4'
+    const exec = { mounts: [{ type: 'tmpfs' as const, target: '/t', exec: true }] }
+    expect(await out(`${execute}; ${flags}`, exec)).toMatch(/^yes\nrw,nosuid,nodev,relatime/)
+    expect(await out(`(${execute}) 2>/dev/null || echo no`, { mounts: [{ type: 'tmpfs', target: '/t' }] })).toBe('no')
     const owned = { mounts: [{ type: 'tmpfs' as const, target: '/t', mode: '2750', uid: 65534, gid: 7 }] }
     expect(await out('stat -c "%a %u %g" /t', owned)).toBe('2750 65534 7')
     expect(await out('touch /t/x; stat -c "%u %g" /t/x', { ...owned, user: 65534 })).toBe('65534 7')

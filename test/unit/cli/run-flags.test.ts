@@ -284,6 +284,7 @@ describe('mounts', () => {
       target: '/b',
       readOnly: true,
     })
+    expect(parseTmpfs('/t:exec')).toEqual({ type: 'tmpfs', target: '/t', exec: true })
     expect(parseTmpfs('/t:size=64m,ro,noexec')).toEqual({ type: 'tmpfs', target: '/t', size: '64m', readOnly: true })
     expect(parseTmpfs('/t:mode=1750,uid=1000,gid=0')).toEqual({
       type: 'tmpfs',
@@ -304,7 +305,7 @@ describe('mounts', () => {
     ['volume', parseVolume, 'b'],
     ['volume', parseVolume, '/a:/b:odd'],
     ['volume', parseVolume, '/a:/b:ro:more'],
-    ['tmpfs', parseTmpfs, '/t:exec'],
+    ['tmpfs', parseTmpfs, '/t:suid'],
     ['tmpfs', parseTmpfs, '/t:mode=800'],
     ['tmpfs', parseTmpfs, '/t:uid=root'],
     ['tmpfs', parseTmpfs, '/t:gid=-1'],

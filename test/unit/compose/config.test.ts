@@ -93,7 +93,7 @@ const FIELDS: Record<string, unknown> = {
   stop_signal: 'SIGINT',
   storage_opt: { size: '1g' },
   sysctls: { 'net.core.somaxconn': 10 },
-  tmpfs: ['/a', '/b:size=1m,ro', '/c:mode=0750,uid=7,gid=0'],
+  tmpfs: ['/a', '/b:size=1m,ro,exec', '/c:mode=0750,uid=7,gid=0'],
   tty: true,
   ulimits: { nofile: { soft: 10, hard: 20 }, nproc: 5 },
   user: '1:2',
