@@ -32,20 +32,28 @@ async function stats(call: Call): Promise<void> {
   const { container } = await call.state.find(call.parameter('id'))
   const [stream, once] = [call.flag('stream', true), call.flag('one-shot')]
   if (stream && once) throw badRequest('cannot have stream=true and one-shot=true')
-  if (container.state !== 'running' && container.state !== 'paused')
-    throw new ApiError(409, `container ${container.id} is not running`)
-  let before = once ? undefined : await sampleOf(container)
+  let before = once || !uses(container) ? undefined : await sampleOf(container)
   call.response.writeHead(200, { 'Content-Type': 'application/json' })
   do {
-    if (before) await sleep(SECOND, undefined, { signal: call.gone }).catch(() => undefined)
-    if (call.gone.aborted) return
-    const now = await sampleOf(container).catch(() => (stream ? undefined : before))
-    // It has ended meanwhile; but who asked for one has one.
-    if (!now) break
-    if (!call.response.write(`${JSON.stringify(statsJson(container, now, before))}\n`)) await roomIn(call.response)
+    // Who asks once has the difference of a second; of one that does not run there is none to wait for.
+    if (stream || before) await sleep(SECOND, undefined, { signal: call.gone }).catch(() => undefined)
+    if (call.gone.aborted || (stream && container.state === 'removed')) break
+    const now = uses(container) ? await sampleOf(container).catch(() => before) : undefined
+    const told = now ? statsJson(container, now, before) : nothingUsed(container)
+    if (!call.response.write(`${JSON.stringify(told)}\n`)) await roomIn(call.response)
     before = now
   } while (stream)
   call.response.end()
+}
+
+function uses({ state }: Container): boolean {
+  return state === 'running' || state === 'paused'
+}
+
+/** As dockerd has it of one that does not run. */
+function nothingUsed({ id, name }: Container): Json {
+  const nothing = { id, name: `/${name}`, read: NEVER, preread: NEVER, num_procs: 0, pids_stats: {}, cpu_stats: {} }
+  return { ...nothing, precpu_stats: {}, memory_stats: {}, blkio_stats: {}, storage_stats: {} }
 }
 
 async function sampleOf(container: Container): Promise<Sample> {

@@ -117,16 +117,20 @@ withClient('docker run -d, ps, logs, exec, inspect, stop, rm', async () => {
   expect(await engine.ok('ps', '--filter', 'status=paused', '--format', '{{.Names}}')).toBe('one')
   await engine.ok('unpause', 'one')
   const stats = () => engine.docker(['stats', '--no-stream', '--format', 'json', 'one'])
-  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-    get({ socketPath: engine.socket, path: '/containers/one/stats?stream=0' }, resolve).on('error', reject)
-  })
-  expect(JSON.parse(String(Buffer.concat(await answer.toArray())))).toMatchObject({ name: '/one' })
+  const sample = async () => {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      get({ socketPath: engine.socket, path: '/containers/one/stats?stream=0' }, resolve).on('error', reject)
+    })
+    return JSON.parse(String(Buffer.concat(await answer.toArray())))
+  }
+  expect(await sample()).toMatchObject({ name: '/one', pids_stats: { current: expect.any(Number) } })
   // On a busy machine docker's client reads on behind a whole answer, and tells of the EOF there: then it is asked again.
   const first = await stats()
   const { stdout } = first.status === 0 ? first : await stats()
   expect(JSON.parse(stdout)).toMatchObject({ Name: 'one' })
   await engine.ok('stop', 'one')
   expect(await engine.ok('wait', 'one')).toBe('5')
+  expect(await sample()).toMatchObject({ name: '/one', pids_stats: {}, read: '0001-01-01T00:00:00Z' })
   expect(await engine.ok('logs', 'one')).toBe('up')
   expect(await engine.ok('ps', '-a', '--filter', 'exited=5', '--format', '{{.Status}}')).toMatch(/^Exited \(5\)/)
   await engine.ok('start', 'one')
