@@ -29,7 +29,7 @@ try {
 async function visits(url) {
   for (let attempt = 0; ; attempt++) {
     try {
-      const text = (await (await fetch(url)).text()).trim()
+      const text = (await (await fetch(url, { signal: AbortSignal.timeout(1000) })).text()).trim()
       if (/\d/.test(text) || attempt > 100) return text
     } catch (error) {
       if (attempt > 100) throw error

@@ -74,7 +74,11 @@ function argumentsOf(program, scratch, { rounds, threads }) {
 /** The programs as they are built in `directory`; of a sanitizer every report is a failure. */
 async function sanitized(name, sanitize, load, long) {
   need('cmake', 'g++', 'setarch')
-  const directory = await build(name, ['-DCAISSON_TESTS=ON', `-DCAISSON_SANITIZE=${sanitize}`])
+  const directory = await build(name, [
+    '-DCAISSON_TESTS=ON',
+    '-DCAISSON_PRECOMPILE=ON',
+    `-DCAISSON_SANITIZE=${sanitize}`,
+  ])
   const env = {
     ...process.env,
     ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0:exitcode=66',

@@ -75,7 +75,7 @@ function jest(project, around = []) {
 }
 
 /** Files that say the same for everybody, and those that an owner without cgroups matters to. */
-const FOR_ROOT = '/(package|examples|native|build/servers)\\.test'
+const FOR_ROOT = '/(package|examples|native|program/long|build/servers)\\.test'
 const BARE = 'integration/[a-z]+/(ordinary|run|health|streams|isolation|bad-input|archive-diff)\\.test'
 
 /** Once with a part of the cgroup hierarchies of its own, once without, and networks on a machine of its own; as root only, who can be somebody else. */
