@@ -102,6 +102,11 @@ Napi::Value take_room(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), info[0].As<Napi::External<Template>>().Data()->take_room());
 }
 
+// (template, id): of a room that was taken, and that nothing is started in.
+void give_room_back(const Napi::CallbackInfo& info) {
+  info[0].As<Napi::External<Template>>().Data()->give_back(text(info[1]));
+}
+
 // (template): nothing is made ahead any more.
 void close_template(const Napi::CallbackInfo& info) { info[0].As<Napi::External<Template>>().Data()->close(); }
 
@@ -215,6 +220,7 @@ void export_process(Napi::Object exports) {
   Napi::Env env = exports.Env();
   exports.Set("template", Napi::Function::New(env, make_template, "template"));
   exports.Set("takeRoom", Napi::Function::New(env, take_room, "takeRoom"));
+  exports.Set("giveRoomBack", Napi::Function::New(env, give_room_back, "giveRoomBack"));
   exports.Set("closeTemplate", Napi::Function::New(env, close_template, "closeTemplate"));
   exports.Set("start", Napi::Function::New(env, start, "start"));
   exports.Set("kill", Napi::Function::New(env, kill, "kill"));

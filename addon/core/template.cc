@@ -34,6 +34,10 @@ std::string Template::take_room() {
   return id;
 }
 
+void Template::give_back(const std::string& id) {
+  if (auto room = taken_.extract(id)) leave_room(std::move(room.mapped()));
+}
+
 ProcessOptions Template::instantiate(const Parts& parts) {
   ProcessOptions made(blueprint_);
   const PlanPattern* plan = &plan_;

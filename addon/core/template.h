@@ -34,6 +34,9 @@ class Template {
   // The id of a room that is ready, for a process that is about to be made; empty: none is.
   std::string take_room();
 
+  // The room of a process that is not made after all.
+  void give_back(const std::string& id);
+
   // What waits for the next ones goes, and nothing is made ahead any more.
   void close() { stock_.reset(); }
 

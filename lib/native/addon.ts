@@ -269,6 +269,8 @@ export interface Addon {
   template(request: NativeTemplateRequest): NativeTemplate
   /** The id of a room that is ready, which the next start must have; '': none is. */
   takeRoom(template: NativeTemplate): string
+  /** One that was taken, and that nothing is started in. */
+  giveRoomBack(template: NativeTemplate, id: string): void
   /** What waits for the next starts goes, and nothing is made ahead for it any more. */
   closeTemplate(template: NativeTemplate): void
   start(request: NativeRequest | NativeInstance, listener: (...event: NativeEvent) => void): NativeProcess

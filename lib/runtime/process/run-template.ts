@@ -80,17 +80,22 @@ class RunTemplate {
     const args = commandLine(config, options.entrypoint, command)
     const injected = options.files === undefined ? undefined : injectedFiles(options.files)
     checkCounted(request, this.#template, this.#owner.cgroups)
-    // Nothing fails from here on: a room is taken.
-    const { id, inRoom } = this.#template.newId()
-    const hostname = this.#hostname.replace(this.#placeholder.slice(0, SHORT), id.slice(0, SHORT))
-    const execution = new Plan()
-    execute(execution, { args, env: programEnvironment(config, options, hostname) })
-    let files: Plan | undefined
-    if (injected) {
-      files = new Plan()
-      injectFiles(files, injected)
+    const taken = this.#template.newId()
+    try {
+      const { id } = taken
+      const hostname = this.#hostname.replace(this.#placeholder.slice(0, SHORT), id.slice(0, SHORT))
+      const execution = new Plan()
+      execute(execution, { args, env: programEnvironment(config, options, hostname) })
+      let files: Plan | undefined
+      if (injected) {
+        files = new Plan()
+        injectFiles(files, injected)
+      }
+      return { id, args, ...this.#template.start({ ...taken, execution, files }, request, events) }
+    } catch (error) {
+      this.#template.giveBack(taken)
+      throw error
     }
-    return { id, args, ...this.#template.start({ id, inRoom, execution, files }, request, events) }
   }
 }
 

@@ -98,10 +98,15 @@ export class Template {
     plan.release()
   }
 
-  /** For the next start: that of a room that is ready, or a new one. */
+  /** For the next start: that of a room that is ready, or a new one. The room waits for that start, or for giveBack(). */
   newId(): { id: string; inRoom: boolean } {
     const id = this.#inRoom ? addon().takeRoom(this.#native) : ''
     return id === '' ? { id: newId(), inRoom: false } : { id, inRoom: true }
+  }
+
+  /** Of a start that there is none of after all. */
+  giveBack({ id, inRoom }: Pick<Program, 'id' | 'inRoom'>): void {
+    if (inRoom) addon().giveRoomBack(this.#native, id)
   }
 
   /** Nothing is made ahead for it any more. */

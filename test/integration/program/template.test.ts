@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process'
 import { readlink } from 'node:fs/promises'
 import { Container, Image, type RunOptions, run } from '../../../lib/index.js'
+import { until } from '../../support/until.js'
 
 /** Runs with the same options share what follows from them: nothing of one may be seen in another. */
 describe('runs that share their options', () => {
@@ -47,6 +49,22 @@ describe('runs that share their options', () => {
     expect(await sh('id -u', { user: 'nobody' })).toBe('65534')
     expect(await sh('touch /x || echo no', { readOnly: true })).toBe('no')
     expect(await sh('touch /x && echo yes', { readOnly: false })).toBe('yes')
+  })
+
+  test('leave nothing that was made ahead for them when they cannot be made', async () => {
+    const own = ['-type', 'd', '-path', `*/caisson-${process.pid}-*`, '-regex', '.*/[0-9a-f]+']
+    const cgroups = () =>
+      spawnSync('find', ['/sys/fs/cgroup', ...own], { encoding: 'utf8' })
+        .stdout.split('\n')
+        .filter(Boolean)
+    for (let i = 0; i < 6; i++) {
+      await expect(run(image, ['true'], { env: { A: 'b\0' } })).rejects.toMatchObject({
+        code: 'ERR_CAISSON_INVALID_ARGUMENT',
+      })
+      await sh('true')
+    }
+    // What waits goes when it is not asked for, ten seconds later at the latest.
+    await until(() => cgroups().length === 0, 15_000)
   })
 
   test('are checked each time', async () => {
