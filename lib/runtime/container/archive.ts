@@ -76,12 +76,15 @@ export class ContainerArchive {
   /** Nothing happens before the stream is read. */
   get(at: string, options: { signal?: AbortSignal; fewHoles?: boolean }): Readable {
     const place = archivePlace(at)
-    return Readable.from(this.#chunks(place, options), { objectMode: false, highWaterMark: 1024 * 1024 })
+    const chunks = this.#chunks(place, options, (error) => stream.destroy(error))
+    const stream = Readable.from(chunks, { objectMode: false, highWaterMark: 1024 * 1024 })
+    return stream
   }
 
   async *#chunks(
     { directory, member, name }: ArchivePlace,
     { signal, fewHoles }: Parameters<ContainerArchive['get']>[1],
+    failed: (error: Error) => void,
   ): AsyncGenerator<Buffer> {
     checkAborted(signal, 'archive')
     const flags = constants.O_RDONLY | constants.O_DIRECTORY
@@ -102,12 +105,16 @@ export class ContainerArchive {
       lent.end()
       throw error
     }
-    // Not at the end of this function: a reader who has stopped reading must not hold the container.
-    packed.result.then(lent.end, lent.end)
+    const reason = (error: Error) => (lent.signal.aborted ? interrupted(directory) : error)
+    // Not at the end of this function: a reader who has stopped reading must not hold the container, and is told.
+    packed.result.then(lent.end, (error) => {
+      lent.end()
+      failed(reason(error))
+    })
     try {
       yield* packed.stream
     } catch (error) {
-      throw lent.signal.aborted ? interrupted(directory) : error
+      throw reason(error as Error)
     }
   }
 

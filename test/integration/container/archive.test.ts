@@ -12,6 +12,7 @@ import { findProgram, isRoot, noOthersFiles, testIf } from '../../support/needs.
 import { compileProgram } from '../../support/program.js'
 import { STATES, sleeper } from '../../support/sleeper.js'
 import { look, removeScratch, scratch } from '../../support/tree.js'
+import { until } from '../../support/until.js'
 
 afterAll(removeScratch)
 
@@ -170,12 +171,21 @@ describe('putArchive and getArchive', () => {
   test('can be given up, and do not hold the container', async () => {
     await using container = await sleeper({ storage: 'disk' })
     await container.fs.writeFile('/srv/large', randomBytes(4_000_000))
-    // Begun, and never read to its end.
-    const stream = container.getArchive('/srv')
-    await new Promise((resolve) => stream.once('readable', resolve))
-    const failure = new Promise((resolve) => stream.once('error', resolve))
+    // Begun, and never read to its end: one fills what waits to be read, the other is about to.
+    const begun = async (signal?: AbortSignal) => {
+      const stream = container.getArchive('/srv', { signal })
+      const failure = new Promise((resolve) => stream.once('error', resolve))
+      await new Promise((resolve) => stream.once('readable', resolve))
+      return { stream, failure }
+    }
+    const early = new AbortController()
+    const [given, full] = [await begun(early.signal), await begun()]
+    await until(() => full.stream.readableLength >= 1_000_000 && given.stream.readableLength >= 1_000_000)
+    early.abort()
+    expect(await given.failure).toMatchObject({ code: 'ERR_CAISSON_ABORTED' })
+    const late = await begun()
     await container.start()
-    expect(await failure).toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
+    for (const { failure } of [full, late]) expect(await failure).toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
     const abort = new AbortController()
     const endless = (async function* () {
       yield archive({ name: 'begun' }).subarray(0, 512)
