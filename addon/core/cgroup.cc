@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "core/fd.h"
@@ -94,8 +96,9 @@ void freeze_and_kill(const std::string& path, const std::string& freezer, const 
   for (int pass = 0; pass < 100 && kill_members(path); pass++) continue;
 }
 
-// Whoever was about to come into a group is there, or frozen with the others, after these.
-constexpr int MOVE_PASSES = 10;
+// Whoever was about to come into a group is there, or frozen with the others, after two of these. Who is about to die stays
+// in the list, and in the way, until its memory is gone: the later ones wait for that, half a second all of them together.
+constexpr int MOVE_PASSES = 11;
 
 // False when it was reaped; until then nobody else has its number.
 bool has_number(const Fd& pidfd) { return sys::pidfd_send_signal(pidfd.get(), 0) == 0; }
@@ -151,6 +154,7 @@ Result<> cgroup_move(const std::string& from, const std::string& to, const std::
           sys::write_file(back + file, std::to_string(pid));
       }
     }
+    if (pass > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1 << (pass - 1)));
   }
   return failed("cgroup: procs", "write", to, EBUSY);
 }

@@ -5,7 +5,8 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { cgroupHost, isWritable } from '../../../lib/cgroup/host.js'
 import { Cgroup } from '../../../lib/index.js'
-import { isRoot, testIf } from '../../support/needs.js'
+import { addon } from '../../../lib/native/addon.js'
+import { findProgram, isRoot, testIf } from '../../support/needs.js'
 
 describe('Cgroup', () => {
   const children: ChildProcess[] = []
@@ -66,6 +67,31 @@ describe('Cgroup', () => {
       process.kill(-(child.pid as number), 'SIGKILL')
       await once(child, 'close')
     }
+  })
+
+  testIf(
+    (!findProgram('python3') && 'no python3') ||
+      ((!cgroupHost().unified || !isWritable(cgroupHost().unified?.own as string)) && 'no cgroup v2'),
+  )('is moved as a whole while a large process of it dies', async () => {
+    await using from = await Cgroup.create('from')
+    await using to = await Cgroup.create('to')
+    const { mountpoint, own } = cgroupHost().unified as { mountpoint: string; own: string }
+    const [source, target] = [from, to].map((group) => path.join(mountpoint, group.path)) as [string, string]
+    // Page by page, which takes its time to be given back.
+    const script = `import mmap, sys
+m = mmap.mmap(-1, 256 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+m.madvise(mmap.MADV_NOHUGEPAGE)
+for at in range(0, len(m), 4096): m[at] = 1
+print(flush=True)
+sys.stdin.read()`
+    const large = spawn('python3', ['-c', script])
+    children.push(large)
+    await once(large.stdout, 'data')
+    const small = start('sleep 1000')
+    for (const child of [large, small]) await from.add(child.pid as number)
+    large.kill('SIGKILL')
+    await addon().moveMembers(source, target, own)
+    expect([await from.procs(), await to.procs()]).toEqual([[], [small.pid]])
   })
 
   test('gets limits that it did not have, with what is in it', async () => {
