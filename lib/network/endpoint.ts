@@ -90,8 +90,13 @@ export async function renameEndpoint(
   const { names: before, aliases } = endpoint
   if (before.length === 0) return
   const names = [...new Set([...own, ...aliases])]
+  const more = { ...endpoint, names: names.filter((name) => !before.includes(name)) }
   // The new ones first: whoever asks finds it at every moment.
-  if (told) await nameEndpoint({ ...endpoint, names: names.filter((name) => !before.includes(name)) }, user)
+  if (told)
+    await nameEndpoint(more, user).catch(async (error) => {
+      await unnameEndpoint(more)
+      throw error
+    })
   endpoint.names = names
   if (told) await unnameEndpoint({ ...endpoint, names: before.filter((name) => !names.includes(name)) })
 }

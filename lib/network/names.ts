@@ -28,10 +28,9 @@ export async function addNames(id: string, names: Iterable<string>, addresses: r
           break
         } catch (error) {
           const { code } = error as NodeJS.ErrnoException
-          // A dead owner's: the address is ours now.
+          // A dead owner's, whose address is ours now; or the last one of that name has gone at this moment.
+          if ((code !== 'EEXIST' && code !== 'ENOENT') || attempt > 8) throw error
           if (code === 'EEXIST') await unlink(path.join(directory, address)).catch(() => undefined)
-          // The last one of that name has gone at this moment.
-          else if (code !== 'ENOENT' || attempt > 8) throw error
         }
       }
   }

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Container, Image, Network, run } from '../../lib/index.js'
+import { namesDirectory } from '../../lib/network/names.js'
 import { attempt, Lan, noLan, shell, until } from '../support/lan.js'
 import { testIf } from '../support/needs.js'
 
@@ -100,6 +101,28 @@ describe('names', () => {
     }
     await container.stop({ timeout: 0 })
     expect(await dig('+short round-9 +short host')).not.toContain(ipv4)
+  })
+
+  it('of one that could not be renamed on each of its networks: none has the new one', async () => {
+    await using other = await Network.create({ ipv6: true })
+    const networks = [{ network }, { network: other }]
+    await using container = await Container.create(image, { name: 'before', networks, command: ['sleep', '600'] })
+    await container.start()
+    const addresses = async (on: Network) =>
+      (await on.inspect()).containers.find(({ id }) => id === container.id) as { ipv4: string; ipv6: string }
+    const [first, second] = [await addresses(network), await addresses(other)]
+    // A directory where the link is to be for its address of IPv6.
+    const inTheWay = path.join(namesDirectory(other.id), 'after', second.ipv6)
+    mkdirSync(inTheWay, { recursive: true })
+    await expect(container.rename('after')).rejects.toMatchObject({ code: 'EEXIST' })
+    rmdirSync(inTheWay)
+    expect(container.name).toBe('before')
+    expect(await dig('+short after')).not.toContain(first.ipv4)
+    expect(await dig('+short after', { network: other })).not.toContain(second.ipv4)
+    expect(await dig('+short before')).toBe(`${first.ipv4}\n`)
+    expect(await dig('+short before', { network: other })).toBe(`${second.ipv4}\n`)
+    await container.rename('after')
+    expect(await dig('+short after', { network: other })).toBe(`${second.ipv4}\n`)
   })
 
   it('of addresses, by both versions of IP; of those that nobody here has the host is asked', async () => {
