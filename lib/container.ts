@@ -4,9 +4,7 @@ import type { Agent, AgentOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
-import { statsEvery } from './cgroup/stats.js'
 import { type CommitOptions, commitContainer } from './commit.js'
-import { CaissonError, invalidArgument } from './errors.js'
 import { type ExecResult, Execution } from './execution.js'
 import { forkContainer } from './fork.js'
 import { Image } from './image.js'
@@ -21,21 +19,27 @@ import { type ArchiveSource, ContainerArchive, type PutArchiveOptions } from './
 import { Changes } from './runtime/container/changes.js'
 import { type ConnectOptions, connectInside } from './runtime/container/connect.js'
 import { joinNetwork, leaveNetwork, publishedPort } from './runtime/container/connections.js'
-import { type ContainerStats, readContainerStats, statsSinceStart } from './runtime/container/container-stats.js'
+import { type ContainerStats, containerStatsEvery, statsSinceStart } from './runtime/container/container-stats.js'
+import { Ending } from './runtime/container/ending.js'
 import { execute } from './runtime/container/execute.js'
 import type { ContainerFs } from './runtime/container/fs.js'
 import type { Health } from './runtime/container/health.js'
 import { type Connector, connector, httpAgent } from './runtime/container/http-agent.js'
 import { type ContainerInspection, inspection, recorded } from './runtime/container/inspect.js'
 import type { ContainerState, Life } from './runtime/container/life.js'
-import type { AttachedStreams, LiveStreams } from './runtime/container/live-streams.js'
+import {
+  type AttachedStreams,
+  type AttachOptions,
+  type LiveStreams,
+  requireStreams,
+} from './runtime/container/live-streams.js'
 import { checkLogOptions, type LogEntry, type LogOptions, readLog } from './runtime/container/log.js'
 import { findContainer } from './runtime/container/lookup.js'
 import { liveStreams, makeLife } from './runtime/container/make-life.js'
 import { discardParts, makeParts, type Parts, partsOfBundle } from './runtime/container/parts.js'
 import { type ProcessInfo, processesIn } from './runtime/container/processes.js'
 import { type ContainerFilter, type ContainerInfo, listContainers, recordState } from './runtime/container/registry.js'
-import { stillRuns, wrongState } from './runtime/container/wrong-state.js'
+import { Standing } from './runtime/container/wrong-state.js'
 import { checkUpdate } from './runtime/options/check.js'
 import { Execs } from './runtime/process/exec.js'
 import { checkSignal } from './runtime/process/verdict.js'
@@ -59,10 +63,11 @@ export class Container extends EventEmitter implements AsyncDisposable {
   readonly #agent: ContainerAgent
   readonly #execs: Execs
   readonly #archive: ContainerArchive
+  readonly #standing: Standing
   readonly #changes: Changes
+  readonly #ending: Ending
   readonly #live: LiveStreams | undefined
   #source: Image | undefined
-  #removing: Promise<void> | undefined
 
   private constructor(parts: Parts) {
     super()
@@ -85,12 +90,15 @@ export class Container extends EventEmitter implements AsyncDisposable {
       beforeStart: () => this.#agent.release(),
       changed: () => void this.#record(),
     })
-    this.#changes = new Changes({
-      parts,
-      life: this.#life,
-      execs: this.#execs,
-      removing: () => this.#removing !== undefined,
-      wrongState: (what) => this.#wrongState(what),
+    this.#standing = new Standing(parts, this.#life)
+    const whole = { parts, life: this.#life, execs: this.#execs, standing: this.#standing, agent: this.#agent }
+    this.#changes = new Changes(whole)
+    this.#ending = new Ending({
+      ...whole,
+      changes: this.#changes,
+      resume: () => this.resume(),
+      forget: () => containers.delete(this.id),
+      removed: () => this.emit('remove'),
     })
   }
 
@@ -166,7 +174,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Resolves when its program runs. */
   async start(options: Abortable = {}): Promise<void> {
-    this.#mustExist('start')
+    this.#standing.mustExist('start')
     await this.#life.start(options.signal)
   }
 
@@ -177,16 +185,16 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Sends its stop signal, waits, then kills. Resolves when it has ended. */
   async stop(options: StopOptions = {}): Promise<void> {
-    this.#mustExist('stop')
+    this.#standing.mustExist('stop')
     checkAborted(options.signal, 'stop')
     const grace = parseDuration(options.timeout ?? this.#parts.options.stopTimeout ?? STOP_GRACE, 'timeout')
-    await unlessAborted(this.#stop(grace), options.signal, 'stop')
+    await unlessAborted(this.#ending.stop(grace), options.signal, 'stop')
   }
 
   /** SIGKILL, the default, ends all that is in it. */
   async kill(signal: string | number = 'SIGKILL', options: Abortable = {}): Promise<void> {
     const number = checkSignal(signal, 'signal')
-    this.#mustRun('kill')
+    this.#standing.mustRun('kill')
     checkAborted(options.signal, 'kill')
     this.#life.kill(number)
     // Who starts it is told why it does not run.
@@ -215,7 +223,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** A running one only with `force`; `volumes`: with its volumes that have no name. Removing twice is no error. */
   remove(options: { force?: boolean; volumes?: boolean; signal?: AbortSignal } = {}): Promise<void> {
-    return abortable(options.signal, 'remove', () => this.#removeOnce(options))
+    return abortable(options.signal, 'remove', () => this.#ending.remove(options))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -224,36 +232,34 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Runs a program in the running container, as strict as the container itself. */
   exec(command: readonly string[], options: ExecOptions = {}): Execution {
-    const wrongState = () => this.#wrongState('exec')
+    const wrongState = () => this.#standing.wrongState('exec')
     const inside = { parts: this.#parts, life: this.#life, execs: this.#execs, wrongState }
     return new Execution(async (request) => {
       while (this.#execs.shut) await this.#execs.shut
-      this.#mustRun('exec')
+      this.#standing.mustRun('exec')
       return execute(inside, command, options, request)
     }, options)
   }
 
   /**
    * The streams of its program, of one made with `attachable`: of the present run, or of the next one. Several may attach;
-   * all of them get the whole output from now on, and type at the same standard input (`stdinOpen`).
+   * all of them get the whole output from now on (`logs`: from the beginning of its log), and type at the same standard
+   * input (`stdinOpen`).
    */
-  attach(): AttachedStreams {
-    this.#mustExist('attach')
-    return this.#streams('attach').attach()
+  attach(options: AttachOptions = {}): AttachedStreams {
+    this.#standing.mustExist('attach')
+    return requireStreams(this.#live, this.name, 'attach').attach(options)
   }
 
   /** Sets the size of its terminal, of one made with `attachable`. */
   resize(columns: number, rows: number): void {
-    this.#mustExist('resize')
-    for (const value of [columns, rows])
-      if (!Number.isInteger(value) || value < 0 || value > 0xffff)
-        throw invalidArgument('resize', value, 'a size from 0 to 65535')
-    this.#streams('resize').resize(columns, rows)
+    this.#standing.mustExist('resize')
+    requireStreams(this.#live, this.name, 'resize').resize(columns, rows)
   }
 
   /** What it has printed, line by line. */
   logs(options: LogOptions = {}): AsyncGenerator<LogEntry, void, undefined> {
-    this.#mustExist('logs')
+    this.#standing.mustExist('logs')
     return readLog(
       this.#logFile,
       checkLogOptions(options),
@@ -268,17 +274,17 @@ export class Container extends EventEmitter implements AsyncDisposable {
     options: Abortable & { interval?: Duration } = {},
   ): Promise<ContainerStats> | AsyncGenerator<ContainerStats, void, undefined> {
     const { interval, signal } = options
-    if (interval !== undefined) {
-      const read = () => readContainerStats(this.#parts, this.#life)
-      return statsEvery(parseDuration(interval, 'interval'), read, () => this.#life.running !== undefined, signal)
-    }
-    if (!this.#life.running || this.#removing) return Promise.reject(this.#wrongState('stats'))
-    return abortable(signal, 'stats', () => statsSinceStart(this.#parts, this.#life))
+    if (interval !== undefined)
+      return containerStatsEvery(parseDuration(interval, 'interval'), this.#parts, this.#life, signal)
+    return abortable(signal, 'stats', async () => {
+      this.#standing.mustRun('stats')
+      return statsSinceStart(this.#parts, this.#life)
+    })
   }
 
   /** Its processes. */
   async top(options: Abortable = {}): Promise<ProcessInfo[]> {
-    this.#mustRun('top')
+    this.#standing.mustRun('top')
     checkAborted(options.signal, 'top')
     const { cgroup, workload } = this.#parts.assembled
     return processesIn(cgroup, this.pid ?? 0, workload.sandbox !== undefined)
@@ -291,7 +297,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Changes limits while it runs, or for its next start. */
   async update(changes: { limits: Limits; signal?: AbortSignal }): Promise<void> {
-    this.#mustExist('update')
+    this.#standing.mustExist('update')
     checkUpdate(changes)
     checkAborted(changes.signal, 'update')
     await this.#changes.update(changes.limits)
@@ -299,7 +305,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Another name, for this machine and its networks; its host name stays. Programs that run are not told. */
   async rename(name: string, options: Abortable = {}): Promise<void> {
-    this.#mustExist('rename')
+    this.#standing.mustExist('rename')
     checkAborted(options.signal, 'rename')
     const before = await this.#changes.rename(name)
     await this.#record()
@@ -322,7 +328,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * nodes are refused unless the container is privileged. What was unpacked before a failure stays.
    */
   async putArchive(path: string, tar: ArchiveSource, options: PutArchiveOptions = {}): Promise<void> {
-    this.#mustExist('putArchive')
+    this.#standing.mustExist('putArchive')
     await this.#archive.put(path, tar, options)
   }
 
@@ -334,7 +340,7 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * @param options `fewHoles`: holes of files are zeros in an archive; more than 1 GiB of them is an error, for who keeps it.
    */
   getArchive(path: string, options: Abortable & { fewHoles?: boolean } = {}): Readable {
-    this.#mustExist('getArchive')
+    this.#standing.mustExist('getArchive')
     return this.#archive.get(path, options)
   }
 
@@ -343,14 +349,14 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * is mounted in it does not count.
    */
   async diff(options: Abortable = {}): Promise<Change[]> {
-    this.#mustExist('diff')
+    this.#standing.mustExist('diff')
     checkAborted(options.signal, 'diff')
     return this.#archive.diff(options)
   }
 
   /** An image of it: what it changed, as a layer above those of its image. What is mounted in it does not count. */
   async commit(options: CommitOptions = {}): Promise<Image> {
-    this.#mustExist('commit')
+    this.#standing.mustExist('commit')
     checkAborted(options.signal, 'commit')
     return commitContainer(this, this.#committed, options)
   }
@@ -360,14 +366,14 @@ export class Container extends EventEmitter implements AsyncDisposable {
    * of the host are new ones. Processes are not copied.
    */
   async fork(count = 1, options: Abortable = {}): Promise<Container[]> {
-    this.#mustExist('fork')
+    this.#standing.mustExist('fork')
     checkAborted(options.signal, 'fork')
     return forkContainer(this, this.#committed, count, Container.create, options.signal)
   }
 
   /** A TCP connection to a port inside it; nothing needs to be published. */
   async connect(port: number, options: ConnectOptions = {}): Promise<Socket> {
-    this.#mustRun('connect')
+    this.#standing.mustRun('connect')
     return connectInside(this.#agent, port, options)
   }
 
@@ -385,66 +391,19 @@ export class Container extends EventEmitter implements AsyncDisposable {
 
   /** Of Network.connect(). */
   async joinNetwork(network: NetworkDefinition, options: EndpointOptions): Promise<void> {
-    this.#mustExist('connect')
+    this.#standing.mustExist('connect')
     await joinNetwork(this.#parts, this.pid, network, options)
   }
 
   /** Of Network.disconnect(). */
   async leaveNetwork(network: NetworkDefinition): Promise<void> {
-    this.#mustExist('disconnect')
+    this.#standing.mustExist('disconnect')
     await leaveNetwork(this.#parts, network)
   }
 
   /** Where a port of it is published, while it runs. */
   port(container: number, protocol: 'tcp' | 'udp' = 'tcp'): PublishedPort {
     return publishedPort(this.#parts, container, protocol)
-  }
-
-  async #stop(grace: number): Promise<void> {
-    await this.#life.settled()
-    // What is about to be frozen would not hear of it.
-    await this.#changes.settled()
-    // Whoever has ended it by now has done the same.
-    if (this.state === 'paused')
-      await this.resume().catch((error) => {
-        if (this.state === 'paused') throw error
-      })
-    await this.#life.stop(grace)
-  }
-
-  #removeOnce(options: { force?: boolean; volumes?: boolean }): Promise<void> {
-    if (this.#removing) return this.#removing
-    const running = this.state === 'running' || this.state === 'paused'
-    if (running && !options.force) return Promise.reject(stillRuns(this.name, this.state))
-    const removing = this.#remove(options.volumes ?? false)
-    this.#removing = removing
-    // What could not be removed can be tried again.
-    removing.catch(() => {
-      this.#removing = undefined
-    })
-    return removing
-  }
-
-  async #remove(volumes: boolean): Promise<void> {
-    await this.#life.settled()
-    this.#life.kill(9)
-    if (this.#life.running) await this.#life.exit
-    this.#life.removed()
-    await this.#changes.named()
-    await this.#agent.end()
-    containers.delete(this.id)
-    await discardParts(this.#parts, volumes)
-    const { hooks } = this.#parts
-    await hooks?.run(hooks.poststop, 'poststop', 'stopped', 0).catch((error) => process.emitWarning(error))
-    this.emit('remove')
-  }
-
-  #streams(what: string): LiveStreams {
-    if (this.#live) return this.#live
-    throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: the output of ${this.name} goes to its log alone`, {
-      stage: what,
-      hint: 'Create it with { attachable: true }, or read container.logs({ follow: true }).',
-    })
   }
 
   get #committed() {
@@ -455,19 +414,6 @@ export class Container extends EventEmitter implements AsyncDisposable {
     // Its directory may be about to go.
     if (this.state === 'removed') return
     await recordState(this.#parts, this, recorded(this.#parts, this.#life)).catch(() => undefined)
-  }
-
-  #mustExist(what: string): void {
-    if (this.state === 'removed' || this.#removing) throw this.#wrongState(what)
-  }
-
-  #mustRun(what: string): void {
-    if (!this.#life.running || this.#removing) throw this.#wrongState(what)
-    if (this.state === 'paused' && what === 'exec') throw this.#wrongState(what)
-  }
-
-  #wrongState(what: string): CaissonError {
-    return wrongState(what, this.name, this.state, this.#removing !== undefined)
   }
 }
 

@@ -99,9 +99,6 @@ export class Execution extends Promise<ExecResult> implements AsyncIterable<Outp
 
   /** Sets the size of the terminal. */
   resize(columns: number, rows: number): void {
-    for (const value of [columns, rows])
-      if (!Number.isInteger(value) || value < 0 || value > 0xffff)
-        throw invalidArgument('resize', value, 'a size from 0 to 65535')
     this.#streams.resize(columns, rows)
   }
 

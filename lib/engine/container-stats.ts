@@ -6,9 +6,9 @@ import type { Container } from '../container.js'
 import type { DeviceFigures } from '../network/device-figures.js'
 import type { ContainerStats } from '../runtime/container/container-stats.js'
 import type { Json } from '../spec/json.js'
+import { roomIn } from '../util/room.js'
 import type { Call } from './call.js'
 import { ApiError, badRequest } from './failure.js'
-import { roomIn } from './room.js'
 import type { Route } from './router.js'
 
 export const containerStatsRoutes: Route[] = [

@@ -1,8 +1,10 @@
 /** What a container prints and reads: attach, logs, the size of its terminal. */
+import type { Writable } from 'node:stream'
+import type { LogEntry } from '../runtime/container/log.js'
+import { roomIn } from '../util/room.js'
 import type { Call } from './call.js'
-import { badRequest, notImplemented } from './failure.js'
+import { badRequest } from './failure.js'
 import { momentOf } from './prune-time.js'
-import { roomIn } from './room.js'
 import type { Route } from './router.js'
 import type { Kept } from './state.js'
 import { frame } from './stream-format.js'
@@ -18,15 +20,18 @@ async function attach(call: Call): Promise<void> {
   const kept = await call.state.find(call.parameter('id'))
   const { container, stdinOnce } = kept
   await call.body()
-  if (call.flag('logs')) throw notImplemented('an attach with logs', 'Ask for the logs beside it')
   const { tty } = container.inspect()
+  const logs = call.flag('logs')
   const [stdin, stdout, stderr] = [call.flag('stdin'), call.flag('stdout'), call.flag('stderr')]
   if (!call.flag('stream')) {
-    call.take(contentType(call.version, tty)).output.end()
+    const { output } = call.take(contentType(call.version, tty))
+    output.on('error', () => undefined)
+    if (logs) await sendLog(output, container.logs({ signal: call.gone }), { wanted: { stdout, stderr }, tty })
+    output.end()
     return
   }
   // A terminal has no end that could be passed on.
-  await streamProgram(call, container.attach(), {
+  await streamProgram(call, container.attach({ logs }), {
     tty,
     stdin,
     stdout,
@@ -46,17 +51,30 @@ async function logs(call: Call): Promise<void> {
   const timestamps = call.flag('timestamps')
   const { tty } = kept.container.inspect()
   const entries = kept.container.logs({ ...rangeOf(call, kept), signal: call.gone })
-  const until = momentIn(call, 'until') ?? Number.POSITIVE_INFINITY
+  const until = momentIn(call, 'until')
   call.response.writeHead(200, { 'Content-Type': contentType(call.version, tty) })
   call.response.flushHeaders()
+  await sendLog(call.response, entries, { wanted, tty, timestamps, until })
+  if (!call.gone.aborted) call.response.end()
+}
+
+interface Shown {
+  wanted: Record<LogEntry['stream'], boolean>
+  tty: boolean
+  timestamps?: boolean
+  /** Milliseconds since 1970. */
+  until?: number
+}
+
+/** Until there are no more, or nobody is there to read them. */
+async function sendLog(to: Writable, entries: AsyncIterable<LogEntry>, shown: Shown): Promise<void> {
+  const { wanted, tty, timestamps = false, until = Number.POSITIVE_INFINITY } = shown
   for await (const { time, stream, data } of entries) {
-    if (call.gone.aborted) return
-    if (time.getTime() > until) break
+    if (to.destroyed || time.getTime() > until) return
     if (!wanted[stream]) continue
     const bytes = timestamps ? Buffer.concat([Buffer.from(stamp(time)), data]) : data
-    if (!call.response.write(tty ? bytes : frame(stream, bytes))) await roomIn(call.response)
+    if (!to.write(tty ? bytes : frame(stream, bytes))) await roomIn(to)
   }
-  call.response.end()
 }
 
 function rangeOf(call: Call, { container }: Kept) {

@@ -28,6 +28,11 @@ export class GrowingBuffer {
     this.#length = length
   }
 
+  /** What there is so far, as bytes of its own. */
+  copy(): Buffer {
+    return Buffer.from(this.#bytes.subarray(0, this.#length))
+  }
+
   /** What there is; it is empty afterwards. */
   take(): Buffer {
     const taken = this.#bytes.subarray(0, this.#length)

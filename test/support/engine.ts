@@ -1,6 +1,7 @@
 /** A server of the Engine API in this process, and the real client of docker. */
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import path from 'node:path'
 import { type EngineServer, serve } from '../../lib/engine/serve.js'
 import { Image } from '../../lib/index.js'
@@ -64,6 +65,22 @@ export async function startEngine(directory: string): Promise<Engine> {
     },
     [Symbol.asyncDispose]: () => server.close(),
   }
+}
+
+/** What the server sends on a connection that is taken over from HTTP, until it ends it. */
+export function takenOver(socket: string, at: string, body = ''): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const connection = connect(socket)
+    const type = `Content-Type: application/json\r\nContent-Length: ${body.length}`
+    connection.write(`POST ${at} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${type}\r\n\r\n${body}`)
+    const chunks: Buffer[] = []
+    connection.on('data', (chunk: Buffer) => chunks.push(chunk))
+    connection.on('error', reject)
+    connection.once('end', () => {
+      const all = Buffer.concat(chunks)
+      resolve(all.subarray(all.indexOf('\r\n\r\n') + 4))
+    })
+  })
 }
 
 function client(

@@ -1,20 +1,18 @@
 /** A container is frozen, thawed, renamed and given other limits: each of these one after the other. */
 import { freeze } from '../../cgroup/freezer.js'
-import type { CaissonError } from '../../errors.js'
 import type { Limits } from '../../options.js'
 import type { Execs } from '../process/exec.js'
 import { type ContainerState, isOver, type Life } from './life.js'
 import type { Parts } from './parts.js'
 import { renameParts } from './rename.js'
 import { updateLimits } from './update-limits.js'
+import type { Standing } from './wrong-state.js'
 
 export interface Changeable {
   parts: Parts
   life: Life
   execs: Execs
-  /** It is on its way out. */
-  removing(): boolean
-  wrongState(what: string): CaissonError
+  standing: Standing
 }
 
 const STATES = { pause: ['running', 'paused'], resume: ['paused', 'running'] } as const satisfies Record<
@@ -38,10 +36,10 @@ export class Changes {
 
   /** Gives the name that it had. */
   async rename(name: string): Promise<string> {
-    const { parts, removing, wrongState } = this.#container
+    const { parts, standing } = this.#container
     let before = ''
     const done = this.named().then(async () => {
-      if (removing()) throw wrongState('rename')
+      if (standing.removing) throw standing.wrongState('rename')
       before = parts.name
       await renameParts(parts, name)
     })
@@ -73,13 +71,13 @@ export class Changes {
   }
 
   async #update(limits: Limits): Promise<void> {
-    const { parts, life, execs, removing, wrongState } = this.#container
+    const { parts, life, execs, standing } = this.#container
     const { running } = life
     try {
       await updateLimits(parts, limits, running, execs, (work) => this.#whileNobodyFreezes(work))
     } catch (error) {
       if (!running || !(await isOver(life, running))) throw error
-      if (removing()) throw wrongState('update')
+      if (standing.removing) throw standing.wrongState('update')
       // It has ended meanwhile: then they are for its next start.
       await life.settled()
       await this.#update(limits)
@@ -94,17 +92,17 @@ export class Changes {
   }
 
   async #freeze(what: keyof typeof STATES): Promise<void> {
-    const { parts, life, removing, wrongState } = this.#container
+    const { parts, life, standing } = this.#container
     const [from, to] = STATES[what]
     const { running } = life
-    if (life.state !== from || removing()) throw wrongState(what)
+    if (life.state !== from || standing.removing) throw standing.wrongState(what)
     const { cgroup } = parts.assembled
     await freeze(cgroup, to === 'paused').catch(async (error) => {
-      if (!running || (await isOver(life, running))) throw wrongState(what)
+      if (!running || (await isOver(life, running))) throw standing.wrongState(what)
       throw error
     })
     // What has ended meanwhile, or was started again, is not what was frozen.
-    if (life.state !== from || life.running !== running) throw wrongState(what)
+    if (life.state !== from || life.running !== running) throw standing.wrongState(what)
     life.setState(to)
   }
 }

@@ -1,10 +1,13 @@
 /** The streams of a kept container's program for those who attach to it: as many as want to, before it starts or later. */
-import { once } from 'node:events'
 import { finished, PassThrough, type Readable, type Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { CaissonError } from '../../errors.js'
 import { addon, type NativeStdio } from '../../native/addon.js'
+import { roomIn } from '../../util/room.js'
 import { makePipe, PipeReader, pipeWriter, Tally, TerminalInput, TerminalStream } from '../process/streams.js'
+import { type TerminalSize, terminalSize } from '../process/terminal-size.js'
 import { LogWriter } from './log-writer.js'
+import { newOutputs, type Outputs, withPast } from './outputs.js'
 
 /** Of one who is attached. They end with the present run, or with the next one when there is none. */
 export interface AttachedStreams {
@@ -16,9 +19,9 @@ export interface AttachedStreams {
   stderr: Readable
 }
 
-interface Attached {
-  stdout: PassThrough
-  stderr: PassThrough
+export interface AttachOptions {
+  /** Begin with what is in its log; nothing between that and what comes is missing, or there twice. Default false. */
+  logs?: boolean
 }
 
 export interface LiveOptions {
@@ -39,44 +42,45 @@ const LATE_MAX = 4 * 1024 * 1024
 
 export class LiveStreams {
   readonly #options: LiveOptions
-  readonly #attached = new Set<Attached>()
+  readonly #attached = new Set<Outputs>()
   #typed: PassThrough | undefined
   /** The end of the pipe that the program reads from. */
   #stdin: Writable | undefined
   #sources: Readable[] = []
-  #writer: LogWriter | undefined
+  readonly #writer: LogWriter | undefined
   #console: TerminalStream | undefined
-  #size: { columns: number; rows: number } | undefined
+  #size: TerminalSize | undefined
   /** The program has ended: nobody who reads slowly is waited for any more. */
   #over = false
   #late = 0
 
   constructor(options: LiveOptions) {
     this.#options = options
+    const { log, logLimit } = options
+    this.#writer = logLimit > 0 ? new LogWriter(log, logLimit) : undefined
   }
 
-  attach(): AttachedStreams {
-    const attached: Attached = { stdout: new PassThrough(), stderr: new PassThrough() }
-    for (const stream of [attached.stdout, attached.stderr]) stream.on('error', () => undefined)
+  attach({ logs = false }: AttachOptions = {}): AttachedStreams {
+    const live = newOutputs()
     // Whoever goes away holds nobody up.
-    attached.stdout.once('close', () => this.#attached.delete(attached))
-    this.#attached.add(attached)
-    return { stdin: this.#options.stdinOpen ? this.#input : null, ...attached }
+    live.stdout.once('close', () => this.#attached.delete(live))
+    this.#attached.add(live)
+    const outputs = logs && this.#writer ? withPast(this.#options.log, this.#writer, live) : live
+    return { stdin: this.#options.stdinOpen ? this.#input : null, ...outputs }
   }
 
   /** Of the terminal, now and of the runs to come. */
   resize(columns: number, rows: number): void {
-    this.#size = { columns, rows }
+    this.#size = terminalSize(columns, rows)
     if (this.#console && !this.#console.destroyed) addon().resize(this.#console.terminalFd, columns, rows)
   }
 
   /** A run begins: what its program is connected to. A terminal's master comes by `attachConsole`. */
   begin(): [NativeStdio, NativeStdio, NativeStdio] {
-    const { log, logLimit, terminal, stdinOpen } = this.#options
+    const { terminal, stdinOpen } = this.#options
     this.#over = false
     this.#late = 0
     this.#sources = []
-    this.#writer = logLimit > 0 ? new LogWriter(log, logLimit) : undefined
     if (terminal) return ['null', 'null', 'null']
     const outputs = ([0, 1] as const).map((index) => {
       const pipe = makePipe()
@@ -167,17 +171,18 @@ export class LiveStreams {
   }
 }
 
-/** Or it is gone. */
-async function roomIn(stream: PassThrough): Promise<void> {
-  const controller = new AbortController()
-  const { signal } = controller
-  await Promise.race([once(stream, 'drain', { signal }), once(stream, 'close', { signal })]).catch(() => undefined)
-  controller.abort()
-}
-
 function ended(source: Readable): Promise<void> {
   return new Promise((resolve) => {
     if (source.readableEnded || source.destroyed) resolve()
     else finished(source, { writable: false }, () => resolve())
+  })
+}
+
+/** Those of the container `name`, which has none unless it was made to be attached to. */
+export function requireStreams(live: LiveStreams | undefined, name: string, what: string): LiveStreams {
+  if (live) return live
+  throw new CaissonError('ERR_CAISSON_INVALID_STATE', `${what}: the output of ${name} goes to its log alone`, {
+    stage: what,
+    hint: 'Create it with { attachable: true }, or read container.logs({ follow: true }).',
   })
 }

@@ -52,10 +52,15 @@ export class LogReader {
     this.#end = Number.POSITIVE_INFINITY
   }
 
+  /** What is written after this is not read, unless release() says so. */
+  async open(): Promise<void> {
+    this.#file ??= await this.#open()
+  }
+
   /** Shows what comes next, if anything does. */
   async more(visit: RecordVisitor): Promise<void> {
     this.dry = false
-    this.#file ??= await this.#open()
+    await this.open()
     const end = this.#end
     if (!this.#file || end === undefined) {
       this.dry = true

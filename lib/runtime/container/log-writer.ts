@@ -20,6 +20,12 @@ interface Line {
   began: bigint
 }
 
+/** What is looked at when `buffers` are on disk, before anything that was added later. */
+interface Point {
+  buffers: Buffer[]
+  look: () => Promise<void>
+}
+
 const little = endianness() === 'LE'
 
 export class LogWriter {
@@ -32,6 +38,7 @@ export class LogWriter {
   #sealed = 0
   #waiting: Buffer[] = []
   #waitingBytes = 0
+  readonly #points: Point[] = []
   #file: FileHandle | undefined
   #written = 0
   #work: Promise<void> | undefined
@@ -64,6 +71,20 @@ export class LogWriter {
   /** Resolves when what waits for the disk has been written; undefined: it is little. */
   get behind(): Promise<void> | undefined {
     return this.#waitingBytes > WAITING_MAX ? this.#work : undefined
+  }
+
+  /**
+   * Calls `look` when the file has all lines that were added so far, and nothing that comes after; `unfinished` is what
+   * there is of lines that have not ended, stdout's and stderr's.
+   */
+  whenWritten(look: (unfinished: [Buffer, Buffer]) => Promise<void>): Promise<void> {
+    const [stdout, stderr] = this.#lines
+    const unfinished: [Buffer, Buffer] = [stdout.bytes.copy(), stderr.bytes.copy()]
+    const buffers = this.#takeWaiting()
+    return new Promise((resolve, reject) => {
+      this.#points.push({ buffers, look: () => look(unfinished).then(resolve, reject) })
+      this.#flush()
+    })
   }
 
   /** Writes out lines that have not ended, too. */
@@ -108,8 +129,8 @@ export class LogWriter {
   }
 
   #flush(): void {
-    if (this.#work || this.#waitingBytes === 0) return
-    this.#work = this.#write()
+    if (this.#work || (this.#waitingBytes === 0 && this.#points.length === 0)) return
+    this.#work = this.#next()
       // A full disk takes the log, not the program, as in the addon.
       .catch(() => undefined)
       .then(() => {
@@ -118,11 +139,26 @@ export class LogWriter {
       })
   }
 
-  async #write(): Promise<void> {
+  async #next(): Promise<void> {
+    const point = this.#points.shift()
+    try {
+      await this.#write(point ? point.buffers : this.#takeWaiting())
+    } finally {
+      await point?.look()
+    }
+  }
+
+  #takeWaiting(): Buffer[] {
     this.#seal()
-    const bytes = Buffer.concat(this.#waiting)
+    const buffers = this.#waiting
     this.#waiting = []
-    this.#waitingBytes = 0
+    return buffers
+  }
+
+  async #write(buffers: readonly Buffer[]): Promise<void> {
+    if (buffers.length === 0) return
+    const bytes = Buffer.concat(buffers)
+    this.#waitingBytes -= bytes.length
     this.#file ??= await this.#open()
     if (this.#written > 0 && this.#written + bytes.length > this.#limit / 2) {
       await this.#file.close()

@@ -1,6 +1,6 @@
 /** What is not possible in the state that a container is in. */
 import { CaissonError } from '../../errors.js'
-import type { ContainerState } from './life.js'
+import type { ContainerState, Life } from './life.js'
 
 const HINTS: Record<ContainerState, string> = {
   created: 'Call start() first.',
@@ -18,9 +18,29 @@ export function wrongState(what: string, name: string, state: ContainerState, re
   })
 }
 
-export function stillRuns(name: string, state: ContainerState): CaissonError {
-  return new CaissonError('ERR_CAISSON_INVALID_STATE', `${name} is ${state}`, {
-    stage: 'remove',
-    hint: 'Stop it first, or remove it with { force: true }.',
-  })
+/** Whether a container can be asked for something now. */
+export class Standing {
+  /** It is on its way out. */
+  removing = false
+  readonly #container: { readonly name: string }
+  readonly #life: Pick<Life, 'running' | 'state'>
+
+  constructor(container: { readonly name: string }, life: Pick<Life, 'running' | 'state'>) {
+    this.#container = container
+    this.#life = life
+  }
+
+  mustExist(what: string): void {
+    if (this.#life.state === 'removed' || this.removing) throw this.wrongState(what)
+  }
+
+  mustRun(what: string): void {
+    if (!this.#life.running || this.removing) throw this.wrongState(what)
+    if (this.#life.state === 'paused' && what === 'exec') throw this.wrongState(what)
+  }
+
+  /** The error of `what`, which cannot be done. */
+  wrongState(what: string): CaissonError {
+    return wrongState(what, this.#container.name, this.#life.state, this.removing)
+  }
 }

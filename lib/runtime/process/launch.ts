@@ -4,6 +4,7 @@ import type { ExecOptions } from '../../options.js'
 import type { Subject } from './events.js'
 import type { Running, RunningEvents } from './running.js'
 import type { StartRequest } from './start.js'
+import type { TerminalSize } from './terminal-size.js'
 import type { ExecResult } from './verdict.js'
 
 /** What an Execution asks of whoever starts the program. */
@@ -16,7 +17,7 @@ export interface LaunchRequest {
   /** The start is only told when it is asked for. */
   quiet: boolean
   /** Of the terminal, when it was set before the start. */
-  terminalSize?: { columns: number; rows: number }
+  terminalSize?: TerminalSize
   events: RunningEvents
   /** The caller's, and what kill() fires as long as nothing runs; for what takes long before the start. */
   signal(): AbortSignal

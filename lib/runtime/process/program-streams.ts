@@ -16,6 +16,7 @@ import {
   TerminalInput,
   TerminalStream,
 } from './streams.js'
+import { type TerminalSize, terminalSize } from './terminal-size.js'
 
 /** Bytes of output that a result holds at most, when the caller sets no bound; more ends the program. */
 const DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024
@@ -57,7 +58,7 @@ export class ProgramStreams {
   #idleStdin: number | undefined
   #streamedBytes = 0
   #console: TerminalStream | undefined
-  #size: { columns: number; rows: number } | undefined
+  #size: TerminalSize | undefined
 
   constructor({ input, terminal, maxOutput, pid }: ProgramStreamsOptions) {
     this.#input = input
@@ -104,12 +105,12 @@ export class ProgramStreams {
   }
 
   /** Of the terminal, when it was set. */
-  get size(): { columns: number; rows: number } | undefined {
+  get size(): TerminalSize | undefined {
     return this.#size
   }
 
   resize(columns: number, rows: number): void {
-    this.#size = { columns, rows }
+    this.#size = terminalSize(columns, rows)
     if (this.#console && !this.#console.destroyed) addon().resize(this.#console.terminalFd, columns, rows)
   }
 

@@ -1,6 +1,6 @@
 /** attach(): the streams of a kept container's program, for as many as want them. */
 import { text } from 'node:stream/consumers'
-import { Container } from '../../../lib/index.js'
+import { Container, Wait } from '../../../lib/index.js'
 import { imageRoots } from '../../../lib/runtime/image/roots.js'
 import { busyboxImage, noBusybox } from '../../support/busybox-image.js'
 import { testIf } from '../../support/needs.js'
@@ -46,6 +46,73 @@ withBox('input reaches the program, its end too; the next run has streams of its
     await container.wait()
   }
 })
+
+withBox('with logs: nothing is missing at the seam, or there twice, whenever one attaches', async () => {
+  const lines = 20_000
+  const script = `i=0; while [ $i -lt ${lines} ]; do printf "$i "; echo $i; echo e$i >&2; i=$((i+1)); done; printf e; read a; printf nd`
+  const whole = Array.from({ length: lines }, (_, i) => `${i} ${i}\n`).join('')
+  const errors = Array.from({ length: lines }, (_, i) => `e${i}\n`).join('')
+  await using container = await create(script, { stdinOpen: true })
+  const goOn = () => {
+    const { stdin, stdout } = container.attach()
+    // Who reads nothing would hold the program up.
+    stdout.destroy()
+    stdin?.write('\n')
+  }
+  const read = () => {
+    const { stdout, stderr } = container.attach({ logs: true })
+    return Promise.all([text(stdout), text(stderr)])
+  }
+  const readers = [read()]
+  await container.start()
+  for (let i = 0; i < 15; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    readers.push(read())
+  }
+  await container.waitFor(Wait.log(`e${lines - 1}`))
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  // In the midst of a line.
+  readers.push(read())
+  goOn()
+  await container.wait()
+  // After its end: of this run, and then of the next one.
+  const last = read()
+  for (const reader of readers) {
+    const [out, err] = await reader
+    expect(out === `${whole}end`).toBe(true)
+    expect(err === errors).toBe(true)
+  }
+  await container.start()
+  goOn()
+  await container.wait()
+  const [out, err] = await last
+  expect(out === `${whole}end${whole}end`).toBe(true)
+  expect(err === errors + errors).toBe(true)
+})
+
+withBox(
+  'with logs: who goes away while it is shown holds nobody up, and a container without a log has none',
+  async () => {
+    await using container = await create('cat; cat /dev/zero', { stdinOpen: true })
+    const { stdin } = container.attach()
+    await container.start()
+    stdin?.end('x'.repeat(1_000_000))
+    for (let i = 0; i < 5; i++) {
+      const { stdout } = container.attach({ logs: true })
+      stdout.once('readable', () => stdout.destroy())
+    }
+    const before = Date.now()
+    await container.kill()
+    expect(Date.now() - before).toBeLessThan(5000)
+    await using without = await create('echo now', { logLimit: 0 })
+    for (let i = 0; i < 2; i++) {
+      const { stdout } = without.attach({ logs: true })
+      await without.start()
+      expect(await text(stdout)).toBe('now\n')
+      await without.wait()
+    }
+  },
+)
 
 withBox('a terminal has a size, and one output', async () => {
   await using container = await create('stat -c %t /dev/console; read a; echo got $a', { tty: true, stdinOpen: true })

@@ -157,8 +157,11 @@ describe('Container', () => {
     await container.start()
     await expect(container.start()).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
     await expect(container.remove()).rejects.toMatchObject({ code: 'ERR_CAISSON_INVALID_STATE' })
+    let removed = 0
+    container.on('remove', () => removed++)
     await Promise.all([container.remove({ force: true }), container.remove({ force: true })])
-    expect(await Container.list({ name: 'taken' })).toEqual([])
+    await container.remove()
+    expect([removed, container.state, await Container.list({ name: 'taken' })]).toEqual([1, 'removed', []])
   })
 
   test('starts again by its policy', async () => {

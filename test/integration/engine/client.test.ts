@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { get, type IncomingMessage } from 'node:http'
 import path from 'node:path'
-import { Container, Image } from '../../../lib/index.js'
+import { frame } from '../../../lib/engine/stream-format.js'
+import { Container, Image, Wait } from '../../../lib/index.js'
 import { imageRoots } from '../../../lib/runtime/image/roots.js'
 import { busyboxImage, noBusybox } from '../../support/busybox-image.js'
 import { type DockerRegistry, noRegistry, startRegistry } from '../../support/docker-registry.js'
-import { BOX, type Engine, noClient, startEngine, storeBox, written } from '../../support/engine.js'
+import { BOX, type Engine, noClient, startEngine, storeBox, takenOver, written } from '../../support/engine.js'
 import { testIf } from '../../support/needs.js'
 import { storeImage } from '../../support/store-images.js'
 import { removeScratch, scratch } from '../../support/tree.js'
@@ -173,6 +174,29 @@ withClient('docker attach: what comes from now on, for as many as want it', asyn
   typed.stdin?.end()
   expect(await one).toMatchObject({ status: 0, stdout: 'hello\n' })
   expect(await two).toMatchObject({ status: 0, stdout: 'hello\n' })
+})
+
+withClient('an attach with logs has what was printed before, too; without a stream that alone', async () => {
+  await engine.ok('run', '-di', '--name', 'before', '--network', 'none', BOX, ...sh('echo a; echo e >&2; cat'))
+  const live = await Container.get('before')
+  await live.waitFor(Wait.log('e'))
+  const at = '/containers/before/attach?stdout=1&stderr=1'
+  const past = await takenOver(engine.socket, `${at}&logs=1`)
+  const [out, err] = [frame('stdout', Buffer.from('a\n')), frame('stderr', Buffer.from('e\n'))]
+  // In whatever order: they come by two pipes.
+  expect([past.includes(out), past.includes(err), past.length]).toEqual([true, true, out.length + err.length])
+  expect(await takenOver(engine.socket, '/containers/before/attach?stderr=1&logs=1')).toEqual(err)
+  expect(await takenOver(engine.socket, at)).toHaveLength(0)
+  const [one, two] = [takenOver(engine.socket, `${at}&logs=1&stream=1`), takenOver(engine.socket, `${at}&stream=1`)]
+  // Not before both are attached.
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  const { stdin } = live.attach()
+  stdin?.end('more\n')
+  const more = frame('stdout', Buffer.from('more\n'))
+  expect(await two).toEqual(more)
+  const whole = await one
+  expect(whole.subarray(-more.length)).toEqual(more)
+  expect(whole.length).toBe(past.length + more.length)
 })
 
 withClient('docker cp into a container and out of it, and docker diff', async () => {

@@ -1,10 +1,9 @@
 /** Programs that clients execute: by the end of the connection they know how it ended. */
 import { request } from 'node:http'
-import { connect } from 'node:net'
 import path from 'node:path'
 import { Container } from '../../../lib/index.js'
 import { noBusybox } from '../../support/busybox-image.js'
-import { BOX, type Engine, noClient, startEngine, storeBox } from '../../support/engine.js'
+import { BOX, type Engine, noClient, startEngine, storeBox, takenOver } from '../../support/engine.js'
 import { testIf } from '../../support/needs.js'
 import { removeScratch, scratch } from '../../support/tree.js'
 
@@ -41,16 +40,7 @@ function ask(method: string, at: string, body?: object): Promise<Record<string, 
   })
 }
 
-/** Resolves when the server has ended the connection. */
-function started(id: unknown): Promise<void> {
-  return new Promise((resolve) => {
-    const connection = connect(engine.socket)
-    const head = 'Host: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: 2'
-    connection.write(`POST /exec/${id}/start HTTP/1.1\r\n${head}\r\n\r\n{}`)
-    connection.resume()
-    connection.once('end', resolve)
-  })
-}
+const started = (id: unknown) => takenOver(engine.socket, `/exec/${id}/start`, '{}')
 
 withBox('when the connection ends the exit code is there', async () => {
   for (let i = 1; i <= 20; i++) {
