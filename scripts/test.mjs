@@ -55,6 +55,7 @@ const WORKERS = {
   unit: ['--maxWorkers=100%'],
   // Builds wait for mirrors and disks most of their time, and other tests for programs.
   integration: ['--maxWorkers=2'],
+  security: ['--maxWorkers=2'],
   // The machine's own network is one, and what a process holds is measured alone.
   network: ['--runInBand'],
   endurance: ['--runInBand'],
