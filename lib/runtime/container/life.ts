@@ -168,27 +168,15 @@ export class Life {
     this.#intended = false
     const { hooks, network } = this.#options
     await network?.start()
-    let lowered: Lowered
-    try {
-      lowered = lower(assembled.workload, { hooks })
-    } catch (error) {
-      await network?.stop()
-      throw error
-    }
-    // Only what fails before the program starts is explained by them, and held containers are many.
-    let notes: readonly Note[] = lowered.plan.notes
     const since = Date.now()
     const started = deferred<number>()
     let synchronised = false
-    const running = start(
-      lowered,
-      assembled.cgroup,
-      {
-        ...this.#streams(),
-        killRest: true,
-        devices: assembled.workload.devices,
-      },
-      {
+    let lowered: Lowered
+    let running: Running
+    try {
+      const request = { ...this.#streams(), killRest: true, devices: assembled.workload.devices }
+      lowered = lower(assembled.workload, { hooks })
+      running = start(lowered, assembled.cgroup, request, {
         started: started.resolve,
         ...(live ? { console: (fd) => live.attachConsole(fd) } : {}),
         synchronising: (pid) => {
@@ -203,8 +191,14 @@ export class Life {
             },
           )
         },
-      },
-    )
+      })
+    } catch (error) {
+      live?.abandon()
+      await network?.stop()
+      throw error
+    }
+    // Only what fails before the program starts is explained by them, and held containers are many.
+    let notes: readonly Note[] = lowered.plan.notes
     this.#running = running
     network?.handedOver()
     const ended = running.ended.then(async (report) => {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CaissonError } from '../../errors.js'
 import { addon, type NativeStdio } from '../../native/addon.js'
 import { roomIn } from '../../util/room.js'
+import { isHandedOver } from '../process/running.js'
 import { makePipe, PipeReader, pipeWriter, Tally, TerminalInput, TerminalStream } from '../process/streams.js'
 import { type TerminalSize, terminalSize } from '../process/terminal-size.js'
 import { LogWriter } from './log-writer.js'
@@ -47,6 +48,8 @@ export class LiveStreams {
   /** The end of the pipe that the program reads from. */
   #stdin: Writable | undefined
   #sources: Readable[] = []
+  /** The program's ends. */
+  #given: [NativeStdio, NativeStdio, NativeStdio] = ['null', 'null', 'null']
   readonly #writer: LogWriter | undefined
   #console: TerminalStream | undefined
   #size: TerminalSize | undefined
@@ -81,19 +84,24 @@ export class LiveStreams {
     this.#over = false
     this.#late = 0
     this.#sources = []
-    if (terminal) return ['null', 'null', 'null']
-    const outputs = ([0, 1] as const).map((index) => {
-      const pipe = makePipe()
-      this.#follow(new PipeReader(pipe.read, new Tally(0)), index)
-      return pipe.write
-    }) as [number, number]
-    if (!stdinOpen) return ['null', ...outputs]
-    const pipe = makePipe()
-    const writer = pipeWriter(pipe.write)
-    writer.on('error', () => undefined)
-    this.#stdin = writer
-    this.#input.pipe(writer)
-    return [pipe.read, ...outputs]
+    this.#given = ['null', 'null', 'null']
+    if (terminal) return this.#given
+    try {
+      for (const index of [0, 1] as const) this.#given[index + 1] = this.#output(index)
+      if (stdinOpen) this.#given[0] = this.#inputEnd()
+    } catch (error) {
+      this.abandon()
+      throw error
+    }
+    return this.#given
+  }
+
+  /** The program that begin() was for will not be started. */
+  abandon(): void {
+    if (isHandedOver(this.#given)) return
+    for (const end of this.#given) if (typeof end === 'number') addon().closeFd(end)
+    this.#given = ['null', 'null', 'null']
+    this.#stdin?.destroy()
   }
 
   attachConsole(fd: number): void {
@@ -138,6 +146,21 @@ export class LiveStreams {
     }
     this.#attached.clear()
     this.#typed?.destroy()
+  }
+
+  #output(index: 0 | 1): number {
+    const pipe = makePipe()
+    this.#follow(new PipeReader(pipe.read, new Tally(0)), index)
+    return pipe.write
+  }
+
+  #inputEnd(): number {
+    const pipe = makePipe()
+    const writer = pipeWriter(pipe.write)
+    writer.on('error', () => undefined)
+    this.#stdin = writer
+    this.#input.pipe(writer)
+    return pipe.read
   }
 
   get #input(): PassThrough {
