@@ -97,8 +97,8 @@ void freeze_and_kill(const std::string& path, const std::string& freezer, const 
 }
 
 // Whoever was about to come into a group is there, or frozen with the others, after two of these. Who is about to die stays
-// in the list, and in the way, until its memory is gone: the later ones wait for that, half a second all of them together.
-constexpr int MOVE_PASSES = 11;
+// in the list, and in the way, until its memory is gone: the later ones wait for that, two seconds all of them together.
+constexpr int MOVE_PASSES = 13;
 
 // False when it was reaped; until then nobody else has its number.
 bool has_number(const Fd& pidfd) { return sys::pidfd_send_signal(pidfd.get(), 0) == 0; }

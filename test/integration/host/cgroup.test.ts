@@ -89,8 +89,11 @@ sys.stdin.read()`
     await once(large.stdout, 'data')
     const small = start('sleep 1000')
     for (const child of [large, small]) await from.add(child.pid as number)
+    const gone = once(large, 'close')
     large.kill('SIGKILL')
     await addon().moveMembers(source, target, own)
+    // It may have come along, before it has heard of its end.
+    await gone
     expect([await from.procs(), await to.procs()]).toEqual([[], [small.pid]])
   })
 
