@@ -55,7 +55,8 @@ const WORKERS = {
   unit: ['--maxWorkers=100%'],
   // Builds wait for mirrors and disks most of their time, and other tests for programs.
   integration: ['--maxWorkers=2'],
-  security: ['--maxWorkers=2'],
+  // A flood of pipes or signals takes from the bounds of the user that whoever runs beside it has, too.
+  security: ['--maxWorkers=1'],
   // The machine's own network is one, and what a process holds is measured alone.
   network: ['--runInBand'],
   endurance: ['--runInBand'],

@@ -23,6 +23,17 @@ try:
 except (OSError, MemoryError) as error:
     print(count, errno.errorcode.get(getattr(error, "errno", 0) or 0, "MemoryError"))`
 
+/** Pipes that hold 64 KiB. Of a user who has many already each is small (pipe(7), pipe-user-pages-soft). */
+const PIPES = `
+def full():
+    made, size = [], 0
+    while size < 65536:
+        made.append(os.pipe2(os.O_NONBLOCK))
+        try:
+            while True: size += os.write(made[-1][1], bytes(65536))
+        except BlockingIOError: pass
+    return made`
+
 describe('a flood of', () => {
   test('processes ends at the limit, with all of them', async () => {
     const bomb = `
@@ -181,13 +192,7 @@ print(paths)`),
   })
 
   test('bytes in pipes and sockets counts as memory', async () => {
-    const pipe = `
-def full():
-    ends = os.pipe2(os.O_NONBLOCK)
-    try:
-        while True: os.write(ends[1], bytes(65536))
-    except BlockingIOError: return ends`
-    const result = await flood(until('full()', 20_000, pipe), { ulimits: { nofile: 8192 } })
+    const result = await flood(until('full()', 20_000, PIPES), { ulimits: { nofile: 8192 } })
     if (result.reason === 'exit') expect(result.stdout).not.toContain('unbounded')
     else expect(result.reason).toBe('oom')
   })
@@ -337,11 +342,7 @@ def sent():
             while True: end.send(bytes(65536))
         except BlockingIOError: pass
     return pair
-def full():
-    ends = os.pipe2(os.O_NONBLOCK)
-    try:
-        while True: os.write(ends[1], bytes(65536))
-    except BlockingIOError: return ends`
+${PIPES}`
 
   test.each(FLOODS)('%s', async (_name, step, tight, loose) => {
     const code = until(step, 200, sockets)
