@@ -154,7 +154,7 @@ Result<> cgroup_move(const std::string& from, const std::string& to, const std::
           sys::write_file(back + file, std::to_string(pid));
       }
     }
-    if (pass > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1 << (pass - 1)));
+    if (pass > 0 && pass + 1 < MOVE_PASSES) std::this_thread::sleep_for(std::chrono::milliseconds(1 << (pass - 1)));
   }
   return failed("cgroup: procs", "write", to, EBUSY);
 }

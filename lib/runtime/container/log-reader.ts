@@ -52,9 +52,10 @@ export class LogReader {
     this.#end = Number.POSITIVE_INFINITY
   }
 
-  /** What is written after this is not read, unless release() says so. */
-  async open(): Promise<void> {
+  /** What is written after this is not read, unless release() says so. False: there is no file to read yet. */
+  async open(): Promise<boolean> {
     this.#file ??= await this.#open()
+    return this.#file !== undefined
   }
 
   /** Shows what comes next, if anything does. */

@@ -33,15 +33,17 @@ export function withPast(log: string, writer: LogWriter, live: Outputs): Outputs
 async function passPast(log: string, writer: LogWriter, live: Outputs, shown: Outputs): Promise<void> {
   const reader = new LogReader(log)
   let unfinished: Array<[PassThrough, Buffer]> = []
+  let written = false
   try {
     await writer.whenWritten(async ([stdout, stderr]) => {
       unfinished = [
         [shown.stdout, stdout],
         [shown.stderr, stderr],
       ]
-      await reader.open()
+      written = await reader.open()
     })
-    while (!reader.dry && !shown.stdout.destroyed) {
+    // A log that comes to be after that has what `live` has.
+    while (written && !reader.dry && !shown.stdout.destroyed) {
       await reader.more((bytes, at, end) => {
         const line = Buffer.from(bytes.subarray(at + HEADER, end))
         ;(isStdout(bytes, at) ? shown.stdout : shown.stderr).write(line)
